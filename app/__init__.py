@@ -1,0 +1,1 @@
+"""Caries screening: the service that loads a trained tooth detector and answers questions about photos."""

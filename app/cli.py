@@ -1,0 +1,184 @@
+"""The `caries` command: serve, detect, models, settings. What is heavy is imported by the subcommand that needs it."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+from app.bundle import find_bundle, list_bundles, read_bundle
+from app.errors import BundleError, CariesError, SettingsError
+from app.settings import Settings, describe, flag, variable
+
+SHUTDOWN_S = 10
+"""Seconds that running requests get to end when the server is told to stop."""
+
+DETECT_SETTINGS = ("model_store", "model", "model_version", "runtime", "precision", "threads")
+"""The settings that `caries detect` has flags for."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command; the exit status: 0 done, 1 something failed, 2 the command line or a setting is wrong."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        status: int = parsed.run(parsed)
+    except SettingsError as error:
+        print(f"caries: {error}", file=sys.stderr)
+        return 2
+    except CariesError as error:
+        print(f"caries: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("caries: stopped", file=sys.stderr)
+        return 130
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="caries", description="Screens photos of teeth for caries. Not a medical device."
+    )
+    parser.add_argument("--version", action=_ShowVersion, nargs=0, help="print the version and exit")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="start the server")
+    _add_settings(serve, [entry.name for entry in fields(Settings)])
+    serve.set_defaults(run=_serve)
+
+    detect = commands.add_parser("detect", help="screen photos without a server")
+    detect.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="a photo, or a folder of photos")
+    detect.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    detect.add_argument("--threshold", type=_threshold, help="lowest score shown, 0 to 1 (default: the model's own)")
+    detect.add_argument("--max-boxes", type=_max_boxes, help="boxes shown at most, 1 to 100 (default: the model's own)")
+    detect.add_argument("--classes", choices=("caries", "all"), default="caries", help="which classes are shown")
+    detect.add_argument("--lang", choices=("en", "ko"), default="en", help="language of the labels")
+    detect.add_argument("--format", choices=("png", "jpeg", "webp"), default="png", help="of the annotated photos")
+    detect.add_argument("--json", action="store_true", help="print the answer for each photo as a line of JSON")
+    _add_settings(detect, DETECT_SETTINGS)
+    detect.set_defaults(run=_detect)
+
+    models = commands.add_parser("models", help="list the models of the store")
+    _add_settings(models, ("model_store", "model", "model_version"))
+    models.set_defaults(run=_models)
+
+    settings = commands.add_parser("settings", help="list the settings and what they are set to")
+    settings.set_defaults(run=_settings)
+    return parser
+
+
+class _ShowVersion(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(f"caries {version('caries-screen')}")
+        except PackageNotFoundError:
+            print("caries 0+unknown")
+        parser.exit()
+
+
+def _add_settings(parser: argparse.ArgumentParser, names: tuple[str, ...] | list[str]) -> None:
+    group = parser.add_argument_group("settings", "each overrides its environment variable")
+    for entry in fields(Settings):
+        if entry.name in names:
+            text = f"{entry.metadata['sentence']} {variable(entry.name)}"
+            group.add_argument(f"--{flag(entry.name)}", dest=f"set_{entry.name}", metavar="VALUE", help=text)
+
+
+def _read_settings(parsed: argparse.Namespace) -> Settings:
+    flags = {entry.name: getattr(parsed, f"set_{entry.name}", None) for entry in fields(Settings)}
+    return Settings.read(os.environ, flags)
+
+
+def _threshold(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not within 0 to 1")
+    return value
+
+
+def _max_boxes(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"{text} is not within 1 to 100")
+    return value
+
+
+def _serve(parsed: argparse.Namespace) -> int:
+    settings = _read_settings(parsed)
+    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
+    import uvicorn
+
+    from app.api import create_app
+
+    failed = False
+
+    def stop() -> None:
+        nonlocal failed
+        failed = True
+        server.should_exit = True
+
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(settings, on_failure=stop),
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            log_level=settings.log_level,
+            access_log=False,  # addresses and queries of clients are nobody's business
+            server_header=False,
+            timeout_graceful_shutdown=SHUTDOWN_S,
+        )
+    )
+    server.run()
+    return 1 if failed or not server.started else 0
+
+
+def _detect(parsed: argparse.Namespace) -> int:
+    settings = _read_settings(parsed)
+    logging.basicConfig(level="WARNING", format="caries: %(message)s")
+    from app.folder import detect_photos
+    from app.screen_photo import Options
+    from app.screening import ClassSelection
+
+    options = Options(
+        threshold=parsed.threshold,
+        max_boxes=parsed.max_boxes,
+        classes=ClassSelection(parsed.classes),
+        lang=parsed.lang,
+        media_type=f"image/{parsed.format}",  # type: ignore[arg-type]
+    )
+    failures = detect_photos(parsed.photos, parsed.out, options, settings, print_json=parsed.json)
+    if failures:
+        print(f"caries: {len(failures)} failed:", file=sys.stderr)
+        for path, reason in failures:
+            print(f"  {path}: {reason}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _models(parsed: argparse.Namespace) -> int:
+    settings = _read_settings(parsed)
+    live = find_bundle(settings.model_store, settings.model, settings.model_version)
+    for name, version, path in list_bundles(settings.model_store):
+        mark = "*" if path == live else " "
+        try:
+            point = read_bundle(path, verify=False).operating_point
+            text = f"threshold {point.score_threshold:g}, sensitivity {_figure(point.sensitivity)}, "
+            text += f"false positives per image {_figure(point.false_positives_per_image)}"
+        except BundleError as error:
+            text = f"unusable: {error}"
+        print(f"{mark} {name} {version}  {text}  {path}")
+    print("* is the one that is served")
+    return 0
+
+
+def _figure(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.2f}"
+
+
+def _settings(_: argparse.Namespace) -> int:
+    print(describe(Settings.read(os.environ)))
+    return 0

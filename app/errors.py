@@ -1,0 +1,62 @@
+"""Every error that the service raises on purpose.
+
+CariesError
+ ├── PhotoError                 the photo is at fault: the sender can mend it
+ │    ├── UnreadablePhoto       the bytes are not a whole picture
+ │    ├── UnsupportedPhoto      the bytes are of a kind that is not accepted
+ │    └── PhotoTooLarge         more bytes or pixels than the limits allow
+ ├── BundleError                a bundle is missing, incomplete, altered or of another format version
+ │    └── UnknownModel          no model of that name or version is in the store
+ ├── RuntimeUnavailable         the runtime that was asked for cannot run here
+ ├── Overloaded                 the queue is full: try again
+ ├── DeadlineExceeded           the answer would have come too late
+ └── SettingsError              a setting has a value that is not allowed
+
+Messages are one sentence: what was wrong, which value, what is allowed. They never hold a file name that a client sent.
+"""
+
+from __future__ import annotations
+
+
+class CariesError(Exception):
+    """Base of every deliberate error."""
+
+
+class PhotoError(CariesError):
+    """The photo cannot be screened as it was sent."""
+
+
+class UnreadablePhoto(PhotoError):
+    """The bytes are damaged, truncated or empty."""
+
+
+class UnsupportedPhoto(PhotoError):
+    """The bytes are not one of the accepted picture formats."""
+
+
+class PhotoTooLarge(PhotoError):
+    """The photo has more bytes or pixels than the limits allow."""
+
+
+class BundleError(CariesError):
+    """A bundle is missing, incomplete, altered or of another format version."""
+
+
+class UnknownModel(BundleError):
+    """No model of that name or version is in the store."""
+
+
+class RuntimeUnavailable(CariesError):
+    """The runtime that was asked for cannot run here, with the reason."""
+
+
+class Overloaded(CariesError):
+    """The queue is full."""
+
+
+class DeadlineExceeded(CariesError):
+    """The photo waited longer than its deadline."""
+
+
+class SettingsError(CariesError):
+    """A setting has a value that is not allowed."""

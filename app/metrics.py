@@ -1,0 +1,90 @@
+"""Prometheus metrics of one server. Counts and times only: nothing that identifies a photo or a patient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+STAGE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""From an int8 inference on a GPU to a 64-megapixel photo on a slow CPU."""
+
+SCORE_BUCKETS = tuple(step / 10 for step in range(1, 11))
+
+
+class Metrics:
+    """The metrics of one application; each application has a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._requests = Counter(
+            "caries_requests", "HTTP requests answered.", ["route", "method", "status"], registry=self.registry
+        )
+        self._problems = Counter("caries_problems", "Problem answers by type.", ["type"], registry=self.registry)
+        self._disconnected = Counter(
+            "caries_disconnected", "Clients that left before their answer.", registry=self.registry
+        )
+        self._stages = Histogram(
+            "caries_stage_seconds",
+            "Time a photo spent in a stage.",
+            ["stage"],
+            buckets=STAGE_BUCKETS_S,
+            registry=self.registry,
+        )
+        self._verdicts = Counter("caries_verdicts", "Photos by verdict.", ["verdict"], registry=self.registry)
+        self._reasons = Counter(
+            "caries_not_assessable_reasons", "Why photos were not assessable.", ["reason"], registry=self.registry
+        )
+        self._scores = Histogram(
+            "caries_score", "Scores of the boxes answered.", buckets=SCORE_BUCKETS, registry=self.registry
+        )
+        self._waiting = Gauge("caries_queue_depth", "Requests waiting or being answered.", registry=self.registry)
+        self._ready = Gauge("caries_ready", "1 when photos are taken.", registry=self.registry)
+        self._model = Gauge(
+            "caries_model_info",
+            "The live model; always 1.",
+            ["name", "version", "sha256", "runtime", "device"],
+            registry=self.registry,
+        )
+
+    def request(self, route: str, method: str, status: int) -> None:
+        """Counts an answer; `route` is the pattern, never the address that was asked for."""
+        self._requests.labels(route, method, str(status)).inc()
+
+    def problem(self, slug: str) -> None:
+        """Counts a problem answer."""
+        self._problems.labels(slug).inc()
+
+    def disconnected(self) -> None:
+        """Counts a client that left before its answer."""
+        self._disconnected.inc()
+
+    def screened(
+        self, verdict: str, reasons: tuple[str, ...], scores: list[float], timings_ms: Mapping[str, float]
+    ) -> None:
+        """Counts a photo that was screened, with the scores of the boxes answered and the time of each stage."""
+        self._verdicts.labels(verdict).inc()
+        for reason in reasons:
+            self._reasons.labels(reason).inc()
+        for score in scores:
+            self._scores.observe(score)
+        for stage, milliseconds in timings_ms.items():
+            self._stages.labels(stage).observe(milliseconds / 1000)
+
+    def live(self, *, name: str, version: int, sha256: str, runtime: str, device: str) -> None:
+        """Names the model that became live."""
+        self._model.clear()
+        self._model.labels(name, str(version), sha256, runtime, device).set(1)
+        self._ready.set(1)
+
+    def watch_queue(self, depth: Callable[[], int]) -> None:
+        """Reads the queue's depth from `depth` at every scrape."""
+        self._waiting.set_function(depth)
+
+    def exposition(self) -> bytes:
+        """All metrics in the Prometheus text format."""
+        return generate_latest(self.registry)

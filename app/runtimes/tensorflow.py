@@ -1,0 +1,75 @@
+"""TensorFlow: the bundle's SavedModel, on a GPU where TensorFlow sees one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from app import images
+from app.detections import Detections
+from app.errors import RuntimeUnavailable
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def visible_gpus() -> list[str]:
+    """Names of the GPUs that TensorFlow can use, in its order; empty where TensorFlow is not installed."""
+    try:
+        import tensorflow as tf
+    except ImportError:
+        return []
+    gpus = tf.config.list_physical_devices("GPU")
+    return [str(tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)) for gpu in gpus]
+
+
+class TensorFlowRuntime:
+    """A SavedModel with the `image_tensor` signature of the Object Detection API."""
+
+    name = "tensorflow"
+
+    def __init__(self, saved_model: Path, height: int, width: int, *, threads: int = 1) -> None:
+        """Loads the SavedModel.
+
+        Args:
+            saved_model: folder that holds `saved_model.pb`.
+            height, width: pixels of the detector's input; photos are resized before TensorFlow sees them, so that both
+                runtimes look at the same pixels.
+            threads: CPU threads for one inference; has an effect for the first instance of a process only.
+
+        Raises:
+            RuntimeUnavailable: TensorFlow is not installed, or the folder holds no such model.
+        """
+        try:
+            import tensorflow as tf
+        except ImportError as error:
+            raise RuntimeUnavailable(f"the tensorflow runtime is not installed: {error}") from error
+        try:
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+            for gpu in tf.config.list_physical_devices("GPU"):
+                tf.config.experimental.set_memory_growth(gpu, True)
+        except RuntimeError:
+            # TensorFlow is running in this process and keeps the settings it started with.
+            pass
+        gpus = visible_gpus()
+        self.device = f"gpu {gpus[0]}" if gpus else "cpu"
+        self._height, self._width = height, width
+        try:
+            # The signature dies with the loaded object, so both are kept.
+            self._model: Any = tf.saved_model.load(str(saved_model))
+            self._run: Any = self._model.signatures["serving_default"]
+        except (OSError, KeyError) as error:
+            raise RuntimeUnavailable(f"{saved_model} holds no SavedModel that can be served: {error}") from error
+        self._to_tensor: Any = tf.constant
+
+    def detect(self, pixels: npt.NDArray[np.uint8]) -> Detections:
+        """See `app.runtimes.Runtime.detect`."""
+        resized = images.resize(pixels, self._height, self._width)
+        outputs = self._run(input_tensor=self._to_tensor(resized[np.newaxis]))
+        boxes, scores, classes = (
+            outputs[f"detection_{name}"].numpy()[0] for name in ("boxes", "scores", "classes")
+        )
+        return Detections.from_raw(boxes, scores, classes)

@@ -1,0 +1,223 @@
+"""The one table of settings. Each is an environment variable `CARIES_*`; `caries serve` has a flag for each as well.
+
+`Settings` is read once and frozen. `describe` prints the table; the documentation is checked against it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from app.errors import SettingsError
+
+PREFIX = "CARIES_"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """How the text of a setting becomes its value.
+
+    Attributes:
+        allowed: the values it takes, in words.
+        parse: text to value; raises ValueError for a value that is not allowed.
+    """
+
+    allowed: str
+    parse: Callable[[str], Any]
+
+
+def _whole_number(low: int, high: int) -> Check:
+    def parse(text: str) -> int:
+        value = int(text)
+        if not low <= value <= high:
+            raise ValueError
+        return value
+
+    return Check(f"a whole number from {low} to {high}", parse)
+
+
+def _optional(check: Check) -> Check:
+    return Check(f"{check.allowed}, or empty", lambda text: check.parse(text) if text else None)
+
+
+def _number(low: float, high: float) -> Check:
+    def parse(text: str) -> float:
+        value = float(text)
+        if not (math.isfinite(value) and low <= value <= high):
+            raise ValueError
+        return value
+
+    return Check(f"a number from {low:g} to {high:g}", parse)
+
+
+def _one_of(*values: str) -> Check:
+    def parse(text: str) -> str:
+        if text.lower() not in values:
+            raise ValueError
+        return text.lower()
+
+    return Check(" or ".join(values), parse)
+
+
+def _text(allowed: str) -> Check:
+    def parse(text: str) -> str:
+        if not text or not text.isprintable():
+            raise ValueError
+        return text
+
+    return Check(allowed, parse)
+
+
+def _folder() -> Check:
+    def parse(text: str) -> Path:
+        if not text or "\0" in text:
+            raise ValueError
+        return Path(text)
+
+    return Check("a folder", parse)
+
+
+def _row(sentence: str, check: Check) -> dict[str, Any]:
+    """What the table says of a setting beside its default."""
+    return {"sentence": sentence, "check": check}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every setting of the service; the environment variable of a field is `CARIES_` and its name in capitals."""
+
+    model_store: Path = field(
+        default=Path("model_store"), metadata=_row("Folder that holds the models as MODEL/VERSION/.", _folder())
+    )
+    model: str | None = field(
+        default=None,
+        metadata=_row("Model to serve; empty takes the first by name.", _optional(_text("a model's name"))),
+    )
+    model_version: int | None = field(
+        default=None, metadata=_row("Version to serve; empty takes the newest.", _optional(_whole_number(1, 10**9)))
+    )
+    runtime: str = field(
+        default="auto",
+        metadata=_row(
+            "What runs the model; auto takes TensorFlow where it sees a GPU, else LiteRT.",
+            _one_of("auto", "litert", "tensorflow"),
+        ),
+    )
+    precision: str = field(
+        default="float32", metadata=_row("LiteRT model to run; int8 is faster.", _one_of("float32", "int8"))
+    )
+    host: str = field(
+        default="127.0.0.1",
+        metadata=_row("Address to listen on; 0.0.0.0 is every network.", _text("an address or host name")),
+    )
+    port: int = field(default=8000, metadata=_row("Port to listen on; 0 takes a free one.", _whole_number(0, 65535)))
+    workers: int = field(
+        default=1, metadata=_row("Inferences at once; each worker loads the model.", _whole_number(1, 64))
+    )
+    threads: int = field(default=2, metadata=_row("CPU threads for one inference.", _whole_number(1, 256)))
+    photos_open: int = field(
+        default=4,
+        metadata=_row(
+            "Photos held decoded at once; one of 64 megapixels takes about 450 MB.",
+            _whole_number(1, 256),
+        ),
+    )
+    queue: int = field(
+        default=32,
+        metadata=_row(
+            "Requests that may wait; more are answered 503 before their photo is read.", _whole_number(0, 10_000)
+        ),
+    )
+    deadline_s: float = field(
+        default=15.0,
+        metadata=_row(
+            "Seconds from a photo's arrival to the end of its inference; later ones are answered 503.",
+            _number(0.01, 3600),
+        ),
+    )
+    upload_s: float = field(
+        default=60.0, metadata=_row("Seconds that a photo may take to arrive.", _number(0.1, 3600))
+    )
+    max_bytes: int = field(
+        default=32 * 2**20, metadata=_row("Largest photo as sent, in bytes.", _whole_number(1024, 2**31))
+    )
+    max_pixels: int = field(
+        default=64_000_000, metadata=_row("Largest width times height of a photo.", _whole_number(1, 2**30))
+    )
+    log_level: str = field(
+        default="info",
+        metadata=_row(
+            "What is logged; never photos, boxes or file names.", _one_of("debug", "info", "warning", "error")
+        ),
+    )
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str], flags: Mapping[str, str | None] | None = None) -> Settings:
+        """Settings from environment variables, overridden by flags.
+
+        Args:
+            environment: e.g. `os.environ`; only names that start with `CARIES_` are looked at.
+            flags: field name to text; None where the flag was not given.
+
+        Raises:
+            SettingsError: a value is not allowed, or a `CARIES_*` variable is not a setting.
+        """
+        known = {variable(entry.name): entry for entry in fields(cls)}
+        for name in sorted(environment):
+            if name.startswith(PREFIX) and name not in known:
+                raise SettingsError(f"{name} is not a setting{_nearest(name, list(known))}")
+        values: dict[str, Any] = {}
+        for name, entry in known.items():
+            source, text = f"--{flag(entry.name)}", (flags or {}).get(entry.name)
+            if text is None:
+                source, text = name, environment.get(name)
+            if text is not None:
+                values[entry.name] = _parse(source, text.strip(), entry.metadata["check"])
+        return cls(**values)
+
+
+def variable(name: str) -> str:
+    """The environment variable of a field: `deadline_s` is `CARIES_DEADLINE_S`."""
+    return PREFIX + name.upper()
+
+
+def flag(name: str) -> str:
+    """The flag of a field, without its dashes: `deadline_s` is `deadline-s`."""
+    return name.replace("_", "-")
+
+
+def describe(settings: Settings | None = None) -> str:
+    """The table of settings as text: name, default, allowed values and one sentence each.
+
+    Args:
+        settings: shows the values in force as well.
+    """
+    lines = []
+    for entry in fields(Settings):
+        shown = f"default {_shown(entry.default)}"
+        if settings is not None and getattr(settings, entry.name) != entry.default:
+            shown += f", set to {_shown(getattr(settings, entry.name))}"
+        lines.append(f"{variable(entry.name)}  ({shown})")
+        lines.append(f"    {entry.metadata['sentence']}")
+        lines.append(f"    Allowed: {entry.metadata['check'].allowed}.")
+    return "\n".join(lines)
+
+
+def _shown(value: Any) -> str:
+    return "empty" if value is None else str(value)
+
+
+def _parse(source: str, text: str, check: Check) -> Any:
+    try:
+        return check.parse(text)
+    except ValueError:
+        raise SettingsError(f"{source} is {text!r}; it must be {check.allowed}") from None
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; the settings are {', '.join(known)}"

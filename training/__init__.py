@@ -1,0 +1,1 @@
+"""From annotated tooth photos to a detector bundle, on the TensorFlow Object Detection API."""

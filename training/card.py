@@ -1,0 +1,112 @@
+"""The model card: a bundle's manifest in words (Mitchell et al., Model Cards for Model Reporting, 2019)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from training.evaluate import figures_table
+
+_CARD = """\
+# {name}, version {version}
+
+A detector of teeth in colour photos of the mouth. It draws one box around each tooth and calls it `normal` or `caries`.
+**It is not a medical device**: it points a dentist at teeth worth a second look and does not diagnose.
+
+## Intended use
+
+- Photos of teeth taken with a phone, a camera or an intraoral camera, looked at by a dentist together with the boxes.
+- Not for X-ray images, not for decisions without a dentist, not for telling a patient that the teeth are sound.
+- `caries` in the training labels stands for "suspect tooth": labellers also marked stains, plaque and fillings.
+
+## Model
+
+SSD MobileNetV2 FPNLite at {height} x {width} pixels, trained with the TensorFlow Object Detection API:
+{num_steps} steps of {batch_size} photos. Pretrained weights: {pretrained_weights}
+
+The bundle holds it as SavedModel, as TFLite float32 and as TFLite int8.
+
+## Data
+
+{training_photos} photos for training and {validation_photos} held out for the figures below; {boxes} boxes in all.
+{rendered} rendered mouths joined the training photos. Look-alike photos are kept on one side of the split.
+
+{credit}
+
+## Figures
+
+Measured on {measured_on}. Brackets hold 95 % intervals: bootstrap over photos, {resamples} resamples.
+
+{figures}
+
+## Operating point
+
+Boxes of score {score_threshold:.3f} or more are shown, at most {max_boxes} unless the caller asks otherwise. Measured on
+{point_measured_on}: sensitivity {sensitivity:.3f}, precision {precision:.3f}, F1 {f1:.3f}, {false_positives:.2f} wrong boxes
+a photo.
+
+## Parity with the SavedModel
+
+Detections of score 0.1 or more on the held-out photos; box differences are fractions of the photo.
+
+{parity}
+
+## Limits
+
+- A few hundred photos of one origin, held-out photos included: cameras, light, ages and populations that differ from them
+  may give worse results. Measure on your own photos before you rely on it.
+- A threshold chosen on so few photos is uncertain; the intervals above do not cover that.
+- Small teeth at the edge, metal crowns, orthodontic brackets and milk teeth are rare in the data.
+- "No caries found" means that no box reached the threshold, not that the teeth are sound.
+
+## Licence
+
+The model's weights and this card: Apache-2.0, as the project. The data is credited above under its own licence, and the
+pretrained weights' origin is stated under "Model".
+"""
+
+
+def model_card(manifest: Mapping[str, Any]) -> str:
+    """The Markdown text for a manifest as `training.package` makes it."""
+    from training.metrics import RESAMPLES
+
+    point, data = manifest["operating_point"], manifest["data"]
+    return _CARD.format(
+        name=manifest["model"]["name"],
+        version=manifest["model"]["version"],
+        height=manifest["input"]["height"],
+        width=manifest["input"]["width"],
+        num_steps=manifest["recipe"]["num_steps"],
+        batch_size=manifest["recipe"]["batch_size"],
+        pretrained_weights=manifest["pretrained_weights"],
+        training_photos=data["training_photos"],
+        validation_photos=data["photos"] - data["training_photos"],
+        boxes=", ".join(f"{count} {name}" for name, count in data["boxes"].items()),
+        rendered=data["rendered_training_photos"],
+        credit=data["credit"] or "The data's origin was not stated.",
+        measured_on=manifest["metrics"]["measured_on"],
+        resamples=RESAMPLES,
+        figures=figures_table(manifest["metrics"]["models"]),
+        score_threshold=point["score_threshold"],
+        max_boxes=point["max_boxes"],
+        point_measured_on=point["measured_on"],
+        sensitivity=point["sensitivity"],
+        precision=point["precision"],
+        f1=point["f1"],
+        false_positives=point["false_positives_per_image"],
+        parity=_parity_table(manifest["parity"]),
+    )
+
+
+def _parity_table(parity: Mapping[str, Mapping[str, Any]]) -> str:
+    rows = [
+        "| model | compared | not found | score difference, mean / max | box difference, mean / max |",
+        "|---|---|---|---|---|",
+    ]
+    for name, item in parity.items():
+        rows.append(
+            f"| {name} | {item['compared']} | {item['not_found']} "
+            f"| {item['mean_score_difference']:.1e} / {item['max_score_difference']:.1e} "
+            f"| {item['mean_box_difference']:.1e} / {item['max_box_difference']:.1e} |"
+        )
+    return "\n".join(rows)

@@ -1,0 +1,111 @@
+"""Evaluation: an exported model over annotated photos, through the same runtime that serves it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from app import images
+from app.bundle import FLOAT32_MODEL, INT8_MODEL
+from app.detections import Detections
+from app.runtimes import Runtime
+from app.runtimes.litert import LiteRTRuntime
+from app.runtimes.tensorflow import TensorFlowRuntime
+from training.annotations import CLASS_IDS, AnnotatedPhoto
+from training.metrics import (
+    Counts,
+    Matches,
+    at_threshold,
+    average_precisions,
+    best_f1,
+    bootstrap,
+    coco_evaluation,
+    coco_figures,
+    match,
+)
+
+SCREENED_CLASS = "caries"
+MODELS = ("saved_model", "float32", "int8")
+
+
+def load_exported(export: Path, model: str, input_size: int) -> Runtime:
+    """The runtime of one of `MODELS` in a folder that `training.export` wrote, or in a bundle.
+
+    Args:
+        export: the folder.
+        model: `saved_model`, `float32` or `int8`.
+        input_size: pixels of the detector's square input.
+    """
+    if model == "saved_model":
+        folder = export / "saved_model"
+        return TensorFlowRuntime(folder if folder.is_dir() else export, input_size, input_size, threads=2)
+    return LiteRTRuntime(export / (INT8_MODEL if model == "int8" else FLOAT32_MODEL), threads=2)
+
+
+def predict(runtime: Runtime, photos: Sequence[AnnotatedPhoto], *, name: str = "predict") -> list[Detections]:
+    """Everything the detector sees on each photo, with a progress bar."""
+    return [
+        runtime.detect(images.decode(photo.path.read_bytes()).pixels)
+        for photo in tqdm(photos, desc=name, unit="photo", leave=False)
+    ]
+
+
+def evaluate(photos: Sequence[AnnotatedPhoto], predictions: Sequence[Detections]) -> dict[str, Any]:
+    """The figures of one model over these photos, ready for JSON.
+
+    Returns:
+        `coco` (12 numbers), `figures` (name to `value` and 95 % `interval` by bootstrap over photos) and
+        `best_f1_score_threshold`.
+    """
+    evaluation = coco_evaluation(photos, predictions)
+    matches = match_screened(photos, predictions)
+
+    def figures(sample: Sequence[int]) -> dict[str, float]:
+        _, best = best_f1([matches[position] for position in sample])
+        return {**average_precisions(evaluation, sample), f"best F1 {SCREENED_CLASS}": best.f1}
+
+    values = figures(range(len(photos)))
+    intervals = bootstrap(len(photos), figures)
+    return {
+        "coco": coco_figures(photos, predictions),
+        "figures": {name: {"value": value, "interval": intervals[name]} for name, value in values.items()},
+        "best_f1_score_threshold": best_f1(matches)[0],
+    }
+
+
+def match_screened(photos: Sequence[AnnotatedPhoto], predictions: Sequence[Detections]) -> list[Matches]:
+    """`training.metrics.match` of the screened class, photo by photo."""
+    class_id = CLASS_IDS[SCREENED_CLASS]
+    return [match(photo, detections, class_id) for photo, detections in zip(photos, predictions, strict=True)]
+
+
+def operating_point(photos: Sequence[AnnotatedPhoto], matches: Sequence[Matches]) -> tuple[float, Counts]:
+    """The score threshold of the highest F1 of the screened class, and an estimate of what it does on other photos.
+
+    The threshold is chosen on all these photos. Counts at a threshold chosen on the same photos flatter, so they are
+    cross-fitted: the photos are halved by group, and each half is judged at the threshold chosen on the other.
+    """
+    halves: tuple[list[Matches], list[Matches]] = ([], [])
+    for photo, item in zip(photos, matches, strict=True):
+        halves[hashlib.sha256(photo.group.encode()).digest()[0] % 2].append(item)
+    first, second = halves
+    cross_fitted = at_threshold(first, best_f1(second)[0]) + at_threshold(second, best_f1(first)[0])
+    return best_f1(matches)[0], cross_fitted
+
+
+def figures_table(evaluations: dict[str, dict[str, Any]]) -> str:
+    """A Markdown table: a row for each figure, a column for each model, intervals in brackets."""
+    names = list(next(iter(evaluations.values()))["figures"])
+    rows = ["| figure | " + " | ".join(evaluations) + " |", "|---" * (len(evaluations) + 1) + "|"]
+    for name in names:
+        cells = []
+        for result in evaluations.values():
+            figure = result["figures"][name]
+            low, high = figure["interval"]
+            cells.append(f"{figure['value']:.3f} [{low:.3f}, {high:.3f}]")
+        rows.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(rows)

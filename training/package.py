@@ -1,0 +1,122 @@
+"""Packaging: exported models, figures and parity to a bundle that the server reads."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from app.bundle import CARD, FLOAT32_MODEL, INT8_MODEL, LABEL_MAP, Bundle, read_bundle, write_manifest
+from app.screening import DEFAULT_MAX_BOXES
+from training.annotations import CLASS_IDS, AnnotatedPhoto
+from training.card import model_card
+from training.configure import Recipe
+from training.evaluate import SCREENED_CLASS
+from training.metrics import Counts
+from training.parity import Parity, ParityError
+from training.prepare import label_map_text
+from training.pretrained import WEIGHTS_CREDIT
+
+TOOLS = ("tensorflow", "tf-object-detection-api", "tf-keras", "ai-edge-litert", "numpy", "pycocotools", "pillow")
+
+
+def package(
+    export: Path,
+    store: Path,
+    *,
+    version: int,
+    recipe: Recipe,
+    photos: Sequence[AnnotatedPhoto],
+    validation_fold: int,
+    evaluations: dict[str, dict[str, Any]],
+    parity: dict[str, Parity],
+    score_threshold: float,
+    cross_fitted: Counts,
+    pretrained: bool,
+) -> Bundle:
+    """Writes the bundle `store/<model_name>/<version>/`, all of it or nothing, and returns it verified.
+
+    Args:
+        export: folder that `training.export` wrote.
+        store: a model store.
+        version: positive; a bundle of this version is replaced.
+        recipe: what was trained.
+        photos: all photos of the data, of which `validation_fold` was held out.
+        validation_fold: where the figures were measured.
+        evaluations: model (`saved_model`, `float32`, `int8`) to what `training.evaluate.evaluate` returned.
+        parity: `float32` and `int8` to their differences from the SavedModel.
+        score_threshold: the operating point, chosen on the validation fold.
+        cross_fitted: what was counted there, see `training.evaluate.operating_point`.
+        pretrained: whether the training started from the COCO backbone.
+
+    Raises:
+        ParityError: the float32 TFLite model differs from the SavedModel by more than rounding.
+    """
+    if not parity["float32"].is_rounding:
+        raise ParityError(f"the float32 TFLite model differs from the SavedModel: {parity['float32'].as_dict()}")
+    validation = [photo for photo in photos if photo.fold == validation_fold]
+    held_out = f"fold {validation_fold}, {len(validation)} photos that the detector was not trained on"
+    manifest: dict[str, Any] = {
+        "model": {"name": recipe.model_name, "version": version},
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "classes": [{"id": class_id, "name": name} for name, class_id in CLASS_IDS.items()],
+        "screened_class": SCREENED_CLASS,
+        "input": {
+            "height": recipe.input_size,
+            "width": recipe.input_size,
+            "channels": "RGB",
+            "resize": "squeezed to the input size, bilinear with antialiasing",
+            "tflite_range": [-1.0, 1.0],
+        },
+        "operating_point": {
+            "score_threshold": score_threshold,
+            "max_boxes": DEFAULT_MAX_BOXES,
+            "sensitivity": round(cross_fitted.sensitivity, 4),
+            "false_positives_per_image": round(cross_fitted.false_positives_per_image, 4),
+            "precision": round(cross_fitted.precision, 4),
+            "f1": round(cross_fitted.f1, 4),
+            "measured_on": f"{held_out}; the threshold has the highest F1 there, the figures are cross-fitted over two "
+            "halves and count every box, also those beyond max_boxes",
+        },
+        "metrics": {"measured_on": held_out, "models": evaluations},
+        "parity": {name: item.as_dict() for name, item in parity.items()},
+        "recipe": recipe.as_dict(),
+        "data": {
+            "credit": recipe.data_credit,
+            "photos": len(photos),
+            "training_photos": len(photos) - len(validation),
+            "rendered_training_photos": recipe.rendered_photos,
+            "boxes": {
+                name: int(sum((photo.class_ids == class_id).sum() for photo in photos))
+                for name, class_id in CLASS_IDS.items()
+            },
+        },
+        "pretrained_weights": WEIGHTS_CREDIT if pretrained else "none",
+        "tools": {name: importlib.metadata.version(name) for name in TOOLS},
+    }
+    target = store / recipe.model_name / str(version)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{version}-", dir=target.parent))
+    try:
+        shutil.copytree(export / "saved_model", partial, dirs_exist_ok=True)
+        for name in (FLOAT32_MODEL, INT8_MODEL):
+            shutil.copy(export / name, partial / name)
+        (partial / LABEL_MAP).write_text(label_map_text(), encoding="utf-8")
+        (partial / CARD).write_text(model_card(manifest), encoding="utf-8")
+        write_manifest(partial, manifest)
+        partial.chmod(0o755)
+        if target.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{version}-old-", dir=target.parent))
+            os.replace(target, old / "bundle")
+            os.replace(partial, target)
+            shutil.rmtree(old)
+        else:
+            os.replace(partial, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return read_bundle(target)
