@@ -1,0 +1,172 @@
+"""`POST /detect` over real HTTP."""
+
+import io
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+from conftest import Live, make_photo
+from PIL import Image
+
+from app.api.answers import ScreeningAnswer
+from app.screen_photo import STAGES
+
+JSON = {"Accept": "application/json"}
+
+
+def without_timings(response: httpx.Response) -> dict[str, object]:
+    assert response.status_code == 200, response.text
+    answer: dict[str, object] = response.json()
+    answer.pop("timings_ms")
+    return answer
+
+
+def test_json_answer(live: Live, photo: bytes) -> None:
+    response = live.client.post("/detect", files={"file": ("x.jpg", photo)}, headers=JSON)
+    answer = response.json()
+    assert list(answer) == [
+        *("model", "image", "verdict", "reasons", "teeth_seen", "detections", "hidden_by_max_boxes"),
+        *("operating_point", "timings_ms"),
+    ]
+    assert answer["verdict"] == "caries_suspected"
+    assert answer["image"]["width"] == 320 and answer["image"]["height"] == 240
+    assert answer["detections"] == [
+        {"class": "caries", "class_id": 2, "score": 0.8, "box": box(96.0, 24.0, 160.0, 144.0)},
+        {"class": "caries", "class_id": 2, "score": 0.6124, "box": box(176.0, 24.0, 240.0, 144.0)},
+    ]
+    assert answer["teeth_seen"] == 4
+    assert answer["operating_point"] == {
+        "score_threshold": 0.5,
+        "max_boxes": 5,
+        "sensitivity": 0.8,
+        "false_positives_per_image": 1.5,
+    }
+    assert list(answer["timings_ms"]) == list(STAGES)
+    assert answer["timings_ms"]["draw"] == answer["timings_ms"]["encode"] == 0
+    assert ScreeningAnswer.model_validate(answer).model_dump(mode="json", by_alias=True) == answer
+
+
+def box(xmin: float, ymin: float, xmax: float, ymax: float) -> dict[str, float]:
+    return {"xmin": xmin, "ymin": ymin, "xmax": xmax, "ymax": ymax}
+
+
+@pytest.mark.parametrize(
+    ("headers", "query", "kind"),
+    [
+        ({}, "", "PNG"),
+        ({"Accept": "image/jpeg"}, "", "JPEG"),
+        ({"Accept": "image/webp"}, "", "WEBP"),
+        (JSON, "?format=png", "PNG"),
+        ({"Accept": "text/html"}, "?format=jpeg", "JPEG"),
+    ],
+)
+def test_picture_answer(live: Live, photo: bytes, headers: dict[str, str], query: str, kind: str) -> None:
+    response = live.client.post(f"/detect{query}", content=photo, headers=headers)
+    assert response.status_code == 200
+    assert response.headers["content-type"] == f"image/{kind.lower()}"
+    picture = Image.open(io.BytesIO(response.content))
+    picture.load()
+    assert picture.format == kind
+    assert picture.width >= 320 and picture.height >= 240
+
+
+def test_headers_tell_the_answer(live: Live, photo: bytes) -> None:
+    for headers in ({}, JSON):
+        response = live.client.post("/detect?max_boxes=1", content=photo, headers=headers)
+        told = {name: value for name, value in response.headers.items() if name.startswith("x-caries")}
+        assert told == {
+            "x-caries-verdict": "caries_suspected",
+            "x-caries-reasons": "",
+            "x-caries-model": "stand-in/1",
+            "x-caries-teeth-seen": "4",
+            "x-caries-boxes": "1",
+            "x-caries-hidden": "1",
+        }
+        assert response.headers["vary"] == "Accept"
+        assert response.headers["cache-control"] == "no-store"
+        for stage in STAGES:
+            assert re.search(rf"\b{stage};dur=\d", response.headers["server-timing"])
+
+
+def test_form_and_raw_body_give_the_same_answer(live: Live, photo: bytes) -> None:
+    answers = [
+        without_timings(live.client.post("/detect", headers=JSON, **sent))
+        for sent in (
+            {"files": {"file": ("a.jpg", photo, "image/jpeg")}},
+            {"files": {"file": ("", photo, "text/plain")}},
+            {"content": photo},
+        )
+    ]
+    for content_type in (
+        "image/jpeg",
+        "image/x-anything",
+        "application/octet-stream",
+        "application/x-www-form-urlencoded",
+    ):
+        headers = {**JSON, "Content-Type": content_type}
+        answers.append(without_timings(live.client.post("/detect", content=photo, headers=headers)))
+
+    def pieces():  # sent in chunks, without a length
+        yield from (photo[start : start + 1000] for start in range(0, len(photo), 1000))
+
+    answers.append(without_timings(live.client.post("/detect", content=pieces(), headers=JSON)))
+    assert all(answer == answers[0] for answer in answers)
+
+
+def test_form_that_arrives_byte_by_byte(live: Live) -> None:
+    photo = make_photo(64, 64)
+    request = live.client.build_request("POST", "/detect", files={"file": ("a.jpg", photo)}, headers=JSON)
+    body = request.read()
+
+    def pieces():
+        yield from (body[at : at + 1] for at in range(len(body)))
+
+    sent = live.client.post(
+        "/detect", content=pieces(), headers={**JSON, "Content-Type": request.headers["content-type"]}
+    )
+    whole = live.client.post("/detect", content=photo, headers=JSON)
+    assert without_timings(sent) == without_timings(whole)
+
+
+def test_a_form_over_the_spool_size_stays_in_memory(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a temporary file was made")
+
+    monkeypatch.setattr("tempfile._mkstemp_inner", refuse)
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    photo = make_photo(1600, 1200, "PNG")
+    padded = photo + bytes(3 * 2**20)
+    assert live.client.post("/detect", files={"file": ("a.png", padded)}, headers=JSON).status_code == 200
+
+
+def test_parameters_are_applied(live: Live, photo: bytes) -> None:
+    everything = live.client.post("/detect?classes=all&threshold=0.4", content=photo, headers=JSON).json()
+    assert [entry["class"] for entry in everything["detections"]] == ["normal", "caries", "caries", "normal"]
+    assert everything["operating_point"] == {
+        "score_threshold": 0.4,
+        "max_boxes": 5,
+        "sensitivity": None,
+        "false_positives_per_image": None,
+    }
+    capped = live.client.post("/detect?max_boxes=1", content=photo, headers=JSON).json()
+    assert len(capped["detections"]) == 1 and capped["hidden_by_max_boxes"] == 1
+    assert capped["operating_point"]["max_boxes"] == 1
+    korean, english = (live.client.post(f"/detect?lang={lang}", content=photo).content for lang in ("ko", "en"))
+    assert korean != english
+
+
+def test_eight_at_once(live: Live, photo: bytes) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        sent = [pool.submit(live.client.post, "/detect", content=photo, headers=JSON) for _ in range(8)]
+        answers = [without_timings(future.result()) for future in sent]
+    assert all(answer == answers[0] for answer in answers)
+
+
+def test_real_detector(real: Live) -> None:
+    photos = sorted((real.service.settings.model_store.parent / "examples").glob("*.jpg"))
+    for data in [path.read_bytes() for path in photos] or [make_photo(640, 480)]:
+        answer = real.client.post("/detect", content=data, headers=JSON)
+        assert answer.status_code == 200
+        ScreeningAnswer.model_validate(answer.json())
+        assert real.client.post("/detect", files={"file": data}).headers["content-type"] == "image/png"

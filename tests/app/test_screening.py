@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+
+from app.detections import Detections
+from app.screening import (
+    ClassSelection,
+    PhotoQuality,
+    Reason,
+    Verdict,
+    assess_quality,
+    box_iou,
+    count_teeth,
+    screen,
+)
+
+GOOD = PhotoQuality(shorter_side=300, luminance=120.0, sharpness=0.3)
+NORMAL, CARIES = 1, 2
+
+
+def row_of_teeth(*teeth: tuple[int, float]) -> Detections:
+    """Side by side, each (class id, score)."""
+    boxes = [[0.2, 0.1 * n, 0.4, 0.1 * n + 0.08] for n in range(len(teeth))]
+    return Detections(boxes, [score for _, score in teeth], [class_id for class_id, _ in teeth])
+
+
+def ask(detections: Detections, quality: PhotoQuality = GOOD, **rules):
+    return screen(detections, quality, **{"screened_class_id": CARIES, "score_threshold": 0.5, **rules})
+
+
+def test_caries_at_the_threshold_is_suspected_and_normal_teeth_are_left_out() -> None:
+    answer = ask(row_of_teeth((NORMAL, 0.9), (CARIES, 0.5), (CARIES, 0.499)))
+    assert answer.verdict is Verdict.CARIES_SUSPECTED
+    assert answer.shown.class_ids.tolist() == [CARIES]
+    assert answer.teeth_seen == 3
+    assert answer.reasons == ()
+
+
+def test_sound_teeth_only() -> None:
+    answer = ask(row_of_teeth((NORMAL, 0.9), (NORMAL, 0.8), (CARIES, 0.3)))
+    assert answer.verdict is Verdict.NO_CARIES_FOUND
+    assert len(answer.shown) == 0
+
+
+def test_all_classes_on_request_leave_the_verdict_alone() -> None:
+    teeth = row_of_teeth((NORMAL, 0.9), (NORMAL, 0.8))
+    answer = ask(teeth, classes=ClassSelection.ALL)
+    assert answer.verdict is Verdict.NO_CARIES_FOUND
+    assert len(answer.shown) == 2
+
+
+def test_max_boxes_keeps_the_highest_and_counts_the_rest() -> None:
+    answer = ask(row_of_teeth(*((CARIES, 0.6 + 0.05 * n) for n in range(7))), max_boxes=5)
+    assert len(answer.shown) == 5
+    assert answer.hidden_by_max_boxes == 2
+    assert answer.shown.scores.min() > 0.69
+
+
+@pytest.mark.parametrize("teeth", [[], [(NORMAL, 0.2), (NORMAL, 0.3)], [(NORMAL, 0.95)]])
+def test_without_a_row_of_teeth_nothing_is_said(teeth) -> None:
+    answer = ask(row_of_teeth(*teeth))
+    assert answer.verdict is Verdict.NOT_ASSESSABLE
+    assert answer.reasons == (Reason.NO_TEETH_SEEN,)
+
+
+@pytest.mark.parametrize(
+    ("quality", "reason"),
+    [
+        (PhotoQuality(40, 120.0, 0.3), Reason.TOO_SMALL),
+        (PhotoQuality(300, 20.0, 0.3), Reason.TOO_DARK),
+        (PhotoQuality(300, 245.0, 0.3), Reason.TOO_BRIGHT),
+        (PhotoQuality(300, 120.0, 0.01), Reason.BLURRED),
+    ],
+)
+def test_an_unusable_photo_is_not_assessable_and_says_why(quality, reason) -> None:
+    sound = ask(row_of_teeth((NORMAL, 0.9), (NORMAL, 0.9)), quality)
+    assert (sound.verdict, sound.reasons) == (Verdict.NOT_ASSESSABLE, (reason,))
+    suspect = ask(row_of_teeth((CARIES, 0.9), (NORMAL, 0.9)), quality)
+    assert suspect.verdict is Verdict.NOT_ASSESSABLE
+    assert len(suspect.shown) == 1, "the boxes are shown all the same"
+
+
+def test_two_opinions_on_one_tooth_are_one_tooth() -> None:
+    detections = Detections(
+        [[0, 0, 0.5, 0.5], [0.01, 0.01, 0.5, 0.5], [0.5, 0.5, 1, 1]], [0.9, 0.8, 0.7], [NORMAL, CARIES, NORMAL]
+    )
+    assert count_teeth(detections) == 2
+
+
+def test_box_iou() -> None:
+    a = np.array([[0, 0, 1, 1], [0, 0, 0, 0]], np.float32)
+    b = np.array([[0, 0, 1, 0.5], [0, 0, 1, 1]], np.float32)
+    assert box_iou(a, b).tolist() == [[0.5, 1.0], [0.0, 0.0]]
+    assert box_iou(a[:0], b).shape == (0, 2)
+
+
+def test_quality_of_extremes() -> None:
+    random = np.random.default_rng(0)
+    noise = random.integers(0, 256, (400, 600, 3), np.uint8)
+    assert assess_quality(noise).reasons == ()
+    assert Reason.TOO_DARK in assess_quality(np.zeros((400, 600, 3), np.uint8)).reasons
+    assert Reason.TOO_BRIGHT in assess_quality(np.full((400, 600, 3), 255, np.uint8)).reasons
+    assert Reason.TOO_SMALL in assess_quality(noise[:30]).reasons
+    assert Reason.TOO_SMALL in assess_quality(noise[:1, :1]).reasons
+
+
+def test_sharpness_falls_with_blur_and_not_with_resolution() -> None:
+    from PIL import Image, ImageFilter
+
+    random = np.random.default_rng(0)
+    squares = np.kron(random.integers(20, 240, (8, 10, 3), np.uint8), np.ones((30, 30, 1), np.uint8))
+    picture = Image.fromarray(squares)
+    sharp = assess_quality(squares)
+    large = assess_quality(np.asarray(picture.resize((1200, 960), Image.Resampling.NEAREST)))
+    blurred = assess_quality(np.asarray(picture.filter(ImageFilter.GaussianBlur(6))))
+    assert sharp.reasons == ()
+    assert large.sharpness == pytest.approx(sharp.sharpness, rel=0.05)
+    assert blurred.reasons == (Reason.BLURRED,)
