@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import csv
-import dataclasses
 import json
-import os
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from app.engine import open_engine
+from app.engine import Engine, open_engine
 from app.errors import CariesError, PhotoTooLarge
 from app.images import MediaType
 from app.screen_photo import Options, ScreenedPhoto, Screener
@@ -67,7 +65,7 @@ def detect_photos(
         engine.deadline_s = None
         engine.start()
         try:
-            failures += asyncio.run(_screen_all(photos, out, options, Screener.of_settings(engine, settings), print_json))
+            failures += asyncio.run(_screen_all(photos, out, options, engine, settings, print_json))
         finally:
             engine.close()
     return failures
@@ -124,23 +122,25 @@ def written_whole(path: Path) -> Iterator[TextIO]:
     try:
         with partial.open("w", encoding="utf-8", newline="") as stream:
             yield stream
-        os.replace(partial, path)
+        partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
 
 async def _screen_all(
-    photos: list[Path], out: Path, options: Options, screener: Screener, print_json: bool
+    photos: list[Path], out: Path, options: Options, engine: Engine, settings: Settings, print_json: bool
 ) -> list[Failure]:
     from tqdm import tqdm
 
     assert options.media_type is not None
+    screener = Screener.of_settings(engine, settings)
     names = result_names(photos, SUFFIXES[options.media_type])
     failures: list[Failure] = []
     with written_whole(out / TABLE) as stream, tqdm(total=len(photos), unit="photo", file=sys.stderr) as bar:
         table = csv.writer(stream)
         table.writerow(COLUMNS)
-        async for photo, answer in _in_order(photos, options, screener):
+        answers = _in_order(photos, options, screener, settings.max_bytes, settings.photos_open)
+        async for photo, answer in answers:
             if isinstance(answer, ScreenedPhoto):
                 try:
                     await asyncio.to_thread(_write_bytes, out / names[photo], answer.picture or b"")
@@ -154,3 +154,57 @@ async def _screen_all(
             bar.update()
     screener.close()
     return failures
+
+
+async def _in_order(
+    photos: list[Path], options: Options, screener: Screener, max_bytes: int, ahead: int
+) -> AsyncIterator[tuple[Path, ScreenedPhoto | str]]:
+    """Every photo with its answer, or with the reason why there is none; `ahead` photos are worked on at once."""
+    begun: deque[tuple[Path, asyncio.Task[ScreenedPhoto | str]]] = deque()
+    for photo in photos:
+        begun.append((photo, asyncio.create_task(_answer(photo, options, screener, max_bytes))))
+        if len(begun) >= ahead:
+            first, task = begun.popleft()
+            yield first, await task
+    for first, task in begun:
+        yield first, await task
+
+
+async def _answer(photo: Path, options: Options, screener: Screener, max_bytes: int) -> ScreenedPhoto | str:
+    try:
+        return await screener.screen(await asyncio.to_thread(_read, photo, max_bytes), options)
+    except CariesError as error:
+        return str(error)
+    except OSError as error:
+        return f"the file cannot be read: {error.strerror}"
+    except Exception as error:  # a mistake of ours with one photo does not cost the others their results
+        return f"unexpected {type(error).__name__}: {error}"
+
+
+def _read(photo: Path, max_bytes: int) -> bytes:
+    size = photo.stat().st_size
+    if size > max_bytes:
+        raise PhotoTooLarge(f"the photo has {size} bytes; at most {max_bytes} are accepted")
+    return photo.read_bytes()
+
+
+def _rows(photo: Path, answer: ScreenedPhoto, result: str) -> Iterator[tuple[object, ...]]:
+    """One row for each box; a photo without boxes has one with the box's fields empty."""
+    screening = answer.screening
+    head = (photo, screening.verdict.value, " ".join(screening.reasons), screening.teeth_seen)
+    tail = (screening.hidden_by_max_boxes, result)
+    for box in answer.boxes():
+        corners = (box["box"][name] for name in ("xmin", "ymin", "xmax", "ymax"))
+        yield (*head, box["class"], box["class_id"], box["score"], *corners, *tail)
+    if not len(screening.shown):
+        yield (*head, *[""] * 7, *tail)
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
+    """Writes a file that appears whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_bytes(data)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -139,9 +139,7 @@ class Settings:
             _number(0.01, 3600),
         ),
     )
-    upload_s: float = field(
-        default=60.0, metadata=_row("Seconds that a photo may take to arrive.", _number(0.1, 3600))
-    )
+    upload_s: float = field(default=60.0, metadata=_row("Seconds that a photo may take to arrive.", _number(0.1, 3600)))
     max_bytes: int = field(
         default=32 * 2**20, metadata=_row("Largest photo as sent, in bytes.", _whole_number(1024, 2**31))
     )
@@ -219,5 +217,6 @@ def _parse(source: str, text: str, check: Check) -> Any:
 
 
 def _nearest(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]}?" if close else f"; the settings are {', '.join(known)}"
+    short = [candidate.removeprefix(PREFIX) for candidate in known]
+    close = difflib.get_close_matches(name.removeprefix(PREFIX), short, n=1)
+    return f"; did you mean {PREFIX}{close[0]}?" if close else f"; the settings are {', '.join(known)}"

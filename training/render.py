@@ -28,7 +28,7 @@ Floats = npt.NDArray[np.float32]
 Range = tuple[float, float]
 
 SUPERSAMPLING = 2
-"""Canvas pixels per pixel of the photo, along each axis."""
+"""Subpixels per pixel along each axis, in which the hard edges of the crowns are drawn."""
 
 MIN_VISIBLE = 0.25
 """Share of a crown's outline that must be in sight for the tooth to get a box."""
@@ -90,11 +90,11 @@ class View:
 
 
 VIEWS = {
-    "retracted": View((44, 62), (-2.5, 0.5), (5, 12), (4, 11), (29, 38), (0.4, 0.6), (3, 5), 0, 5, 0.3),
+    "retracted": View((42, 60), (-2.5, 0.5), (7, 16), (6, 14), (32, 44), (0.4, 0.6), (3, 5), 0, 5, 0.3),
     "smile": View((58, 96), (-2.5, 2.5), (-2.5, 2), (-6, -1), (23, 28), (0.15, 0.4), (1.8, 2.4), 0, 4, 0.25),
     "open": View((54, 84), (12, 24), (-2.5, 2), (-5, 0), (23, 28), (0.35, 0.55), (1.9, 2.5), 0, 4, 0.25),
-    "upper": View((36, 52), (16, 26), (2, 10), (6, 12), (28, 36), (0.4, 0.6), (2.5, 4), -1, 5, 0.35, "u"),
-    "lower": View((36, 52), (16, 26), (6, 12), (2, 9), (28, 36), (0.4, 0.6), (2.5, 4), 1, 5, 0.35, "l"),
+    "upper": View((36, 52), (16, 26), (3, 14), (6, 12), (30, 42), (0.4, 0.6), (2.5, 4), -1, 5, 0.35, "u"),
+    "lower": View((36, 52), (16, 26), (6, 12), (3, 13), (30, 42), (0.4, 0.6), (2.5, 4), 1, 5, 0.35, "l"),
     "close": View((22, 31), (-2.5, 0.5), (9, 14), (9, 14), (34, 40), (0.4, 0.6), (4, 6), -0.5, 11, 0.45),
 }
 """The views by name: cheek retractors, a smile, a mouth wide open, one arch, and a few large teeth."""
@@ -114,12 +114,12 @@ class _Form:
     cusps: int
 
 
-_CENTRAL = _Form(0.74, 0.26, 0.10, 0.20, 2.6, 1)
-_LATERAL = _Form(0.70, 0.28, 0.14, 0.28, 2.3, 1)
-_CANINE = _Form(0.70, 0.30, 0.30, 0.40, 1.45, 1)
-_PREMOLAR = _Form(0.72, 0.26, 0.28, 0.32, 1.6, 1)
-_MOLAR = _Form(0.84, 0.24, 0.16, 0.20, 2.4, 2)
-_LOWER_INCISOR = _Form(0.66, 0.26, 0.08, 0.12, 2.8, 1)
+_CENTRAL = _Form(0.82, 0.20, 0.09, 0.18, 2.7, 1)
+_LATERAL = _Form(0.80, 0.20, 0.12, 0.24, 2.4, 1)
+_CANINE = _Form(0.82, 0.20, 0.24, 0.32, 1.75, 1)
+_PREMOLAR = _Form(0.84, 0.18, 0.20, 0.24, 2.0, 1)
+_MOLAR = _Form(0.92, 0.17, 0.15, 0.18, 2.6, 2)
+_LOWER_INCISOR = _Form(0.74, 0.18, 0.07, 0.10, 3.0, 1)
 
 _CROWNS = {
     "u": (
@@ -139,7 +139,7 @@ _ARCHES = {"u": (29.5, 44.0, 0.0), "l": (27.0, 40.0, 2.2)}
 
 @dataclass(frozen=True)
 class _Tooth:
-    """A crown on the canvas: `origin + u * across + v * along`, u -1 mesial to 1 distal, v 0 neck to 1 edge."""
+    """A crown, in pixels: `origin + u * across + v * along`; u from -1 mesial to 1 distal, v from 0 neck to 1 edge."""
 
     jaw: str
     form: _Form
@@ -154,7 +154,7 @@ class _Tooth:
 
 @dataclass(frozen=True)
 class _Mouth:
-    """Where everything is, in canvas pixels.
+    """Where everything is, in pixels of the photo.
 
     Attributes:
         scale: pixels per mm.
@@ -162,8 +162,10 @@ class _Mouth:
         margins: per jaw float32 `[n, 2]`, x and y of the tips of the papillae, by x.
         lips: four float32 `[width]`, y per column: outer and inner edge of the upper lip, inner and outer edge of
             the lower one. Where the inner edges cross, the mouth is closed.
-        owners: int16 `[height, width]`, 1 + index of the tooth in sight, 0 elsewhere.
+        owners: int16 `[height, width]` in subpixels, 1 + index of the tooth in sight, 0 elsewhere.
         gap: mm between the jaws.
+        centre: x and y of the point midway between the edges of the front teeth.
+        smiling: whether lips and skin frame the teeth, rather than a retracted cheek.
     """
 
     scale: float
@@ -173,7 +175,7 @@ class _Mouth:
     owners: npt.NDArray[np.int16]
     gap: float
     centre: tuple[float, float]
-    outside: str
+    smiling: bool
 
 
 def _stream(seed: int, *which: int) -> np.random.Generator:
@@ -188,7 +190,7 @@ def _profile(form: _Form, v: Floats, corner: float) -> Floats:
     neck = np.sqrt(np.clip(1 - (1 - np.clip(v / form.cap, 0, 1)) ** 2, 0, 1))
     t = np.clip((v - 1 + corner) / corner, 0, 1)
     edge = np.clip(1 - t**form.sharpness, 0, 1) ** (1 / form.sharpness)
-    return (body * neck * edge).astype(np.float32)
+    return np.asarray(body * neck * edge, np.float32)
 
 
 def _outline(form: _Form) -> Floats:
@@ -203,14 +205,14 @@ def _outline(form: _Form) -> Floats:
 
 
 def _build(seed: int, view: View, width: int, height: int) -> _Mouth:
-    """Places teeth, gums and lips on a canvas of `width` x `height` pixels."""
+    """Places teeth, gums and lips in a photo of `width` x `height` pixels."""
     rng = _stream(seed, 0)
     scale = width / rng.uniform(*view.span)
     gap = rng.uniform(*view.gap)
-    yaw, pitch, roll = rng.uniform(-view.yaw, view.yaw), rng.normal(0.05, 0.07), rng.normal(0, 0.03)
+    pitch, roll = rng.normal(0.05, 0.07), rng.normal(0, 0.03)
     aside = rng.uniform(-view.aside, view.aside)
     # A photo of one side is taken from that side.
-    yaw = -abs(yaw) * np.sign(aside)
+    yaw = -rng.uniform(0, view.yaw) * np.sign(aside)
     distance = rng.uniform(110, 260)
     crooked, spaced = rng.gamma(1.2, 0.5), max(0.0, rng.normal(-0.1, 0.35))
     size = rng.uniform(0.92, 1.08)
@@ -221,7 +223,7 @@ def _build(seed: int, view: View, width: int, height: int) -> _Mouth:
     turn = np.array([[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]])
 
     def see(point: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Canvas x, y and depth in mm of a point x right, y down, z away from the camera."""
+        """Perspective x and y and the depth, in mm, of a point x right, y down, z away from the camera."""
         x, y, z = point[0], point[1], point[2] - 20
         x, z = x * np.cos(yaw) - z * np.sin(yaw), x * np.sin(yaw) + z * np.cos(yaw)
         y, z = y * np.cos(pitch) - z * np.sin(pitch), y * np.sin(pitch) + z * np.cos(pitch)
@@ -264,16 +266,16 @@ def _build(seed: int, view: View, width: int, height: int) -> _Mouth:
                 distal, depth = place(np.array([xs[1], neck, zs[1]]))
                 tip, _ = place(np.array([xs.mean() + lean, edge, zs.mean() - 0.5]))
                 origin, across = (mesial + distal) / 2, (distal - mesial) / 2
-                if across[0] * side < 0.12 * np.hypot(*across) or abs(across[0]) < 0.6 * scale:
+                if across[0] * side < 0.17 * wide * scale:
                     continue
                 twist = across * (1 + rng.normal(0, 0.04 * crooked))
                 around = _outline(form)
-                canvas = origin + around[:, :1] * twist * 1.02 + around[:, 1:] * (tip - origin)
+                outline = origin + around[:, :1] * twist * 1.05 + around[:, 1:] * (tip - origin)
                 found.append(
-                    _Tooth(jaw, form, (wide, tall), origin.astype(np.float32), twist.astype(np.float32) * 1.02,
-                           (tip - origin).astype(np.float32), depth, canvas.astype(np.float32), float(origin[0]))
+                    _Tooth(jaw, form, (wide, tall), origin.astype(np.float32), twist.astype(np.float32) * 1.05,
+                           (tip - origin).astype(np.float32), depth, outline.astype(np.float32), float(origin[0]))
                 )  # fmt: skip
-                papilla = 0.42 - 0.12 * min(1.0, gape)
+                papilla = 0.46 - 0.14 * min(1.0, gape)
                 ridge += [end + papilla * (tip - origin) for end in (mesial, distal)]
         points = np.array(sorted(map(tuple, ridge))) if ridge else np.zeros((1, 2))
         margins[jaw] = points.astype(np.float32)
@@ -286,11 +288,11 @@ def _build(seed: int, view: View, width: int, height: int) -> _Mouth:
     corner = top + (bottom - top) * rng.uniform(*view.corner)
     bulge = np.clip(1 - np.abs(x / half_width) ** rng.uniform(*view.roundness), 0, 1) ** rng.uniform(0.55, 0.8)
     outer = np.clip(1 - np.abs(x / (half_width + 3)) ** 2.2, 0, 1) ** 0.8
-    thick_u, thick_l = rng.uniform(5, 10), rng.uniform(7, 13)
+    thick_u, thick_l = rng.uniform(4.5, 9), rng.uniform(6, 11)
     bow = 1.1 * np.exp(-((x / 3.5) ** 2)) * rng.uniform(0, 1)
 
     def row(y: npt.NDArray[np.floating]) -> Floats:
-        return (((y + slope) * distance / (distance + 4) - middle[1]) * scale + height / 2).astype(np.float32)
+        return np.asarray(((y + slope) * distance / (distance + 4) - middle[1]) * scale + height / 2, np.float32)
 
     inner_u, inner_l = corner - (corner - top) * bulge + bow * 0.4, corner + (bottom - corner) * bulge
     lips = (
@@ -298,38 +300,38 @@ def _build(seed: int, view: View, width: int, height: int) -> _Mouth:
         row(np.maximum(corner + (bottom - corner + thick_l) * outer, inner_l + 0.5)),
     )  # fmt: skip
 
-    owners = np.zeros((height, width), np.int16)
+    owners = np.zeros((height * SUPERSAMPLING, width * SUPERSAMPLING), np.int16)
     for index, tooth in enumerate(teeth):
-        mask, rows, columns = _mask(tooth, height, width)
+        mask, rows, columns = _mask(tooth, owners.shape)
         owners[rows, columns][mask > 0] = index + 1
-    ys = np.arange(height, dtype=np.float32)[:, None]
-    owners[(ys < lips[1]) | (ys > lips[2])] = 0
+    ys = (np.arange(len(owners), dtype=np.float32)[:, None] + 0.5) / SUPERSAMPLING
+    owners[(ys < np.repeat(lips[1], SUPERSAMPLING)) | (ys > np.repeat(lips[2], SUPERSAMPLING))] = 0
     centre = (float(width / 2 - middle[0] * scale), float(height / 2 - middle[1] * scale))
-    outside = "skin" if view.span[1] > 70 else "retracted"
-    return _Mouth(scale, teeth, margins, lips, owners, gap, centre, outside)
+    return _Mouth(scale, teeth, margins, lips, owners, gap, centre, smiling=view.span[1] > 70)
 
 
-def _mask(tooth: _Tooth, height: int, width: int, pad: int = 0) -> tuple[npt.NDArray[np.uint8], slice, slice]:
-    """0 or 255 in the part of the canvas that the crown covers, and the rows and columns of that part."""
-    low = np.floor(tooth.outline.min(axis=0)).astype(int) - pad
-    high = np.ceil(tooth.outline.max(axis=0)).astype(int) + 1 + pad
-    left, top = np.clip(low, 0, [width, height])
-    right, bottom = np.clip(high, 0, [width, height])
-    picture = Image.new("L", (max(0, right - left), max(0, bottom - top)))
+def _mask(tooth: _Tooth, shape: tuple[int, ...], pad: int = 0) -> tuple[npt.NDArray[np.uint8], slice, slice]:
+    """0 or 255 around the crown, in subpixels of a picture of this shape, and the rows and columns of that part."""
+    outline = tooth.outline * SUPERSAMPLING
+    low = np.floor(outline.min(axis=0)).astype(int) - pad
+    high = np.ceil(outline.max(axis=0)).astype(int) + 1 + pad
+    left, top = np.clip(low, 0, shape[1::-1])
+    right, bottom = np.clip(high, 0, shape[1::-1])
+    picture = Image.new("L", (max(0, int(right - left)), max(0, int(bottom - top))))
     if picture.width and picture.height:
-        ImageDraw.Draw(picture).polygon([(float(x - left), float(y - top)) for x, y in tooth.outline], fill=255)
-    return np.asarray(picture), slice(top, bottom), slice(left, right)
+        ImageDraw.Draw(picture).polygon([(float(x - left), float(y - top)) for x, y in outline], fill=255)
+    return np.asarray(picture), slice(int(top), int(bottom)), slice(int(left), int(right))
 
 
-def _step(low: float, high: float, value: Floats) -> Floats:
+def _step(low: float, high: float, value: npt.NDArray[np.floating]) -> Floats:
     """Smooth 0 to 1 as value goes from low to high."""
     t = np.clip((value - low) / (high - low), 0, 1)
-    return (t * t * (3 - 2 * t)).astype(np.float32)
+    return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
-def _blend(canvas: Floats, colour: npt.ArrayLike, weight: Floats) -> None:
+def _blend(canvas: Floats, colour: npt.ArrayLike, weight: npt.NDArray[np.floating]) -> None:
     """Mixes a colour, `[3]` or `[h, w, 3]`, into the canvas in place."""
-    canvas += (np.asarray(colour, np.float32) - canvas) * weight[..., None]
+    canvas += (np.asarray(colour, np.float32) - canvas) * weight.astype(np.float32, copy=False)[..., None]
 
 
 def _noise(rng: np.random.Generator, shape: tuple[int, int], cell: tuple[float, float], octaves: int = 3) -> Floats:
@@ -341,7 +343,8 @@ def _noise(rng: np.random.Generator, shape: tuple[int, int], cell: tuple[float, 
         grid = rng.standard_normal((min(rows, shape[0]), min(columns, shape[1])), np.float32)
         smooth = Image.fromarray(grid).resize((shape[1], shape[0]), Image.Resampling.BICUBIC)
         total += np.asarray(smooth) * 0.6**octave
-    return total / np.float32(total.std() + 1e-6)
+    total /= total.std() + np.float32(1e-6)
+    return total
 
 
 _ENAMELS = np.array([(0.95, 0.94, 0.92), (0.93, 0.90, 0.82), (0.90, 0.84, 0.70), (0.86, 0.77, 0.57)], np.float32)
@@ -354,44 +357,58 @@ def _pick(rng: np.random.Generator, palette: Floats) -> Floats:
     """A colour between two neighbours of the palette."""
     at = rng.uniform(0, len(palette) - 1)
     index = int(at)
-    return (palette[index] + (palette[min(index + 1, len(palette) - 1)] - palette[index]) * (at - index)).astype("f4")
+    following = palette[min(index + 1, len(palette) - 1)]
+    return np.asarray(palette[index] + (following - palette[index]) * (at - index), np.float32)
 
 
 def _paint(mouth: _Mouth, seed: int, carious: Sequence[int]) -> Floats:
     """float32 `[height, width, 3]`, 0 to 1: the mouth with lesions on the teeth of these indices."""
-    height, width = mouth.owners.shape
+    height, width = (side // SUPERSAMPLING for side in mouth.owners.shape)
     rng = _stream(seed, 1)
     scale = mouth.scale
     coarse = _noise(rng, (height, width), (9 * scale, 9 * scale), 2)
     medium = _noise(rng, (height, width), (2.2 * scale, 2.2 * scale), 3)
-    fine = _noise(rng, (height, width), (4, 4), 2)
+    fine = _noise(rng, (height, width), (2, 2), 2)
     x = (np.arange(width, dtype=np.float32) - mouth.centre[0]) / scale
     y = ((np.arange(height, dtype=np.float32) - mouth.centre[1]) / scale)[:, None]
 
     canvas = np.empty((height, width, 3), np.float32)
     depth = np.array([0.13, 0.035, 0.03], np.float32) * rng.uniform(0.5, 1.5)
-    cheek = np.array([0.50, 0.17, 0.16], np.float32) * rng.uniform(0.6, 1.1)
-    canvas[:] = depth + (cheek - depth) * _step(12, 40, np.abs(x))[None, :, None] * 0.8
+    cheek = np.array([0.72, 0.34, 0.33], np.float32) * rng.uniform(0.7, 1.1)
+    canvas[:] = depth + (cheek - depth) * _step(16, 32, np.abs(x))[None, :, None] * 0.9
     canvas *= (1 + 0.15 * coarse)[..., None]
     if mouth.gap > 6:
         _paint_tongue(canvas, mouth, rng, x, y, medium, fine)
     gum = _pick(rng, _GUMS)
     enamel = _pick(rng, _ENAMELS)
-    flash = rng.uniform(0.3, 1.0)
+    flash = rng.uniform(0.4, 1.0)
     light = rng.normal(0, 0.25), rng.uniform(0.25, 0.5)
     fields = coarse, medium, fine
-    for jaw in "lu":
-        if jaw in mouth.margins:
-            _paint_gum(canvas, mouth, jaw, gum, flash, rng, fields)
-            for index, tooth in enumerate(mouth.teeth):
-                if tooth.jaw == jaw:
-                    _paint_tooth(canvas, mouth, index, enamel, flash, light, seed, index in carious, fields)
+    for jaw in mouth.margins:
+        _paint_gum(canvas, mouth, jaw, gum, flash, rng, fields)
+    large = _magnified(canvas)
+    large_fields = _magnified(coarse), _magnified(medium), _magnified(fine)
+    for index in range(len(mouth.teeth)):
+        _paint_tooth(large, mouth, index, enamel, flash, light, seed, index in carious, large_fields)
+    blocks = large.reshape(height, SUPERSAMPLING, width, SUPERSAMPLING, 3)
+    canvas = np.asarray(blocks.mean(axis=(1, 3)), np.float32)
     _paint_face(canvas, mouth, rng, fields)
     return canvas
 
 
+def _magnified(picture: Floats) -> Floats:
+    """Each pixel as `SUPERSAMPLING` x `SUPERSAMPLING` subpixels."""
+    return picture.repeat(SUPERSAMPLING, axis=0).repeat(SUPERSAMPLING, axis=1)
+
+
 def _paint_tongue(
-    canvas: Floats, mouth: _Mouth, rng: np.random.Generator, x: Floats, y: Floats, medium: Floats, fine: Floats
+    canvas: Floats,
+    mouth: _Mouth,
+    rng: np.random.Generator,
+    x: npt.NDArray[np.floating],
+    y: npt.NDArray[np.floating],
+    medium: Floats,
+    fine: Floats,
 ) -> None:
     """The tongue of an open mouth, and the palate or the floor of the mouth behind it."""
     palate = np.array([0.62, 0.28, 0.27], np.float32) * rng.uniform(0.5, 1.1)
@@ -400,11 +417,11 @@ def _paint_tongue(
         _blend(canvas, palate, 0.7 * _step(reach * 0.9, -reach * 1.6, y + 0.02 * x**2 + 0.4 * medium))
     level = rng.uniform(-0.3, 0.5) * reach
     radius = rng.uniform(15, 21)
-    bulk = 1 - (x / radius) ** 2 - (np.clip(level + 9 - y, 0, None) / 10) ** 2 + 0.04 * medium
+    bulk = 1 - (x / radius) ** 2 - (np.clip(level + 9 - y, 0, None) / 10) ** 2 + 0.012 * medium
     tongue = np.array([0.78, 0.42, 0.41], np.float32) * rng.uniform(0.75, 1.1)
-    light = 0.62 + 0.4 * _step(0, 0.9, bulk) + 0.05 * fine - 0.14 * np.exp(-((x / 1.2) ** 2)) + 0.06 * medium
-    _blend(canvas, tongue * light[..., None], _step(-0.02, 0.06, bulk))
-    _blend(canvas, (1, 0.95, 0.93), 0.5 * _step(1.1, 2.2, medium) * _step(0.3, 0.8, bulk))
+    light = 0.62 + 0.4 * _step(0, 0.9, bulk) + 0.025 * fine - 0.10 * np.exp(-((x / 1.2) ** 2)) + 0.06 * medium
+    _blend(canvas, tongue * light[..., None], _step(-0.03, 0.08, bulk))
+    _blend(canvas, (1, 0.95, 0.93), 0.5 * _step(1.4, 2.2, medium + 0.1 * fine) * _step(0.3, 0.8, bulk))
 
 
 def _paint_gum(
@@ -418,19 +435,20 @@ def _paint_gum(
 ) -> None:
     """The gum of a jaw from the papillae to the fold of the cheek, with bulges over the roots, veins and wet spots."""
     coarse, medium, fine = fields
-    height, width = mouth.owners.shape
+    height, width = coarse.shape
     scale = mouth.scale
     points = mouth.margins[jaw]
     columns = np.arange(width, dtype=np.float32)
     up = 1.0 if jaw == "u" else -1.0
     tips = np.interp(columns, points[:, 0], points[:, 1])
     beyond = np.clip(points[0, 0] - columns, 0, None) + np.clip(columns - points[-1, 0], 0, None)
-    tips -= up * beyond * 0.6
+    tips -= up * beyond * 0.15
     rows = np.arange(height, dtype=np.float32)[:, None]
     above = (up * (tips[None, :] - rows) / scale).astype(np.float32)
     inside = _step(-0.08, 0.12, above + 0.06 * medium)
     roots = np.array(sorted(tooth.order for tooth in mouth.teeth if tooth.jaw == jaw))
-    bulge = np.cos(2 * np.pi * np.interp(columns, roots, np.arange(len(roots)))).astype(np.float32) if len(roots) else 0
+    phase = np.interp(columns, roots, np.arange(len(roots))) if len(roots) else columns * 0
+    bulge = np.cos(2 * np.pi * phase).astype(np.float32)
     mucosa = colour * np.array([0.92, 0.66, 0.68], np.float32) * rng.uniform(0.85, 1.0)
     fold = _step(7, 12, above + 0.5 * coarse + 1.2 * bulge)
     base = colour + (mucosa - colour) * fold[..., None]
@@ -438,14 +456,15 @@ def _paint_gum(
     light = 0.98 + 0.07 * bulge * _step(2, 5, above) + 0.06 * coarse + 0.035 * medium + 0.02 * fine + 0.05 * rim
     light = light - 0.25 * _step(12, 22, above) - 0.18 * _step(26, 40, np.abs(columns - mouth.centre[0]) / scale)[None]
     base *= light[..., None]
-    inflamed = rng.uniform(0, 0.5) * np.exp(-((above - 2) / 2.2) ** 2) * _step(-0.5, 1.5, coarse)
+    inflamed = rng.uniform(0, 0.5) * np.exp(-(((above - 2) / 2.2) ** 2)) * _step(-0.5, 1.5, coarse)
     base *= 1 - inflamed[..., None] * np.array([0.08, 0.4, 0.35], np.float32)
     veins = _noise(rng, (height, width), (7 * scale, 2.6 * scale), 2)
     vein = np.exp(-((veins / 0.07) ** 2)) * fold * rng.uniform(0.1, 0.4)
     base *= 1 - vein[..., None] * np.array([0.3, 0.6, 0.5], np.float32)
     _blend(canvas, base, inside)
-    wet = _step(1.35, 2.3, medium + 0.5 * bulge + 0.25 * fine) * _step(1.5, 4, above) * (1 - 0.5 * fold)
-    _blend(canvas, (1.0, 0.95, 0.95), 0.65 * flash * wet * inside)
+    sheen = 0.8 * medium + 0.5 * coarse + 0.7 * bulge * (1 - fold)
+    wet = _step(1.7, 2.9, sheen + 0.1 * fine) * _step(1.0, 3, above)
+    _blend(canvas, (1.0, 0.96, 0.96), (0.10 * _step(0.4, 2.2, sheen) + 0.8 * wet) * flash * inside)
 
 
 def _paint_tooth(
@@ -462,15 +481,15 @@ def _paint_tooth(
     """One crown with its contact shadow and, where carious, its lesions."""
     tooth = mouth.teeth[index]
     rng = _stream(seed, 2, index)
-    scale = mouth.scale
-    mask, rows, columns = _mask(tooth, *mouth.owners.shape, pad=int(1.2 * scale))
+    scale = mouth.scale * SUPERSAMPLING
+    mask, rows, columns = _mask(tooth, mouth.owners.shape, pad=int(1.2 * scale))
     if not mask.size or not mask.any():
         return
     cover = ndimage.gaussian_filter(mask.astype(np.float32) / 255, 0.7)
     patch = canvas[rows, columns]
     patch *= 1 - 0.55 * ndimage.uniform_filter(cover, max(3, int(1.3 * scale)))[..., None]
 
-    ys, xs = np.mgrid[rows, columns].astype(np.float32)
+    ys, xs = (np.mgrid[rows, columns].astype(np.float32) + 0.5) / SUPERSAMPLING
     (ax, ay), (bx, by) = tooth.across, tooth.along
     dx, dy = xs - tooth.origin[0], ys - tooth.origin[1]
     det = ax * by - ay * bx
@@ -484,7 +503,7 @@ def _paint_tooth(
     lateral = np.clip(np.abs(u) / half, 0, 1.2)
     coarse, medium, fine = (field[rows, columns] for field in fields)
 
-    base = enamel * (1 + rng.normal(0, 0.025)) + rng.normal(0, 0.012, 3).astype(np.float32)
+    base = enamel * (1 + rng.normal(0, 0.022)) + rng.normal(0, 0.005, 3).astype(np.float32)
     if tooth.form is _CANINE:
         base = base * np.array([0.985, 0.965, 0.92], np.float32)
     colour = np.broadcast_to(base, (*u.shape, 3)).copy()
@@ -492,9 +511,10 @@ def _paint_tooth(
     _blend(colour, base * np.array([0.95, 0.85, 0.62], np.float32), neck)
     clear = _step(0.78, 1.0, v) * (0.45 if tooth.form.cusps == 1 else 0.15)
     _blend(colour, (0.70, 0.75, 0.80), clear * (0.7 + 0.3 * np.cos(9 * u)))
-    shade = 1.02 - 0.34 * lateral**3.2 - 0.10 * lateral**12 - 0.10 * (v - 0.45) ** 2 - 0.12 * np.clip(0.12 - v, 0, 1) / 0.12
+    shade = 1.02 - 0.34 * lateral**3.2 - 0.10 * lateral**12 - 0.10 * (v - 0.45) ** 2
+    shade -= np.clip(0.12 - v, 0, 1)
     side = 1.0 if tooth.across[0] > 0 else -1.0
-    shade += 0.05 * u * side * light[0] * 4 + 0.02 * medium + 0.012 * fine + 0.015 * coarse
+    shade += 0.05 * u * side * light[0] * 4 + 0.014 * medium + 0.006 * fine + 0.015 * coarse
     lobes = 0.018 * np.cos(3.1 * np.pi * u) * _step(0.3, 0.8, v)
     if tooth.form in (_PREMOLAR, _MOLAR):
         lobes = -0.14 * np.exp(-((u / 0.10) ** 2)) * _step(0.45, 0.95, v) * (tooth.form.cusps - 0.6)
@@ -506,8 +526,8 @@ def _paint_tooth(
     u0, v0 = light[0] * side + rng.normal(0, 0.08), light[1] + rng.normal(0, 0.05)
     glint = np.exp(-(((u - u0) / 0.30) ** 2) - ((v - v0) / 0.22) ** 2) * (0.75 + 0.35 * medium)
     _blend(colour, (1, 1, 1), np.clip(glint, 0, 1) * 0.5 * flash)
-    spark = np.exp(-(((u - u0) / 0.13) ** 2) - ((v - v0) / 0.10) ** 2) + 0.35 * medium - 0.1 * lateral
-    _blend(colour, (1, 1, 1), _step(0.5, 0.95, spark) * flash * 0.9 * (lateral < 0.9))
+    spark = np.exp(-(((u - u0) / 0.16) ** 2) - ((v - v0) / 0.13) ** 2) + 0.25 * medium - 0.1 * lateral
+    _blend(colour, (1, 1, 1), _step(0.6, 0.85, spark) * flash * 0.95 * (lateral < 0.9))
     if rng.random() < 0.12:
         spot = 1 - np.hypot((u - rng.uniform(-0.4, 0.4)) / 0.4, (v - rng.uniform(0.3, 0.7)) / 0.18) + 0.4 * medium
         _blend(colour, (0.97, 0.96, 0.94), 0.45 * _step(0.1, 0.7, spot))
@@ -530,13 +550,13 @@ def _paint_lesions(
     """One to three lesions where the crown is in sight: at the gum, between teeth, on the face, at the edge."""
     medium, fine = noises
     wide, tall = tooth.size[0] / 2, tooth.size[1]
-    ruined = rng.random() < 0.15
-    for _ in range(1 if ruined else int(rng.choice([1, 2, 3], p=[0.6, 0.3, 0.1]))):
+    ruined = rng.random() < 0.2
+    for _ in range(1 if ruined else int(rng.choice([1, 2, 3], p=[0.65, 0.27, 0.08]))):
         for _attempt in range(12):
-            kind = rng.choice(["gum", "between", "face", "edge"], p=[0.34, 0.26, 0.26, 0.14])
+            kind = rng.choice(["gum", "between", "face", "edge"], p=[0.38, 0.3, 0.18, 0.14])
             side = rng.choice([-1.0, 1.0])
             at_u, at_v, radius_u, radius_v = {
-                "gum": (rng.uniform(-0.5, 0.5), rng.uniform(0.1, 0.2), rng.uniform(1.3, 2.8), rng.uniform(0.8, 1.6)),
+                "gum": (rng.uniform(-0.5, 0.5), rng.uniform(0.06, 0.16), rng.uniform(1.6, 3.4), rng.uniform(0.8, 1.7)),
                 "between": (side * 0.85, rng.uniform(0.4, 0.75), rng.uniform(0.9, 1.8), rng.uniform(1.3, 2.6)),
                 "face": (rng.uniform(-0.4, 0.4), rng.uniform(0.3, 0.7), rng.uniform(1.0, 2.1), rng.uniform(0.9, 2.0)),
                 "edge": (rng.uniform(-0.6, 0.6), rng.uniform(0.88, 1.0), rng.uniform(1.1, 2.2), rng.uniform(0.9, 2.0)),
@@ -549,13 +569,22 @@ def _paint_lesions(
             at_u, at_v = (float(u[seen][at]), float(v[seen][at])) if seen.any() else (0.0, 0.5)
         if ruined:
             radius_u, radius_v = wide * rng.uniform(0.8, 1.2), tall * rng.uniform(0.35, 0.6)
-        reach = np.hypot((u - at_u) * wide / radius_u, (v - at_v) * tall / radius_v)
-        inside = 1 - reach + 0.17 * medium + 0.05 * fine
-        brown = np.array([0.50, 0.32, 0.13], np.float32) * rng.uniform(0.75, 1.2)
-        dark = np.array([0.15, 0.085, 0.05], np.float32) * rng.uniform(0.4, 1.6)
-        _blend(colour, colour * brown * 1.5, 0.75 * _step(-0.55, 0.25, inside))
-        _blend(colour, brown * (0.75 + 0.12 * medium + 0.08 * fine)[..., None], 0.85 * _step(0.0, 0.4, inside))
-        _blend(colour, dark * (1 + 0.25 * fine)[..., None], 0.95 * _step(0.2, 0.45 + 0.2 * rng.random(), inside))
+        warp = medium * rng.uniform(0.15, 0.4) + fine * 0.03
+        slant = rng.normal(0, 0.4)
+        du, dv = (u - at_u) * wide, (v - at_v) * tall
+        reach = np.hypot((du + slant * dv) / radius_u, (dv - slant * du) / radius_v)
+        inside = 1 - reach**1.3 + warp
+        brown = np.array([0.50, rng.uniform(0.30, 0.37), rng.uniform(0.13, 0.24)], np.float32) * rng.uniform(0.55, 1.25)
+        dark = np.array([0.17, 0.10, 0.06], np.float32) * rng.uniform(0.3, 1.7)
+        halo, rotten = rng.uniform(0.3, 0.85), rng.uniform(0.05, 0.5)
+        _blend(colour, colour * np.array([0.86, 0.68, 0.40], np.float32), halo * _step(-1.3, 0.2, inside))
+        texture = 0.75 + 0.16 * medium + 0.05 * fine
+        _blend(colour, brown * texture[..., None], 0.9 * _step(-0.05, 0.25, inside))
+        hole = _step(rotten, rotten + 0.22, inside)
+        # A cavity shades its own wall on one side and shows a lit rim on the other.
+        rim = _step(rotten - 0.25, rotten, inside) * (1 - hole) * np.clip(dv / radius_v, 0, 1)
+        _blend(colour, colour * 1.5, 0.6 * rim)
+        _blend(colour, dark * (1 + 0.15 * fine + 0.25 * medium)[..., None], 0.96 * hole)
 
 
 def _paint_face(
@@ -563,74 +592,92 @@ def _paint_face(
 ) -> None:
     """The lips with their shadow on what they frame, and the skin around them."""
     coarse, medium, fine = fields
-    height, width = mouth.owners.shape
+    height, width = coarse.shape
     scale = mouth.scale
     outer_u, inner_u, inner_l, outer_l = mouth.lips
     rows = np.arange(height, dtype=np.float32)[:, None]
     within = np.minimum(rows - inner_u, inner_l - rows) / scale
-    shadow = 0.35 + 0.65 * _step(-0.5, 4.5, within)
+    shadow = (0.4 + 0.6 * _step(-0.5, 4.0, within)) if mouth.smiling else (0.7 + 0.3 * _step(-0.5, 4.0, within))
     x = (np.arange(width, dtype=np.float32) - mouth.centre[0]) / scale
     canvas *= shadow[..., None]
-    if mouth.outside == "skin":
-        canvas *= (1 - 0.45 * _step(16, 27, np.abs(x)))[None, :, None]
+    if mouth.smiling:
+        canvas *= (1 - 0.35 * _step(17, 28, np.abs(x)))[None, :, None]
 
     skin, lip = _pick(rng, _SKINS), _pick(rng, _LIPS)
     y = (rows - mouth.centre[1]) / scale
     wrinkles = _noise(rng, (height, width), (5 * scale, 0.9 * scale), 2)
     pores = 1 + 0.03 * coarse + 0.012 * medium + 0.02 * fine
-    bright = 1.02 - 0.22 * _step(20, 48, np.abs(x))[None] - 0.14 * np.exp(-(((y - 24) / 5) ** 2)) - 0.004 * np.abs(y)
-    face = skin * (pores * bright)[..., None]
-    if mouth.outside != "skin":
-        face = (lip * 0.5 + skin * 0.5) * (pores * bright)[..., None]
+    bright = 1.06 - 0.2 * _step(20, 50, np.abs(x))[None] - 0.003 * np.abs(y)
+    if mouth.smiling:
+        # The fold from the nose to beside the mouth, the hollow above the chin, and the nostrils.
+        fold = np.abs(x)[None] - rng.uniform(15, 19) - 0.42 * (y + 22) - 0.008 * (y + 22) ** 2
+        bright = bright - rng.uniform(0.03, 0.11) * np.exp(-((fold / 3.5) ** 2)) * _step(12, 2, y) * _step(-30, -18, y)
+        bright = bright + 0.05 * _step(0, 10, fold) * _step(14, -4, y)
+        chin = (inner_l[None] + outer_l.max()) / 2 + 8 * scale
+        bright = bright - 0.16 * np.exp(-(((rows - chin) / (4 * scale)) ** 2)) * np.exp(-((x / 16) ** 2))[None]
+        bright = bright - 0.07 * np.exp(-((x / 2.2) ** 2))[None] * _step(-8, -14, y)
+        nose = (y + rng.uniform(27, 36)) / 2.6 + 0.06 * np.abs(x)[None]
+        bright = bright - 0.6 * _step(1.2, 0, ((np.abs(x)[None] - 6.5) / 4.2) ** 2 + nose**2 + 0.05 * medium)
+        bright = bright - 0.2 * np.exp(-(((nose - 1) / 1.2) ** 2)) * _step(15, 8, np.abs(x))[None]
+        tint = skin
+    else:
+        tint = lip * 0.5 + skin * 0.5
+    face = tint * (pores * bright)[..., None]
+    if mouth.smiling:
+        oval = np.hypot(x[None] / rng.uniform(42, 70), np.clip(y + 12, 0, None) / rng.uniform(46, 70))
+        bright_room = rng.choice([0.95, 0.5, 0.15])
+        face *= (1 - 0.3 * _step(0.7, 1.0, oval))[..., None]
+        _blend(face, np.full(3, bright_room), _step(0.99, 1.01, oval))
 
     upper = np.clip((inner_u - rows) / np.maximum(inner_u - outer_u, 1), 0, 2)
     lower = np.clip((rows - inner_l) / np.maximum(outer_l - inner_l, 1), 0, 2)
     band = np.where(rows < (inner_u + inner_l) / 2, upper, lower)
     gloss = rng.uniform(0.1, 0.5)
-    round_u = 0.72 + 0.22 * np.sin(np.pi * np.clip(band, 0, 1)) + 0.08 * band
-    lips = lip * (round_u + 0.045 * wrinkles + 0.03 * medium)[..., None]
-    red = 1 - _step(0.9, 1.12, band + 0.03 * medium)
+    volume = 0.78 + 0.28 * np.sin(np.pi * np.clip(band, 0, 1)) + 0.06 * band
+    lips = lip * (volume + 0.022 * wrinkles + 0.03 * medium)[..., None]
+    thick = np.where(rows < (inner_u + inner_l) / 2, inner_u - outer_u, outer_l - inner_l) / scale
+    red = (1 - _step(0.86, 1.16, band + 0.01 * medium)) * _step(0.5, 1.6, thick)
     _blend(face, lips, red)
     shine = np.exp(-(((lower - 0.42) / 0.17) ** 2)) * np.exp(-((x / 14) ** 2)) * _step(-0.6, 1.6, wrinkles + medium)
     _blend(face, (1, 0.93, 0.92), gloss * shine)
-    _blend(canvas, face, 1 - _step(-0.25, 0.25, within))
+    _blend(canvas, face, 1 - _step(0.0, 0.5, within))
 
 
 def _photograph(canvas: Floats, seed: int) -> npt.NDArray[np.uint8]:
     """What the camera makes of it: flash, white balance, exposure, vignette, blur and noise; uint8, RGB."""
     rng = _stream(seed, 4)
-    height, width = canvas.shape[0] // SUPERSAMPLING, canvas.shape[1] // SUPERSAMPLING
-    photo = canvas.reshape(height, SUPERSAMPLING, width, SUPERSAMPLING, 3).mean(axis=(1, 3))
+    height, width = canvas.shape[:2]
     warmth = rng.normal(0.0, 0.05)
-    gains = np.array([1 + warmth, 1 + rng.normal(0, 0.012), 1 - warmth * 1.3]) * rng.uniform(0.86, 1.08)
+    gains = np.array([1 + warmth, 1 + rng.normal(0, 0.012), 1 - warmth * 1.3], np.float32)
+    gains *= np.float32(rng.uniform(0.92, 1.18))
     x = np.linspace(-1, 1, width, dtype=np.float32) - rng.normal(0, 0.15)
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None] - rng.normal(0, 0.15)
     falloff = 1.04 - rng.uniform(0.08, 0.30) * (x**2 + y**2) / 2
-    photo = np.clip(photo * gains * falloff[..., None], 0, None)
+    photo = np.clip(canvas * gains * falloff[..., None].astype(np.float32), 0, None)
     # A shoulder keeps the flash from clipping hard.
     photo = np.where(photo > 0.85, 0.85 + 0.15 * np.tanh((photo - 0.85) / 0.15), photo)
-    photo = photo ** rng.uniform(0.88, 1.15)
+    photo = photo ** np.float32(rng.uniform(0.88, 1.15))
     grey = photo.mean(axis=2, keepdims=True)
     photo = grey + (photo - grey) * rng.uniform(0.85, 1.2)
     photo = ndimage.gaussian_filter(photo, (*[rng.uniform(0.35, 1.1) * width / 640] * 2, 0))
-    noise = rng.standard_normal((height, width, 1)) * 0.7 + rng.standard_normal((height, width, 3)) * 0.5
+    noise = rng.standard_normal((height, width, 1), np.float32) * 0.7
+    noise = noise + rng.standard_normal((height, width, 3), np.float32) * 0.5
     photo = photo + rng.uniform(0.003, 0.014) * noise
-    return (np.clip(photo, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return np.asarray(np.clip(photo, 0, 1) * 255 + 0.5, np.uint8)
 
 
 def _visible_boxes(mouth: _Mouth) -> tuple[list[int], Floats, list[float]]:
     """Indices of the teeth in sight, their boxes in the photo, and the share of each outline that is in sight."""
-    height, width = mouth.owners.shape
     found, boxes, shares = [], [], []
     for index, place in enumerate(ndimage.find_objects(mouth.owners, max_label=len(mouth.teeth))):
         if place is None:
             continue
         rows, columns = place
         x, y = mouth.teeth[index].outline.T
-        area = 0.5 * abs(float(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))))
+        area = 0.5 * SUPERSAMPLING**2 * abs(float(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))))
         share = float((mouth.owners[place] == index + 1).sum()) / max(area, 1.0)
-        box = [rows.start, columns.start, rows.stop, columns.stop]
-        box = [box[0] // SUPERSAMPLING, box[1] // SUPERSAMPLING, -(-box[2] // SUPERSAMPLING), -(-box[3] // SUPERSAMPLING)]
+        low = [rows.start // SUPERSAMPLING, columns.start // SUPERSAMPLING]
+        box = [*low, -(-rows.stop // SUPERSAMPLING), -(-columns.stop // SUPERSAMPLING)]
         if share >= MIN_VISIBLE and min(box[2] - box[0], box[3] - box[1]) >= MIN_BOX:
             found.append(index)
             boxes.append(box)
@@ -660,7 +707,7 @@ def render_mouth(
         raise ValueError(f"view is {view!r}, must be one of {', '.join(VIEWS)}")
     rng = _stream(seed, 5)
     drawn = str(rng.choice(list(VIEWS), p=VIEW_SHARES))
-    mouth = _build(seed, VIEWS[view or drawn], width * SUPERSAMPLING, height * SUPERSAMPLING)
+    mouth = _build(seed, VIEWS[view or drawn], width, height)
     found, boxes, shares = _visible_boxes(mouth)
     if caries is None:
         healthy = rng.random() < 0.3

@@ -21,7 +21,7 @@ class DivergedError(RuntimeError):
     """The loss is no longer a finite number."""
 
 
-def train(pipeline_config: Path, out: Path, *, seed: int, checkpoint_every: int = CHECKPOINT_EVERY) -> Path:
+def train(pipeline_config: Path, out: Path, *, seed: int, checkpoint_every: int | None = None) -> Path:
     """Trains until the configured number of steps and returns the folder of checkpoints, `out`.
 
     Args:
@@ -29,7 +29,7 @@ def train(pipeline_config: Path, out: Path, *, seed: int, checkpoint_every: int 
         out: folder of the checkpoints (`ckpt-*`), of `losses.jsonl` (a line each step: step, seconds, losses, learning
             rate) and of TensorBoard's events. A checkpoint found there is continued from.
         seed: of weights, photo order and augmentation.
-        checkpoint_every: steps between two checkpoints.
+        checkpoint_every: steps between two checkpoints; `CHECKPOINT_EVERY` if None.
 
     Raises:
         DivergedError: the loss became infinite or not a number; the last good checkpoint is kept.
@@ -91,7 +91,7 @@ def train(pipeline_config: Path, out: Path, *, seed: int, checkpoint_every: int 
     events = tf.summary.create_file_writer(str(out / "events"))
     started = time.monotonic()
     with (
-        (out / "losses.jsonl").open("a", encoding="utf-8") as log,
+        (out / "losses.jsonl").open("a", buffering=1, encoding="utf-8") as log,
         events.as_default(),
         tqdm(total=total, initial=done, desc="train", unit="step") as bar,
     ):
@@ -111,9 +111,8 @@ def train(pipeline_config: Path, out: Path, *, seed: int, checkpoint_every: int 
                 box=f"{values['localization_loss']:.3f}",
                 classes=f"{values['classification_loss']:.3f}",
             )
-            if done % checkpoint_every == 0 or done == total:
+            if done % (checkpoint_every or CHECKPOINT_EVERY) == 0 or done == total:
                 manager.save(checkpoint_number=done)
-                log.flush()
     return out
 
 

@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from conftest import Live, StandIn, Start, make_photo, serving, wait_for, write_bundle
+from live_server import Live, StandIn, Start, make_photo, serving, wait_for, write_bundle
 
 from app.errors import RuntimeUnavailable
 from app.settings import Settings
@@ -41,7 +41,8 @@ def test_detector_that_cannot_be_loaded(tmp_path: Path) -> None:
     with serving(Settings(model_store=tmp_path), load=load, on_failure=told.set) as live:
         assert told.wait(10)
         response = live.client.get("/health/ready")
-        assert response.status_code == 503 and "log" in response.json()["detail"]
+        assert response.status_code == 503
+        assert "log" in response.json()["detail"]
         assert live.client.get("/health/live").status_code == 200
 
 
@@ -108,7 +109,8 @@ def test_metrics_count(live: Live, photo: bytes) -> None:
     ):
         assert line in response.text
     assert 'caries_model_info{device="cpu",name="stand-in",runtime="litert"' in response.text
-    assert "patient" not in response.text and "INVENTED" not in response.text
+    assert "patient" not in response.text
+    assert "INVENTED" not in response.text
 
 
 def test_description(live: Live) -> None:
@@ -124,7 +126,8 @@ def test_description(live: Live) -> None:
     assert answers["application/json"]["example"]["verdict"]
     for address in ("/docs", "/"):
         response = live.client.get(address, follow_redirects=True)
-        assert response.status_code == 200 and "swagger" in response.text
+        assert response.status_code == 200
+        assert "swagger" in response.text
 
 
 def test_applications_do_not_share_metrics(start: Start, photo: bytes) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import Live, StandIn, Start, make_photo, wait_for
 from fastapi.exceptions import RequestValidationError
+from live_server import Live, StandIn, Start, make_photo, wait_for
 
 from app import errors
 from app.api import problems
@@ -238,8 +238,11 @@ def test_slow_upload(start: Start, photo: bytes) -> None:
     with start(upload_s=0.3) as live, socket.create_connection(("127.0.0.1", live.port)) as client:
         client.sendall(b"POST /detect HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc")
         client.settimeout(5)
-        answer = client.recv(65536)
-        assert answer.startswith(b"HTTP/1.1 408") and b"upload-too-slow" in answer
+        answer = b""
+        while piece := client.recv(65536):
+            answer += piece
+        assert answer.startswith(b"HTTP/1.1 408")
+        assert b"upload-too-slow" in answer
         wait_for(lambda: live.service.screener.admitted == 0)
 
 

@@ -1,0 +1,155 @@
+"""The JSON answers as the OpenAPI description shows them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.screening import Reason, Verdict
+
+EXAMPLE: dict[str, Any] = {
+    "model": {"name": "caries-ssd-mobilenet-v2-fpnlite-320", "version": 1, "sha256": "9f2c" + 60 * "0"},
+    "image": {"width": 1024, "height": 703, "sha256": "41ab" + 60 * "0"},
+    "verdict": "caries_suspected",
+    "reasons": [],
+    "teeth_seen": 14,
+    "detections": [
+        {
+            "class": "caries",
+            "class_id": 2,
+            "score": 0.91,
+            "box": {"xmin": 189.9, "ymin": 328.5, "xmax": 243.2, "ymax": 421.9},
+        }
+    ],
+    "hidden_by_max_boxes": 0,
+    "operating_point": {
+        "score_threshold": 0.42,
+        "max_boxes": 5,
+        "sensitivity": 0.8,
+        "false_positives_per_image": 1.1,
+    },
+    "timings_ms": {"decode": 3.1, "queue": 0.1, "inference": 11.0, "draw": 0.0, "encode": 0.0},
+}
+
+
+class ModelIdentity(BaseModel):
+    """Which detector answered."""
+
+    name: str
+    version: int
+    sha256: str = Field(description="Of the bundle's manifest, which holds the sha256 of every model file.")
+
+
+class ImageIdentity(BaseModel):
+    """The photo, upright."""
+
+    width: int = Field(description="Pixels.")
+    height: int = Field(description="Pixels.")
+    sha256: str = Field(description="Of the bytes that were sent.")
+
+
+class Box(BaseModel):
+    """Pixels of the upright photo, from its top left corner."""
+
+    xmin: float
+    ymin: float
+    xmax: float
+    ymax: float
+
+
+class Detection(BaseModel):
+    """One box."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    class_name: str = Field(alias="class")
+    class_id: int
+    score: float = Field(ge=0, le=1)
+    box: Box
+
+
+class AppliedOperatingPoint(BaseModel):
+    """Threshold and box limit as applied, and what was measured there."""
+
+    score_threshold: float
+    max_boxes: int
+    sensitivity: float | None = Field(description="Null where the caller gave another threshold.")
+    false_positives_per_image: float | None = Field(description="Null where the caller gave another threshold.")
+
+
+class Timings(BaseModel):
+    """Milliseconds by stage; drawing and encoding happen for picture answers only."""
+
+    decode: float
+    queue: float
+    inference: float
+    draw: float
+    encode: float
+
+
+class ScreeningAnswer(BaseModel):
+    """The answer of `POST /detect` as JSON."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+
+    model: ModelIdentity
+    image: ImageIdentity
+    verdict: Verdict
+    reasons: list[Reason] = Field(description="Why the photo is not assessable.")
+    teeth_seen: int = Field(description="Teeth of any class.")
+    detections: list[Detection] = Field(description="Highest score first.")
+    hidden_by_max_boxes: int = Field(description="Further boxes that the box limit keeps out of `detections`.")
+    operating_point: AppliedOperatingPoint
+    timings_ms: Timings
+
+
+class ModelEntry(BaseModel):
+    """One bundle of the store."""
+
+    name: str
+    version: int
+    live: bool = Field(description="Whether `POST /detect` is answered by this one.")
+    usable: bool = Field(
+        description="Whether its manifest can be read; its other files are verified when it is loaded."
+    )
+    sha256: str | None
+    runtime: str | None = Field(description="What runs it, for the live one: litert or tensorflow.")
+    device: str | None = Field(description="Where it runs, for the live one: cpu, or gpu with the GPU's name.")
+    classes: dict[int, str]
+    operating_point: dict[str, Any] | None
+    card: str = Field(description="Address of the model card.")
+
+
+class ModelList(BaseModel):
+    """The store."""
+
+    models: list[ModelEntry]
+
+
+class Health(BaseModel):
+    """A health check that passed."""
+
+    status: str
+
+
+class ProblemAnswer(BaseModel):
+    """RFC 9457 problem details."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "/problems/unsupported-photo",
+                    "title": "The picture format is not accepted",
+                    "status": 415,
+                    "detail": "GIF files are not accepted; send JPEG, PNG, WebP or HEIC",
+                }
+            ]
+        }
+    )
+
+    type: str
+    title: str
+    status: int
+    detail: str

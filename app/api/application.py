@@ -1,0 +1,97 @@
+"""The application: routes, error answers and request counting put together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api import catalogue, detect, health, problems
+from app.api.service import make_service
+from app.metrics import Metrics
+from app.runtimes import Runtime, load_runtime
+from app.settings import Settings
+
+DISTRIBUTION = "caries-screen"
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""Methods counted by name; a client's inventions are counted together, so that they cannot fill the memory."""
+
+DESCRIPTION = """Screens photos of teeth for caries.
+
+**Not a medical device.** The answers are no diagnosis and do not replace a dentist's examination.
+"""
+
+
+def create_app(
+    settings: Settings,
+    *,
+    load: Callable[..., Runtime] = load_runtime,
+    on_failure: Callable[[], None] = lambda: None,
+) -> FastAPI:
+    """The HTTP application. Its detector is loaded when it starts up and closed when it shuts down.
+
+    Args:
+        settings: see `app.settings`.
+        load: makes a runtime from bundle, kind, precision and threads, as `load_runtime` does.
+        on_failure: called when the detector cannot be loaded; `/health/ready` goes on answering 503.
+    """
+    service = make_service(settings, load=load, on_failure=on_failure)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with service.running():
+            yield
+
+    app = FastAPI(
+        title="Caries screening",
+        version=distribution_version(),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        redoc_url=None,
+    )
+    app.state.service = service
+    for room in (detect, catalogue, health):
+        app.include_router(room.router)
+    problems.install(app, service.metrics)
+    app.add_middleware(CountRequests, metrics=service.metrics)
+    return app
+
+
+def distribution_version() -> str:
+    """Version of the installed distribution; `0+unknown` when the code runs without being installed."""
+    try:
+        return version(DISTRIBUTION)
+    except PackageNotFoundError:
+        return "0+unknown"
+
+
+class CountRequests:
+    """ASGI middleware that counts every answer by route pattern, method and status."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes the request on and counts the answer's status; 500 if an exception ends it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status = 500
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_and_note)
+        finally:
+            method = scope["method"] if scope["method"] in METHODS else "other"
+            self._metrics.request(getattr(scope.get("route"), "path", "unmatched"), method, status)

@@ -1,0 +1,92 @@
+"""`GET /models` and the model cards: what the store holds and which detector is live."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response
+
+from app.api.answers import ModelEntry, ModelList
+from app.api.parameters import known_parameters_only
+from app.api.problems import quoted
+from app.api.service import service_of
+from app.bundle import Bundle, list_bundles, read_bundle
+from app.engine import Engine
+from app.errors import BundleError, UnknownModel
+
+logger = logging.getLogger(__name__)
+
+router = APIRouter(dependencies=[Depends(known_parameters_only)])
+
+
+@router.get("/models", response_model=ModelList, summary="List the models")
+async def models(request: Request) -> ModelList:
+    """Every model and version of the store; `live` marks the one that answers."""
+    service = service_of(request)
+    return await asyncio.to_thread(_list, service.settings.model_store, service.live)
+
+
+@router.get(
+    "/models/{model}/card",
+    response_class=Response,
+    responses={200: {"content": {"text/markdown": {"schema": {"type": "string"}}}}},
+    summary="Read a model card",
+)
+async def card(
+    request: Request,
+    model: str,
+    version: Annotated[int | None, Query(ge=1, description="Without it, the live version, or else the newest.")] = None,
+) -> Response:
+    """The model card, Markdown: intended use, measured figures, limits, data credit."""
+    service = service_of(request)
+    text = await asyncio.to_thread(_card, service.settings.model_store, service.live, model, version)
+    return Response(text, media_type="text/markdown; charset=utf-8")
+
+
+def _list(store: Path, live: Engine | None) -> ModelList:
+    return ModelList(models=[_entry(name, version, path, live) for name, version, path in list_bundles(store)])
+
+
+def _entry(name: str, version: int, path: Path, live: Engine | None) -> ModelEntry:
+    is_live = live is not None and (live.bundle.name, live.bundle.version) == (name, version)
+    bundle: Bundle | None
+    if live is not None and is_live:
+        bundle = live.bundle
+    else:
+        try:
+            bundle = read_bundle(path, verify=False)
+        except BundleError as error:
+            logger.warning("a bundle of the store cannot be read: %s", error)
+            bundle = None
+    return ModelEntry(
+        name=name,
+        version=version,
+        live=is_live,
+        usable=bundle is not None,
+        sha256=bundle.sha256 if bundle else None,
+        runtime=live.runtime.name if live is not None and is_live else None,
+        device=live.runtime.device if live is not None and is_live else None,
+        classes=dict(bundle.class_names) if bundle else {},
+        operating_point=dataclasses.asdict(bundle.operating_point) if bundle else None,
+        card=f"/models/{name}/card?version={version}",
+    )
+
+
+def _card(store: Path, live: Engine | None, model: str, version: int | None) -> str:
+    if version is None and live is not None and live.bundle.name == model:
+        version = live.bundle.version
+    held = list_bundles(store)
+    paths = [path for name, number, path in held if name == model and version in (None, number)]
+    if not paths:
+        wanted = f"{quoted(model)}{'' if version is None else f' version {version}'}"
+        known = ", ".join(f"{name} {number}" for name, number, _ in held) or "no model"
+        raise UnknownModel(f"{wanted} is not held; the store holds {known}")
+    try:
+        return read_bundle(paths[-1], verify=False).card
+    except OSError as error:
+        raise BundleError(f"{paths[-1]} has no readable model card") from error

@@ -1,0 +1,167 @@
+"""`POST /detect`: one photo in, one answer out, in the format that the client asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine
+from typing import Annotated, Any, Literal, TypeVar, cast
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import JSONResponse, Response
+from starlette.requests import ClientDisconnect
+
+from app.api.answers import EXAMPLE, ProblemAnswer, ScreeningAnswer
+from app.api.body import FIELD, read_photo
+from app.api.negotiation import MEDIA_TYPES, Format, choose_format
+from app.api.parameters import known_parameters_only
+from app.api.service import service_of
+from app.images import MediaType
+from app.screen_photo import STAGES, Options, ScreenedPhoto
+from app.screening import ClassSelection
+
+HIGHEST_MAX_BOXES = 100
+CLIENT_LEFT = 499
+"""Status for the metrics when the client left before its answer; nobody receives it."""
+
+T = TypeVar("T")
+
+router = APIRouter()
+
+_PICTURE = {"type": "string", "format": "binary"}
+_HEADERS = {
+    "X-Caries-Verdict": "caries_suspected, no_caries_found or not_assessable.",
+    "X-Caries-Reasons": "Why the photo is not assessable, separated by commas.",
+    "X-Caries-Model": "Name/version.",
+    "X-Caries-Teeth-Seen": "Teeth of any class.",
+    "X-Caries-Boxes": "Boxes shown.",
+    "X-Caries-Hidden": "Further boxes that the box limit hides.",
+    "Server-Timing": "Milliseconds by stage.",
+}
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The annotated photo, or the boxes.",
+        "model": ScreeningAnswer,
+        "content": {
+            "application/json": {"example": EXAMPLE},
+            **{kind: {"schema": _PICTURE} for kind in MEDIA_TYPES.values() if kind.startswith("image/")},
+        },
+        "headers": {name: {"description": text, "schema": {"type": "string"}} for name, text in _HEADERS.items()},
+    },
+    **{
+        status: {
+            "description": text,
+            "content": {"application/problem+json": {"schema": ProblemAnswer.model_json_schema()}},
+        }
+        for status, text in {
+            400: "The form does not hold exactly one photo.",
+            406: "No acceptable answer format.",
+            408: "The photo took too long to arrive.",
+            413: "The photo is too large.",
+            415: "The body's type or the picture format is not accepted.",
+            422: "The photo cannot be read, or a parameter is not allowed.",
+            503: "Busy, late or not ready; Retry-After says when to try again.",
+        }.items()
+    },
+}
+_BODY = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {"type": "object", "required": [FIELD], "properties": {FIELD: _PICTURE}},
+        },
+        "image/*": {"schema": _PICTURE},
+        "application/octet-stream": {"schema": _PICTURE},
+    },
+}
+
+
+@router.post(
+    "/detect",
+    dependencies=[Depends(known_parameters_only)],
+    response_class=Response,
+    responses=_RESPONSES,
+    openapi_extra={"requestBody": _BODY},
+    summary="Screen one photo of teeth for caries",
+)
+async def detect(
+    request: Request,
+    threshold: Annotated[
+        float | None,
+        Query(ge=0, le=1, allow_inf_nan=False, description="Lowest score shown; without it, the model's own."),
+    ] = None,
+    max_boxes: Annotated[
+        int | None, Query(ge=1, le=HIGHEST_MAX_BOXES, description="Boxes shown at most; without it, the model's own.")
+    ] = None,
+    classes: Annotated[
+        ClassSelection, Query(description="Caries only, or normal teeth as well.")
+    ] = ClassSelection.CARIES,
+    lang: Annotated[Literal["en", "ko"], Query(description="Language of the drawn labels.")] = "en",
+    format: Annotated[Format | None, Query(description="Answer format; overrides Accept.")] = None,
+) -> Response:
+    """Takes a JPEG, PNG, WebP or HEIC photo: the file `file` of a form, or the body itself.
+
+    Answers with the annotated photo (PNG by default, JPEG, WebP) or with JSON, by `Accept` or `format`.
+    Not a medical device.
+    """
+    service = service_of(request)
+    screener, settings = service.screener, service.settings
+    chosen = format or choose_format(", ".join(request.headers.getlist("accept")))
+    options = Options(
+        threshold=threshold,
+        max_boxes=max_boxes,
+        classes=classes,
+        lang=lang,
+        media_type=None if chosen is Format.JSON else cast(MediaType, MEDIA_TYPES[chosen]),
+    )
+    screened = None
+    with screener.admit(), contextlib.suppress(ClientDisconnect):
+        data = await read_photo(request, max_bytes=settings.max_bytes, upload_s=settings.upload_s)
+        screened = await _unless_client_leaves(request, screener.screen(data, options))
+    if screened is None:
+        service.metrics.disconnected()
+        return Response(status_code=CLIENT_LEFT)
+    shown = screened.screening.shown
+    service.metrics.screened(
+        screened.screening.verdict.value,
+        tuple(reason.value for reason in screened.screening.reasons),
+        shown.scores.tolist(),
+        # Drawing and encoding that did not happen would pull the times of those that did towards zero.
+        {stage: screened.timings_ms[stage] for stage in STAGES if screened.picture or stage not in ("draw", "encode")},
+    )
+    headers = _headers(screened)
+    if screened.picture is None:
+        return JSONResponse(screened.as_dict(), headers=headers)
+    return Response(screened.picture, headers=headers, media_type=MEDIA_TYPES[chosen])
+
+
+def _headers(screened: ScreenedPhoto) -> dict[str, str]:
+    screening = screened.screening
+    return {
+        "Vary": "Accept",
+        "Cache-Control": "no-store",
+        "X-Caries-Verdict": screening.verdict.value,
+        "X-Caries-Reasons": ",".join(reason.value for reason in screening.reasons),
+        "X-Caries-Model": f"{screened.bundle.name}/{screened.bundle.version}",
+        "X-Caries-Teeth-Seen": str(screening.teeth_seen),
+        "X-Caries-Boxes": str(len(screening.shown)),
+        "X-Caries-Hidden": str(screening.hidden_by_max_boxes),
+        "Server-Timing": ", ".join(f"{stage};dur={screened.timings_ms[stage]:.2f}" for stage in STAGES),
+    }
+
+
+async def _unless_client_leaves(request: Request, work: Coroutine[Any, Any, T]) -> T | None:
+    """The result of `work`; None if the client leaves first, and `work` is cancelled then."""
+    working = asyncio.ensure_future(work)
+    # The body was read to its end, so all that can still come from the client is its disconnection.
+    leaving = asyncio.ensure_future(request.receive())
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        return None
+    finally:
+        for task in (working, leaving):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await task

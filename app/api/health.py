@@ -1,0 +1,58 @@
+"""What operators ask: is it alive, is it ready, what has it done; and what a problem type means."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import RedirectResponse, Response
+from starlette.exceptions import HTTPException
+
+from app.api.answers import Health, ProblemAnswer
+from app.api.parameters import known_parameters_only
+from app.api.problems import BY_SLUG
+from app.api.service import service_of
+from app.metrics import CONTENT_TYPE
+
+router = APIRouter()
+
+_NOT_READY: dict[int | str, dict[str, Any]] = {
+    503: {
+        "description": "The detector is not ready.",
+        "content": {"application/problem+json": {"schema": ProblemAnswer.model_json_schema()}},
+    }
+}
+
+
+@router.get("/", include_in_schema=False)
+async def root() -> Response:
+    """Sends a browser to the interactive description."""
+    return RedirectResponse("/docs")
+
+
+@router.get("/health/live", summary="Is the server alive")
+async def live() -> Health:
+    """Answers as soon as the process serves HTTP."""
+    return Health(status="live")
+
+
+@router.get("/health/ready", responses=_NOT_READY, summary="Are photos taken")
+async def ready(request: Request) -> Health:
+    """Answers 200 once the detector is loaded and has run warm-up inferences, 503 before."""
+    _ = service_of(request).screener
+    return Health(status="ready")
+
+
+@router.get("/metrics", response_class=Response, summary="Prometheus metrics")
+async def metrics(request: Request) -> Response:
+    """Requests, problems, stage timings, verdicts, scores, queue depth and the live model."""
+    return Response(service_of(request).metrics.exposition(), media_type=CONTENT_TYPE)
+
+
+@router.get("/problems/{slug}", dependencies=[Depends(known_parameters_only)], summary="Explain a problem type")
+async def problem(slug: str) -> dict[str, Any]:
+    """What the `type` of a problem answer points to."""
+    if slug not in BY_SLUG:
+        raise HTTPException(404)
+    row = BY_SLUG[slug]
+    return {"type": row.type, "title": row.title, "status": row.status, "retry_after_s": row.retry_after_s}

@@ -1,0 +1,189 @@
+"""The one table of errors, and the RFC 9457 `application/problem+json` answers made from it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app import errors
+from app.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+ECHO_LENGTH = 60
+"""Longest part of a client's value that a problem repeats."""
+
+
+class BadForm(errors.CariesError):
+    """The multipart form does not hold exactly one photo."""
+
+
+class UnsupportedMediaType(errors.CariesError):
+    """The body's Content-Type or Content-Encoding is not accepted."""
+
+
+class NotAcceptable(errors.CariesError):
+    """Nothing that Accept allows can be answered."""
+
+
+class InvalidParameter(errors.CariesError):
+    """A query parameter is unknown, repeated or out of range."""
+
+
+class UploadTooSlow(errors.CariesError):
+    """The body did not arrive in time."""
+
+
+class NotReady(errors.CariesError):
+    """The detector is being loaded, or could not be loaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A kind of error as clients see it.
+
+    Attributes:
+        status: of the HTTP answer.
+        slug: last part of the problem's `type`, stable across releases.
+        title: the same for every occurrence.
+        retry_after_s: seconds after which trying again is sensible; None where it is not.
+    """
+
+    status: int
+    slug: str
+    title: str
+    retry_after_s: int | None = None
+
+    @property
+    def type(self) -> str:
+        """The problem's `type`: an address of this server that describes it."""
+        return f"/problems/{self.slug}"
+
+
+PROBLEMS: Mapping[type[Exception], Problem] = {
+    BadForm: Problem(400, "bad-form", "The form does not hold exactly one photo"),
+    UploadTooSlow: Problem(408, "upload-too-slow", "The photo took too long to arrive"),
+    errors.UnknownModel: Problem(404, "unknown-model", "There is no such model"),
+    NotAcceptable: Problem(406, "not-acceptable", "No acceptable answer format"),
+    errors.PhotoTooLarge: Problem(413, "photo-too-large", "The photo is too large"),
+    UnsupportedMediaType: Problem(415, "unsupported-media-type", "The body's type is not accepted"),
+    errors.UnsupportedPhoto: Problem(415, "unsupported-photo", "The picture format is not accepted"),
+    errors.UnreadablePhoto: Problem(422, "unreadable-photo", "The photo cannot be read"),
+    InvalidParameter: Problem(422, "invalid-parameter", "A parameter is not allowed"),
+    RequestValidationError: Problem(422, "invalid-parameter", "A parameter is not allowed"),
+    errors.Overloaded: Problem(503, "overloaded", "The server is busy", retry_after_s=1),
+    errors.DeadlineExceeded: Problem(503, "deadline-exceeded", "The answer would have come too late", retry_after_s=2),
+    NotReady: Problem(503, "not-ready", "The detector is not ready", retry_after_s=1),
+    errors.RuntimeUnavailable: Problem(503, "runtime-unavailable", "The detector is not running", retry_after_s=5),
+    errors.BundleError: Problem(503, "bundle-error", "The model's files cannot be used", retry_after_s=60),
+    Exception: Problem(500, "internal-error", "The server made a mistake"),
+}
+"""What each error is answered with; a class without a row has that of its nearest base."""
+
+HTTP_PROBLEMS = {
+    404: Problem(404, "not-found", "Nothing is served at this address"),
+    405: Problem(405, "method-not-allowed", "The method is not allowed at this address"),
+}
+"""What the router's own errors are answered with."""
+
+BY_SLUG = {problem.slug: problem for problem in (*PROBLEMS.values(), *HTTP_PROBLEMS.values())}
+
+
+def problem_of(error: Exception) -> Problem:
+    """The row of the table for an error."""
+    if isinstance(error, HTTPException):
+        phrase = HTTPStatus(error.status_code).phrase
+        return HTTP_PROBLEMS.get(
+            error.status_code, Problem(error.status_code, phrase.lower().replace(" ", "-"), phrase)
+        )
+    return next(PROBLEMS[kind] for kind in type(error).__mro__ if kind in PROBLEMS)
+
+
+def quoted(value: object) -> str:
+    """A client's value as a message repeats it: quoted, escaped and cut."""
+    text = str(value)
+    return repr(text if len(text) <= ECHO_LENGTH else text[:ECHO_LENGTH] + "...")
+
+
+def install(app: FastAPI, metrics: Metrics) -> None:
+    """Answers every error of the application with problem+json, and counts it."""
+
+    async def answer(request: Request, error: Exception) -> JSONResponse:
+        problem = problem_of(error)
+        metrics.problem(problem.slug)
+        content: dict[str, Any] = {"type": problem.type, "title": problem.title, "status": problem.status}
+        content["detail"] = _detail(request, error)
+        headers = {"Cache-Control": "no-store"}
+        if problem.retry_after_s is not None:
+            headers["Retry-After"] = str(problem.retry_after_s)
+        if isinstance(error, HTTPException):
+            headers.update(error.headers or {})
+        if isinstance(error, NotAcceptable):
+            headers["Vary"] = "Accept"
+        if isinstance(error, UploadTooSlow):
+            headers["Connection"] = "close"
+        return JSONResponse(content, problem.status, headers, media_type=MEDIA_TYPE)
+
+    for kind in (errors.CariesError, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, answer)
+    app.add_middleware(CatchMistakes, answer=answer)
+
+
+class CatchMistakes:
+    """ASGI middleware that logs whatever nobody caught and answers it from the table.
+
+    Starlette's own handler for it raises the exception again, which makes uvicorn drop the client's connection.
+    """
+
+    def __init__(self, app: ASGIApp, *, answer: Callable[[Request, Exception], Awaitable[JSONResponse]]) -> None:
+        self._app = app
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes the request on."""
+        started = False
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_and_note)
+        except Exception as error:
+            if scope["type"] != "http" or started:
+                raise
+            logger.exception(
+                "%s at %s failed", scope["method"], getattr(scope.get("route"), "path", "an unknown address")
+            )
+            response = await self._answer(Request(scope), error)
+            await response(scope, receive, send)
+
+
+def _detail(request: Request, error: Exception) -> str:
+    if isinstance(error, RequestValidationError):
+        return "; ".join(
+            f"{entry['loc'][-1]} is {quoted(entry.get('input'))}: {entry['msg'].lower()}" for entry in error.errors()
+        )
+    if isinstance(error, HTTPException):
+        if error.status_code == 404:
+            return f"nothing is served at {quoted(request.url.path)}; see /docs"
+        if error.status_code == 405:
+            allowed = (error.headers or {}).get("Allow", "another method")
+            return f"{request.method} is not allowed at {quoted(request.url.path)}; use {allowed}"
+        return str(error.detail)
+    if isinstance(error, errors.CariesError) and not isinstance(error, errors.BundleError):
+        return str(error)
+    if isinstance(error, errors.UnknownModel):
+        return str(error)
+    return "the cause is in the server's log"

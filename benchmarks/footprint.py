@@ -1,0 +1,71 @@
+"""Start-up time and memory of the server process, and the size of its environment.
+
+    .venv/serve/bin/python benchmarks/footprint.py [--runs 5]
+
+Each run starts `caries serve` on a free port, waits for `/health/ready`, posts one example photo, and reads the memory of
+the whole process from /proc: resident and proportional set size after the answer, in MB (10**6 bytes).
+"""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def measure() -> dict[str, float]:
+    """One server from start to end."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    started = time.monotonic()
+    command = [sys.executable, "-m", "app", "serve", "--port", str(port), "--model-store", str(ROOT / "model_store")]
+    server = subprocess.Popen([*command, "--log-level", "warning"], cwd=ROOT)
+    try:
+        while True:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=5).close()
+                break
+            except OSError:
+                if server.poll() is not None or time.monotonic() - started > 60:
+                    raise SystemExit("the server did not become ready") from None
+                time.sleep(0.01)
+        ready = time.monotonic() - started
+        photo = min((ROOT / "examples").glob("*.jpg")).read_bytes()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/detect", photo, {"Content-Type": "image/jpeg", "Accept": "image/png"}
+        )
+        urllib.request.urlopen(request, timeout=60).read()
+        sizes = {}
+        for line in Path(f"/proc/{server.pid}/smaps_rollup").read_text().splitlines():
+            name, _, rest = line.partition(":")
+            if name in ("Rss", "Pss"):
+                sizes[name] = int(rest.split()[0]) * 1024 / 1e6
+        return {"seconds until ready": ready, "resident MB": sizes["Rss"], "proportional MB": sizes["Pss"]}
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=5)
+    runs = [measure() for _ in range(parser.parse_args().runs)]
+    for name in runs[0]:
+        values = [run[name] for run in runs]
+        print(f"{name}: median {statistics.median(values):.2f} of {', '.join(f'{value:.2f}' for value in values)}")
+    environment = Path(sys.prefix)
+    size = sum(path.lstat().st_size for path in environment.rglob("*") if not path.is_symlink() and path.is_file())
+    print(f"environment: {size / 1e6:.0f} MB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+"""A real server in a thread, a stand-in for its detector, and photos to send to it."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import uvicorn
+from PIL import Image
+
+from app.api import create_app
+from app.bundle import write_manifest
+from app.detections import Detections
+from app.settings import Settings
+
+MODEL = "stand-in"
+
+
+class StandIn:
+    """A runtime that sees four teeth, two of them carious, on every photo. For what a real one cannot be made to do.
+
+    Attributes:
+        gate: detections wait until it is set.
+        calls: how many photos were worked on, warm-up included.
+    """
+
+    name = "litert"
+    device = "cpu"
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.gate.set()
+        self.calls = 0
+        self.failure: Exception | None = None
+
+    def detect(self, pixels: np.ndarray) -> Detections:
+        """Four boxes of fixed scores."""
+        self.calls += 1
+        assert self.gate.wait(30)
+        if self.failure is not None:
+            raise self.failure
+        boxes = [[0.1, left, 0.6, left + 0.2] for left in (0.05, 0.3, 0.55, 0.78)]
+        return Detections(np.array(boxes, np.float32), np.array([0.9, 0.8, 0.61237, 0.45]), np.array([1, 2, 2, 1]))
+
+
+def write_bundle(folder: Path, *, name: str = MODEL, version: int = 1) -> Path:
+    """A bundle without model files that any reader accepts."""
+    path = folder / name / str(version)
+    path.mkdir(parents=True)
+    (path / "MODEL_CARD.md").write_text(f"# {name} {version}\n\nNot a medical device.\n", encoding="utf-8")
+    manifest = {
+        "model": {"name": name, "version": version},
+        "classes": [{"id": 1, "name": "normal"}, {"id": 2, "name": "caries"}],
+        "screened_class": "caries",
+        "input": {"height": 32, "width": 32},
+        "operating_point": {
+            "score_threshold": 0.5,
+            "max_boxes": 5,
+            "sensitivity": 0.8,
+            "false_positives_per_image": 1.5,
+            "measured_on": "nothing",
+        },
+    }
+    write_manifest(path, manifest)
+    return path
+
+
+class Live:
+    """A running server."""
+
+    def __init__(self, server: uvicorn.Server, client: httpx.Client, service: Any) -> None:
+        self.server = server
+        self.client = client
+        self.service = service
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self.server.servers[0].sockets[0].getsockname()[1])
+
+    def wait_until_ready(self) -> None:
+        """Returns when the warm-up is done."""
+        wait_for(lambda: self.client.get("/health/ready").status_code == 200)
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The value of a sample, 0 if there is none."""
+        return self.service.metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Returns when the condition holds; fails after some seconds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+
+
+@contextmanager
+def serving(settings: Settings, **options: Any) -> Iterator[Live]:
+    """A server in a thread on a free port."""
+    app = create_app(settings, **options)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, log_level="critical", lifespan="on"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        wait_for(lambda: server.started or not thread.is_alive())
+        port = server.servers[0].sockets[0].getsockname()[1]
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+            yield Live(server, client, app.state.service)
+    finally:
+        server.should_exit = True
+        thread.join(30)
+        assert not thread.is_alive(), "the server did not shut down"
+
+
+def make_photo(width: int = 320, height: int = 240, kind: str = "JPEG") -> bytes:
+    """A photo with enough detail and light to be assessable, as a file."""
+    rows, columns = np.mgrid[:height, :width]
+    base = 128 + 60 * np.sin(columns / 9) * np.cos(rows / 7)
+    pixels = np.stack([base + 20, base - 10, base - 20], axis=2).clip(0, 255).astype(np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, kind)
+    return out.getvalue()
+
+
+Start = Callable[..., AbstractContextManager[Live]]
+"""Starts a ready server; settings by keyword."""

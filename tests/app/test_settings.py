@@ -1,0 +1,100 @@
+"""The table of settings."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from app.errors import SettingsError
+from app.settings import Settings, describe, flag, variable
+
+FIELDS = [field.name for field in dataclasses.fields(Settings)]
+
+
+def test_defaults() -> None:
+    settings = Settings.read({})
+    assert settings == Settings()
+    assert (settings.runtime, settings.precision, settings.workers) == ("auto", "float32", 1)
+    assert (settings.host, settings.port) == ("127.0.0.1", 8000)
+
+
+def test_environment_and_flags() -> None:
+    environment = {"CARIES_PORT": " 9000 ", "CARIES_MODEL": "m", "CARIES_RUNTIME": "LiteRT", "PATH": "/bin"}
+    settings = Settings.read(environment, {"port": "9001", "host": None})
+    assert (settings.port, settings.model, settings.runtime, settings.host) == (9001, "m", "litert", "127.0.0.1")
+    assert Settings.read({"CARIES_MODEL": "", "CARIES_MODEL_VERSION": ""}) == Settings()
+    assert Settings.read({"CARIES_MODEL_STORE": "/srv/models"}).model_store == Path("/srv/models")
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_every_setting_is_described(name: str) -> None:
+    (field,) = (field for field in dataclasses.fields(Settings) if field.name == name)
+    text = describe()
+    default = "empty" if field.default is None else field.default
+    assert f"{variable(name)}  (default {default})\n    {field.metadata['sentence']}\n    Allowed: " in text
+    assert field.metadata["sentence"].endswith(".")
+    assert field.metadata["check"].allowed in text
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_every_default_is_allowed(name: str) -> None:
+    default = getattr(Settings(), name)
+    text = "" if default is None else str(default)
+    assert getattr(Settings.read({variable(name): text}), name) == default
+
+
+def test_what_is_set_is_described() -> None:
+    assert "CARIES_PORT  (default 8000, set to 81)" in describe(Settings(port=81))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("model_store", ""),
+        ("model_version", "0"),
+        ("model_version", "newest"),
+        ("runtime", "onnx"),
+        ("precision", "float16"),
+        ("host", ""),
+        ("port", "65536"),
+        ("port", "-1"),
+        ("port", "tcp://10.0.0.1:80"),
+        ("workers", "0"),
+        ("threads", "two"),
+        ("photos_open", "0"),
+        ("queue", "-1"),
+        ("deadline_s", "0"),
+        ("deadline_s", "nan"),
+        ("upload_s", "inf"),
+        ("max_bytes", "32MB"),
+        ("max_pixels", "1e6"),
+        ("log_level", "loud"),
+    ],
+)
+def test_bad_value_names_variable_value_and_what_is_allowed(name: str, value: str) -> None:
+    (allowed,) = (field.metadata["check"].allowed for field in dataclasses.fields(Settings) if field.name == name)
+    with pytest.raises(SettingsError) as caught:
+        Settings.read({variable(name): value})
+    assert str(caught.value) == f"{variable(name)} is {value!r}; it must be {allowed}"
+    with pytest.raises(SettingsError, match=f"^--{flag(name)} is "):
+        Settings.read({}, {name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("CARIES_PROT", "CARIES_PORT?"),
+        ("CARIES_DEADLINE", "CARIES_DEADLINE_S?"),
+        ("CARIES_ZZZ", "CARIES_MODEL_STORE, "),
+    ],
+)
+def test_unknown_variable_names_the_nearest(name: str, nearest: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.read({name: "1"})
+    assert name in str(caught.value)
+    assert nearest in str(caught.value)
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Settings().port = 1  # type: ignore[misc]

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+TINY_RECIPE = """
+model_name = "tiny"
+num_steps = 20
+batch_size = 2
+warmup_steps = 2
+learning_rate_base = 0.02
+batch_norm_decay = 0.7
+rendered_photos = 2
+data_credit = "Rendered by the project."
+"""
+
+
+@pytest.fixture(scope="session")
+def rendered_data(tmp_path_factory) -> Path:
+    """Ten rendered mouths in the layout of the training data, two in each fold."""
+    from training import render
+
+    folder = tmp_path_factory.mktemp("data")
+    render.write_via(folder, range(10))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("recipe") / "tiny.toml"
+    path.write_text(TINY_RECIPE)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_run(rendered_data, tiny_recipe, tmp_path_factory) -> Path:
+    """The folder of a real training of 20 steps, from photos to bundle, by the command that people use."""
+    from training.cli import main
+
+    out = tmp_path_factory.mktemp("run")
+    assert main(["run", "--data", str(rendered_data), "--out", str(out), "--recipe", str(tiny_recipe)]) == 0
+    return out

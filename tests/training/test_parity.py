@@ -1,0 +1,29 @@
+import numpy as np
+import pytest
+
+from app.detections import Detections
+from training.parity import compare
+
+REFERENCE = Detections([[0.1, 0.1, 0.5, 0.5], [0.5, 0.5, 0.9, 0.9], [0, 0, 1, 1]], [0.9, 0.6, 0.05], [2, 1, 1])
+
+
+def test_rounding_is_rounding() -> None:
+    other = Detections(REFERENCE.boxes + np.float32(1e-6) * (REFERENCE.boxes < 1), REFERENCE.scores, REFERENCE.class_ids)
+    parity = compare([REFERENCE], [other])
+    assert parity.is_rounding
+    assert parity.compared == 2, "the box of score 0.05 is below every operating point"
+
+
+@pytest.mark.parametrize(
+    ("boxes", "scores", "class_ids", "not_found"),
+    [
+        (REFERENCE.boxes, [0.9, 0.59, 0.05], [2, 1, 1], 0),
+        (REFERENCE.boxes + np.array([[0.01], [0], [0]]), [0.9, 0.6, 0.05], [2, 1, 1], 0),
+        (REFERENCE.boxes, [0.9, 0.6, 0.05], [2, 2, 1], 1),
+        (REFERENCE.boxes[:1], [0.9], [2], 1),
+    ],
+)
+def test_more_than_rounding_is_told(boxes, scores, class_ids, not_found) -> None:
+    parity = compare([REFERENCE], [Detections(boxes, scores, class_ids)])
+    assert not parity.is_rounding
+    assert parity.not_found == not_found

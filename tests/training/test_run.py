@@ -1,0 +1,116 @@
+"""A real training from rendered photos to a served bundle; `tiny_run` in conftest.py runs it once."""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from app.bundle import FLOAT32_MODEL, INT8_MODEL, read_bundle
+from app.images import decode
+from app.runtimes import load_runtime
+from training.annotations import read_annotated_photos
+from training.cli import main
+
+
+@pytest.fixture(scope="module")
+def bundle(tiny_run):
+    return read_bundle(tiny_run / "bundle" / "tiny" / "1")
+
+
+def test_the_records_hold_every_photo_in_its_fold(tiny_run, rendered_data) -> None:
+    import tensorflow as tf
+
+    photos = read_annotated_photos(rendered_data)
+    for fold in range(5):
+        names = set()
+        for record in tf.data.TFRecordDataset(str(tiny_run / "records" / f"fold_{fold}.tfrecord")):
+            example = tf.train.Example.FromString(record.numpy())
+            names.add(example.features.feature["image/filename"].bytes_list.value[0].decode())
+        assert names == {photo.path.name for photo in photos if photo.fold == fold}
+    assert "name: 'caries'" in (tiny_run / "records" / "label_map.pbtxt").read_text()
+
+
+def test_the_loss_of_every_step_was_logged(tiny_run) -> None:
+    lines = [json.loads(line) for line in (tiny_run / "checkpoints" / "losses.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(1, 21))
+    assert all(np.isfinite(line["total_loss"]) for line in lines)
+    assert np.mean([line["total_loss"] for line in lines[-5:]]) < np.mean([line["total_loss"] for line in lines[:5]])
+
+
+def test_the_bundle_is_whole(bundle) -> None:
+    assert {"saved_model.pb", FLOAT32_MODEL, INT8_MODEL, "label_map.pbtxt", "MODEL_CARD.md"} <= set(
+        bundle.manifest["files"]
+    )
+    assert bundle.manifest["data"]["credit"] == "Rendered by the project."
+    assert set(bundle.manifest["metrics"]["models"]) == {"saved_model", "float32", "int8"}
+    assert bundle.manifest["parity"]["float32"]["max_score_difference"] < 1e-3
+    assert "not a medical device" in bundle.card
+    assert "Rendered by the project." in bundle.card
+
+
+def test_both_runtimes_and_both_precisions_serve_it(bundle, rendered_data) -> None:
+    pixels = decode(next((rendered_data / "img_train").iterdir()).read_bytes()).pixels
+    litert = load_runtime(bundle, "litert").detect(pixels)
+    tensorflow = load_runtime(bundle, "tensorflow").detect(pixels)
+    assert len(litert) == len(tensorflow) > 0
+    assert np.abs(litert.scores - tensorflow.scores).max() < 1e-3
+    assert len(load_runtime(bundle, "litert", precision="int8").detect(pixels)) > 0
+
+
+def test_caries_detect_reads_it(tiny_run, rendered_data, tmp_path) -> None:
+    photo = next((rendered_data / "img_train").iterdir())
+    subprocess.run(
+        [sys.executable, "-m", "app", "detect", str(photo), "--out", str(tmp_path), "--threshold", "0.001"],
+        check=True,
+        env={"CARIES_MODEL_STORE": str(tiny_run / "bundle"), "PATH": ""},
+    )
+    with (tmp_path / "detections.csv").open() as file:
+        assert list(csv.DictReader(file))
+    assert list(tmp_path.glob("*.png"))
+
+
+def test_a_finished_training_is_not_repeated(tiny_run, rendered_data, tiny_recipe, capsys) -> None:
+    before = (tiny_run / "checkpoints" / "losses.jsonl").read_bytes()
+    assert main(["train", "--data", str(rendered_data), "--out", str(tiny_run), "--recipe", str(tiny_recipe)]) == 0
+    assert (tiny_run / "checkpoints" / "losses.jsonl").read_bytes() == before
+
+
+def test_another_recipe_in_the_same_folder_is_refused(tiny_run, rendered_data, tiny_recipe, tmp_path, capsys) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text(tiny_recipe.read_text() + "anchor_scale = 2.0\n")
+    before = (tiny_run / "pipeline.config").read_bytes()
+    assert main(["train", "--data", str(rendered_data), "--out", str(tiny_run), "--recipe", str(other)]) == 1
+    assert "another recipe" in capsys.readouterr().err
+    assert (tiny_run / "pipeline.config").read_bytes() == before
+
+
+def test_packaging_stops_when_the_tflite_model_differs(tiny_run, rendered_data, tiny_recipe, tmp_path, capsys) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(tiny_run, copy, ignore=shutil.ignore_patterns("checkpoints", "bundle", "pretrained"))
+    shutil.copy(copy / "export" / INT8_MODEL, copy / "export" / FLOAT32_MODEL)
+    arguments = ["--data", str(rendered_data), "--out", str(copy), "--recipe", str(tiny_recipe)]
+    assert main(["package", *arguments]) == 1
+    assert "float32 TFLite model differs" in capsys.readouterr().err
+    assert not list((copy / "bundle").rglob("bundle.json")) if (copy / "bundle").exists() else True
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [("train", "run prepare first"), ("export", "run train first"), ("evaluate", "run export first")],
+)
+def test_a_step_that_comes_too_early_says_what_is_missing(
+    command, message, rendered_data, tiny_recipe, tmp_path, capsys
+) -> None:
+    assert main([command, "--data", str(rendered_data), "--out", str(tmp_path), "--recipe", str(tiny_recipe)]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_bad_data_is_listed_and_nothing_is_written(tmp_path, tiny_recipe, capsys) -> None:
+    out = tmp_path / "run"
+    assert main(["prepare", "--data", str(tmp_path), "--out", str(out), "--recipe", str(tiny_recipe)]) == 1
+    assert "no photo in img_train/" in capsys.readouterr().err
+    assert not out.exists()
