@@ -92,7 +92,7 @@ def read_bundle(path: Path, *, verify: bool = True) -> Bundle:
         verify: compare size and sha256 of every file with the manifest.
 
     Raises:
-        BundleError: the manifest is missing or wrong, or a file is missing, altered or not listed; the message names it.
+        BundleError: the manifest is missing or wrong, or a file is missing, altered or not listed, and which.
     """
     try:
         data = (path / MANIFEST).read_bytes()
@@ -136,14 +136,14 @@ def read_bundle(path: Path, *, verify: bool = True) -> Bundle:
 
 
 def write_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
-    """Writes `bundle.json` into the folder `path`, with `format_version` and the sha256 and size of every file in it."""
+    """Writes `bundle.json` into the folder `path`, with the format version and every file's sha256 and size."""
     files = {name: _fingerprint(path / name) for name in _file_names(path)}
     text = json.dumps({"format_version": FORMAT_VERSION, **manifest, "files": files}, indent=2, ensure_ascii=False)
     (path / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
 
 def list_bundles(store: Path) -> list[tuple[str, int, Path]]:
-    """Name, version and folder of every bundle in a store, by name, then oldest version first. Contents are not read."""
+    """Name, version and folder of every bundle in a store, by name and version. Contents are not read."""
     found = [
         (manifest.parent.parent.name, int(manifest.parent.name), manifest.parent)
         for manifest in store.glob(f"*/*/{MANIFEST}")

@@ -31,6 +31,9 @@ def main(arguments: list[str] | None = None) -> int:
     except CariesError as error:
         print(f"caries: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # whoever reads the output, such as head, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         print("caries: stopped", file=sys.stderr)
         return 130

@@ -6,7 +6,6 @@ It takes decoded photos and gives detections. Waiting callers are served in orde
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 import time
 from collections import deque
@@ -23,8 +22,6 @@ from app.detections import Detections
 from app.errors import DeadlineExceeded, Overloaded, RuntimeUnavailable
 from app.runtimes import Runtime, load_runtime
 from app.settings import Settings
-
-logger = logging.getLogger(__name__)
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -224,7 +221,6 @@ def _run(job: _Job, runtime: Runtime, deadline_s: float | None) -> None:
     try:
         detections = runtime.detect(job.pixels)
     except BaseException as error:  # one photo's failure must not end the worker
-        logger.exception("inference failed")
         job.future.set_exception(error)
         return
     ended = time.monotonic()

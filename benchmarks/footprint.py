@@ -2,8 +2,8 @@
 
     .venv/serve/bin/python benchmarks/footprint.py [--runs 5]
 
-Each run starts `caries serve` on a free port, waits for `/health/ready`, posts one example photo, and reads the memory of
-the whole process from /proc: resident and proportional set size after the answer, in MB (10**6 bytes).
+Each run starts `caries serve` on a free port, waits for `/health/ready`, posts one example photo, and reads the memory
+of the whole process from /proc: resident and proportional set size after the answer, in MB (10**6 bytes).
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python benchmarks/verdicts.py --data DIR [--address http://127.0.0.1:8000]
 
-`--data` is a folder in the layout of the training data. The pictures of other things are made here (noise, walls) or come
-with scikit-image. Exits 1 if any request fails or a picture without teeth is answered `no_caries_found`.
+`--data` is a folder in the layout of the training data. The pictures of other things are made here (noise, walls) or
+come with scikit-image. Exits 1 if any request fails or a picture without teeth is answered `no_caries_found`.
 """
 
 from __future__ import annotations

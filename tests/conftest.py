@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests. Photos are rendered by the project's own code; the real ones are used where they are."""
+"""Fixtures shared by all tests. Photos are rendered by our own code; the real ones are used where they are."""
 
 from __future__ import annotations
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from training.evaluate import figures_table
+from training.metrics import RESAMPLES
+from training.parity import PER_PHOTO
 
 _CARD = """\
 # {name}, version {version}
@@ -41,35 +43,33 @@ Measured on {measured_on}. Brackets hold 95 % intervals: bootstrap over photos, 
 
 ## Operating point
 
-Boxes of score {score_threshold:.3f} or more are shown, at most {max_boxes} unless the caller asks otherwise. Measured on
-{point_measured_on}: sensitivity {sensitivity:.3f}, precision {precision:.3f}, F1 {f1:.3f}, {false_positives:.2f} wrong boxes
-a photo.
+Boxes of score {score_threshold:.3f} or more are shown, at most {max_boxes} unless the caller asks otherwise.
+Measured on {point_measured_on}: sensitivity {sensitivity:.3f}, precision {precision:.3f}, F1 {f1:.3f},
+{false_positives:.2f} wrong boxes a photo.
 
 ## Parity with the SavedModel
 
-Detections of score 0.1 or more on the held-out photos; box differences are fractions of the photo.
+The {per_photo} best detections of each held-out photo; box differences are fractions of the photo.
 
 {parity}
 
 ## Limits
 
-- A few hundred photos of one origin, held-out photos included: cameras, light, ages and populations that differ from them
-  may give worse results. Measure on your own photos before you rely on it.
+- A few hundred photos of one origin, held-out photos included: cameras, light, ages and populations that differ from
+  them may give worse results. Measure on your own photos before you rely on it.
 - A threshold chosen on so few photos is uncertain; the intervals above do not cover that.
 - Small teeth at the edge, metal crowns, orthodontic brackets and milk teeth are rare in the data.
 - "No caries found" means that no box reached the threshold, not that the teeth are sound.
 
 ## Licence
 
-The model's weights and this card: Apache-2.0, as the project. The data is credited above under its own licence, and the
-pretrained weights' origin is stated under "Model".
+The model's weights and this card: Apache-2.0, as the project. The data is credited above under its own licence, and
+the pretrained weights' origin is stated under "Model".
 """
 
 
 def model_card(manifest: Mapping[str, Any]) -> str:
     """The Markdown text for a manifest as `training.package` makes it."""
-    from training.metrics import RESAMPLES
-
     point, data = manifest["operating_point"], manifest["data"]
     return _CARD.format(
         name=manifest["model"]["name"],
@@ -94,6 +94,7 @@ def model_card(manifest: Mapping[str, Any]) -> str:
         precision=point["precision"],
         f1=point["f1"],
         false_positives=point["false_positives_per_image"],
+        per_photo=PER_PHOTO,
         parity=_parity_table(manifest["parity"]),
     )
 

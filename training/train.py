@@ -45,6 +45,9 @@ def train(pipeline_config: Path, out: Path, *, seed: int, checkpoint_every: int 
     out.mkdir(parents=True, exist_ok=True)
     resumed_from = tf.train.latest_checkpoint(str(out))
     done = _step_of(resumed_from)
+    total = train_config.num_steps
+    if done >= total:
+        return out
     # Another seed for each leg of an interrupted training: the same one would replay the photos seen before.
     tf.keras.utils.set_random_seed(seed + done)
 
@@ -72,7 +75,7 @@ def train(pipeline_config: Path, out: Path, *, seed: int, checkpoint_every: int 
     if resumed_from is not None:
         checkpoint.restore(resumed_from)
 
-    @tf.function
+    @tf.function  # type: ignore[untyped-decorator]
     def step(features: Any, labels: Any) -> Any:
         losses = model_lib_v2.eager_train_step(
             model,
@@ -87,7 +90,6 @@ def train(pipeline_config: Path, out: Path, *, seed: int, checkpoint_every: int 
         global_step.assign_add(1)
         return losses
 
-    total = train_config.num_steps
     events = tf.summary.create_file_writer(str(out / "events"))
     started = time.monotonic()
     with (
@@ -95,7 +97,7 @@ def train(pipeline_config: Path, out: Path, *, seed: int, checkpoint_every: int 
         events.as_default(),
         tqdm(total=total, initial=done, desc="train", unit="step") as bar,
     ):
-        for features, labels in dataset.take(max(0, total - done)):
+        for features, labels in dataset.take(total - done):
             values = {name.removeprefix("Loss/"): float(value) for name, value in step(features, labels).items()}
             done += 1
             if not all(abs(value) < float("inf") for value in values.values()):

@@ -78,20 +78,13 @@ class CountRequests:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes the request on and counts the answer's status; 500 if an exception ends it."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        status = 500
+        """Passes the request on and counts its answer just before it is sent."""
 
-        async def send_and_note(message: Message) -> None:
-            nonlocal status
+        async def count_and_send(message: Message) -> None:
             if message["type"] == "http.response.start":
-                status = message["status"]
+                method = scope["method"] if scope["method"] in METHODS else "other"
+                route = getattr(scope.get("route"), "path", "unmatched")
+                self._metrics.request(route, method, message["status"])
             await send(message)
 
-        try:
-            await self._app(scope, receive, send_and_note)
-        finally:
-            method = scope["method"] if scope["method"] in METHODS else "other"
-            self._metrics.request(getattr(scope.get("route"), "path", "unmatched"), method, status)
+        await self._app(scope, receive, count_and_send)

@@ -18,7 +18,7 @@ from app.runtimes import Precision
 def model_input(pixels: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.float32]:
     """A photo of any size as float32 `[1, height, width, 3]` within -1 to 1.
 
-    This is the MobileNetV2 preprocessing of the Object Detection API, which the SavedModel holds and TFLite files do not.
+    This is the MobileNetV2 preprocessing of the Object Detection API; the SavedModel holds it, TFLite files do not.
     """
     resized = images.resize(pixels, height, width)
     return resized[np.newaxis].astype(np.float32) * np.float32(2.0 / 255.0) - np.float32(1.0)

@@ -69,7 +69,5 @@ class TensorFlowRuntime:
         """See `app.runtimes.Runtime.detect`."""
         resized = images.resize(pixels, self._height, self._width)
         outputs = self._run(input_tensor=self._to_tensor(resized[np.newaxis]))
-        boxes, scores, classes = (
-            outputs[f"detection_{name}"].numpy()[0] for name in ("boxes", "scores", "classes")
-        )
+        boxes, scores, classes = (outputs[f"detection_{name}"].numpy()[0] for name in ("boxes", "scores", "classes"))
         return Detections.from_raw(boxes, scores, classes)

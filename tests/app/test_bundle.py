@@ -94,11 +94,15 @@ def test_the_newest_version_wins(tmp_path) -> None:
         folder = tmp_path / name / version
         folder.mkdir(parents=True)
         (folder / MANIFEST).write_text("{}")
-    assert [(name, version) for name, version, _ in list_bundles(tmp_path)] == [("gums", 1), ("teeth", 2), ("teeth", 10)]
+    assert [(name, version) for name, version, _ in list_bundles(tmp_path)] == [
+        ("gums", 1),
+        ("teeth", 2),
+        ("teeth", 10),
+    ]
     assert find_bundle(tmp_path, "teeth") == tmp_path / "teeth" / "10"
     assert find_bundle(tmp_path, "teeth", 2) == tmp_path / "teeth" / "2"
     assert find_bundle(tmp_path) == tmp_path / "gums" / "1"
-    with pytest.raises(UnknownModel, match="teeth version 3 is not in the model store .* teeth 10"):
+    with pytest.raises(UnknownModel, match=r"teeth version 3 is not in the model store .* teeth 10"):
         find_bundle(tmp_path, "teeth", 3)
     with pytest.raises(UnknownModel, match="holds no bundle"):
         find_bundle(tmp_path / "gums")

@@ -38,7 +38,9 @@ def test_rejects_what_no_detector_can_mean(boxes, scores, class_ids, message) ->
 
 def test_from_raw_clips_and_drops() -> None:
     detections = Detections.from_raw(
-        [[-0.1, 0.5, 0.5, 1.2], [0.2, 0.2, 0.2, 0.4], [0, 0, 1, 1], [0, 0, 1, 1]], [0.9, 0.8, 0.05, 0.0], [1, 1, 2, 2],
+        [[-0.1, 0.5, 0.5, 1.2], [0.2, 0.2, 0.2, 0.4], [0, 0, 1, 1], [0, 0, 1, 1]],
+        [0.9, 0.8, 0.05, 0.0],
+        [1, 1, 2, 2],
         min_score=0.1,
     )
     assert len(detections) == 1
@@ -51,4 +53,7 @@ def test_empty_head_where_and_pixels() -> None:
     assert len(detections.head(1)) == 1
     assert detections.where(detections.class_ids == 2).scores.tolist() == pytest.approx([0.8])
     assert detections.in_pixels(width=100, height=200)[0].tolist() == pytest.approx([20, 20, 100, 60])
-    assert [(score, class_id) for _, score, class_id in detections] == [(pytest.approx(0.9), 1), (pytest.approx(0.8), 2)]
+    assert [(score, class_id) for _, score, class_id in detections] == [
+        (pytest.approx(0.9), 1),
+        (pytest.approx(0.8), 2),
+    ]

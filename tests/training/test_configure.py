@@ -108,4 +108,6 @@ def test_stale_batch_norm_statistics_cannot_be_configured() -> None:
 def test_an_unknown_augmentation_is_refused(tmp_path) -> None:
     recipe = replace(Recipe("m"), data_augmentation=("random_sparkle {}",))
     with pytest.raises(RecipeError, match="random_sparkle"):
-        configure(recipe, tmp_path, records=tmp_path, train_records=[], validation_records=[], fine_tune_checkpoint=None)
+        configure(
+            recipe, tmp_path, records=tmp_path, train_records=[], validation_records=[], fine_tune_checkpoint=None
+        )

@@ -8,10 +8,16 @@ REFERENCE = Detections([[0.1, 0.1, 0.5, 0.5], [0.5, 0.5, 0.9, 0.9], [0, 0, 1, 1]
 
 
 def test_rounding_is_rounding() -> None:
-    other = Detections(REFERENCE.boxes + np.float32(1e-6) * (REFERENCE.boxes < 1), REFERENCE.scores, REFERENCE.class_ids)
+    other = Detections(
+        REFERENCE.boxes + np.float32(1e-6) * (REFERENCE.boxes < 1), REFERENCE.scores, REFERENCE.class_ids
+    )
     parity = compare([REFERENCE], [other])
     assert parity.is_rounding
-    assert parity.compared == 2, "the box of score 0.05 is below every operating point"
+    assert parity.compared == 3
+
+
+def test_models_that_see_nothing_prove_nothing() -> None:
+    assert not compare([Detections.empty()], [Detections.empty()]).is_rounding
 
 
 @pytest.mark.parametrize(
@@ -20,7 +26,7 @@ def test_rounding_is_rounding() -> None:
         (REFERENCE.boxes, [0.9, 0.59, 0.05], [2, 1, 1], 0),
         (REFERENCE.boxes + np.array([[0.01], [0], [0]]), [0.9, 0.6, 0.05], [2, 1, 1], 0),
         (REFERENCE.boxes, [0.9, 0.6, 0.05], [2, 2, 1], 1),
-        (REFERENCE.boxes[:1], [0.9], [2], 1),
+        (REFERENCE.boxes[:1], [0.9], [2], 2),
     ],
 )
 def test_more_than_rounding_is_told(boxes, scores, class_ids, not_found) -> None:

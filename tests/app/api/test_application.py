@@ -97,6 +97,7 @@ def test_metrics_count(live: Live, photo: bytes) -> None:
         'caries_requests_total{method="POST",route="/detect",status="200"} 3.0',
         'caries_requests_total{method="POST",route="/detect",status="415"} 1.0',
         'caries_requests_total{method="GET",route="unmatched",status="404"} 1.0',
+        'caries_requests_total{method="other",route="/detect",status="405"} 1.0',
         'caries_problems_total{type="unsupported-photo"} 1.0',
         'caries_verdicts_total{verdict="caries_suspected"} 2.0',
         'caries_verdicts_total{verdict="not_assessable"} 1.0',
