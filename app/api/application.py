@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api import catalogue, detect, health, problems
@@ -46,13 +47,16 @@ def create_app(
         async with service.running():
             yield
 
-    app = FastAPI(
+    # FastAPI's own page loads Swagger UI from the internet, which many clinics keep out.
+    app = FastAPIOffline(
+        docs_url="/docs",
+        redoc_url=None,
+        static_url="/docs-static",
         title="Caries screening",
         version=distribution_version(),
         description=DESCRIPTION,
         lifespan=lifespan,
         redirect_slashes=False,
-        redoc_url=None,
     )
     app.state.service = service
     for room in (detect, catalogue, health):

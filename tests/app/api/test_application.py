@@ -1,5 +1,6 @@
 """Health, models, metrics and the description over real HTTP."""
 
+import re
 import subprocess
 import sys
 import threading
@@ -142,3 +143,13 @@ def test_import_is_light(module: str) -> None:
     code = f"import sys, {module}; print(sorted({{'tensorflow', 'ai_edge_litert', 'tqdm'}} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_docs_page_needs_no_internet(start: Start) -> None:
+    with start() as live:
+        page = live.client.get("/docs").text
+        addresses = re.findall(r'(?:src|href)="([^"]+)"', page)
+        assert any(address.endswith(".js") for address in addresses)
+        for address in addresses:
+            assert address.startswith("/"), address
+            assert live.client.get(address).status_code == 200
