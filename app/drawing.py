@@ -18,7 +18,7 @@ import pylopdf_fonts_ko
 from PIL import Image, ImageDraw, ImageFont
 
 from app.detections import Detections
-from app.screening import Verdict
+from app.screening import Reason, Verdict
 
 Pixels = npt.NDArray[np.uint8]
 Lang = Literal["en", "ko"]
@@ -40,6 +40,11 @@ TEXTS: dict[Lang, dict[str, str]] = {
         Verdict.CARIES_SUSPECTED: "Caries suspected",
         Verdict.NO_CARIES_FOUND: "No caries found",
         Verdict.NOT_ASSESSABLE: "Not assessable",
+        Reason.NO_TEETH_SEEN: "no teeth seen",
+        Reason.TOO_SMALL: "photo too small",
+        Reason.TOO_DARK: "photo too dark",
+        Reason.TOO_BRIGHT: "photo too bright",
+        Reason.BLURRED: "photo blurred",
         "shown": "Boxes shown: {count}",
         "hidden": "+{count} hidden by max boxes",
         "disclaimer": "Not a medical device",
@@ -48,6 +53,11 @@ TEXTS: dict[Lang, dict[str, str]] = {
         Verdict.CARIES_SUSPECTED: "충치 의심",
         Verdict.NO_CARIES_FOUND: "충치 소견 없음",
         Verdict.NOT_ASSESSABLE: "판정 불가",
+        Reason.NO_TEETH_SEEN: "치아가 보이지 않음",
+        Reason.TOO_SMALL: "사진이 너무 작음",
+        Reason.TOO_DARK: "사진이 너무 어두움",
+        Reason.TOO_BRIGHT: "사진이 너무 밝음",
+        Reason.BLURRED: "사진이 흐림",
         "shown": "표시된 상자 {count}개",
         "hidden": "+{count}개는 최대 상자 수로 숨김",
         "disclaimer": "의료기기가 아님",
@@ -81,6 +91,7 @@ def annotate(
     class_names: Mapping[int, str],
     screened_class_id: int,
     verdict: Verdict,
+    reasons: Sequence[Reason] = (),
     model: str,
     hidden: int = 0,
     lang: Lang = "en",
@@ -93,6 +104,7 @@ def annotate(
         class_names: label map, id to name.
         screened_class_id: its boxes are thick, orange to red by score, and above all others.
         verdict: said in words in the legend.
+        reasons: why the photo is not assessable, said in words beside the verdict.
         model: name and version for the legend.
         hidden: boxes left out by the cap, for the legend.
         lang: language of the words.
@@ -103,7 +115,7 @@ def annotate(
     height, width, _ = pixels.shape
     text = max(MIN_TEXT, round(min(width, height * 4 / 3) * TEXT_PER_WIDTH))
     marks = _marks(boxes, width, height, class_names, screened_class_id, lang)
-    legend = _legend(marks, max(width, MIN_WIDTH), text, verdict, model, hidden, lang)
+    legend = _legend(marks, max(width, MIN_WIDTH), text, verdict, reasons, model, hidden, lang)
     canvas = np.empty((height + legend.shape[0], legend.shape[1], 3), np.uint8)
     canvas[height:] = legend
     canvas[:height, width:] = BAND
@@ -255,11 +267,19 @@ class _Item:
 
 
 def _legend(
-    marks: Sequence[_Mark], width: int, text: int, verdict: Verdict, model: str, hidden: int, lang: Lang
+    marks: Sequence[_Mark],
+    width: int,
+    text: int,
+    verdict: Verdict,
+    reasons: Sequence[Reason],
+    model: str,
+    hidden: int,
+    lang: Lang,
 ) -> Pixels:
     """The band below the photo, uint8 `[rows, width, 3]`: verdict, counts with a key of colours, model, disclaimer."""
     words = TEXTS[lang]
     first = [_Item(words[verdict], round(text * 1.25), WHITE, background=VERDICT_COLOURS[verdict])]
+    first += [_Item(words[reason], text, WHITE) for reason in reasons]
     first.append(_Item(words["shown"].format(count=len(marks)), text, WHITE))
     for name in dict.fromkeys(mark.name for mark in marks):
         same = [mark for mark in marks if mark.name == name]

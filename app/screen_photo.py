@@ -245,6 +245,7 @@ class Screener:
                 class_names=bundle.class_names,
                 screened_class_id=bundle.screened_class_id,
                 verdict=screening.verdict,
+                reasons=screening.reasons,
                 model=f"{bundle.name} {bundle.version}",
                 hidden=screening.hidden_by_max_boxes,
                 lang=options.lang,

@@ -38,7 +38,7 @@ def measure() -> dict[str, float]:
                     raise SystemExit("the server did not become ready") from None
                 time.sleep(0.01)
         ready = time.monotonic() - started
-        photo = min((ROOT / "examples").glob("*.jpg")).read_bytes()
+        photo = min((ROOT / "examples" / "img_train").glob("*.jpg")).read_bytes()
         request = urllib.request.Request(
             f"http://127.0.0.1:{port}/detect", photo, {"Content-Type": "image/jpeg", "Accept": "image/png"}
         )

@@ -16,8 +16,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-EXAMPLES = Path(__file__).parent
-ROOT = EXAMPLES.parent
+ROOT = Path(__file__).parent.parent
+EXAMPLES = sorted((ROOT / "examples" / "img_train").glob("*.jpg"))
 START_SECONDS = 60
 
 
@@ -37,13 +37,12 @@ def main() -> int:
         if not wait_until_ready(server, address):
             print(f"the server at {address} did not become ready", file=sys.stderr)
             return 1
-        for photo in sorted(EXAMPLES.glob("*.jpg")):
+        for photo in EXAMPLES:
             answer = json.loads(post(address, photo, "application/json"))
             print(f"{photo.name}: {answer['verdict']}, {answer['teeth_seen']} teeth seen")
             print(json.dumps(answer))
-        first = min(EXAMPLES.glob("*.jpg"))
-        arguments.out.write_bytes(post(address, first, "image/png"))
-        print(f"{arguments.out}: {first.name} with its boxes")
+        arguments.out.write_bytes(post(address, EXAMPLES[0], "image/png"))
+        print(f"{arguments.out}: {EXAMPLES[0].name} with its boxes")
         if arguments.exit:
             return 0
         print(f"serving at {address} (docs at {address}/docs); Ctrl-C ends it", flush=True)

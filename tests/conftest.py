@@ -42,5 +42,5 @@ def real_photos() -> Path:
 
 @pytest.fixture(scope="session")
 def example_photos() -> list[Path]:
-    """The rendered photos in examples/."""
-    return sorted((ROOT / "examples").glob("*.jpg"))
+    """The rendered photos in examples/, a folder in the layout of the training data."""
+    return sorted((ROOT / "examples" / "img_train").glob("*.jpg"))

@@ -12,7 +12,7 @@ import pytest
 from app import drawing
 from app.detections import Detections
 from app.drawing import MIN_WIDTH, TEXTS, annotate, scale_colour
-from app.screening import Verdict
+from app.screening import Reason, Verdict
 
 NAMES: Mapping[int, str] = {1: "normal", 2: "caries"}
 MODEL = "caries-ssd-mobilenet-v2-fpnlite-320 v1"
@@ -99,9 +99,14 @@ def test_the_disclaimer_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     assert differ(plain, legend())
 
 
+@pytest.mark.parametrize("reason", list(Reason))
+def test_the_reason_is_said(reason: Reason) -> None:
+    assert differ(legend(verdict=Verdict.NOT_ASSESSABLE), legend(verdict=Verdict.NOT_ASSESSABLE, reasons=(reason,)))
+
+
 def test_both_languages_have_every_text() -> None:
     english, korean = (set(TEXTS[lang]) for lang in ("en", "ko"))
-    assert set(Verdict) <= english
+    assert set(Verdict) | set(Reason) <= english
     assert english <= korean
     assert {key for key in korean - english if not key.startswith("class:")} == set()
 

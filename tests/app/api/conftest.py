@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 from live_server import Live, StandIn, Start, make_photo, serving, write_bundle
 
-from app.bundle import Bundle, find_bundle, list_bundles, read_bundle
+from app.bundle import Bundle
 from app.settings import Settings
-
-STORE = Path(__file__).parents[3] / "model_store"
 
 
 @pytest.fixture
@@ -44,19 +43,19 @@ def live(start: Start) -> Iterator[Live]:
         yield running
 
 
-@pytest.fixture(scope="session")
-def bundle() -> Bundle:
-    """The committed bundle."""
-    if not list_bundles(STORE):
-        pytest.skip("model_store/ holds no bundle")
-    return read_bundle(find_bundle(STORE))
-
-
-@pytest.fixture(scope="session")
-def real(bundle: Bundle) -> Iterator[Live]:
-    """A ready server on the committed bundle with LiteRT."""
-    pytest.importorskip("ai_edge_litert")
-    with serving(Settings(model_store=STORE, runtime="litert")) as running:
+@pytest.fixture(
+    scope="session",
+    params=[
+        "litert",
+        pytest.param(
+            "tensorflow",
+            marks=pytest.mark.skipif(find_spec("tensorflow") is None, reason="TensorFlow is not installed"),
+        ),
+    ],
+)
+def real(request: pytest.FixtureRequest, shipped_bundle: Bundle) -> Iterator[Live]:
+    """A ready server on the committed bundle, once with each runtime."""
+    with serving(Settings(model_store=shipped_bundle.path.parents[1], runtime=request.param)) as running:
         running.wait_until_ready()
         yield running
 

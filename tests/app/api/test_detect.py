@@ -164,12 +164,3 @@ def test_eight_at_once(live: Live, photo: bytes) -> None:
         sent = [pool.submit(live.client.post, "/detect", content=photo, headers=JSON) for _ in range(8)]
         answers = [without_timings(future.result()) for future in sent]
     assert all(answer == answers[0] for answer in answers)
-
-
-def test_real_detector(real: Live) -> None:
-    photos = sorted((real.service.settings.model_store.parent / "examples").glob("*.jpg"))
-    for data in [path.read_bytes() for path in photos] or [make_photo(640, 480)]:
-        answer = real.client.post("/detect", content=data, headers=JSON)
-        assert answer.status_code == 200
-        ScreeningAnswer.model_validate(answer.json())
-        assert real.client.post("/detect", files={"file": data}).headers["content-type"] == "image/png"

@@ -1,0 +1,45 @@
+"""`make run`'s script against a real server."""
+
+import json
+import socket
+import subprocess
+import sys
+
+from conftest import ROOT
+
+from app.images import decode
+
+
+def test_the_examples_are_posted_and_a_picture_comes_back(tmp_path, example_photos, shipped_bundle) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    out = tmp_path / "annotated.png"
+    script = ROOT / "examples" / "post_examples.py"
+    result = subprocess.run(
+        [sys.executable, str(script), "--port", str(port), "--out", str(out), "--exit"],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    answers = [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
+    assert len(answers) == len(example_photos)
+    assert all(answer["model"]["sha256"] == shipped_bundle.sha256 for answer in answers)
+    assert decode(out.read_bytes()).width == decode(example_photos[0].read_bytes()).width
+
+
+def test_a_port_in_use_is_reported(tmp_path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        script = ROOT / "examples" / "post_examples.py"
+        result = subprocess.run(
+            [sys.executable, str(script), "--port", str(taken.getsockname()[1]), "--exit"],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            cwd=tmp_path,
+        )
+    assert result.returncode == 1
+    assert "did not become ready" in result.stderr
