@@ -1,0 +1,56 @@
+"""The documents say what the code does."""
+
+import re
+
+import pytest
+from conftest import ROOT
+
+from app.settings import describe
+
+READMES = ["README.md", "README.ko.md"]
+
+
+def test_every_setting_is_documented_as_it_is() -> None:
+    text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert f"```\n{describe()}\n```" in text, "run: caries settings"
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_links_lead_to_files(name) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)#]+)\)", text)
+    assert links
+    for link in links:
+        assert link.startswith("https://") or (ROOT / link).exists(), link
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_make_targets_and_routes_exist(name) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"^make (\w+)", text, re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    from app.api import create_app
+    from app.settings import Settings
+
+    served = set(create_app(Settings()).openapi()["paths"]) | {"/docs", "/metrics"}
+    for path in re.findall(r"`(?:GET|POST) (/[^`]*)`", text):
+        assert path in served, path
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_figures_are_those_of_the_shipped_bundle(name, shipped_bundle) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    models = shipped_bundle.manifest["metrics"]["models"]
+    for figure in models["float32"]["figures"]:
+        for model in models.values():
+            value = model["figures"][figure]
+            low, high = value["interval"]
+            assert f"{value['value']:.3f} [{low:.3f}, {high:.3f}]" in text, figure
+
+
+def test_both_readmes_hold_the_same_numbers() -> None:
+    numbers = [
+        sorted(re.findall(r"\d+\.\d+", (ROOT / name).read_text(encoding="utf-8").replace(",", ""))) for name in READMES
+    ]
+    assert numbers[0] == numbers[1]
