@@ -17,7 +17,6 @@ again.
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,22 +176,6 @@ def package_step(
     )
     _say(f"package   {bundle.path}")
     return bundle
-
-
-def install(bundle: Bundle, store: Path) -> Path:
-    """Copies a verified bundle into a model store and returns its folder there.
-
-    Raises:
-        RunError: the store holds that version.
-    """
-    target = store / bundle.name / str(bundle.version)
-    if target.exists():
-        raise RunError(f"{target} exists: choose another version")
-    partial = target.with_name(f".{bundle.version}-partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(bundle.path, partial)
-    partial.replace(target)
-    return target
 
 
 def _say(line: str) -> None:
