@@ -137,19 +137,17 @@ _WHOLE_NUMBERS = ("input_size", "batch_size", "num_steps", "seed", "warmup_steps
 
 def configure(
     recipe: Recipe,
-    out: Path,
     *,
-    records: Path,
+    label_map: Path,
     train_records: Sequence[Path],
     validation_records: Sequence[Path],
     fine_tune_checkpoint: Path | None,
-) -> Path:
-    """Writes `pipeline.config` to `out` and returns its path.
+) -> str:
+    """The text of a `pipeline.config`.
 
     Args:
         recipe: what to vary.
-        out: folder for the file.
-        records: folder that holds `label_map.pbtxt`.
+        label_map: the `label_map.pbtxt`.
         train_records, validation_records: TFRecord files.
         fine_tune_checkpoint: prefix of the pretrained backbone's checkpoint; None trains from random weights.
 
@@ -197,13 +195,10 @@ def configure(
     if fine_tune_checkpoint is not None:
         train.fine_tune_checkpoint = str(fine_tune_checkpoint)
 
-    label_map = str(records / "label_map.pbtxt")
-    pipeline.train_input_reader.label_map_path = label_map
+    pipeline.train_input_reader.label_map_path = str(label_map)
     pipeline.train_input_reader.tf_record_input_reader.input_path[:] = [str(path) for path in train_records]
-    pipeline.eval_input_reader[0].label_map_path = label_map
+    pipeline.eval_input_reader[0].label_map_path = str(label_map)
     pipeline.eval_input_reader[0].tf_record_input_reader.input_path[:] = [str(path) for path in validation_records]
 
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / "pipeline.config"
-    path.write_text(text_format.MessageToString(pipeline), encoding="utf-8")
-    return path
+    text: str = text_format.MessageToString(pipeline)
+    return text

@@ -109,18 +109,18 @@ def train_step(folder: RunFolder, recipe: Recipe, *, validation_fold: int, pretr
     missing = [path.name for path in (*fold_records, *train_records) if not path.exists()]
     if missing:
         raise RunError(f"{folder.records} lacks {', '.join(sorted(set(missing)))}: run prepare first")
-    before = folder.pipeline_config.read_text(encoding="utf-8") if folder.pipeline_config.exists() else None
-    configure(
+    if not any(path.stat().st_size for path in train_records):
+        raise RunError(f"all photos are in fold {validation_fold}, which is held out: none is left to train on")
+    pipeline = configure(
         recipe,
-        folder.path,
-        records=folder.records,
+        label_map=folder.records / "label_map.pbtxt",
         train_records=train_records,
         validation_records=[fold_records[validation_fold]],
         fine_tune_checkpoint=save_backbone_checkpoint(folder.path / "pretrained") if pretrained else None,
     )
-    if before not in (None, folder.pipeline_config.read_text(encoding="utf-8")) and folder.checkpoints.exists():
-        folder.pipeline_config.write_text(before or "", encoding="utf-8")
+    if folder.checkpoints.exists() and folder.pipeline_config.read_text(encoding="utf-8") != pipeline:
         raise RunError(f"{folder.path} holds a training with another recipe or fold: choose another folder")
+    folder.pipeline_config.write_text(pipeline, encoding="utf-8")
     _say(f"train     {recipe.num_steps} steps of {recipe.batch_size} photos, checkpoints in {folder.checkpoints}")
     train(folder.pipeline_config, folder.checkpoints, seed=recipe.seed)
 
@@ -145,6 +145,8 @@ def evaluate_step(
     if not folder.export.exists():
         raise RunError(f"{folder.path} holds no exported models: run export first")
     photos = [photo for photo in read_annotated_photos(data) if photo.fold == validation_fold]
+    if not photos:
+        raise RunError(f"fold {validation_fold} holds no photo to evaluate on: hold out another one")
     _say(f"evaluate  {len(photos)} photos of fold {validation_fold}")
     predictions = {
         model: predict(load_exported(folder.export, model, recipe.input_size), photos, name=model) for model in MODELS

@@ -18,6 +18,10 @@ from app.detections import Detections
 from app.errors import RuntimeUnavailable
 
 
+GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+"""Device files of the drivers of NVIDIA, of AMD and of Windows' Linux subsystem."""
+
+
 class RuntimeKind(StrEnum):
     """Which runtime to load; `auto` takes TensorFlow where it sees a GPU, and LiteRT elsewhere."""
 
@@ -85,8 +89,8 @@ def load_runtime(
 def _choose() -> RuntimeKind:
     """TensorFlow where it is installed and sees a GPU, else LiteRT."""
     has_tensorflow = importlib.util.find_spec("tensorflow") is not None
-    # TensorFlow costs seconds and half a gigabyte to import: it is asked only where there is an NVIDIA driver.
-    if has_tensorflow and Path("/dev/nvidiactl").exists():
+    # TensorFlow costs seconds and half a gigabyte to import: it is asked only where there is a GPU driver.
+    if has_tensorflow and any(Path(device).exists() for device in GPU_DEVICES):
         from app.runtimes.tensorflow import visible_gpus
 
         if visible_gpus():

@@ -11,12 +11,12 @@ def write(tmp_path, text):
     return path
 
 
-def parse(path):
+def parse(text):
     import training.compat  # noqa: F401  isort: skip
     from google.protobuf import text_format
     from object_detection.protos import pipeline_pb2
 
-    return text_format.Parse(path.read_text(), pipeline_pb2.TrainEvalPipelineConfig())
+    return text_format.Parse(text, pipeline_pb2.TrainEvalPipelineConfig())
 
 
 def test_every_key_of_the_recipe_reaches_the_pipeline(tmp_path) -> None:
@@ -37,15 +37,14 @@ def test_every_key_of_the_recipe_reaches_the_pipeline(tmp_path) -> None:
         anchor_scale=2.5,
         data_augmentation=("random_vertical_flip { probability: 0.25 }",),
     )
-    path = configure(
+    text = configure(
         recipe,
-        tmp_path,
-        records=tmp_path,
+        label_map=tmp_path / "label_map.pbtxt",
         train_records=[tmp_path / "a.tfrecord", tmp_path / "b.tfrecord"],
         validation_records=[tmp_path / "c.tfrecord"],
         fine_tune_checkpoint=tmp_path / "backbone-1",
     )
-    pipeline = parse(path)
+    pipeline = parse(text)
     ssd, train = pipeline.model.ssd, pipeline.train_config
     cosine = train.optimizer.momentum_optimizer.learning_rate.cosine_decay_learning_rate
     anchors = ssd.anchor_generator.multiscale_anchor_generator
@@ -108,6 +107,4 @@ def test_stale_batch_norm_statistics_cannot_be_configured() -> None:
 def test_an_unknown_augmentation_is_refused(tmp_path) -> None:
     recipe = replace(Recipe("m"), data_augmentation=("random_sparkle {}",))
     with pytest.raises(RecipeError, match="random_sparkle"):
-        configure(
-            recipe, tmp_path, records=tmp_path, train_records=[], validation_records=[], fine_tune_checkpoint=None
-        )
+        configure(recipe, label_map=tmp_path, train_records=[], validation_records=[], fine_tune_checkpoint=None)

@@ -109,6 +109,19 @@ def test_a_step_that_comes_too_early_says_what_is_missing(
     assert message in capsys.readouterr().err
 
 
+def test_a_fold_that_holds_every_photo_cannot_be_held_out(rendered_data, tiny_recipe, tmp_path, capsys) -> None:
+    data, out = tmp_path / "data", tmp_path / "run"
+    shutil.copytree(rendered_data, data)
+    names = [path.name for path in (data / "img_train").iterdir()]
+    (data / "folds.csv").write_text("image,group,fold\n" + "".join(f"{name},{name},0\n" for name in names))
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(tiny_recipe.read_text().replace("rendered_photos = 2", "rendered_photos = 0"))
+    arguments = ["--data", str(data), "--out", str(out), "--recipe", str(recipe)]
+    assert main(["prepare", *arguments]) == 0
+    assert main(["train", *arguments]) == 1
+    assert "none is left to train on" in capsys.readouterr().err
+
+
 def test_bad_data_is_listed_and_nothing_is_written(tmp_path, tiny_recipe, capsys) -> None:
     out = tmp_path / "run"
     assert main(["prepare", "--data", str(tmp_path), "--out", str(out), "--recipe", str(tiny_recipe)]) == 1
