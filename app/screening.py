@@ -19,15 +19,21 @@ TOOTH_SCORE = 0.4
 SAME_TOOTH_IOU = 0.5
 """Boxes of any class that overlap at least this much are one tooth."""
 
-MIN_TEETH = 2
-"""Fewer teeth than this do not make a mouth: a picture of something else yields a stray box now and then."""
+MIN_TEETH_TO_SUSPECT = 2
+MIN_TEETH_TO_CLEAR = 3
+"""Teeth that must be seen before something is said. A picture of something else yields a stray box or two, so it takes
+more to say that nothing was found than to point at a tooth, which the reader can see for himself."""
 
-# Bounds of a usable photo. Every one of the 209 real photos lies inside: shorter side 96 to 976 pixels, mean luminance
-# 83 to 199, sharpness 0.108 to 0.95. A Gaussian blur of 1 % of the longer side brings the median sharpness to 0.028.
+# Bounds of a usable photo: every real photo of the training data lies well inside, most of their blurred and darkened
+# copies outside (benchmarks/photo_quality.py). A picture without colour has no tissue.
 MIN_SHORTER_SIDE = 64
 MIN_LUMINANCE = 40.0
 MAX_LUMINANCE = 230.0
 MIN_SHARPNESS = 0.06
+MIN_TISSUE = 0.1
+
+TISSUE_REDNESS = 10
+"""Gum, lip, tongue and skin: red is above green and above blue by more than this, of 255."""
 
 
 class Verdict(StrEnum):
@@ -42,6 +48,8 @@ class Reason(StrEnum):
     """Why a photo is not assessable."""
 
     NO_TEETH_SEEN = "no_teeth_seen"
+    TOO_FEW_TEETH = "too_few_teeth"
+    NO_TISSUE_SEEN = "no_tissue_seen"
     TOO_SMALL = "too_small"
     TOO_DARK = "too_dark"
     TOO_BRIGHT = "too_bright"
@@ -64,11 +72,13 @@ class PhotoQuality:
         luminance: mean, 0 to 255 (ITU-R BT.601 weights).
         sharpness: standard deviation of the Laplacian over that of the luminance, at about 240 pixels on the shorter
             side, so that it depends neither on exposure nor on resolution.
+        tissue: share of pixels that have the colour of gum, lip, tongue or skin, 0 to 1.
     """
 
     shorter_side: int
     luminance: float
     sharpness: float
+    tissue: float
 
     @property
     def reasons(self) -> tuple[Reason, ...]:
@@ -78,6 +88,7 @@ class PhotoQuality:
             (Reason.TOO_DARK, self.luminance < MIN_LUMINANCE),
             (Reason.TOO_BRIGHT, self.luminance > MAX_LUMINANCE),
             (Reason.BLURRED, self.sharpness < MIN_SHARPNESS),
+            (Reason.NO_TISSUE_SEEN, self.tissue < MIN_TISSUE),
         )
         return tuple(reason for reason, applies in checks if applies)
 
@@ -114,7 +125,7 @@ def screen(
 
     The verdict is about all detections of the screened class, whatever is shown: `not_assessable` for an unusable photo
     or one with too few teeth, else `caries_suspected` if a detection of the screened class reaches the threshold, else
-    `no_caries_found`. A detection that reaches the threshold counts as a tooth even below `TOOTH_SCORE`.
+    `no_caries_found`. A suspect that reaches the threshold counts as a tooth even below `TOOTH_SCORE`.
 
     Args:
         detections: everything the detector saw.
@@ -129,8 +140,8 @@ def screen(
     candidates = detections.where(reaches if classes is ClassSelection.ALL else suspect)
     teeth_seen = count_teeth(detections.where((detections.scores >= TOOTH_SCORE) | suspect))
     reasons = quality.reasons
-    if teeth_seen < MIN_TEETH:
-        reasons += (Reason.NO_TEETH_SEEN,)
+    if teeth_seen < (MIN_TEETH_TO_SUSPECT if suspect.any() else MIN_TEETH_TO_CLEAR):
+        reasons += (Reason.TOO_FEW_TEETH if teeth_seen else Reason.NO_TEETH_SEEN,)
     if reasons:
         verdict = Verdict.NOT_ASSESSABLE
     elif suspect.any():
@@ -182,4 +193,6 @@ def assess_quality(pixels: npt.NDArray[np.uint8]) -> PhotoQuality:
     if min(grey.shape) >= 3:
         laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * grey[1:-1, 1:-1]
         sharpness = float(laplacian.std() / max(float(grey.std()), 1.0))
-    return PhotoQuality(shorter_side=shorter_side, luminance=float(grey.mean()), sharpness=sharpness)
+    red, green, blue = np.moveaxis(blocks, 2, 0)
+    tissue = float((red - np.maximum(green, blue) > TISSUE_REDNESS).mean())
+    return PhotoQuality(shorter_side, float(grey.mean()), sharpness, tissue)

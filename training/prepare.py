@@ -62,7 +62,7 @@ def _write_records(path: Path, photos: Iterable[AnnotatedPhoto]) -> None:
     partial = path.with_suffix(".partial")
     with tf.io.TFRecordWriter(str(partial)) as writer:
         for photo in tqdm(list(photos), desc=path.name, unit="photo", leave=False):
-            writer.write(_example(photo).SerializeToString())
+            writer.write(_example(photo).SerializeToString(deterministic=True))
     partial.replace(path)
 
 

@@ -17,7 +17,6 @@ from app.bundle import Bundle
 from app.detections import Detections
 from app.errors import RuntimeUnavailable
 
-
 GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 """Device files of the drivers of NVIDIA, of AMD and of Windows' Linux subsystem."""
 

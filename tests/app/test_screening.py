@@ -13,7 +13,7 @@ from app.screening import (
     screen,
 )
 
-GOOD = PhotoQuality(shorter_side=300, luminance=120.0, sharpness=0.3)
+GOOD = PhotoQuality(shorter_side=300, luminance=120.0, sharpness=0.3, tissue=0.6)
 NORMAL, CARIES = 1, 2
 
 
@@ -36,16 +36,16 @@ def test_caries_at_the_threshold_is_suspected_and_normal_teeth_are_left_out() ->
 
 
 def test_sound_teeth_only() -> None:
-    answer = ask(row_of_teeth((NORMAL, 0.9), (NORMAL, 0.8), (CARIES, 0.3)))
+    answer = ask(row_of_teeth((NORMAL, 0.9), (NORMAL, 0.8), (NORMAL, 0.7), (CARIES, 0.3)))
     assert answer.verdict is Verdict.NO_CARIES_FOUND
     assert len(answer.shown) == 0
 
 
 def test_all_classes_on_request_leave_the_verdict_alone() -> None:
-    teeth = row_of_teeth((NORMAL, 0.9), (NORMAL, 0.8))
+    teeth = row_of_teeth((NORMAL, 0.9), (NORMAL, 0.8), (NORMAL, 0.7))
     answer = ask(teeth, classes=ClassSelection.ALL)
     assert answer.verdict is Verdict.NO_CARIES_FOUND
-    assert len(answer.shown) == 2
+    assert len(answer.shown) == 3
 
 
 def test_max_boxes_keeps_the_highest_and_counts_the_rest() -> None:
@@ -55,24 +55,37 @@ def test_max_boxes_keeps_the_highest_and_counts_the_rest() -> None:
     assert answer.shown.scores.min() > 0.69
 
 
-@pytest.mark.parametrize("teeth", [[], [(NORMAL, 0.2), (NORMAL, 0.3)], [(NORMAL, 0.95)]])
-def test_without_a_row_of_teeth_nothing_is_said(teeth) -> None:
+@pytest.mark.parametrize(
+    ("teeth", "reason"),
+    [
+        ([], Reason.NO_TEETH_SEEN),
+        ([(NORMAL, 0.2), (NORMAL, 0.3), (NORMAL, 0.3)], Reason.NO_TEETH_SEEN),
+        ([(NORMAL, 0.95), (NORMAL, 0.95)], Reason.TOO_FEW_TEETH),
+        ([(CARIES, 0.95)], Reason.TOO_FEW_TEETH),
+    ],
+)
+def test_without_a_row_of_teeth_nothing_is_said(teeth, reason) -> None:
     answer = ask(row_of_teeth(*teeth))
     assert answer.verdict is Verdict.NOT_ASSESSABLE
-    assert answer.reasons == (Reason.NO_TEETH_SEEN,)
+    assert answer.reasons == (reason,)
+
+
+def test_two_teeth_are_enough_to_point_at_one() -> None:
+    assert ask(row_of_teeth((CARIES, 0.9), (NORMAL, 0.9))).verdict is Verdict.CARIES_SUSPECTED
 
 
 @pytest.mark.parametrize(
     ("quality", "reason"),
     [
-        (PhotoQuality(40, 120.0, 0.3), Reason.TOO_SMALL),
-        (PhotoQuality(300, 20.0, 0.3), Reason.TOO_DARK),
-        (PhotoQuality(300, 245.0, 0.3), Reason.TOO_BRIGHT),
-        (PhotoQuality(300, 120.0, 0.01), Reason.BLURRED),
+        (PhotoQuality(40, 120.0, 0.3, 0.6), Reason.TOO_SMALL),
+        (PhotoQuality(300, 20.0, 0.3, 0.6), Reason.TOO_DARK),
+        (PhotoQuality(300, 245.0, 0.3, 0.6), Reason.TOO_BRIGHT),
+        (PhotoQuality(300, 120.0, 0.01, 0.6), Reason.BLURRED),
+        (PhotoQuality(300, 120.0, 0.3, 0.02), Reason.NO_TISSUE_SEEN),
     ],
 )
 def test_an_unusable_photo_is_not_assessable_and_says_why(quality, reason) -> None:
-    sound = ask(row_of_teeth((NORMAL, 0.9), (NORMAL, 0.9)), quality)
+    sound = ask(row_of_teeth(*[(NORMAL, 0.9)] * 4), quality)
     assert (sound.verdict, sound.reasons) == (Verdict.NOT_ASSESSABLE, (reason,))
     suspect = ask(row_of_teeth((CARIES, 0.9), (NORMAL, 0.9)), quality)
     assert suspect.verdict is Verdict.NOT_ASSESSABLE
@@ -103,10 +116,17 @@ def test_quality_of_extremes() -> None:
     assert Reason.TOO_SMALL in assess_quality(noise[:1, :1]).reasons
 
 
+def test_tissue_is_what_is_redder_than_it_is_green_or_blue() -> None:
+    picture = np.full((100, 100, 3), 150, np.uint8)
+    picture[:30] = (190, 110, 100)
+    assert assess_quality(picture).tissue == pytest.approx(0.3)
+    assert assess_quality(picture[..., ::-1]).tissue == 0
+
+
 def test_sharpness_falls_with_blur_and_not_with_resolution() -> None:
     from PIL import Image, ImageFilter
 
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(5)
     squares = np.kron(random.integers(20, 240, (8, 10, 3), np.uint8), np.ones((30, 30, 1), np.uint8))
     picture = Image.fromarray(squares)
     sharp = assess_quality(squares)
