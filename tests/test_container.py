@@ -5,10 +5,12 @@ import shutil
 import subprocess
 import time
 import uuid
+from pathlib import Path
 
 import httpx
 import pytest
-from conftest import ROOT
+
+ROOT = Path(__file__).parents[1]
 
 
 def docker(*arguments: str, timeout: float = 600) -> str:

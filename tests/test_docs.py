@@ -1,11 +1,13 @@
 """The documents say what the code does."""
 
 import re
+from pathlib import Path
 
 import pytest
-from conftest import ROOT
 
 from app.settings import describe
+
+ROOT = Path(__file__).parents[1]
 
 READMES = ["README.md", "README.ko.md"]
 

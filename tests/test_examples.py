@@ -4,10 +4,11 @@ import json
 import socket
 import subprocess
 import sys
-
-from conftest import ROOT
+from pathlib import Path
 
 from app.images import decode
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_the_examples_are_posted_and_a_picture_comes_back(tmp_path, example_photos, shipped_bundle) -> None:
