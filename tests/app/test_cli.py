@@ -29,16 +29,16 @@ STORE = ROOT / "model_store"
 
 
 class StandIn:
-    """A runtime that sees two teeth, the second of them carious; on small photos two sound ones."""
+    """A runtime that sees three teeth, the second of them carious; on small photos three sound ones."""
 
     name = "litert"
     device = "cpu"
 
     def detect(self, pixels: np.ndarray) -> Detections:
         """Boxes of fixed scores."""
-        caries_score = 0.8 if pixels.shape[1] >= 200 else 0.1
+        second = 2 if pixels.shape[1] >= 200 else 1
         boxes = np.array([[0.1, 0.1, 0.5, 0.3], [0.1, 0.5, 0.5, 0.75], [0.6, 0.6, 0.9, 0.9]], np.float32)
-        return Detections(boxes, np.array([0.9, caries_score, 0.7]), np.array([1, 2, 1]))
+        return Detections(boxes, np.array([0.9, 0.8, 0.7]), np.array([1, second, 1]))
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_detect_writes_pictures_and_the_table(tmp_path: Path, capfd: pytest.Capt
             **{"hidden_by_max_boxes": "0", "result": "[Result]a.png"},
         },
         {
-            **{"file": str(sound), "verdict": "no_caries_found", "reasons": "", "teeth_seen": "2"},
+            **{"file": str(sound), "verdict": "no_caries_found", "reasons": "", "teeth_seen": "3"},
             **dict.fromkeys(("class", "class_id", "score", "xmin", "ymin", "xmax", "ymax"), ""),
             **{"hidden_by_max_boxes": "0", "result": "[Result]b.png"},
         },
