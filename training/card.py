@@ -43,7 +43,7 @@ Measured on {measured_on}. Brackets hold 95 % intervals: bootstrap over photos, 
 
 ## Operating point
 
-Boxes of score {score_threshold:.3f} or more are shown, at most {max_boxes} unless the caller asks otherwise.
+Boxes of score {score_threshold:.4f} or more are shown, at most {max_boxes} unless the caller asks otherwise.
 Measured on {point_measured_on}: sensitivity {sensitivity:.3f}, precision {precision:.3f}, F1 {f1:.3f},
 {false_positives:.2f} wrong boxes a photo.
 

@@ -28,6 +28,7 @@ EXPECTED_ERRORS = (
     PretrainedWeightsError,
     RecipeError,
     RunError,
+    render.RenderError,
 )
 """What a person can put right; everything else is a fault of this program and keeps its traceback."""
 
@@ -51,7 +52,9 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--out", type=Path, required=True, help="folder of the run; made if missing")
         if name == "render":
             command.add_argument("--count", type=int, default=10, help="photos (default 10)")
-            command.add_argument("--seed", type=int, default=0, help="seed of the first photo (default 0)")
+            command.add_argument("--seed", type=int, default=0, help="of the first photo, the next follow (default 0)")
+            command.add_argument("--width", type=int, default=640, help="pixels (default 640)")
+            command.add_argument("--height", type=int, default=480, help="pixels (default 480)")
             continue
         command.add_argument("--data", type=Path, required=True, help="folder with img_train/ and json_train/")
         command.add_argument("--recipe", type=Path, default=SHIPPED_RECIPE, help="TOML (default: the shipped recipe)")
@@ -79,7 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _dispatch(arguments: argparse.Namespace) -> None:
     out: Path = arguments.out
     if arguments.command == "render":
-        render.write_via(out, range(arguments.seed, arguments.seed + arguments.count))
+        seeds = range(arguments.seed, arguments.seed + arguments.count)
+        render.write_via(out, seeds, width=arguments.width, height=arguments.height)
         return
     recipe = Recipe.read(arguments.recipe)
     data: Path = arguments.data

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
+import math
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -73,7 +74,8 @@ def package(
             "tflite_range": [-1.0, 1.0],
         },
         "operating_point": {
-            "score_threshold": score_threshold,
+            # Rounded down: what was admitted when it was measured stays admitted.
+            "score_threshold": math.floor(score_threshold * 10_000) / 10_000,
             "max_boxes": DEFAULT_MAX_BOXES,
             "sensitivity": round(cross_fitted.sensitivity, 4),
             "false_positives_per_image": round(cross_fitted.false_positives_per_image, 4),

@@ -11,6 +11,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from app import images
+from training import render
 from training.annotations import CLASS_IDS, FOLDS, AnnotatedPhoto, read_annotated_photos
 
 LONGEST_SIDE = 640
@@ -42,8 +43,6 @@ def prepare(data: Path, out: Path, *, rendered_photos: int = 0) -> list[Annotate
         _write_records(out / f"fold_{fold}.tfrecord", [photo for photo in photos if photo.fold == fold])
     rendered: list[AnnotatedPhoto] = []
     if rendered_photos:
-        from training import render
-
         folder = out / "rendered"
         render.write_via(folder, range(RENDERED_SEED, RENDERED_SEED + rendered_photos))
         rendered = read_annotated_photos(folder)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.render import VIEWS, RenderedMouth, main, render_mouth, write_via
+from training.cli import main
+from training.render import VIEWS, RenderedMouth, render_mouth, write_via
 
 WIDTH, HEIGHT = 320, 240
 
@@ -103,7 +104,7 @@ def test_written_files_say_what_was_rendered(tmp_path: Path) -> None:
 
 def test_command_line_writes_photos_labels_and_folds(tmp_path: Path) -> None:
     sizes = ["--width", "96", "--height", "72"]
-    assert main(["--out", str(tmp_path), "--count", "6", "--seed", "3", *sizes]) == 0
+    assert main(["render", "--out", str(tmp_path), "--count", "6", "--seed", "3", *sizes]) == 0
     assert len(list((tmp_path / "img_train").iterdir())) == len(list((tmp_path / "json_train").iterdir())) == 6
     with (tmp_path / "folds.csv").open() as file:
         rows = list(csv.DictReader(file))
