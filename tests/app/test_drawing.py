@@ -99,9 +99,14 @@ def test_the_disclaimer_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     assert differ(plain, legend())
 
 
-@pytest.mark.parametrize("reason", list(Reason))
-def test_the_reason_is_said(reason: Reason) -> None:
-    assert differ(legend(verdict=Verdict.NOT_ASSESSABLE), legend(verdict=Verdict.NOT_ASSESSABLE, reasons=(reason,)))
+@pytest.mark.parametrize("lang", ["en", "ko"])
+def test_every_reason_is_said_in_its_own_words(lang: str) -> None:
+    drawn = [
+        legend(verdict=Verdict.NOT_ASSESSABLE, reasons=reasons, lang=lang)
+        for reasons in ((), *((reason,) for reason in Reason))
+    ]
+    for number, one in enumerate(drawn):
+        assert all(differ(one, other) for other in drawn[:number])
 
 
 def test_both_languages_have_every_text() -> None:
