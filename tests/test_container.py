@@ -52,6 +52,12 @@ def test_it_screens_a_photo(address, example_photos, shipped_bundle) -> None:
     assert httpx.post(f"{address[0]}/detect", content=photo, timeout=60).headers["content-type"] == "image/png"
 
 
+def test_it_reports_its_health(address) -> None:
+    _, name = address
+    command = json.loads(docker("inspect", "--format", "{{json .Config.Healthcheck.Test}}", name))
+    docker("exec", name, *command[1:])
+
+
 def test_it_runs_without_privileges_and_without_tensorflow(address) -> None:
     _, name = address
     assert docker("exec", name, "id", "-u") == "10001"
