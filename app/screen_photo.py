@@ -246,7 +246,7 @@ class Screener:
                 screened_class_id=bundle.screened_class_id,
                 verdict=screening.verdict,
                 reasons=screening.reasons,
-                model=f"{bundle.name} {bundle.version}",
+                model=f"{bundle.name} v{bundle.version}",
                 hidden=screening.hidden_by_max_boxes,
                 lang=options.lang,
             )
