@@ -35,7 +35,7 @@ from training.train import train
 
 
 class RunError(RuntimeError):
-    """A step lacks what an earlier step should have left."""
+    """A step lacks what an earlier one should have left, or finds what another recipe or fold left."""
 
 
 @dataclass(frozen=True, slots=True)
