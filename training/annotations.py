@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from app import images
 from app.errors import PhotoError
+from training.errors import TrainingError
 
 CLASS_IDS = {"normal": 1, "caries": 2}
 """The label map of the project."""
@@ -31,7 +32,7 @@ EDGE_TOLERANCE = 2.0
 """Pixels by which a hand-drawn box may reach over the photo's edge; it is clipped there."""
 
 
-class AnnotationError(ValueError):
+class AnnotationError(TrainingError):
     """The folder cannot be trained on; the message lists every problem, a line each."""
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from training.annotations import CLASS_IDS
+from training.errors import TrainingError
 
 STOCK_CONFIG = Path(__file__).parent / "configs" / "ssd_mobilenet_v2_fpnlite_320x320.config"
 SHIPPED_RECIPE = Path(__file__).parent / "recipes" / "caries-320.toml"
@@ -22,7 +23,7 @@ STALE_STATISTICS = 0.01
 """Largest share that the initial batch-norm statistics may keep in the moving averages at the end of a training."""
 
 
-class RecipeError(ValueError):
+class RecipeError(TrainingError):
     """A recipe names an unknown key or a value that is not allowed."""
 
 

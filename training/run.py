@@ -25,6 +25,7 @@ from typing import Any
 from app.bundle import Bundle
 from training.annotations import FOLDS, AnnotatedPhoto, read_annotated_photos
 from training.configure import Recipe, configure
+from training.errors import TrainingError
 from training.evaluate import MODELS, evaluate, figures_table, load_exported, match_screened, operating_point, predict
 from training.export import export
 from training.package import package
@@ -34,7 +35,7 @@ from training.pretrained import save_backbone_checkpoint
 from training.train import train
 
 
-class RunError(RuntimeError):
+class RunError(TrainingError):
     """A step lacks what an earlier one should have left, or finds what another recipe or fold left."""
 
 

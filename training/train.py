@@ -13,11 +13,13 @@ from typing import Any
 
 from tqdm import tqdm
 
+from training.errors import TrainingError
+
 CHECKPOINT_EVERY = 100
 """Steps between two checkpoints."""
 
 
-class DivergedError(RuntimeError):
+class DivergedError(TrainingError):
     """The loss is no longer a finite number."""
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from training.cli import main
-from training.render import VIEWS, RenderedMouth, render_mouth, write_via
+from training.render import VIEWS, RenderedMouth, RenderError, render_mouth, write_via
 
 WIDTH, HEIGHT = 320, 240
 
@@ -72,13 +72,13 @@ def test_lesions_are_darker_and_nothing_else_changes(view: str) -> None:
 
 
 def test_what_is_out_of_range_is_refused() -> None:
-    with pytest.raises(ValueError, match="seed is -1"):
+    with pytest.raises(RenderError, match="seed is -1"):
         small(-1)
-    with pytest.raises(ValueError, match="from 0 to"):
+    with pytest.raises(RenderError, match="from 0 to"):
         small(0, caries=99)
-    with pytest.raises(ValueError, match="must be one of retracted"):
+    with pytest.raises(RenderError, match="must be one of retracted"):
         small(0, view="x-ray")
-    with pytest.raises(ValueError, match="8 x 240 pixels"):
+    with pytest.raises(RenderError, match="8 x 240 pixels"):
         render_mouth(0, width=8, height=240)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from training.errors import TrainingError
 from training.render.geometry import VIEW_SHARES, VIEWS, build_mouth, stream, visible_boxes
 from training.render.painting import paint
 from training.render.photograph import photograph
@@ -15,7 +16,7 @@ MAX_SIDE = 4096
 """Pixels; a larger photo would take gigabytes of memory."""
 
 
-class RenderError(ValueError):
+class RenderError(TrainingError):
     """A mouth cannot be rendered as it was asked for."""
 
 
