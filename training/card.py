@@ -9,6 +9,13 @@ from training.evaluate import figures_table
 from training.metrics import RESAMPLES
 from training.parity import PER_PHOTO
 
+TITLES = {
+    "ssd_mobilenet_v2_fpnlite": "SSD MobileNetV2 FPNLite",
+    "ssd_resnet50_v1_fpn": "SSD ResNet50 v1 FPN (RetinaNet)",
+    "faster_rcnn_resnet50_v1": "Faster R-CNN ResNet50 v1",
+    "centernet_mobilenet_v2_fpn": "CenterNet MobileNetV2 FPN",
+}
+
 _CARD = """\
 # {name}, version {version}
 
@@ -23,10 +30,10 @@ A detector of teeth in colour photos of the mouth. It draws one box around each 
 
 ## Model
 
-SSD MobileNetV2 FPNLite at {height} x {width} pixels, trained with the TensorFlow Object Detection API:
+{architecture} at {height} x {width} pixels, trained with the TensorFlow Object Detection API:
 {num_steps} steps of {batch_size} photos. Pretrained weights: {pretrained_weights}
 
-The bundle holds it as SavedModel, as TFLite float32 and as TFLite int8.
+The bundle holds it as {formats}.
 
 ## Data
 
@@ -76,6 +83,8 @@ def model_card(manifest: Mapping[str, Any]) -> str:
         version=manifest["model"]["version"],
         height=manifest["input"]["height"],
         width=manifest["input"]["width"],
+        architecture=TITLES[manifest["recipe"].get("architecture", "ssd_mobilenet_v2_fpnlite")],
+        formats=_formats(manifest["parity"]),
         num_steps=manifest["recipe"]["num_steps"],
         batch_size=manifest["recipe"]["batch_size"],
         pretrained_weights=manifest["pretrained_weights"],
@@ -99,7 +108,15 @@ def model_card(manifest: Mapping[str, Any]) -> str:
     )
 
 
+def _formats(parity: Mapping[str, Any]) -> str:
+    if not parity:
+        return "SavedModel alone: this architecture does not reach TFLite, and TensorFlow has to run it"
+    return "SavedModel and " + " and ".join(f"as TFLite {name}" for name in parity)
+
+
 def _parity_table(parity: Mapping[str, Mapping[str, Any]]) -> str:
+    if not parity:
+        return "The SavedModel is the only model."
     rows = [
         "| model | compared | not found | score difference, mean / max | box difference, mean / max |",
         "|---|---|---|---|---|",

@@ -10,7 +10,10 @@ from collections.abc import Sequence
 from app.errors import CariesError
 from training.errors import TrainingError
 
-COMMANDS = ("run", "prepare", "train", "export", "evaluate", "package", "render")
+COMMANDS = (
+    *("run", "prepare", "configure", "train", "export", "tflite", "evaluate", "package"),
+    *("render",),
+)
 """In the order in which a person needs them; the module of a command has its name."""
 
 

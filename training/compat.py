@@ -12,6 +12,7 @@ TensorFlow 2.11; what it asks for and no longer finds is supplied here:
 | `control_flow_ops.case` and `.cond`      | moved inside TensorFlow          | the moved functions            |
 | `ImageFont.getsize`                      | removed in Pillow 10             | the same measure by `getbbox`  |
 | `lvis`                                   | LVIS metrics only                | placeholders that fail on use  |
+| ImageNet weights for CenterNet's backbone | a download whenever it is built  | random weights: a checkpoint follows |
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ def _module(name: str, **attributes: Any) -> ModuleType:
 
 
 def _install() -> None:
+    import tensorflow as tf2
     import tensorflow.compat.v1 as tf1
     from PIL import ImageFont
     from tensorflow.python.ops import cond as tf_cond
@@ -68,6 +70,14 @@ def _install() -> None:
         control_flow_ops.case = control_flow_case.case
     if not hasattr(control_flow_ops, "cond"):
         control_flow_ops.cond = tf_cond.cond
+
+    build_mobilenet_v2 = tf1.keras.applications.MobileNetV2
+
+    def mobilenet_v2_without_download(*arguments: Any, **options: Any) -> Any:
+        return build_mobilenet_v2(*arguments, **{**options, "weights": None})
+
+    for keras in (tf1.keras, tf2.keras):
+        keras.applications.MobileNetV2 = mobilenet_v2_without_download
 
     def getsize(font: Any, text: str, *_: Any, **__: Any) -> tuple[int, int]:
         left, top, right, bottom = font.getbbox(text)

@@ -1,74 +1,65 @@
-"""A checkpoint to the three models of a bundle: SavedModel, TFLite float32 and TFLite int8."""
+"""A checkpoint to a SavedModel, as TensorFlow and TensorFlow Serving run it."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
+from training.configure import parse_pipeline
+from training.errors import TrainingError
+from training.train import BEST
 
-from app import images
-from app.bundle import FLOAT32_MODEL, INT8_MODEL
-from app.runtimes.litert import model_input
-from training.annotations import AnnotatedPhoto
-
-MAX_DETECTIONS = 100
-"""Boxes that the detection postprocessing inside the TFLite models keeps, as many as the stock SavedModel."""
-
-REPRESENTATIVE_PHOTOS = 200
-"""Photos of the training part, at most, from which the int8 model learns the range of its activations."""
+SAVED_MODEL = "saved_model"
 
 
-def export(pipeline_config: Path, checkpoints: Path, out: Path, *, representative: Sequence[AnnotatedPhoto]) -> Path:
-    """Writes `saved_model/`, `model.tflite` and `model_int8.tflite` to `out`, replacing what was there.
+class ExportError(TrainingError):
+    """There is no such checkpoint, or the architecture cannot be exported so."""
 
-    Args:
-        pipeline_config: the configuration that the checkpoint was trained with.
-        checkpoints: folder of checkpoints; the latest is exported.
-        out: folder for the models, returned.
-        representative: photos of the training part.
+
+def find_checkpoint(checkpoints: Path, which: str = "latest") -> Path:
+    """The folder that holds the checkpoint: `latest`, or `best` by the figure on the held-out photos.
 
     Raises:
-        FileNotFoundError: the folder holds no checkpoint.
+        ExportError: there is none.
     """
     import training.compat  # noqa: F401  isort: skip
     import tensorflow as tf
-    from google.protobuf import text_format
-    from object_detection import export_tflite_graph_lib_tf2, exporter_lib_v2
-    from object_detection.protos import pipeline_pb2
 
-    if tf.train.latest_checkpoint(str(checkpoints)) is None:
-        raise FileNotFoundError(f"{checkpoints} holds no checkpoint to export")
-    pipeline = text_format.Parse(pipeline_config.read_text(encoding="utf-8"), pipeline_pb2.TrainEvalPipelineConfig())
-    shape = pipeline.model.ssd.image_resizer.fixed_shape_resizer
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
+    folder = checkpoints / BEST if which == "best" else checkpoints
+    if tf.train.latest_checkpoint(str(folder)) is None:
+        hint = "; the best one is kept where the recipe sets evaluate_every" if which == "best" else ""
+        raise ExportError(f"{folder} holds no checkpoint to export{hint}")
+    return folder
 
-    full = out / "full"
-    exporter_lib_v2.export_inference_graph("image_tensor", pipeline, str(checkpoints), str(full))
-    _save_signature_only(full / "saved_model", out / "saved_model")
-    shutil.rmtree(full)
 
-    graph = out / "tflite_graph"
-    # Regular non-maximum suppression treats each class by itself, like the SavedModel's.
-    export_tflite_graph_lib_tf2.export_tflite_model(
-        pipeline, str(checkpoints), str(graph), max_detections=MAX_DETECTIONS, use_regular_nms=True
-    )
-    saved_model = str(graph / "saved_model")
-    (out / FLOAT32_MODEL).write_bytes(_converter(saved_model).convert())
+def export(pipeline_config: Path, checkpoint: Path, out: Path) -> Path:
+    """Writes the SavedModel to the folder `out`, replacing what was there, and returns it.
 
-    def representative_inputs() -> Iterator[list[Any]]:
-        for photo in tqdm(representative[:REPRESENTATIVE_PHOTOS], desc="int8", unit="photo", leave=False):
-            yield [model_input(images.decode(photo.path.read_bytes()).pixels, shape.height, shape.width)]
+    Args:
+        pipeline_config: the configuration that the checkpoint was trained with.
+        checkpoint: folder of checkpoints, of which the latest is exported.
+        out: the SavedModel.
 
-    converter = _converter(saved_model)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = representative_inputs
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8, tf.lite.OpsSet.TFLITE_BUILTINS]
-    (out / INT8_MODEL).write_bytes(converter.convert())
-    shutil.rmtree(graph)
+    Raises:
+        ExportError: the folder holds no checkpoint.
+    """
+    import training.compat  # noqa: F401  isort: skip
+    from object_detection import exporter_lib_v2
+
+    find_checkpoint(checkpoint)
+    pipeline = parse_pipeline(pipeline_config.read_text(encoding="utf-8"))
+    full, partial = (out.with_name(f".{out.name}-{part}") for part in ("full", "partial"))
+    for folder in (full, partial):
+        shutil.rmtree(folder, ignore_errors=True)
+    try:
+        exporter_lib_v2.export_inference_graph("image_tensor", pipeline, str(checkpoint), str(full))
+        _save_signature_only(full / "saved_model", partial)
+        shutil.rmtree(out, ignore_errors=True)
+        partial.rename(out)
+    finally:
+        for folder in (full, partial):
+            shutil.rmtree(folder, ignore_errors=True)
     return out
 
 
@@ -79,17 +70,8 @@ def _save_signature_only(source: Path, target: Path) -> None:
     """
     import tensorflow as tf
 
-    loaded = tf.saved_model.load(str(source))
+    loaded: Any = tf.saved_model.load(str(source))
     signature = loaded.signatures["serving_default"]
     module = tf.Module()
     module.model_variables = list(signature.variables)
     tf.saved_model.save(module, str(target), signatures={"serving_default": signature})
-
-
-def _converter(saved_model: str) -> Any:
-    import tensorflow as tf
-
-    converter = tf.lite.TFLiteConverter.from_saved_model(saved_model)
-    # The detection postprocessing is a custom operation that LiteRT has built in.
-    converter.allow_custom_ops = True
-    return converter

@@ -11,16 +11,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from app.bundle import CARD, FLOAT32_MODEL, INT8_MODEL, LABEL_MAP, Bundle, read_bundle, write_manifest
+from app.bundle import CARD, LABEL_MAP, Bundle, read_bundle, write_manifest
 from app.screening import DEFAULT_MAX_BOXES
 from training.annotations import CLASS_IDS, AnnotatedPhoto
 from training.card import model_card
-from training.configure import Recipe
 from training.evaluate import SCREENED_CLASS
 from training.metrics import Counts
 from training.parity import Parity, ParityError
 from training.prepare import label_map_text
 from training.pretrained import WEIGHTS_CREDIT
+from training.recipe import NO_PRETRAINED, Recipe
+from training.tflite import FILES
 
 TOOLS = ("tensorflow", "tf-object-detection-api", "tf-keras", "ai-edge-litert", "numpy", "pycocotools", "pillow")
 
@@ -37,7 +38,7 @@ def package(
     parity: dict[str, Parity],
     score_threshold: float,
     cross_fitted: Counts,
-    pretrained: bool,
+    checkpoint: str,
 ) -> Bundle:
     """Writes the bundle `store/<model_name>/<version>/`, all of it or nothing, and returns it verified.
 
@@ -49,18 +50,21 @@ def package(
         photos: all photos of the data, of which `validation_fold` was held out.
         validation_fold: where the figures were measured.
         evaluations: model (`saved_model`, `float32`, `int8`) to what `training.evaluate.evaluate` returned.
-        parity: `float32` and `int8` to their differences from the SavedModel.
+        parity: `float32` and `int8` to their differences from the SavedModel; empty for an architecture that does not
+            reach TFLite, whose bundle TensorFlow alone can run.
         score_threshold: the operating point, chosen on the validation fold.
         cross_fitted: what was counted there, see `training.evaluate.operating_point`.
-        pretrained: whether the training started from the COCO backbone.
+        checkpoint: `latest`, or `best` by the figures on the validation fold.
 
     Raises:
         ParityError: the float32 TFLite model differs from the SavedModel by more than rounding.
     """
-    if not parity["float32"].is_rounding:
+    if "float32" in parity and not parity["float32"].is_rounding:
         raise ParityError(f"the float32 TFLite model differs from the SavedModel: {parity['float32'].as_dict()}")
     validation = [photo for photo in photos if photo.fold == validation_fold]
     held_out = f"fold {validation_fold}, {len(validation)} photos that the detector was not trained on"
+    if checkpoint == "best":
+        held_out += ", but by which its best checkpoint was chosen, so the figures flatter it"
     manifest: dict[str, Any] = {
         "model": {"name": recipe.model_name, "version": version},
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -97,7 +101,8 @@ def package(
                 for name, class_id in CLASS_IDS.items()
             },
         },
-        "pretrained_weights": WEIGHTS_CREDIT if pretrained else "none",
+        "checkpoint": checkpoint,
+        "pretrained_weights": WEIGHTS_CREDIT if recipe.pretrained != NO_PRETRAINED else "none",
         "tools": {name: importlib.metadata.version(name) for name in TOOLS},
     }
     target = store / recipe.model_name / str(version)
@@ -105,8 +110,8 @@ def package(
     partial = Path(tempfile.mkdtemp(prefix=f".{version}-", dir=target.parent))
     try:
         shutil.copytree(export / "saved_model", partial, dirs_exist_ok=True)
-        for name in (FLOAT32_MODEL, INT8_MODEL):
-            shutil.copy(export / name, partial / name)
+        for precision in parity:
+            shutil.copy(export / FILES[precision], partial / FILES[precision])
         (partial / LABEL_MAP).write_text(label_map_text(), encoding="utf-8")
         (partial / CARD).write_text(model_card(manifest), encoding="utf-8")
         write_manifest(partial, manifest)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,26 +14,36 @@ from tqdm import tqdm
 
 from app import images
 from training import render
-from training.annotations import CLASS_IDS, FOLDS, AnnotatedPhoto, read_annotated_photos
+from training.annotations import CLASS_IDS, FOLDS, AnnotatedPhoto, read_annotated_photos, save_photos
 
 LONGEST_SIDE = 640
 """Photos are stored with at most this many pixels on the longer side, scaled down with antialiasing, so that the API's
 own resize (bilinear, without antialiasing) has little left to alias."""
 
+PHOTOS = "photos.json"
+
 RENDERED_SEED = 1000
 """Seed of the first rendered training photo; the pictures in `examples/` come from other seeds."""
 
 
-def prepare(data: Path, out: Path, *, rendered_photos: int = 0) -> list[AnnotatedPhoto]:
-    """Checks the photos in `data` and writes `label_map.pbtxt`, `fold_0.tfrecord` ... and `rendered.tfrecord` to `out`.
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What was prepared."""
+
+    photos: list[AnnotatedPhoto]
+
+    def summary(self) -> str:
+        """Counts, a line each."""
+        boxes = {name: sum(int((p.class_ids == i).sum()) for p in self.photos) for name, i in CLASS_IDS.items()}
+        return f"{len(self.photos)} photos, {', '.join(f'{count} {name}' for name, count in boxes.items())} boxes"
+
+
+def prepare(data: Path, out: Path) -> Prepared:
+    """Checks the photos in `data` and writes `label_map.pbtxt`, `fold_0.tfrecord` ... and `photos.json` to `out`.
 
     Args:
         data: folder in the layout of `training.annotations`.
         out: folder for the records; made if missing.
-        rendered_photos: how many mouths to render into `rendered.tfrecord`, which belongs to the training part only.
-
-    Returns:
-        The photos of `data`, without the rendered ones.
 
     Raises:
         AnnotationError: the data has problems, all of them listed; nothing is written then.
@@ -41,13 +53,19 @@ def prepare(data: Path, out: Path, *, rendered_photos: int = 0) -> list[Annotate
     (out / "label_map.pbtxt").write_text(label_map_text(), encoding="utf-8")
     for fold in range(FOLDS):
         _write_records(out / f"fold_{fold}.tfrecord", [photo for photo in photos if photo.fold == fold])
-    rendered: list[AnnotatedPhoto] = []
-    if rendered_photos:
-        folder = out / "rendered"
-        render.write_via(folder, range(RENDERED_SEED, RENDERED_SEED + rendered_photos))
-        rendered = read_annotated_photos(folder)
-    _write_records(out / "rendered.tfrecord", rendered)
-    return photos
+    save_photos(photos, out / PHOTOS)
+    return Prepared(photos)
+
+
+def write_rendered_records(out: Path, count: int) -> Path:
+    """Renders mouths into `rendered.tfrecord` in the folder `out`, unless as many are there, and returns its path."""
+    path = out / "rendered.tfrecord"
+    folder = out / "rendered"
+    if not path.exists() or len(list((folder / "img_train").glob("*"))) != count:
+        shutil.rmtree(folder, ignore_errors=True)
+        render.write_via(folder, range(RENDERED_SEED, RENDERED_SEED + count))
+        _write_records(path, read_annotated_photos(folder))
+    return path
 
 
 def label_map_text() -> str:

@@ -2,13 +2,15 @@
 
 The folder of a run:
 
-    records/            label map, TFRecords by fold                 prepare
-    pretrained/         backbone checkpoint                          pretrained
-    pipeline.config     the Object Detection API's configuration     configure
-    checkpoints/        checkpoints, losses.jsonl, TensorBoard       train
-    export/             saved_model/, model.tflite, model_int8.tflite   export
-    evaluation.json     figures of each exported model               evaluate
-    bundle/NAME/N/      the release                                  package
+    records/            label map, TFRecords by fold, photos.json       prepare
+    run.json            recipe and held-out fold                        configure
+    pretrained/         weights that the training starts from           configure
+    pipeline.config     the Object Detection API's configuration        configure
+    checkpoints/        checkpoints, losses, evaluations, TensorBoard   train
+    export/             saved_model/                                    export
+                        model.tflite, ..._float16, ..._int8             tflite
+    evaluation.json     figures of each exported model                  evaluate
+    bundle/NAME/N/      the release                                     package
 
 Every step looks for what an earlier call of the same command left, so a run that was killed is continued by starting it
 again.
@@ -17,22 +19,29 @@ again.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from app.bundle import Bundle
-from training.annotations import FOLDS, AnnotatedPhoto, read_annotated_photos
-from training.configure import Recipe, configure
+from training.annotations import FOLDS, AnnotatedPhoto, load_photos
+from training.configure import configure, parse_pipeline
 from training.errors import TrainingError
-from training.evaluate import MODELS, evaluate, figures_table, load_exported, match_screened, operating_point, predict
-from training.export import export
+from training.evaluate import evaluate, figures_table, load_exported, match_screened, operating_point, predict
+from training.export import SAVED_MODEL, export, find_checkpoint
+from training.model_runtime import load_checkpoint
 from training.package import package
 from training.parity import compare
-from training.prepare import prepare
+from training.prepare import PHOTOS, prepare, write_rendered_records
 from training.pretrained import save_backbone_checkpoint
-from training.train import train
+from training.recipe import NO_PRETRAINED, Recipe
+from training.tflite import FILES, can_be_converted, convert
+from training.train import Schedule, train
+
+BUNDLED = ("saved_model", "float32", "int8")
+"""The models that a bundle holds, where the architecture reaches TFLite."""
 
 
 class RunError(TrainingError):
@@ -41,13 +50,23 @@ class RunError(TrainingError):
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """Where each step of a run keeps its results."""
+    """Where each step of a run keeps its results.
+
+    Attributes:
+        path: the folder.
+        shared_records: records that several runs read; None for the run's own.
+    """
 
     path: Path
+    shared_records: Path | None = None
 
     @property
     def records(self) -> Path:
-        return self.path / "records"
+        return self.shared_records or self.path / "records"
+
+    @property
+    def state(self) -> Path:
+        return self.path / "run.json"
 
     @property
     def pipeline_config(self) -> Path:
@@ -62,6 +81,11 @@ class RunFolder:
         return self.path / "export"
 
     @property
+    def exported_checkpoint(self) -> Path:
+        """Holds `latest` or `best`: which checkpoint the exported models come from."""
+        return self.export / "checkpoint.txt"
+
+    @property
     def evaluation(self) -> Path:
         return self.path / "evaluation.json"
 
@@ -69,117 +93,215 @@ class RunFolder:
     def bundles(self) -> Path:
         return self.path / "bundle"
 
+    def photos(self) -> list[AnnotatedPhoto]:
+        """The photos that were prepared.
 
-def run(
-    data: Path, out: Path, recipe: Recipe, *, validation_fold: int = 0, version: int = 1, pretrained: bool = True
-) -> Bundle:
+        Raises:
+            RunError: none were.
+            AnnotationError: one of them has changed since.
+        """
+        path = self.records / PHOTOS
+        if not path.exists():
+            raise RunError(f"{self.records} holds no {PHOTOS}: run prepare first")
+        return load_photos(path)
+
+    def configured(self) -> tuple[Recipe, int]:
+        """The recipe and the fold that is held out.
+
+        Raises:
+            RunError: the run was not configured.
+        """
+        if not self.state.exists() or not self.pipeline_config.exists():
+            raise RunError(f"{self.path} is not configured: run configure or train first")
+        state = json.loads(self.state.read_text(encoding="utf-8"))
+        return Recipe.of_values(state["recipe"]), int(state["validation_fold"])
+
+
+def run(data: Path, out: Path, recipe: Recipe, *, validation_fold: int = 0, version: int = 1) -> Bundle:
     """All steps, from annotated photos to a bundle.
 
     Args:
-        data: folder in the layout of `training.annotations`.
+        data: annotated photos, see `training.annotations`.
         out: folder of the run. A run of the same recipe and data that was killed there is continued.
         recipe: what to train.
         validation_fold: this fold is held out; the other four and the rendered photos are trained on.
         version: of the bundle.
-        pretrained: start from the COCO backbone rather than from random weights.
 
     Raises:
         RunError: `out` holds a run of another recipe.
     """
     folder = RunFolder(out)
-    prepare_step(data, folder, recipe)
-    train_step(folder, recipe, validation_fold=validation_fold, pretrained=pretrained)
-    export_step(data, folder, validation_fold=validation_fold)
-    return package_step(data, folder, recipe, validation_fold=validation_fold, version=version, pretrained=pretrained)
+    prepare_step(data, folder)
+    configure_step(folder, recipe, validation_fold=validation_fold)
+    train_step(folder)
+    export_step(folder)
+    tflite_step(folder)
+    return package_step(folder, version=version)
 
 
-def prepare_step(data: Path, folder: RunFolder, recipe: Recipe) -> None:
+def run_trial(records: Path, out: Path, recipe: Recipe, *, validation_fold: int) -> dict[str, float]:
+    """Trains a recipe on records that several runs share, and measures it on the held-out fold.
+
+    A training that was killed is continued.
+
+    Returns:
+        Figure name to value.
+    """
+    folder = RunFolder(out, shared_records=records)
+    configure_step(folder, recipe, validation_fold=validation_fold)
+    train_step(folder)
+    photos = [photo for photo in folder.photos() if photo.fold == validation_fold]
+    runtime = load_checkpoint(folder.pipeline_config, find_checkpoint(folder.checkpoints))
+    figures = evaluate(photos, predict(runtime, photos))
+    _write(folder.evaluation, json.dumps({"checkpoint": figures}, indent=2) + "\n")
+    return {name: figure["value"] for name, figure in figures["figures"].items()}
+
+
+def prepare_step(data: Path, folder: RunFolder) -> None:
     """Checks the data and writes the records."""
-    _say(f"prepare   {data}")
-    photos = prepare(data, folder.records, rendered_photos=recipe.rendered_photos)
-    boxes = sum(len(photo.class_ids) for photo in photos)
-    _say(f"          {len(photos)} photos, {boxes} boxes, {recipe.rendered_photos} rendered photos for training")
+    say(f"prepare   {data}")
+    say(_indented(prepare(data, folder.records).summary()))
 
 
-def train_step(folder: RunFolder, recipe: Recipe, *, validation_fold: int, pretrained: bool) -> None:
-    """Writes `pipeline.config` and trains, or continues, up to the recipe's number of steps."""
-    fold_records = [folder.records / f"fold_{fold}.tfrecord" for fold in range(FOLDS)]
-    train_records = [path for fold, path in enumerate(fold_records) if fold != validation_fold]
-    if recipe.rendered_photos:
-        train_records.append(folder.records / "rendered.tfrecord")
-    missing = [path.name for path in (*fold_records, *train_records) if not path.exists()]
+def configure_step(folder: RunFolder, recipe: Recipe, *, validation_fold: int) -> None:
+    """Writes `pipeline.config`, and what it refers to.
+
+    Raises:
+        RunError: the records are missing, none is left to train on, or the folder holds another training.
+    """
+    # Paths inside the configuration are relative to the working folder, so that a run can be moved with it.
+    records = [folder.records / f"fold_{fold}.tfrecord" for fold in range(FOLDS)]
+    missing = [path.name for path in records if not path.exists()]
     if missing:
-        raise RunError(f"{folder.records} lacks {', '.join(sorted(set(missing)))}: run prepare first")
+        raise RunError(f"{folder.records} lacks {', '.join(missing)}: run prepare first")
+    train_records = [path for fold, path in enumerate(records) if fold != validation_fold]
+    if recipe.rendered_photos:
+        train_records.append(write_rendered_records(folder.records, recipe.rendered_photos))
     if not any(path.stat().st_size for path in train_records):
         raise RunError(f"all photos are in fold {validation_fold}, which is held out: none is left to train on")
+    state = json.dumps({"recipe": recipe.as_dict(), "validation_fold": validation_fold}, indent=2) + "\n"
+    if folder.checkpoints.exists() and folder.state.exists() and folder.state.read_text(encoding="utf-8") != state:
+        raise RunError(f"{folder.path} holds a training with another recipe or fold: choose another folder")
+    folder.path.mkdir(parents=True, exist_ok=True)
+    pretrained = recipe.pretrained != NO_PRETRAINED
     pipeline = configure(
         recipe,
         label_map=folder.records / "label_map.pbtxt",
         train_records=train_records,
-        validation_records=[fold_records[validation_fold]],
+        validation_records=[records[validation_fold]],
         fine_tune_checkpoint=save_backbone_checkpoint(folder.path / "pretrained") if pretrained else None,
     )
-    if folder.checkpoints.exists() and folder.pipeline_config.read_text(encoding="utf-8") != pipeline:
-        raise RunError(f"{folder.path} holds a training with another recipe or fold: choose another folder")
-    folder.pipeline_config.write_text(pipeline, encoding="utf-8")
-    _say(f"train     {recipe.num_steps} steps of {recipe.batch_size} photos, checkpoints in {folder.checkpoints}")
-    train(folder.pipeline_config, folder.checkpoints, seed=recipe.seed)
+    _write(folder.pipeline_config, pipeline)
+    _write(folder.state, state)
 
 
-def export_step(data: Path, folder: RunFolder, *, validation_fold: int) -> None:
-    """Exports the latest checkpoint; the int8 model is calibrated on photos of the training part."""
-    if not folder.pipeline_config.exists():
-        raise RunError(f"{folder.path} holds no training: run train first")
-    _say(f"export    {folder.export}")
-    representative = [photo for photo in read_annotated_photos(data) if photo.fold != validation_fold]
-    export(folder.pipeline_config, folder.checkpoints, folder.export, representative=representative)
+def train_step(folder: RunFolder) -> None:
+    """Trains, or continues, up to the recipe's number of steps or an early stop."""
+    recipe, validation_fold = folder.configured()
+    say(f"train     {recipe.num_steps} steps of {recipe.batch_size} photos, checkpoints in {folder.checkpoints}")
+    schedule = Schedule(
+        seed=recipe.seed, evaluate_every=recipe.evaluate_every, early_stop_after=recipe.early_stop_after
+    )
+    held_out = [photo for photo in folder.photos() if photo.fold == validation_fold] if recipe.evaluate_every else []
+    if recipe.evaluate_every and not held_out:
+        raise RunError(f"fold {validation_fold} holds no photo to evaluate on: hold out another one")
+    train(folder.pipeline_config, folder.checkpoints, schedule, validation=held_out)
+
+
+def export_step(folder: RunFolder, *, checkpoint: str = "latest") -> None:
+    """Exports a checkpoint, `latest` or `best`, as SavedModel."""
+    folder.configured()
+    say(f"export    {folder.export / SAVED_MODEL}")
+    folder.export.mkdir(parents=True, exist_ok=True)
+    export(folder.pipeline_config, find_checkpoint(folder.checkpoints, checkpoint), folder.export / SAVED_MODEL)
+    _write(folder.exported_checkpoint, checkpoint + "\n")
+
+
+def tflite_step(folder: RunFolder, *, precisions: tuple[str, ...] = ("float32", "int8")) -> None:
+    """Converts the exported checkpoint to TFLite; the int8 model is calibrated on photos of the training part."""
+    _, validation_fold = folder.configured()
+    if not folder.exported_checkpoint.exists():
+        raise RunError(f"{folder.path} holds no SavedModel to compare with: run export first")
+    checkpoint = folder.exported_checkpoint.read_text(encoding="utf-8").strip()
+    if not can_be_converted(parse_pipeline(folder.pipeline_config.read_text(encoding="utf-8"))):
+        say("tflite    not for this architecture")
+        return
+    say(f"tflite    {', '.join(str(folder.export / FILES[precision]) for precision in precisions)}")
+    representative = [photo for photo in folder.photos() if photo.fold != validation_fold]
+    source = find_checkpoint(folder.checkpoints, checkpoint)
+    convert(folder.pipeline_config, source, folder.export, representative=representative, precisions=precisions)
+
+
+def exported_models(folder: RunFolder) -> tuple[str, ...]:
+    """Which of `BUNDLED` were exported.
+
+    Raises:
+        RunError: none was.
+    """
+    files = {"saved_model": SAVED_MODEL, **FILES}
+    found = tuple(model for model in BUNDLED if (folder.export / files[model]).exists())
+    if not found:
+        raise RunError(f"{folder.path} holds no exported models: run export first")
+    return found
 
 
 def evaluate_step(
-    data: Path, folder: RunFolder, recipe: Recipe, *, validation_fold: int
-) -> tuple[list[AnnotatedPhoto], dict[str, Any]]:
+    folder: RunFolder, *, models: tuple[str, ...] = ()
+) -> tuple[list[AnnotatedPhoto], dict[str, Any], dict[str, dict[str, Any]]]:
     """Runs the exported models over the held-out photos, prints and writes their figures.
 
     Returns:
-        The held-out photos, and the detections of each model on them.
+        The held-out photos, the detections of each model on them, and its figures.
     """
-    if not folder.export.exists():
-        raise RunError(f"{folder.path} holds no exported models: run export first")
-    photos = [photo for photo in read_annotated_photos(data) if photo.fold == validation_fold]
+    models = models or exported_models(folder)
+    recipe, validation_fold = folder.configured()
+    photos = [photo for photo in folder.photos() if photo.fold == validation_fold]
     if not photos:
         raise RunError(f"fold {validation_fold} holds no photo to evaluate on: hold out another one")
-    _say(f"evaluate  {len(photos)} photos of fold {validation_fold}")
+    say(f"evaluate  {len(photos)} photos of fold {validation_fold}")
     predictions = {
-        model: predict(load_exported(folder.export, model, recipe.input_size), photos, name=model) for model in MODELS
+        model: predict(load_exported(folder.export, model, recipe.input_size), photos, name=model) for model in models
     }
     evaluations = {model: evaluate(photos, found) for model, found in predictions.items()}
-    folder.evaluation.write_text(json.dumps(evaluations, indent=2) + "\n", encoding="utf-8")
+    _write(folder.evaluation, json.dumps(evaluations, indent=2) + "\n")
     print(figures_table(evaluations))
-    return photos, predictions
+    return photos, predictions, evaluations
 
 
-def package_step(
-    data: Path, folder: RunFolder, recipe: Recipe, *, validation_fold: int, version: int, pretrained: bool
-) -> Bundle:
+def package_step(folder: RunFolder, *, version: int) -> Bundle:
     """Evaluates the exported models, checks their parity and writes the bundle."""
-    held_out, predictions = evaluate_step(data, folder, recipe, validation_fold=validation_fold)
+    recipe, validation_fold = folder.configured()
+    held_out, predictions, evaluations = evaluate_step(folder)
     score_threshold, cross_fitted = operating_point(held_out, match_screened(held_out, predictions["saved_model"]))
     bundle = package(
         folder.export,
         folder.bundles,
         version=version,
         recipe=recipe,
-        photos=read_annotated_photos(data),
+        photos=folder.photos(),
         validation_fold=validation_fold,
-        evaluations=json.loads(folder.evaluation.read_text(encoding="utf-8")),
-        parity={name: compare(predictions["saved_model"], predictions[name]) for name in ("float32", "int8")},
+        evaluations=evaluations,
+        parity={
+            name: compare(predictions["saved_model"], found) for name, found in predictions.items() if name in FILES
+        },
         score_threshold=score_threshold,
         cross_fitted=cross_fitted,
-        pretrained=pretrained,
+        checkpoint=folder.exported_checkpoint.read_text(encoding="utf-8").strip(),
     )
-    _say(f"package   {bundle.path}")
+    say(f"package   {bundle.path}")
     return bundle
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """Tells a person what is going on, on the error stream, so that results can be piped."""
     print(line, file=sys.stderr, flush=True)
+
+
+def _indented(text: str) -> str:
+    return "\n".join(" " * 10 + line for line in text.splitlines())
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from app.bundle import Bundle
+from app.bundle import FLOAT32_MODEL, Bundle
 from app.detections import Detections
 from app.errors import RuntimeUnavailable
 
@@ -66,14 +66,14 @@ def load_runtime(
 
     Args:
         bundle: which detector.
-        kind: `auto`, `litert` or `tensorflow`.
+        kind: `auto`, `litert` or `tensorflow`; `auto` takes TensorFlow for a bundle without a TFLite model.
         precision: `float32` or `int8`; the latter with LiteRT only.
         threads: CPU threads for one inference.
 
     Raises:
         RuntimeUnavailable: the runtime is not installed or cannot run the bundle.
     """
-    chosen = _choose() if RuntimeKind(kind) is RuntimeKind.AUTO else RuntimeKind(kind)
+    chosen = _choose(bundle) if RuntimeKind(kind) is RuntimeKind.AUTO else RuntimeKind(kind)
     if chosen is RuntimeKind.LITERT:
         from app.runtimes.litert import LiteRTRuntime
 
@@ -85,8 +85,10 @@ def load_runtime(
     return TensorFlowRuntime(bundle.path, bundle.input_height, bundle.input_width, threads=threads)
 
 
-def _choose() -> RuntimeKind:
-    """TensorFlow where it is installed and sees a GPU, else LiteRT."""
+def _choose(bundle: Bundle) -> RuntimeKind:
+    """TensorFlow where it is installed and sees a GPU, or where the bundle has nothing for LiteRT; else LiteRT."""
+    if not (bundle.path / FLOAT32_MODEL).exists():
+        return RuntimeKind.TENSORFLOW
     has_tensorflow = importlib.util.find_spec("tensorflow") is not None
     # TensorFlow costs seconds and half a gigabyte to import: it is asked only where there is a GPU driver.
     if has_tensorflow and any(Path(device).exists() for device in GPU_DEVICES):

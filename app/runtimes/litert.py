@@ -56,6 +56,8 @@ class LiteRTRuntime:
     def of_bundle(cls, bundle: Bundle, precision: Precision, *, threads: int) -> Self:
         """The bundle's model of this precision."""
         file = FLOAT32_MODEL if precision is Precision.FLOAT32 else INT8_MODEL
+        if not (bundle.path / file).exists():
+            raise RuntimeUnavailable(f"{bundle.name} {bundle.version} holds no {file}: choose the tensorflow runtime")
         return cls(bundle.path / file, threads=threads)
 
     def detect(self, pixels: npt.NDArray[np.uint8]) -> Detections:

@@ -1,22 +1,12 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from training.configure import SHIPPED_RECIPE, Recipe, RecipeError, configure
+from training.configure import STOCK_CONFIG, configure, differences_from_stock, input_size_of, parse_pipeline
+from training.recipe import ARCHITECTURES, Recipe, RecipeError
 
-
-def write(tmp_path, text):
-    path = tmp_path / "recipe.toml"
-    path.write_text(text)
-    return path
-
-
-def parse(text):
-    import training.compat  # noqa: F401  isort: skip
-    from google.protobuf import text_format
-    from object_detection.protos import pipeline_pb2
-
-    return text_format.Parse(text, pipeline_pb2.TrainEvalPipelineConfig())
+ARCHITECTURE = "ssd_mobilenet_v2_fpnlite"
 
 
 def test_every_key_of_the_recipe_reaches_the_pipeline(tmp_path) -> None:
@@ -44,7 +34,7 @@ def test_every_key_of_the_recipe_reaches_the_pipeline(tmp_path) -> None:
         validation_records=[tmp_path / "c.tfrecord"],
         fine_tune_checkpoint=tmp_path / "backbone-1",
     )
-    pipeline = parse(text)
+    pipeline = parse_pipeline(text)
     ssd, train = pipeline.model.ssd, pipeline.train_config
     cosine = train.optimizer.momentum_optimizer.learning_rate.cosine_decay_learning_rate
     anchors = ssd.anchor_generator.multiscale_anchor_generator
@@ -73,38 +63,61 @@ def test_every_key_of_the_recipe_reaches_the_pipeline(tmp_path) -> None:
     ]
 
 
-def test_the_shipped_recipe_is_valid() -> None:
-    recipe = Recipe.read(SHIPPED_RECIPE)
-    assert recipe.num_steps >= 2000
-    assert recipe.batch_size >= 16
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("model_name = 'm'\nbatchsize = 4", "unknown key batchsize; the nearest known one is batch_size"),
-        ("model_name = 'm'\nbatch_size = 0", "batch_size is 0, allowed is 1 to 1024"),
-        ("model_name = 'm'\nbatch_size = 4.5", "batch_size is 4.5, allowed is a whole number"),
-        ("model_name = 'm'\nlearning_rate_base = 'high'", "learning_rate_base is 'high'"),
-        ("model_name = 'm'\ninput_size = 300", "input_size is 300, allowed is a multiple of 32"),
-        ("model_name = 'm'\naspect_ratios = []", "aspect_ratios"),
-        ("model_name = 'm'\nnum_steps = 200\nwarmup_steps = 300", "warmup_steps is 300"),
-        ("batch_size = 4", "does not name its model"),
-        ("model_name = ", "cannot be read"),
-    ],
-)
-def test_a_wrong_recipe_is_refused_in_one_sentence(tmp_path, text, message) -> None:
-    with pytest.raises(RecipeError, match=message):
-        Recipe.read(write(tmp_path, text))
-
-
-def test_stale_batch_norm_statistics_cannot_be_configured() -> None:
-    Recipe("m", num_steps=2000, batch_norm_decay=0.997)
-    with pytest.raises(RecipeError, match=r"leaves 9% of the initial statistics .* use 0\.994 or less"):
-        Recipe("m", num_steps=800, batch_norm_decay=0.997)
-
-
 def test_an_unknown_augmentation_is_refused(tmp_path) -> None:
     recipe = replace(Recipe("m"), data_augmentation=("random_sparkle {}",))
     with pytest.raises(RecipeError, match="random_sparkle"):
         configure(recipe, label_map=tmp_path, train_records=[], validation_records=[], fine_tune_checkpoint=None)
+
+
+def plain(architecture: str = "ssd_mobilenet_v2_fpnlite", **changes) -> str:
+    recipe = Recipe("m", architecture=architecture, pretrained="none", **changes)
+    return configure(
+        recipe,
+        label_map=Path("label_map.pbtxt"),
+        train_records=[Path("a.tfrecord")],
+        validation_records=[Path("b.tfrecord")],
+        fine_tune_checkpoint=None,
+    )
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_architecture_takes_the_keys_it_has_a_use_for(architecture) -> None:
+    pipeline = parse_pipeline(plain(architecture, input_size=640, batch_size=3, learning_rate_base=0.011))
+    assert input_size_of(pipeline) == (640, 640)
+    assert pipeline.train_config.batch_size == 3
+    optimizer = getattr(pipeline.train_config.optimizer, pipeline.train_config.optimizer.WhichOneof("optimizer"))
+    assert optimizer.learning_rate.cosine_decay_learning_rate.learning_rate_base == pytest.approx(0.011)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_loss_weights_reach_every_architecture(architecture) -> None:
+    heavier = differences(plain(architecture), plain(architecture, classification_weight=1.5, localization_weight=3))
+    assert len(heavier) == 2
+    for before, after in heavier.values():
+        assert float(after) / float(before) in (pytest.approx(1.5), pytest.approx(3))
+
+
+def differences(first: str, second: str) -> dict[str, tuple[str, str]]:
+    one, two = (
+        dict(line.strip().split(": ") for line in text.splitlines() if ": " in line) for text in (first, second)
+    )
+    return {key: (one[key], two[key]) for key in one if one[key] != two[key]}
+
+
+def test_faster_rcnn_scales_its_grid_by_the_anchor_scale() -> None:
+    grid = parse_pipeline(
+        plain("faster_rcnn_resnet50_v1", anchor_scale=2.0, aspect_ratios=(0.5, 0.35), iou_threshold=0.5)
+    ).model.faster_rcnn
+    anchors = grid.first_stage_anchor_generator.grid_anchor_generator
+    assert list(anchors.scales) == [0.125, 0.25, 0.5, 1.0]
+    assert list(anchors.aspect_ratios) == pytest.approx([0.5, 0.35])
+    assert grid.second_stage_post_processing.batch_non_max_suppression.iou_threshold == pytest.approx(0.5)
+
+
+def test_the_differences_from_the_stock_configuration_are_told_field_by_field() -> None:
+    found = {name: (stock, ours) for name, stock, ours in differences_from_stock(plain(anchor_scale=3.0), ARCHITECTURE)}
+    assert found["model.ssd.num_classes"] == ("90", "2")
+    assert found["model.ssd.anchor_generator.multiscale_anchor_generator.anchor_scale"] == ("4", "3")
+    assert found["train_config.batch_size"] == ("128", "16")
+    assert "model.ssd.box_coder.faster_rcnn_box_coder.y_scale" not in found
+    assert differences_from_stock(STOCK_CONFIG.read_text(), ARCHITECTURE) == []

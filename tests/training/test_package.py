@@ -8,10 +8,10 @@ import pytest
 
 from app.bundle import FLOAT32_MODEL, INT8_MODEL, read_bundle
 from training.annotations import AnnotatedPhoto
-from training.configure import Recipe
 from training.metrics import Counts
 from training.package import package
 from training.parity import Parity, ParityError
+from training.recipe import Recipe
 
 ROUNDING = Parity(10, 0, 1e-6, 1e-7, 1e-6, 1e-7)
 FIGURES = {"figures": {"mAP@.5": {"value": 0.5, "interval": [0.4, 0.6]}}}
@@ -38,14 +38,14 @@ def pack(export, tmp_path):
     def pack(**changes):
         arguments = {
             "version": 1,
-            "recipe": Recipe("teeth", data_credit="Ours."),
+            "recipe": Recipe("teeth", data_credit="Ours.", pretrained="none"),
             "photos": photos,
             "validation_fold": 0,
             "evaluations": {"saved_model": FIGURES},
             "parity": {"float32": ROUNDING, "int8": ROUNDING},
             "score_threshold": 0.123456,
             "cross_fitted": Counts(6, 10, 8, 4),
-            "pretrained": False,
+            "checkpoint": "latest",
         }
         return package(export, tmp_path / "store", **(arguments | changes))
 
@@ -61,6 +61,18 @@ def test_the_manifest_says_what_was_measured_on_what(pack) -> None:
     assert bundle.manifest["pretrained_weights"] == "none"
     assert "fold 0, 1 photos" in bundle.card
     assert "Ours." in bundle.card
+
+
+def test_figures_of_a_checkpoint_that_was_chosen_by_them_are_said_to_flatter(pack) -> None:
+    assert "flatter" in pack(checkpoint="best").card
+    assert "flatter" not in pack().card
+
+
+def test_an_architecture_without_tflite_is_packaged_as_a_saved_model(pack) -> None:
+    bundle = pack(parity={}, recipe=Recipe("teeth", architecture="faster_rcnn_resnet50_v1", pretrained="none"))
+    assert not list(bundle.path.glob("*.tflite"))
+    assert "Faster R-CNN" in bundle.card
+    assert "TensorFlow has to run it" in bundle.card
 
 
 def test_a_version_is_replaced_whole(pack, export) -> None:

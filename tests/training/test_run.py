@@ -73,57 +73,92 @@ def test_caries_detect_reads_it(tiny_run, rendered_data, tmp_path) -> None:
     assert list(tmp_path.glob("*.png"))
 
 
-def test_a_finished_training_is_not_repeated(tiny_run, rendered_data, tiny_recipe, capsys) -> None:
+def test_a_finished_training_is_not_repeated(tiny_run, tiny_recipe) -> None:
     before = (tiny_run / "checkpoints" / "losses.jsonl").read_bytes()
-    assert main(["train", "--data", str(rendered_data), "--out", str(tiny_run), "--recipe", str(tiny_recipe)]) == 0
+    assert main(["train", "--out", str(tiny_run), "--recipe", str(tiny_recipe)]) == 0
     assert (tiny_run / "checkpoints" / "losses.jsonl").read_bytes() == before
 
 
-def test_another_recipe_in_the_same_folder_is_refused(tiny_run, rendered_data, tiny_recipe, tmp_path, capsys) -> None:
-    other = tmp_path / "other.toml"
-    other.write_text(tiny_recipe.read_text() + "anchor_scale = 2.0\n")
+@pytest.mark.parametrize("change", ["--set=anchor_scale=2.0", "--fold=1"])
+def test_another_recipe_or_fold_in_the_same_folder_is_refused(tiny_run, tiny_recipe, change, capsys) -> None:
     before = (tiny_run / "pipeline.config").read_bytes()
-    assert main(["train", "--data", str(rendered_data), "--out", str(tiny_run), "--recipe", str(other)]) == 1
-    assert "another recipe" in capsys.readouterr().err
+    assert main(["train", "--out", str(tiny_run), "--recipe", str(tiny_recipe), change]) == 1
+    assert "another recipe or fold" in capsys.readouterr().err
     assert (tiny_run / "pipeline.config").read_bytes() == before
 
 
-def test_packaging_stops_when_the_tflite_model_differs(tiny_run, rendered_data, tiny_recipe, tmp_path, capsys) -> None:
+def test_packaging_stops_when_the_tflite_model_differs(tiny_run, tmp_path, capsys) -> None:
     copy = tmp_path / "run"
     shutil.copytree(tiny_run, copy, ignore=shutil.ignore_patterns("checkpoints", "bundle", "pretrained"))
     shutil.copy(copy / "export" / INT8_MODEL, copy / "export" / FLOAT32_MODEL)
-    arguments = ["--data", str(rendered_data), "--out", str(copy), "--recipe", str(tiny_recipe)]
-    assert main(["package", *arguments]) == 1
+    assert main(["package", "--out", str(copy)]) == 1
     assert "float32 TFLite model differs" in capsys.readouterr().err
-    assert not list((copy / "bundle").rglob("bundle.json")) if (copy / "bundle").exists() else True
+    assert not list(copy.glob("bundle/**/bundle.json"))
 
 
 @pytest.mark.parametrize(
     ("command", "message"),
-    [("train", "run prepare first"), ("export", "run train first"), ("evaluate", "run export first")],
+    [
+        ("configure", "run prepare first"),
+        ("train", "run prepare first"),
+        ("export", "run configure or train first"),
+        ("tflite", "run configure or train first"),
+        ("evaluate", "run export first"),
+        ("package", "run export first"),
+    ],
 )
-def test_a_step_that_comes_too_early_says_what_is_missing(
-    command, message, rendered_data, tiny_recipe, tmp_path, capsys
-) -> None:
-    assert main([command, "--data", str(rendered_data), "--out", str(tmp_path), "--recipe", str(tiny_recipe)]) == 1
+def test_a_step_that_comes_too_early_says_what_is_missing(command, message, tmp_path, capsys) -> None:
+    assert main([command, "--out", str(tmp_path)]) == 1
     assert message in capsys.readouterr().err
 
 
-def test_a_fold_that_holds_every_photo_cannot_be_held_out(rendered_data, tiny_recipe, tmp_path, capsys) -> None:
+def test_a_configured_run_without_a_checkpoint_cannot_be_exported(prepared, small_recipe, capsys) -> None:
+    assert main(["configure", "--out", str(prepared), "--recipe", str(small_recipe)]) == 0
+    assert "model.ssd.num_classes: 90 -> 2" in capsys.readouterr().out
+    assert main(["export", "--out", str(prepared)]) == 1
+    assert "no checkpoint to export" in capsys.readouterr().err
+    assert main(["export", "--out", str(prepared), "--checkpoint", "best"]) == 1
+    assert "where the recipe sets evaluate_every" in capsys.readouterr().err
+    assert main(["tflite", "--out", str(prepared)]) == 1
+    assert "run export first" in capsys.readouterr().err
+
+
+def test_a_fold_that_holds_every_photo_cannot_be_held_out(small_data, small_recipe, tmp_path, capsys) -> None:
     data, out = tmp_path / "data", tmp_path / "run"
-    shutil.copytree(rendered_data, data)
+    shutil.copytree(small_data, data)
     names = [path.name for path in (data / "img_train").iterdir()]
     (data / "folds.csv").write_text("image,group,fold\n" + "".join(f"{name},{name},0\n" for name in names))
-    recipe = tmp_path / "recipe.toml"
-    recipe.write_text(tiny_recipe.read_text().replace("rendered_photos = 2", "rendered_photos = 0"))
-    arguments = ["--data", str(data), "--out", str(out), "--recipe", str(recipe)]
-    assert main(["prepare", *arguments]) == 0
-    assert main(["train", *arguments]) == 1
+    assert main(["prepare", "--data", str(data), "--out", str(out)]) == 0
+    assert main(["train", "--out", str(out), "--recipe", str(small_recipe)]) == 1
     assert "none is left to train on" in capsys.readouterr().err
+    assert main(["train", "--out", str(out), "--recipe", str(small_recipe), "--fold=1", "--set=evaluate_every=2"]) == 1
+    assert "fold 1 holds no photo to evaluate on" in capsys.readouterr().err
 
 
-def test_bad_data_is_listed_and_nothing_is_written(tmp_path, tiny_recipe, capsys) -> None:
+def test_float16_is_half_the_file_and_says_nearly_the_same(tiny_run, rendered_data) -> None:
+    from app.runtimes.litert import LiteRTRuntime
+
+    assert main(["tflite", "--out", str(tiny_run), "--precision", "float16"]) == 0
+    half, whole = tiny_run / "export" / "model_float16.tflite", tiny_run / "export" / FLOAT32_MODEL
+    assert half.stat().st_size < 0.55 * whole.stat().st_size
+    pixels = decode(next((rendered_data / "img_train").iterdir()).read_bytes()).pixels
+    scores = [LiteRTRuntime(path).detect(pixels).scores[:5] for path in (half, whole)]
+    assert np.abs(scores[0] - scores[1]).max() < 0.02
+
+
+def test_a_changed_photo_is_noticed(prepared, small_data, small_recipe, tmp_path, capsys) -> None:
+    from training.run import RunFolder
+
+    photos = RunFolder(prepared).photos()
+    assert [photo.path.name for photo in photos] == sorted(path.name for path in (small_data / "img_train").iterdir())
+    state = prepared / "records" / "photos.json"
+    state.write_text(state.read_text().replace('"sha256": "', '"sha256": "0'))
+    assert main(["train", "--out", str(prepared), "--recipe", str(small_recipe), "--set=evaluate_every=2"]) == 1
+    assert "was changed after it was prepared" in capsys.readouterr().err
+
+
+def test_bad_data_is_listed_and_nothing_is_written(tmp_path, capsys) -> None:
     out = tmp_path / "run"
-    assert main(["prepare", "--data", str(tmp_path), "--out", str(out), "--recipe", str(tiny_recipe)]) == 1
+    assert main(["prepare", "--data", str(tmp_path), "--out", str(out)]) == 1
     assert "no photo in img_train/" in capsys.readouterr().err
     assert not out.exists()

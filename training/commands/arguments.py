@@ -3,17 +3,47 @@
 from __future__ import annotations
 
 import argparse
+import tomllib
 from pathlib import Path
+from typing import Any
 
 from training.annotations import FOLDS
-from training.configure import SHIPPED_RECIPE
+from training.recipe import SHIPPED_RECIPE, Recipe, RecipeError
 
 
-def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Data, folder of the run, recipe and held-out fold."""
-    parser.add_argument("--data", type=Path, required=True, help="folder with img_train/ and json_train/")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run; made if missing")
+def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
+    """The recipe, what to change in it, and the held-out fold."""
     parser.add_argument("--recipe", type=Path, default=SHIPPED_RECIPE, help="TOML (default: the shipped recipe)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="another value for a key of the recipe"
+    )
     parser.add_argument("--fold", type=int, default=0, choices=range(FOLDS), help="fold that is held out (default 0)")
-    parser.add_argument("--version", type=int, default=1, help="of the bundle (default 1)")
-    parser.add_argument("--from-scratch", action="store_true", help="start from random weights, not the COCO backbone")
+
+
+def read_recipe(arguments: argparse.Namespace) -> Recipe:
+    """The recipe that the arguments describe.
+
+    Raises:
+        RecipeError: the recipe or a `--set` is wrong.
+    """
+    return with_settings(Recipe.read(arguments.recipe), arguments.set)
+
+
+def with_settings(recipe: Recipe, settings: list[str]) -> Recipe:
+    """The recipe with other values, each written as `key=value` with the value in TOML, quotes of a text left out.
+
+    Raises:
+        RecipeError: a setting is not of this form, or names what a recipe does not have or allow.
+    """
+    values: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise RecipeError(f"--set {setting} is not of the form KEY=VALUE")
+        try:
+            values[key.strip()] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            values[key.strip()] = text.strip()
+    changed = Recipe.of_values({**recipe.as_dict(), **values})
+    changed.check_use(values)
+    return changed

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from training import run as steps
-from training.commands.arguments import add_run_arguments
-from training.configure import Recipe
-
-SUMMARY = "COCO figures of the exported models on the held-out fold"
+SUMMARY = "figures of the exported models on the held-out fold"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_run_arguments(parser)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run, which holds an export")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    folder = steps.RunFolder(arguments.out)
-    steps.evaluate_step(arguments.data, folder, Recipe.read(arguments.recipe), validation_fold=arguments.fold)
+    from training import run as steps
+
+    steps.evaluate_step(steps.RunFolder(arguments.out))

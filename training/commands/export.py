@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from training import run as steps
-from training.commands.arguments import add_run_arguments
-
-SUMMARY = "the latest checkpoint as SavedModel, TFLite float32 and int8"
+SUMMARY = "a checkpoint as SavedModel"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_run_arguments(parser)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run, which holds a training")
+    parser.add_argument("--checkpoint", choices=("latest", "best"), default="latest", help="which one (default latest)")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    steps.export_step(arguments.data, steps.RunFolder(arguments.out), validation_fold=arguments.fold)
+    from training import run as steps
+
+    steps.export_step(steps.RunFolder(arguments.out), checkpoint=arguments.checkpoint)

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import argparse
-
-from training import run as steps
-from training.commands.arguments import add_run_arguments
-from training.configure import Recipe
+from pathlib import Path
 
 SUMMARY = "evaluate, check parity, write the bundle"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_run_arguments(parser)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run, which holds an export")
+    parser.add_argument("--version", type=int, default=1, help="of the bundle (default 1)")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    bundle = steps.package_step(
-        arguments.data,
-        steps.RunFolder(arguments.out),
-        Recipe.read(arguments.recipe),
-        validation_fold=arguments.fold,
-        version=arguments.version,
-        pretrained=not arguments.from_scratch,
-    )
-    print(bundle.path)
+    from training import run as steps
+
+    print(steps.package_step(steps.RunFolder(arguments.out), version=arguments.version).path)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
-
-from training import run as steps
-from training.commands.arguments import add_run_arguments
-from training.configure import Recipe
+from pathlib import Path
 
 SUMMARY = "check the photos and labels, write label map and TFRecords"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_run_arguments(parser)
+    parser.add_argument("--data", type=Path, required=True, help="annotated photos")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run; made if missing")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    steps.prepare_step(arguments.data, steps.RunFolder(arguments.out), Recipe.read(arguments.recipe))
+    from training import run as steps
+
+    steps.prepare_step(arguments.data, steps.RunFolder(arguments.out))

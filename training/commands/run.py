@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from training import run as steps
-from training.commands.arguments import add_run_arguments
-from training.configure import Recipe
+from training.commands.arguments import add_recipe_arguments, read_recipe
 
-SUMMARY = "everything: prepare, train, export, evaluate, package"
+SUMMARY = "everything: prepare, configure, train, export, tflite, evaluate, package"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_run_arguments(parser)
+    parser.add_argument("--data", type=Path, required=True, help="annotated photos")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run; made if missing")
+    add_recipe_arguments(parser)
+    parser.add_argument("--version", type=int, default=1, help="of the bundle (default 1)")
 
 
 def run(arguments: argparse.Namespace) -> None:
+    from training import run as steps
+
     bundle = steps.run(
         arguments.data,
         arguments.out,
-        Recipe.read(arguments.recipe),
+        read_recipe(arguments),
         validation_fold=arguments.fold,
         version=arguments.version,
-        pretrained=not arguments.from_scratch,
     )
     print(bundle.path)

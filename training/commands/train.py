@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from training import run as steps
-from training.commands.arguments import add_run_arguments
-from training.configure import Recipe
+from training.commands.arguments import add_recipe_arguments, read_recipe
 
 SUMMARY = "configure and train, or continue a training that was stopped"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_run_arguments(parser)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run, which holds records")
+    add_recipe_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
+    from training import run as steps
+
     folder = steps.RunFolder(arguments.out)
-    recipe = Recipe.read(arguments.recipe)
-    steps.train_step(folder, recipe, validation_fold=arguments.fold, pretrained=not arguments.from_scratch)
+    steps.configure_step(folder, read_recipe(arguments), validation_fold=arguments.fold)
+    steps.train_step(folder)

@@ -1,0 +1,73 @@
+import pytest
+
+from training.commands.arguments import with_settings
+from training.recipe import SHIPPED_RECIPE, Recipe, RecipeError
+
+
+def read(tmp_path, text) -> Recipe:
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    return Recipe.read(path)
+
+
+def test_the_shipped_recipe_is_valid() -> None:
+    recipe = Recipe.read(SHIPPED_RECIPE)
+    assert recipe.num_steps >= 2000
+    assert recipe.batch_size >= 16
+
+
+def test_a_recipe_survives_json() -> None:
+    recipe = Recipe.read(SHIPPED_RECIPE)
+    assert Recipe.of_values(recipe.as_dict()) == recipe
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model_name = 'm'\nbatchsize = 4", "batchsize is not a key of a recipe; the nearest one is batch_size"),
+        ("model_name = 'm'\nbatch_size = 0", "batch_size is 0, allowed is 1 to 1024"),
+        ("model_name = 'm'\nbatch_size = 4.5", "batch_size is 4.5, allowed is a whole number"),
+        ("model_name = 'm'\nlearning_rate_base = 'high'", "learning_rate_base is 'high'"),
+        ("model_name = 'm'\nlearning_rate_base = 0.001", "warmup_learning_rate is 0.005, allowed is at most"),
+        ("model_name = 'm'\ninput_size = 300", "input_size is 300, allowed is a multiple of 32"),
+        ("model_name = 'm'\naspect_ratios = []", "aspect_ratios"),
+        ("model_name = 'm'\naspect_ratios = 1.0", "aspect_ratios is 1.0, allowed is a list"),
+        ("model_name = 'm'\naspect_ratios = ['wide']", "aspect_ratios is .'wide'., allowed are numbers"),
+        ("model_name = 'm'\nnum_steps = 200\nwarmup_steps = 300", "warmup_steps is 300"),
+        ("model_name = 'm'\nearly_stop_after = 3", "needs evaluate_every above 0"),
+        ("model_name = 'm'\narchitecture = 'ssd_mobilenet'", "the nearest is ssd_mobilenet_v2_fpnlite"),
+        ("model_name = 'm'\narchitecture = 'ssd_resnet50_v1_fpn'", "fits ssd_mobilenet_v2_fpnlite"),
+        (
+            "model_name = 'm'\npretrained = 'none'\narchitecture = 'centernet_mobilenet_v2_fpn'\nanchor_scale = 2",
+            "anchor_scale is set, but centernet_mobilenet_v2_fpn has no use for it",
+        ),
+        ("batch_size = 4", "the model is not named"),
+        ("model_name = ", "cannot be read"),
+        ("model_name = 3", "model_name is 3, allowed is a text"),
+    ],
+)
+def test_a_wrong_recipe_is_refused_in_one_sentence(tmp_path, text, message) -> None:
+    with pytest.raises(RecipeError, match=message):
+        read(tmp_path, text)
+
+
+def test_a_missing_file_is_refused(tmp_path) -> None:
+    with pytest.raises(RecipeError, match="cannot be read"):
+        Recipe.read(tmp_path / "none.toml")
+
+
+def test_settings_replace_values_and_keep_the_others() -> None:
+    recipe = with_settings(
+        Recipe("m", seed=7), ["num_steps=300", "aspect_ratios=[1.0, 0.5]", "pretrained=none", "iou_threshold = 0.5"]
+    )
+    assert (recipe.num_steps, recipe.aspect_ratios, recipe.pretrained) == (300, (1.0, 0.5), "none")
+    assert (recipe.iou_threshold, recipe.seed) == (0.5, 7)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [("num_steps", "not of the form KEY=VALUE"), ("steps=3", "nearest one is"), ("num_steps=-1", "num_steps is -1")],
+)
+def test_a_wrong_setting_is_refused(setting, message) -> None:
+    with pytest.raises(RecipeError, match=message):
+        with_settings(Recipe("m"), [setting])

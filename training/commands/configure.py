@@ -1,0 +1,28 @@
+"""The command `configure`: what a training would be, before it starts."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from training.commands.arguments import add_recipe_arguments, read_recipe
+
+SUMMARY = "a recipe to pipeline.config; shows what differs from the stock one"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run, which holds records")
+    add_recipe_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    from training import run as steps
+    from training.configure import differences_from_stock
+
+    folder = steps.RunFolder(arguments.out)
+    recipe = read_recipe(arguments)
+    steps.configure_step(folder, recipe, validation_fold=arguments.fold)
+    print(f"{folder.pipeline_config}, beside the stock {recipe.architecture}:")
+    text = folder.pipeline_config.read_text(encoding="utf-8")
+    for name, stock, ours in differences_from_stock(text, recipe.architecture):
+        print(f"  {name}: {stock} -> {ours}")

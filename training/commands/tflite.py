@@ -1,0 +1,22 @@
+"""The command `tflite`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+SUMMARY = "the exported checkpoint as TFLite float32, float16 and int8"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run, which holds an export")
+    parser.add_argument(
+        "--precision", action="append", choices=("float32", "float16", "int8"), help="may be repeated (default: all)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    from training import run as steps
+    from training.tflite import FILES
+
+    steps.tflite_step(steps.RunFolder(arguments.out), precisions=tuple(arguments.precision or FILES))

@@ -1,0 +1,91 @@
+"""A detection model of the Object Detection API in memory, run as the exported ones are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from app import images
+from app.detections import Detections
+from training.configure import input_size_of, parse_pipeline
+from training.errors import TrainingError
+
+
+class CheckpointError(TrainingError):
+    """There is no such checkpoint, or it is of another detector."""
+
+
+def load_checkpoint(pipeline_config: Path, checkpoint: Path) -> ModelRuntime:
+    """The detector of a checkpoint, without exporting it.
+
+    Args:
+        pipeline_config: the configuration that it was trained with.
+        checkpoint: a folder of checkpoints, of which the latest is taken, or the prefix of one.
+
+    Raises:
+        CheckpointError: there is none, or it is of another detector.
+    """
+    import training.compat  # noqa: F401  isort: skip
+    import tensorflow as tf
+    from object_detection.builders import model_builder
+
+    prefix = tf.train.latest_checkpoint(str(checkpoint)) if checkpoint.is_dir() else str(checkpoint)
+    if prefix is None or not Path(f"{prefix}.index").exists():
+        raise CheckpointError(f"{checkpoint} holds no checkpoint")
+    pipeline = parse_pipeline(pipeline_config.read_text(encoding="utf-8"))
+    model = model_builder.build(pipeline.model, is_training=False)
+    height, width = input_size_of(pipeline)
+    runtime = ModelRuntime(model, height, width)
+    status = tf.train.Checkpoint(model=model).restore(prefix)
+    # The variables exist, and take their values, once the model has run.
+    runtime.detect_resized(np.zeros((1, height, width, 3), np.uint8))
+    try:
+        status.assert_existing_objects_matched()
+    except AssertionError as error:
+        raise CheckpointError(f"{prefix} is not a checkpoint of the detector in {pipeline_config}") from error
+    return runtime
+
+
+class ModelRuntime:
+    """Weights in memory with the interface of `app.runtimes.Runtime`: a training in progress, or a checkpoint."""
+
+    name = "checkpoint"
+    device = "cpu"
+
+    def __init__(self, model: Any, height: int, width: int) -> None:
+        """Args: the API's `DetectionModel`; pixels of its input, to which photos are resized as in serving."""
+        import tensorflow as tf
+
+        self._height, self._width = height, width
+
+        @tf.function  # type: ignore[untyped-decorator]
+        def run(batch: Any) -> tuple[Any, Any, Any]:
+            # Read while the function is traced; the step of a training sets them back for its own trace.
+            model._is_training = False
+            tf.keras.backend.set_learning_phase(False)
+            inputs, shapes = model.preprocess(tf.cast(batch, tf.float32))
+            found = model.postprocess(model.predict(inputs, shapes), shapes)
+            return found["detection_boxes"], found["detection_scores"], found["detection_classes"]
+
+        self._run = run
+
+    def detect(self, pixels: npt.NDArray[np.uint8]) -> Detections:
+        """See `app.runtimes.Runtime.detect`."""
+        return self.detect_resized(images.resize(pixels, self._height, self._width)[np.newaxis])[0]
+
+    def detect_resized(self, batch: npt.NDArray[np.uint8]) -> list[Detections]:
+        """Everything the model sees on photos of its input size.
+
+        Args:
+            batch: uint8 `[n, height, width, 3]`.
+        """
+        boxes, scores, classes = (output.numpy() for output in self._run(batch))
+        return [Detections.from_raw(*photo) for photo in zip(boxes, scores, classes + 1, strict=True)]
+
+    def detect_all(self, photos: Sequence[npt.NDArray[np.uint8]]) -> list[Detections]:
+        """`detect_resized`, photo by photo, so that memory does not grow with their number."""
+        return [found for photo in photos for found in self.detect_resized(photo[np.newaxis])]

@@ -1,0 +1,202 @@
+"""A recipe (TOML): everything that a training may vary, under the names of the study that the project follows.
+
+What a recipe leaves out keeps the value that `Recipe` gives.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+from training.errors import TrainingError
+
+SHIPPED_RECIPE = Path(__file__).parent / "recipes" / "caries-320.toml"
+
+ARCHITECTURES: Mapping[str, frozenset[str]] = {
+    "ssd_mobilenet_v2_fpnlite": frozenset(),
+    "ssd_resnet50_v1_fpn": frozenset(),
+    "faster_rcnn_resnet50_v1": frozenset({"batch_norm_decay", "batch_norm_epsilon"}),
+    "centernet_mobilenet_v2_fpn": frozenset(
+        {"batch_norm_decay", "batch_norm_epsilon", "iou_threshold", "aspect_ratios", "anchor_scale"}
+    ),
+}
+"""The detectors of the Object Detection API that can be trained, each with the keys that it has no use for; the stock
+configuration of each is `configs/<architecture>.config`."""
+
+COCO_BACKBONE = "coco-backbone"
+NO_PRETRAINED = "none"
+
+
+class RecipeError(TrainingError):
+    """A recipe names an unknown key or a value that is not allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that a training may vary.
+
+    Attributes:
+        model_name: name of the bundle.
+        architecture: one of `ARCHITECTURES`.
+        pretrained: weights to start from: `coco-backbone`, a name that `python -m training pretrained list` shows, a
+            checkpoint of your own, or `none` for random weights.
+        input_size: pixels; photos are squeezed to `input_size` x `input_size`. A multiple of 32; 320 or 640 in the
+        study. batch_size, num_steps: photos a step, steps in all.
+        seed: of the photo order, the augmentation and the weights' initial values.
+        learning_rate_base, warmup_learning_rate, warmup_steps: cosine decay to 0 over `num_steps` after a linear
+            warm-up (momentum 0.9; Adam for CenterNet).
+        classification_weight, localization_weight: weights of the two losses.
+        iou_threshold: of non-maximum suppression, within one class.
+        batch_norm_decay, batch_norm_epsilon: of the moving averages. Where `decay ** num_steps` is above 1 % they are
+            taken anew before an evaluation and at the end, see `training.batch_norm`.
+        aspect_ratios, anchor_scale: of the anchors, width over height; the smallest SSD anchor is `8 * anchor_scale`
+            pixels.
+        evaluate_every: steps between two evaluations on the held-out fold; 0 for none.
+        early_stop_after: evaluations without a new best after which the training ends; 0 for never.
+        rendered_photos: how many photos of `training.render` join the training part.
+        data_credit: whose photos these are and under which licence, for the model card.
+        data_augmentation: steps of the API's preprocessor in protobuf text format, in order.
+    """
+
+    model_name: str
+    architecture: str = "ssd_mobilenet_v2_fpnlite"
+    pretrained: str = COCO_BACKBONE
+    input_size: int = 320
+    batch_size: int = 16
+    num_steps: int = 2000
+    seed: int = 1
+    learning_rate_base: float = 0.03
+    warmup_learning_rate: float = 0.005
+    warmup_steps: int = 100
+    classification_weight: float = 1.0
+    localization_weight: float = 1.0
+    iou_threshold: float = 0.6
+    batch_norm_decay: float = 0.97
+    batch_norm_epsilon: float = 0.001
+    aspect_ratios: tuple[float, ...] = (1.0, 2.0, 0.5)
+    anchor_scale: float = 4.0
+    evaluate_every: int = 0
+    early_stop_after: int = 0
+    rendered_photos: int = 0
+    data_credit: str = ""
+    data_augmentation: tuple[str, ...] = ("random_horizontal_flip {}",)
+
+    def __post_init__(self) -> None:
+        for name, low, high in _RANGES:
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+                raise RecipeError(f"{name} is {value!r}, allowed is {low:g} to {high:g}")
+        for name in _WHOLE_NUMBERS:
+            if not isinstance(getattr(self, name), int):
+                raise RecipeError(f"{name} is {getattr(self, name)!r}, allowed is a whole number")
+        for name in ("model_name", "architecture", "pretrained", "data_credit"):
+            if not isinstance(getattr(self, name), str):
+                raise RecipeError(f"{name} is {getattr(self, name)!r}, allowed is a text")
+        if self.architecture not in ARCHITECTURES:
+            near = difflib.get_close_matches(self.architecture, ARCHITECTURES, n=1, cutoff=0.0)[0]
+            raise RecipeError(
+                f"architecture is {self.architecture!r}, allowed are {', '.join(ARCHITECTURES)}; the nearest is {near}"
+            )
+        if self.pretrained == COCO_BACKBONE and self.architecture != "ssd_mobilenet_v2_fpnlite":
+            raise RecipeError(
+                f"pretrained is {COCO_BACKBONE!r}, which fits ssd_mobilenet_v2_fpnlite; for {self.architecture} name "
+                f"weights of its own, or {NO_PRETRAINED!r}"
+            )
+        if self.input_size % 32:
+            raise RecipeError(f"input_size is {self.input_size}, allowed is a multiple of 32")
+        if not self.aspect_ratios or not all(_is_number(ratio) and 0.05 <= ratio <= 20 for ratio in self.aspect_ratios):
+            raise RecipeError(f"aspect_ratios is {list(self.aspect_ratios)}, allowed are numbers from 0.05 to 20")
+        if not all(isinstance(step, str) for step in self.data_augmentation):
+            raise RecipeError(f"data_augmentation is {list(self.data_augmentation)}, allowed is a list of texts")
+        if self.warmup_steps > self.num_steps:
+            raise RecipeError(f"warmup_steps is {self.warmup_steps}, allowed is at most num_steps ({self.num_steps})")
+        if self.warmup_learning_rate > self.learning_rate_base:
+            raise RecipeError(
+                f"warmup_learning_rate is {self.warmup_learning_rate:g}, allowed is at most learning_rate_base "
+                f"({self.learning_rate_base:g})"
+            )
+        if self.early_stop_after and not self.evaluate_every:
+            raise RecipeError(f"early_stop_after is {self.early_stop_after}, which needs evaluate_every above 0")
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The recipe in a TOML file.
+
+        Raises:
+            RecipeError: not TOML, an unknown key (with the nearest known one), or a value out of range.
+        """
+        try:
+            values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RecipeError(f"{path} cannot be read: {error}") from error
+        try:
+            recipe = cls.of_values(values)
+            recipe.check_use(values)
+        except RecipeError as error:
+            raise RecipeError(f"{path.name}: {error}") from error
+        return recipe
+
+    @classmethod
+    def of_values(cls, values: Mapping[str, Any]) -> Self:
+        """The recipe of these keys.
+
+        Raises:
+            RecipeError: an unknown key, or a value out of range.
+        """
+        known = [field.name for field in fields(cls)]
+        for key in values:
+            if key not in known:
+                near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
+                raise RecipeError(f"{key} is not a key of a recipe; the nearest one is {near[0]}")
+        if "model_name" not in values:
+            raise RecipeError("the model is not named (model_name)")
+        lists = {
+            key: tuple(values[key])
+            for key in ("aspect_ratios", "data_augmentation")
+            if isinstance(values.get(key), (list, tuple))
+        }
+        for key in ("aspect_ratios", "data_augmentation"):
+            if key in values and key not in lists:
+                raise RecipeError(f"{key} is {values[key]!r}, allowed is a list")
+        return cls(**{**values, **lists})
+
+    def check_use(self, keys: Iterable[str]) -> None:
+        """Raises RecipeError where one of the keys that a person set has no use in this architecture."""
+        for key in sorted(ARCHITECTURES[self.architecture].intersection(keys)):
+            raise RecipeError(f"{key} is set, but {self.architecture} has no use for it")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Every key with its value, ready for JSON."""
+        return asdict(self)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+_RANGES: tuple[tuple[str, float, float], ...] = (
+    ("input_size", 96, 1280),
+    ("batch_size", 1, 1024),
+    ("num_steps", 1, 1_000_000),
+    ("seed", 0, 2**31 - 1),
+    ("learning_rate_base", 1e-6, 1.0),
+    ("warmup_learning_rate", 0.0, 1.0),
+    ("warmup_steps", 0, 100_000),
+    ("classification_weight", 0.01, 100),
+    ("localization_weight", 0.01, 100),
+    ("iou_threshold", 0.1, 0.95),
+    ("batch_norm_decay", 0.0, 0.9999),
+    ("batch_norm_epsilon", 1e-6, 0.1),
+    ("anchor_scale", 0.5, 16),
+    ("evaluate_every", 0, 1_000_000),
+    ("early_stop_after", 0, 1_000),
+    ("rendered_photos", 0, 100_000),
+)
+_WHOLE_NUMBERS = (
+    *("input_size", "batch_size", "num_steps", "seed", "warmup_steps"),
+    *("evaluate_every", "early_stop_after", "rendered_photos"),
+)

@@ -1,0 +1,149 @@
+"""A checkpoint to TFLite, as LiteRT runs it on a CPU without TensorFlow: float32, float16 and int8.
+
+Every file takes a photo as float32 `[1, height, width, 3]` within -1 to 1, RGB, whatever the architecture, and gives
+the count, scores, classes from 0 and boxes in its signature's `output_0` to `output_3`.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from app import images
+from app.bundle import FLOAT32_MODEL, INT8_MODEL
+from app.runtimes.litert import model_input
+from training.annotations import AnnotatedPhoto
+from training.configure import input_size_of, parse_pipeline
+from training.export import ExportError, find_checkpoint
+
+FLOAT16_MODEL = "model_float16.tflite"
+
+FILES = {"float32": FLOAT32_MODEL, "float16": FLOAT16_MODEL, "int8": INT8_MODEL}
+"""Precision to file name. Float16 halves the file and is computed in float32 on a CPU; int8 quantises weights and
+activations."""
+
+MAX_DETECTIONS = 100
+"""Boxes that the detection postprocessing inside the models keeps, as many as the stock SavedModel."""
+
+REPRESENTATIVE_PHOTOS = 200
+"""Photos of the training part, at most, from which the int8 model learns the range of its activations."""
+
+
+def can_be_converted(pipeline: Any) -> bool:
+    """Whether the Object Detection API exports this detector to TFLite: SSD and CenterNet, not Faster R-CNN."""
+    return pipeline.model.WhichOneof("model") in ("ssd", "center_net")
+
+
+def convert(
+    pipeline_config: Path,
+    checkpoint: Path,
+    out: Path,
+    *,
+    representative: Sequence[AnnotatedPhoto],
+    precisions: Sequence[str] = tuple(FILES),
+) -> list[Path]:
+    """Writes a `.tflite` file of each precision to the folder `out`, each whole or not at all, and returns them.
+
+    Args:
+        pipeline_config: the configuration that the checkpoint was trained with.
+        checkpoint: folder of checkpoints, of which the latest is converted.
+        out: folder for the files.
+        representative: photos of the training part, for int8.
+        precisions: of `FILES`.
+
+    Raises:
+        ExportError: no checkpoint, no photo for int8, or an architecture that does not reach TFLite.
+    """
+    import training.compat  # noqa: F401  isort: skip
+    import tensorflow as tf
+
+    find_checkpoint(checkpoint)
+    pipeline = parse_pipeline(pipeline_config.read_text(encoding="utf-8"))
+    if not can_be_converted(pipeline):
+        raise ExportError(
+            f"{pipeline.model.WhichOneof('model')} does not reach TFLite: the Object Detection API converts SSD and "
+            "CenterNet only; serve its SavedModel with TensorFlow"
+        )
+    if "int8" in precisions and not representative:
+        raise ExportError("int8 needs photos of the training part, and there are none")
+    height, width = input_size_of(pipeline)
+
+    def representative_inputs() -> Iterator[list[Any]]:
+        for photo in tqdm(representative[:REPRESENTATIVE_PHOTOS], desc="int8", unit="photo", leave=False):
+            yield [model_input(images.decode(photo.path.read_bytes()).pixels, height, width)]
+
+    settings: dict[str, Callable[[Any], None]] = {
+        "float32": lambda converter: None,
+        "float16": lambda converter: _set(converter, supported_types=[tf.float16]),
+        "int8": lambda converter: _set(
+            converter,
+            representative=representative_inputs,
+            supported_ops=[tf.lite.OpsSet.TFLITE_BUILTINS_INT8, tf.lite.OpsSet.TFLITE_BUILTINS],
+        ),
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    written = []
+    with tempfile.TemporaryDirectory() as folder:
+        _save_graph(pipeline, checkpoint, folder)
+        for precision in precisions:
+            converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+            # The detection postprocessing is a custom operation that LiteRT has built in.
+            converter.allow_custom_ops = True
+            settings[precision](converter)
+            path = out / FILES[precision]
+            partial = path.with_suffix(".partial")
+            partial.write_bytes(converter.convert())
+            written.append(partial.replace(path))
+    return written
+
+
+def _set(converter: Any, *, supported_types: Any = None, supported_ops: Any = None, representative: Any = None) -> None:
+    import tensorflow as tf
+
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if supported_types:
+        converter.target_spec.supported_types = supported_types
+    if supported_ops:
+        converter.target_spec.supported_ops = supported_ops
+    if representative:
+        converter.representative_dataset = representative
+
+
+def _save_graph(pipeline: Any, checkpoint: Path, folder: str) -> None:
+    """The SavedModel that the converter starts from: batch 1, fixed size, postprocessing as one custom operation."""
+    import tensorflow as tf
+    from object_detection import export_tflite_graph_lib_tf2 as api
+    from object_detection.builders import model_builder
+
+    if pipeline.model.WhichOneof("model") == "ssd":
+        model = model_builder.build(pipeline.model, is_training=False)
+        # Regular non-maximum suppression treats each class by itself, like the SavedModel's.
+        module = api.SSDModule(pipeline, model, MAX_DETECTIONS, True)
+        if pipeline.model.ssd.feature_extractor.type.startswith("ssd_mobilenet"):
+
+            def to_model(image: Any) -> Any:
+                return image  # -1 to 1 is what this backbone computes on
+
+        else:
+
+            def to_model(image: Any) -> Any:
+                return model._feature_extractor.preprocess((image + 1.0) * 127.5)
+    else:
+        module = api.CenterNetModule(pipeline, MAX_DETECTIONS, include_keypoints=False)
+        model = module.get_model()
+
+        def to_model(image: Any) -> Any:
+            return (image + 1.0) * 127.5  # its own preprocessing is inside
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def detect(input: Any) -> Any:
+        return module.inference_fn(to_model(input))
+
+    status = tf.train.Checkpoint(model=model).restore(tf.train.latest_checkpoint(str(checkpoint))).expect_partial()
+    concrete = detect.get_concrete_function(tf.TensorSpec(shape=module.input_shape(), dtype=tf.float32, name="input"))
+    status.assert_existing_objects_matched()
+    tf.saved_model.save(module, folder, signatures=concrete)
