@@ -12,7 +12,7 @@ from training.errors import TrainingError
 
 COMMANDS = (
     *("run", "prepare", "configure", "train", "export", "tflite", "evaluate", "package"),
-    *("render",),
+    *("sweep", "render"),
 )
 """In the order in which a person needs them; the module of a command has its name."""
 

@@ -30,10 +30,22 @@ def read_recipe(arguments: argparse.Namespace) -> Recipe:
 
 
 def with_settings(recipe: Recipe, settings: list[str]) -> Recipe:
-    """The recipe with other values, each written as `key=value` with the value in TOML, quotes of a text left out.
+    """The recipe with other values.
 
     Raises:
-        RecipeError: a setting is not of this form, or names what a recipe does not have or allow.
+        RecipeError: a setting is not of the form `key=value`, or names what a recipe does not have or allow.
+    """
+    values = parse_settings(settings)
+    changed = Recipe.of_values({**recipe.as_dict(), **values})
+    changed.check_use(values)
+    return changed
+
+
+def parse_settings(settings: list[str]) -> dict[str, Any]:
+    """Keys and values of settings, each written as `key=value` with the value in TOML, quotes of a text left out.
+
+    Raises:
+        RecipeError: a setting is not of this form.
     """
     values: dict[str, Any] = {}
     for setting in settings:
@@ -44,6 +56,4 @@ def with_settings(recipe: Recipe, settings: list[str]) -> Recipe:
             values[key.strip()] = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
             values[key.strip()] = text.strip()
-    changed = Recipe.of_values({**recipe.as_dict(), **values})
-    changed.check_use(values)
-    return changed
+    return values

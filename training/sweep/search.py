@@ -1,0 +1,90 @@
+"""A search over the study's parameters with Optuna's tree-structured Parzen estimator (Bergstra 2011).
+
+The search's memory is a journal file that survives a `kill -9`; a trial that was under way then is continued with the
+parameters it had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from training.sweep.report import Trial
+from training.sweep.trials import FINISHED, Outcome
+
+TARGET = "mAP@.5"
+
+ASPECT_RATIOS = {"stock": (1.0, 2.0, 0.5), "study": (1.0, 2.85, 0.35), "tall": (1.0, 0.5, 0.35)}
+"""The stock's, those that the study ended at, and the shipped recipe's."""
+
+RANGES: dict[str, tuple[float, float, bool]] = {
+    "learning_rate_base": (0.01, 0.095, True),
+    "classification_weight": (1.0, 1.5, False),
+    "localization_weight": (1.0, 1.5, False),
+    "iou_threshold": (0.5, 0.6, False),
+    "batch_norm_epsilon": (0.001, 0.01, True),
+    "anchor_scale": (2.0, 4.0, False),
+}
+"""Key to lowest value, highest value, and whether it is searched on a logarithmic scale: what the study spanned."""
+
+BATCH_NORM_DECAYS = (0.9, 0.97, 0.98, 0.998)
+
+
+def search(path: Path, count: int, run: Callable[[Trial], Outcome], *, seed: int = 0) -> None:
+    """Runs trials until `count` have ended, over all calls.
+
+    Args:
+        path: the journal file.
+        count: trials in all.
+        run: trains and measures one; may be called again for one that was killed.
+        seed: of the first parameters.
+    """
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+    from optuna.trial import TrialState
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(
+        study_name="sweep",
+        storage=JournalStorage(JournalFileBackend(str(path))),
+        sampler=optuna.samplers.TPESampler(seed=seed),
+        direction="maximize",
+        load_if_exists=True,
+    )
+    for left in study.get_trials(states=(TrialState.RUNNING,)):
+        if not left.params:  # killed before it had been given all of them
+            study.tell(left.number, state=TrialState.FAIL)
+            continue
+        _tell(study, left.number, run(_trial(left.number, left.user_attrs["changes"])))
+    while sum(trial.state.is_finished() and bool(trial.params) for trial in study.get_trials()) < count:
+        asked = study.ask()
+        changes = suggest(asked)
+        asked.set_user_attr("changes", changes)
+        _tell(study, asked.number, run(_trial(asked.number, changes)))
+
+
+def suggest(trial: Any) -> dict[str, Any]:
+    """Values for a trial, from an `optuna.Trial`."""
+    changes: dict[str, Any] = {
+        key: trial.suggest_float(key, low, high, log=is_logarithmic)
+        for key, (low, high, is_logarithmic) in RANGES.items()
+    }
+    changes["batch_norm_decay"] = trial.suggest_categorical("batch_norm_decay", BATCH_NORM_DECAYS)
+    changes["aspect_ratios"] = ASPECT_RATIOS[trial.suggest_categorical("aspect_ratios", sorted(ASPECT_RATIOS))]
+    changes["warmup_learning_rate"] = changes["learning_rate_base"] / 3
+    return changes
+
+
+def _trial(number: int, changes: dict[str, Any]) -> Trial:
+    return Trial(f"s{number:04d}", dict(changes))
+
+
+def _tell(study: Any, number: int, outcome: Outcome) -> None:
+    from optuna.trial import TrialState
+
+    if outcome.status == FINISHED:
+        study.tell(number, outcome.figures[TARGET])
+    else:
+        study.tell(number, state=TrialState.FAIL)
