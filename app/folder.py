@@ -36,7 +36,13 @@ Failure = tuple[Path, str]
 
 
 def detect_photos(
-    inputs: Iterable[Path], out: Path, options: Options, settings: Settings, *, print_json: bool = False
+    inputs: Iterable[Path],
+    out: Path,
+    options: Options,
+    settings: Settings,
+    *,
+    print_json: bool = False,
+    engine: Engine | None = None,
 ) -> list[Failure]:
     """Screens every photo, writes `[Result]<name>` for each and `detections.csv` for all into the folder `out`.
 
@@ -47,6 +53,7 @@ def detect_photos(
         out: made if need be.
         options: with the media type of the annotated photos.
         settings: limits, model and runtime. The deadline does not apply.
+        engine: the detector, not started; the one that the settings name if None.
         print_json: print each answer as a line of JSON on standard output, with the photo's path as `file`.
 
     Returns:
@@ -61,7 +68,7 @@ def detect_photos(
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise CariesError(f"{out} cannot be used for the results: {error.strerror}") from error
-        engine = open_engine(settings)
+        engine = engine or open_engine(settings)
         engine.deadline_s = None
         engine.start()
         try:

@@ -240,6 +240,6 @@ def bootstrap(
     draws = [figure(random.integers(0, photos, photos).tolist()) for _ in range(resamples)]
     intervals = {}
     for name in draws[0]:
-        low, high = np.percentile([draw[name] for draw in draws], INTERVAL)
+        low, high = np.nanpercentile([draw[name] for draw in draws], INTERVAL)
         intervals[name] = (float(low), float(high))
     return intervals

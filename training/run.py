@@ -27,13 +27,17 @@ from typing import Any
 
 from app.bundle import Bundle
 from training.annotations import FOLDS, AnnotatedPhoto, load_photos
+from training.assessment import assess, markdown
 from training.configure import configure, parse_pipeline
+from training.detectors import Detector
 from training.errors import TrainingError
 from training.evaluate import evaluate, figures_table, load_exported, match_screened, operating_point, predict
 from training.export import SAVED_MODEL, export, find_checkpoint
+from training.machine import this_machine
 from training.model_runtime import load_checkpoint
 from training.package import package
 from training.parity import compare
+from training.plots import write_plots
 from training.prepare import PHOTOS, prepare, write_rendered_records
 from training.pretrained import save_backbone_checkpoint
 from training.recipe import NO_PRETRAINED, Recipe
@@ -266,6 +270,42 @@ def evaluate_step(
     _write(folder.evaluation, json.dumps(evaluations, indent=2) + "\n")
     print(figures_table(evaluations))
     return photos, predictions, evaluations
+
+
+def assess_step(
+    detector: Detector, photos: list[AnnotatedPhoto], out: Path, *, fold: str, threshold: float | None = None
+) -> str:
+    """Measures any detector on photos, writes `evaluation.json`, `evaluation.md` and plots to the folder `out`.
+
+    Args:
+        detector: what to measure.
+        photos: on what.
+        out: made if missing.
+        fold: what the photos are: a number, or `all`.
+        threshold: of the screened class; the detector's operating point, or else the highest F1's, if None.
+
+    Returns:
+        The text of `evaluation.md`.
+    """
+    if threshold is None and detector.has_operating_point:
+        threshold = detector.bundle.operating_point.score_threshold
+    assessment = assess(photos, predict(detector.load(), photos), score_threshold=threshold)
+    boxes = sum(len(photo.class_ids) for photo in photos)
+    heading = [
+        f"# {detector}",
+        "",
+        f"{len(photos)} photos of {'all folds' if fold == 'all' else f'fold {fold}'}, {boxes} boxes; {this_machine()}.",
+    ]
+    if fold == "all":
+        heading.append("The detector may have been trained on some of them, which flatters it.")
+    if threshold is None:
+        heading.append("The score threshold was chosen on these same photos, which flatters the figures at it.")
+    out.mkdir(parents=True, exist_ok=True)
+    text = markdown(assessment, "\n".join(heading))
+    _write(out / "evaluation.md", text)
+    _write(out / "evaluation.json", json.dumps(assessment.as_dict(), indent=2) + "\n")
+    write_plots(assessment, out)
+    return text
 
 
 def package_step(folder: RunFolder, *, version: int) -> Bundle:

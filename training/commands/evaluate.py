@@ -5,14 +5,45 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-SUMMARY = "figures of the exported models on the held-out fold"
+SUMMARY = "figures of a run's exported models, or of any detector, on the held-out fold"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run, which holds an export")
+    from training.annotations import FOLDS
+
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder of the run; with --model: where the figures and plots go"
+    )
+    parser.add_argument("--model", type=Path, help="a bundle, SavedModel, .tflite file, checkpoint or run")
+    parser.add_argument("--data", type=Path, help="annotated photos for --model (default: those of the run in --out)")
+    parser.add_argument(
+        "--fold", default="0", choices=[*map(str, range(FOLDS)), "all"], help="photos for --model (default 0)"
+    )
+    parser.add_argument("--threshold", type=float, help="score of caries (default: the bundle's, else the best F1's)")
+    parser.add_argument(
+        "--which", choices=("saved_model", "float32", "int8"), default="float32", help="model of a bundle"
+    )
+    parser.add_argument("--input-size", type=int, help="pixels, for a SavedModel that does not say")
 
 
 def run(arguments: argparse.Namespace) -> None:
     from training import run as steps
 
-    steps.evaluate_step(steps.RunFolder(arguments.out))
+    folder = steps.RunFolder(arguments.out)
+    if arguments.model is None:
+        steps.evaluate_step(folder)
+        return
+    if arguments.threshold is not None and not 0 <= arguments.threshold <= 1:
+        raise steps.RunError(f"--threshold is {arguments.threshold:g}, allowed is 0 to 1")
+    from training.annotations import read_annotated_photos
+    from training.detectors import find_detector
+
+    detector = find_detector(arguments.model, model=arguments.which, input_size=arguments.input_size)
+    photos = read_annotated_photos(arguments.data) if arguments.data else folder.photos()
+    if arguments.fold != "all":
+        photos = [photo for photo in photos if photo.fold == int(arguments.fold)]
+    if not photos:
+        raise steps.RunError(f"fold {arguments.fold} holds no photo to evaluate on: choose another one")
+    print(
+        steps.assess_step(detector, photos, arguments.out, fold=arguments.fold, threshold=arguments.threshold), end=""
+    )

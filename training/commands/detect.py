@@ -1,0 +1,61 @@
+"""The command `detect`: what `caries detect` does, with a detector that need not be a bundle."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+SUMMARY = "annotate photos with a bundle, SavedModel, .tflite file or checkpoint"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="a photo, or a folder of photos")
+    parser.add_argument(
+        "--model", type=Path, required=True, help="a bundle, SavedModel, .tflite file, checkpoint or run"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder for the results")
+    parser.add_argument("--threshold", type=float, help="lowest score shown, 0 to 1 (default: the bundle's, else 0.5)")
+    parser.add_argument("--max-boxes", type=int, help="boxes shown at most, 1 to 100 (default 5)")
+    parser.add_argument("--classes", choices=("caries", "all"), default="caries", help="which classes are shown")
+    parser.add_argument("--lang", choices=("en", "ko"), default="en", help="language of the labels")
+    parser.add_argument("--format", choices=("png", "jpeg", "webp"), default="png", help="of the annotated photos")
+    parser.add_argument("--json", action="store_true", help="print the answer for each photo as a line of JSON")
+    parser.add_argument(
+        "--which", choices=("saved_model", "float32", "int8"), default="float32", help="model of a bundle"
+    )
+    parser.add_argument("--input-size", type=int, help="pixels, for a SavedModel that does not say")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from app.engine import Engine
+    from app.folder import detect_photos
+    from app.screen_photo import Options
+    from app.screening import ClassSelection
+    from app.settings import Settings
+    from training.detectors import DEFAULT_THRESHOLD, DetectorError, find_detector
+
+    if arguments.threshold is not None and not 0 <= arguments.threshold <= 1:
+        raise DetectorError(f"--threshold is {arguments.threshold:g}, allowed is 0 to 1")
+    if arguments.max_boxes is not None and not 1 <= arguments.max_boxes <= 100:
+        raise DetectorError(f"--max-boxes is {arguments.max_boxes}, allowed is 1 to 100")
+    detector = find_detector(arguments.model, model=arguments.which, input_size=arguments.input_size)
+    if not detector.has_operating_point and arguments.threshold is None:
+        print(
+            f"detect: {detector} has no operating point: boxes of score {DEFAULT_THRESHOLD:g} or more", file=sys.stderr
+        )
+    options = Options(
+        threshold=arguments.threshold,
+        max_boxes=arguments.max_boxes,
+        classes=ClassSelection(arguments.classes),
+        lang=arguments.lang,
+        media_type=f"image/{arguments.format}",  # type: ignore[arg-type]
+    )
+    settings = Settings.read({}, {})
+    engine = Engine(detector.bundle, detector.load, queue_size=settings.queue + settings.photos_open)
+    failures = detect_photos(
+        arguments.photos, arguments.out, options, settings, print_json=arguments.json, engine=engine
+    )
+    for path, reason in failures:
+        print(f"detect: {path}: {reason}", file=sys.stderr)
+    return 1 if failures else 0
