@@ -11,8 +11,8 @@ from app.errors import CariesError
 from training.errors import TrainingError
 
 COMMANDS = (
-    *("run", "prepare", "configure", "train", "export", "tflite", "evaluate", "detect", "package"),
-    *("sweep", "render"),
+    *("run", "pretrained", "prepare", "configure", "train", "export", "tflite", "evaluate", "detect", "package"),
+    *("archive", "install", "sweep", "render"),
 )
 """In the order in which a person needs them; the module of a command has its name."""
 

@@ -19,8 +19,8 @@ from training.evaluate import SCREENED_CLASS
 from training.metrics import Counts
 from training.parity import Parity, ParityError
 from training.prepare import label_map_text
-from training.pretrained import WEIGHTS_CREDIT
-from training.recipe import NO_PRETRAINED, Recipe
+from training.pretrained import credit
+from training.recipe import Recipe
 from training.tflite import FILES
 
 TOOLS = ("tensorflow", "tf-object-detection-api", "tf-keras", "ai-edge-litert", "numpy", "pycocotools", "pillow")
@@ -102,7 +102,7 @@ def package(
             },
         },
         "checkpoint": checkpoint,
-        "pretrained_weights": WEIGHTS_CREDIT if recipe.pretrained != NO_PRETRAINED else "none",
+        "pretrained_weights": credit(recipe.pretrained),
         "tools": {name: importlib.metadata.version(name) for name in TOOLS},
     }
     target = store / recipe.model_name / str(version)

@@ -39,7 +39,7 @@ from training.package import package
 from training.parity import compare
 from training.plots import write_plots
 from training.prepare import PHOTOS, prepare, write_rendered_records
-from training.pretrained import save_backbone_checkpoint
+from training.pretrained import fine_tune_source
 from training.recipe import NO_PRETRAINED, Recipe
 from training.tflite import FILES, can_be_converted, convert
 from training.train import Schedule, train
@@ -187,13 +187,18 @@ def configure_step(folder: RunFolder, recipe: Recipe, *, validation_fold: int) -
     if folder.checkpoints.exists() and folder.state.exists() and folder.state.read_text(encoding="utf-8") != state:
         raise RunError(f"{folder.path} holds a training with another recipe or fold: choose another folder")
     folder.path.mkdir(parents=True, exist_ok=True)
-    pretrained = recipe.pretrained != NO_PRETRAINED
+    fine_tune = (
+        fine_tune_source(recipe.pretrained, recipe.architecture, folder.path / "pretrained")
+        if recipe.pretrained != NO_PRETRAINED
+        else None
+    )
     pipeline = configure(
         recipe,
         label_map=folder.records / "label_map.pbtxt",
         train_records=train_records,
         validation_records=[records[validation_fold]],
-        fine_tune_checkpoint=save_backbone_checkpoint(folder.path / "pretrained") if pretrained else None,
+        fine_tune_checkpoint=fine_tune.prefix if fine_tune else None,
+        fine_tune_checkpoint_type=fine_tune.type if fine_tune else "classification",
     )
     _write(folder.pipeline_config, pipeline)
     _write(folder.state, state)

