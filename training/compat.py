@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from types import ModuleType
 from typing import Any
 
@@ -88,4 +89,15 @@ def _install() -> None:
             font_class.getsize = getsize  # type: ignore[union-attr]
 
 
+def leave_training_mode() -> None:
+    """Undoes what a training leaves behind in the process: models built from here on normalize by their averages.
+
+    Keras keeps one learning phase for all models, and the API's training step sets it.
+    """
+    import tensorflow as tf
+
+    tf.keras.backend.set_learning_phase(False)
+
+
+warnings.filterwarnings("ignore", message=".*set_learning_phase.*")
 _install()

@@ -44,9 +44,10 @@ def export(pipeline_config: Path, checkpoint: Path, out: Path) -> Path:
     Raises:
         ExportError: the folder holds no checkpoint.
     """
-    import training.compat  # noqa: F401  isort: skip
+    import training.compat  # isort: skip
     from object_detection import exporter_lib_v2
 
+    training.compat.leave_training_mode()
     find_checkpoint(checkpoint)
     pipeline = parse_pipeline(pipeline_config.read_text(encoding="utf-8"))
     full, partial = (out.with_name(f".{out.name}-{part}") for part in ("full", "partial"))

@@ -29,10 +29,11 @@ def load_checkpoint(pipeline_config: Path, checkpoint: Path) -> ModelRuntime:
     Raises:
         CheckpointError: there is none, or it is of another detector.
     """
-    import training.compat  # noqa: F401  isort: skip
+    import training.compat  # isort: skip
     import tensorflow as tf
     from object_detection.builders import model_builder
 
+    training.compat.leave_training_mode()
     prefix = tf.train.latest_checkpoint(str(checkpoint)) if checkpoint.is_dir() else str(checkpoint)
     if prefix is None or not Path(f"{prefix}.index").exists():
         raise CheckpointError(f"{checkpoint} holds no checkpoint")

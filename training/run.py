@@ -139,7 +139,10 @@ def run(data: Path, out: Path, recipe: Recipe, *, validation_fold: int = 0, vers
     configure_step(folder, recipe, validation_fold=validation_fold)
     train_step(folder)
     export_step(folder)
-    tflite_step(folder)
+    if can_be_converted(parse_pipeline(folder.pipeline_config.read_text(encoding="utf-8"))):
+        tflite_step(folder)
+    else:
+        say(f"tflite    {recipe.architecture} does not reach it: the bundle holds the SavedModel alone")
     return package_step(folder, version=version)
 
 
@@ -232,9 +235,6 @@ def tflite_step(folder: RunFolder, *, precisions: tuple[str, ...] = ("float32", 
     if not folder.exported_checkpoint.exists():
         raise RunError(f"{folder.path} holds no SavedModel to compare with: run export first")
     checkpoint = folder.exported_checkpoint.read_text(encoding="utf-8").strip()
-    if not can_be_converted(parse_pipeline(folder.pipeline_config.read_text(encoding="utf-8"))):
-        say("tflite    not for this architecture")
-        return
     say(f"tflite    {', '.join(str(folder.export / FILES[precision]) for precision in precisions)}")
     representative = [photo for photo in folder.photos() if photo.fold != validation_fold]
     source = find_checkpoint(folder.checkpoints, checkpoint)

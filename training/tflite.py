@@ -58,9 +58,10 @@ def convert(
     Raises:
         ExportError: no checkpoint, no photo for int8, or an architecture that does not reach TFLite.
     """
-    import training.compat  # noqa: F401  isort: skip
+    import training.compat  # isort: skip
     import tensorflow as tf
 
+    training.compat.leave_training_mode()
     find_checkpoint(checkpoint)
     pipeline = parse_pipeline(pipeline_config.read_text(encoding="utf-8"))
     if not can_be_converted(pipeline):

@@ -13,7 +13,7 @@ from training.package import package
 from training.parity import Parity, ParityError
 from training.recipe import Recipe
 
-ROUNDING = Parity(10, 0, 1e-6, 1e-7, 1e-6, 1e-7)
+ROUNDING = Parity(10, 0, 0, 1e-6, 1e-7, 1e-6, 1e-7)
 FIGURES = {"figures": {"mAP@.5": {"value": 0.5, "interval": [0.4, 0.6]}}}
 
 

@@ -33,3 +33,14 @@ def test_more_than_rounding_is_told(boxes, scores, class_ids, not_found) -> None
     parity = compare([REFERENCE], [Detections(boxes, scores, class_ids)])
     assert not parity.is_rounding
     assert parity.not_found == not_found
+
+
+def test_a_tie_that_rounding_decided_otherwise_is_no_difference() -> None:
+    """Two boxes on one tooth with the same score: suppression keeps the one or the other."""
+    moved = REFERENCE.boxes.copy()
+    moved[0, 0] += 0.15 * (moved[0, 2] - moved[0, 0])
+    parity = compare([REFERENCE], [Detections(moved, REFERENCE.scores, REFERENCE.class_ids)])
+    assert (parity.not_found, parity.ties) == (0, 1)
+    assert parity.is_rounding
+    lower = REFERENCE.scores - np.array([0.01, 0, 0], np.float32)
+    assert compare([REFERENCE], [Detections(moved, lower, REFERENCE.class_ids)]).not_found == 1

@@ -104,7 +104,7 @@ def test_packaging_stops_when_the_tflite_model_differs(tiny_run, tmp_path, capsy
         ("export", "run configure or train first"),
         ("tflite", "run configure or train first"),
         ("evaluate", "run export first"),
-        ("package", "run export first"),
+        ("package", "run configure or train first"),
     ],
 )
 def test_a_step_that_comes_too_early_says_what_is_missing(command, message, tmp_path, capsys) -> None:
