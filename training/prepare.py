@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import shutil
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,24 @@ from tqdm import tqdm
 
 from app import images
 from training import render
-from training.annotations import CLASS_IDS, FOLDS, AnnotatedPhoto, read_annotated_photos, save_photos
+from training.annotations import (
+    CLASS_IDS,
+    FOLDS,
+    AnnotatedPhoto,
+    AnnotationError,
+    Source,
+    read_annotated_photos,
+    save_photos,
+    write_splits,
+)
+from training.groups import leaks_of_random_split
 
 LONGEST_SIDE = 640
 """Photos are stored with at most this many pixels on the longer side, scaled down with antialiasing, so that the API's
 own resize (bilinear, without antialiasing) has little left to alias."""
 
 PHOTOS = "photos.json"
+UNPACKED = "unpacked"
 
 RENDERED_SEED = 1000
 """Seed of the first rendered training photo; the pictures in `examples/` come from other seeds."""
@@ -28,33 +40,69 @@ RENDERED_SEED = 1000
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What was prepared."""
+    """What was prepared.
+
+    Attributes:
+        photos: checked, with groups and folds.
+        leaks: photos that would have a look-alike in another fold if the split were random, mean over shuffles.
+    """
 
     photos: list[AnnotatedPhoto]
+    leaks: float
 
     def summary(self) -> str:
-        """Counts, a line each."""
-        boxes = {name: sum(int((p.class_ids == i).sum()) for p in self.photos) for name, i in CLASS_IDS.items()}
-        return f"{len(self.photos)} photos, {', '.join(f'{count} {name}' for name, count in boxes.items())} boxes"
+        """Counts of photos, boxes, groups and folds, a line each."""
+        boxes = {
+            name: sum(int((photo.class_ids == class_id).sum()) for photo in self.photos)
+            for name, class_id in CLASS_IDS.items()
+        }
+        empty = sum(not len(photo.class_ids) for photo in self.photos)
+        groups = len({photo.group for photo in self.photos})
+        folds = Counter(photo.fold for photo in self.photos)
+        return "\n".join(
+            [
+                f"{len(self.photos)} photos, {empty} of them without a box",
+                f"boxes: {', '.join(f'{count} {name}' for name, count in boxes.items())}",
+                f"{groups} groups, photos in folds: {', '.join(str(folds[fold]) for fold in range(FOLDS))}",
+                f"a random split would have had {self.leaks:.1f} photos with a look-alike in another fold",
+            ]
+        )
 
 
-def prepare(data: Path, out: Path) -> Prepared:
-    """Checks the photos in `data` and writes `label_map.pbtxt`, `fold_0.tfrecord` ... and `photos.json` to `out`.
+def prepare(data: Path, out: Path, source: Source | None = None) -> Prepared:
+    """Checks the photos in `data` and writes what a training reads to the folder `out`, made if missing.
+
+    That is `label_map.pbtxt`, `fold_0.tfrecord` to `fold_4.tfrecord`, `photos.json` and `folds.csv`.
 
     Args:
-        data: folder in the layout of `training.annotations`.
-        out: folder for the records; made if missing.
+        data: annotated photos, see `training.annotations`; a zip file is unpacked to `out/unpacked`.
+        out: folder for the records.
+        source: how to read the data.
 
     Raises:
         AnnotationError: the data has problems, all of them listed; nothing is written then.
     """
-    photos = read_annotated_photos(data)
+    source = source or Source()
+    existed = out.exists()
+    if data.is_file():
+        out.mkdir(parents=True, exist_ok=True)
+        source = replace(source, unpack_to=out / UNPACKED)
+    try:
+        photos = read_annotated_photos(data, source)
+    except AnnotationError:
+        if data.is_file():
+            shutil.rmtree(out / UNPACKED, ignore_errors=True)
+            if not existed:
+                out.rmdir()
+        raise
     out.mkdir(parents=True, exist_ok=True)
     (out / "label_map.pbtxt").write_text(label_map_text(), encoding="utf-8")
     for fold in range(FOLDS):
         _write_records(out / f"fold_{fold}.tfrecord", [photo for photo in photos if photo.fold == fold])
+    write_splits(photos, out / "folds.csv")
     save_photos(photos, out / PHOTOS)
-    return Prepared(photos)
+    groups, folds = [photo.group for photo in photos], [photo.fold for photo in photos]
+    return Prepared(photos, leaks_of_random_split(groups, folds, seed=source.split_seed))
 
 
 def write_rendered_records(out: Path, count: int) -> Path:

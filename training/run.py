@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from app.bundle import Bundle
-from training.annotations import FOLDS, AnnotatedPhoto, load_photos
+from training.annotations import FOLDS, AnnotatedPhoto, AnnotationError, Source, load_photos
 from training.assessment import assess, markdown
 from training.configure import configure, parse_pipeline
 from training.detectors import Detector
@@ -121,7 +121,9 @@ class RunFolder:
         return Recipe.of_values(state["recipe"]), int(state["validation_fold"])
 
 
-def run(data: Path, out: Path, recipe: Recipe, *, validation_fold: int = 0, version: int = 1) -> Bundle:
+def run(
+    data: Path, out: Path, recipe: Recipe, *, validation_fold: int = 0, version: int = 1, source: Source | None = None
+) -> Bundle:
     """All steps, from annotated photos to a bundle.
 
     Args:
@@ -130,12 +132,13 @@ def run(data: Path, out: Path, recipe: Recipe, *, validation_fold: int = 0, vers
         recipe: what to train.
         validation_fold: this fold is held out; the other four and the rendered photos are trained on.
         version: of the bundle.
+        source: how to read the data.
 
     Raises:
         RunError: `out` holds a run of another recipe.
     """
     folder = RunFolder(out)
-    prepare_step(data, folder)
+    prepare_step(data, folder, source)
     configure_step(folder, recipe, validation_fold=validation_fold)
     train_step(folder)
     export_step(folder)
@@ -164,10 +167,17 @@ def run_trial(records: Path, out: Path, recipe: Recipe, *, validation_fold: int)
     return {name: figure["value"] for name, figure in figures["figures"].items()}
 
 
-def prepare_step(data: Path, folder: RunFolder) -> None:
+def prepare_step(data: Path, folder: RunFolder, source: Source | None = None) -> None:
     """Checks the data and writes the records."""
     say(f"prepare   {data}")
-    say(_indented(prepare(data, folder.records).summary()))
+    existed = folder.path.exists()
+    try:
+        prepared = prepare(data, folder.records, source)
+    except AnnotationError:
+        if not existed and folder.path.exists():
+            folder.path.rmdir()
+        raise
+    say(_indented(prepared.summary()))
 
 
 def configure_step(folder: RunFolder, recipe: Recipe, *, validation_fold: int) -> None:

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.annotations import CLASS_IDS, AnnotationError, read_annotated_photos
+from training.annotations import (
+    CLASS_IDS,
+    AnnotationError,
+    Source,
+    load_photos,
+    read_annotated_photos,
+    save_photos,
+    write_splits,
+)
 
 
 def via(*regions: tuple[float, float, float, float, str]) -> dict:
@@ -79,11 +87,11 @@ def test_all_problems_are_listed_at_once(folder) -> None:
         "empty_box.json: region 1: the box is empty",
         "outside.json: region 1: the box 150,10 100x20 leaves the photo of 200x100",
         "label.json: region 1: label 'gold', allowed are normal, caries",
-        "garbled.json: not a VIA file",
+        "garbled.json: is not JSON",
         "no_numbers.json: region 1: needs x, y, width, height and a label",
         "damaged.jpg: the JPEG photo is damaged",
         "lonely.jpg: no labels",
-        "orphan.json: no photo",
+        "orphan.json: not VGG Image Annotator, a JSON file for each photo",
     ):
         assert any(line.startswith(words) for line in lines), (words, lines)
     assert len(lines) == 8
@@ -108,11 +116,35 @@ def test_folds_come_from_the_file_and_must_keep_groups_together(folder) -> None:
         read_annotated_photos(folder.path)
 
 
-def test_without_the_file_a_photo_keeps_its_fold_when_others_join(folder) -> None:
-    folder.add("a", via())
-    (before,) = read_annotated_photos(folder.path)
+def test_the_folds_that_were_made_can_be_kept(folder, tmp_path) -> None:
+    for number in range(10):
+        folder.add(f"p{number}", via((number, 10, 50, 50, "caries" if number % 2 else "normal")))
+        noise = np.random.default_rng(number).integers(0, 255, (100, 200, 3), np.uint8)
+        Image.fromarray(noise).save(folder.path / "img_train" / f"p{number}.jpg")
+    photos = read_annotated_photos(folder.path)
+    assert sorted(photo.fold for photo in photos) == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+    again = [photo.fold for photo in read_annotated_photos(folder.path, Source(split_seed=1))]
+    assert again != [photo.fold for photo in photos]
+    write_splits(photos, folder.path / "folds.csv")
+    kept = read_annotated_photos(folder.path, Source(split_seed=1))
+    assert [(photo.group, photo.fold) for photo in kept] == [(photo.group, photo.fold) for photo in photos]
+
+
+def test_photos_are_saved_and_loaded_as_they_are(folder, tmp_path) -> None:
+    folder.add("a", via((20, 10, 100, 50, "normal")))
     folder.add("b", via())
-    assert read_annotated_photos(folder.path)[0].fold == before.fold
+    photos = read_annotated_photos(folder.path)
+    save_photos(photos, tmp_path / "photos.json")
+    for one, other in zip(photos, load_photos(tmp_path / "photos.json"), strict=True):
+        assert one.path == other.path
+        assert (one.width, one.height, one.group, one.fold) == (other.width, other.height, other.group, other.fold)
+        np.testing.assert_array_equal(one.boxes, other.boxes)
+        np.testing.assert_array_equal(one.class_ids, other.class_ids)
+        assert other.boxes.dtype == np.float32
+    photos[0].path.write_bytes(b"another")
+    photos[1].path.unlink()
+    with pytest.raises(AnnotationError, match=r"(?s)a\.jpg: it was changed.*b\.jpg: it was removed"):
+        load_photos(tmp_path / "photos.json")
 
 
 def test_the_real_photos_are_as_described(real_photos) -> None:

@@ -7,8 +7,36 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from training.annotations import FOLDS
+from training.annotations import FOLDS, AnnotationError, Source
+from training.formats import FORMATS
 from training.recipe import SHIPPED_RECIPE, Recipe, RecipeError
+
+
+def add_data_arguments(parser: argparse.ArgumentParser) -> None:
+    """Annotated photos, and how to read them."""
+    parser.add_argument("--data", type=Path, required=True, help="annotated photos, a folder or a zip file")
+    parser.add_argument(
+        "--format", default="auto", choices=("auto", *FORMATS), help="of the labels (default: told from the files)"
+    )
+    parser.add_argument(
+        "--rename", action="append", default=[], metavar="LABEL=CLASS", help="such as cavity=caries; may be repeated"
+    )
+    parser.add_argument("--split-seed", type=int, default=0, help="of the folds, where no folds.csv gives them")
+
+
+def read_source(arguments: argparse.Namespace) -> Source:
+    """How to read the annotated photos.
+
+    Raises:
+        AnnotationError: a `--rename` is not of the form LABEL=CLASS.
+    """
+    rename = {}
+    for text in arguments.rename:
+        label, equals, name = text.partition("=")
+        if not equals:
+            raise AnnotationError(f"--rename {text} is not of the form LABEL=CLASS")
+        rename[label.strip()] = name.strip()
+    return Source(arguments.format, rename, arguments.split_seed)
 
 
 def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-SUMMARY = "check the photos and labels, write label map and TFRecords"
+from training.commands.arguments import add_data_arguments, read_source
+
+SUMMARY = "check the photos and labels, group look-alikes, write label map and TFRecords"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, required=True, help="annotated photos")
+    add_data_arguments(parser)
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; made if missing")
 
 
 def run(arguments: argparse.Namespace) -> None:
     from training import run as steps
 
-    steps.prepare_step(arguments.data, steps.RunFolder(arguments.out))
+    steps.prepare_step(arguments.data, steps.RunFolder(arguments.out), read_source(arguments))

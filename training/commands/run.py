@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from training.commands.arguments import add_recipe_arguments, read_recipe
+from training.commands.arguments import add_data_arguments, add_recipe_arguments, read_recipe, read_source
 
 SUMMARY = "everything: prepare, configure, train, export, tflite, evaluate, package"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, required=True, help="annotated photos")
+    add_data_arguments(parser)
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; made if missing")
     add_recipe_arguments(parser)
     parser.add_argument("--version", type=int, default=1, help="of the bundle (default 1)")
@@ -26,5 +26,6 @@ def run(arguments: argparse.Namespace) -> None:
         read_recipe(arguments),
         validation_fold=arguments.fold,
         version=arguments.version,
+        source=read_source(arguments),
     )
     print(bundle.path)
