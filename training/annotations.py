@@ -120,7 +120,8 @@ def read_annotated_photos(data: Path, source: Source | None = None) -> list[Anno
                 hashes.append(perceptual_hashes(photo.pixels))
     if files.splits is not None:
         splits = _read_splits(files.splits, problems)
-        problems += [f"{photo.path.name}: not in {SPLITS}" for photo in photos if photo.path.name not in splits]
+        if splits:
+            problems += [f"{photo.path.name}: not in {SPLITS}" for photo in photos if photo.path.name not in splits]
     if problems:
         raise AnnotationError("\n".join(sorted(problems)))
     if files.splits is not None:
@@ -139,8 +140,9 @@ def _read_labels(files: Files, problems: list[str]) -> dict[str, tuple[str, Phot
             found = read_label_file(file, files.classes)
         except FormatError as error:
             problems += [f"{file.path.name}: {line}" for line in str(error).splitlines()]
-            # Its photo is not to be called unlabelled as well.
-            found = {file.path.stem: PhotoLabels()} if FORMATS[files.format].is_per_photo else {}
+            # Its photos are not to be called unlabelled as well.
+            keys = [file.path.stem] if FORMATS[files.format].is_per_photo else [path.name for path in files.photos]
+            found = {key: PhotoLabels() for key in keys if key not in labels}
         for key, photo_labels in found.items():
             if key in labels:
                 problems.append(f"{file.path.name}: labels {key} a second time")

@@ -100,13 +100,16 @@ def find_files(data: Path, source: Source) -> Files:
         if file.format != chosen and (file.path.suffix.lower() != ".txt" or chosen == "yolo")
     ]
     problems = [f"{_name(file.path, folder)}: {file.problem or f'not {FORMATS[chosen].title}'}" for file in unread]
+    classes = _classes(folder, problems) if chosen == "yolo" else []
+    if chosen == "yolo" and not classes:
+        raise AnnotationError("\n".join(problems))
     splits = sorted(path for path in folder.rglob(SPLITS) if not _is_hidden(path, folder))
     return Files(
         folder,
         photos,
         [file for file in candidates if file.format == chosen],
         chosen,
-        _classes(folder, problems) if chosen == "yolo" else [],
+        classes,
         splits[0] if splits else None,
         frozenset(file.path.stem for file in unread),
         problems,

@@ -1,0 +1,331 @@
+"""Broken data, one kind at a time, through the command `prepare`: one line says what is wrong, and nothing is written.
+
+`python -m tests.training.test_broken_data` prints the table of what is broken and what is said.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from training.cli import main
+from training.render import write_via
+
+Break = Callable[[Path], None]
+
+PHOTO, LABELS = "Folder_0001.jpg", "Folder_0001.json"
+
+
+def edit(change: Callable[[list[dict]], object]) -> Break:
+    """Changes the regions of the first photo's labels."""
+
+    def apply(data: Path) -> None:
+        path = data / "json_train" / LABELS
+        content = json.loads(path.read_text())
+        change(content["annotation"]["regions"])
+        path.write_text(json.dumps(content))
+
+    return apply
+
+
+def shape(**changes: object) -> Break:
+    return edit(lambda regions: regions[0]["shape_attributes"].update(changes))
+
+
+def labels(text: str | bytes) -> Break:
+    return lambda data: (
+        (data / "json_train" / LABELS).write_bytes(text.encode() if isinstance(text, str) else text) and None
+    )
+
+
+def photo(content: bytes) -> Break:
+    return lambda data: (data / "img_train" / PHOTO).write_bytes(content) and None
+
+
+def splits(text: str) -> Break:
+    return lambda data: (data / "folds.csv").write_text(text) and None
+
+
+def picture(kind: str, size: tuple[int, int] = (200, 150)) -> bytes:
+    data = io.BytesIO()
+    Image.new("RGB", size, "pink").save(data, kind)
+    return data.getvalue()
+
+
+def turn(data: Path) -> None:
+    """Marks the first photo as lying on its side, as a phone does; its labels then leave the upright photo."""
+    path = data / "img_train" / PHOTO
+    with Image.open(path) as image:
+        exif = image.getexif()
+        exif[0x0112] = 6
+        image.save(path, exif=exif)
+    shape(x=180.0, y=10.0, width=15.0, height=10.0)(data)
+    edit(lambda regions: regions.__delitem__(slice(1, None)))(data)
+
+
+def duplicate(data: Path) -> None:
+    edit(lambda regions: regions.append(json.loads(json.dumps(regions[0]))))(data)
+
+
+def twin(data: Path) -> None:
+    (data / "more").mkdir()
+    shutil.copy(data / "img_train" / PHOTO, data / "more" / PHOTO)
+
+
+def only(kind: str, name: str, content: str) -> Break:
+    """Replaces all labels by one file of another format."""
+
+    def apply(data: Path) -> None:
+        shutil.rmtree(data / "json_train")
+        (data / kind).mkdir(exist_ok=True)
+        (data / kind / name).write_text(content)
+        for path in sorted((data / "img_train").iterdir())[1:]:
+            path.unlink()
+
+    return apply
+
+
+def coco(**changes: object) -> Break:
+    content = {
+        "images": [{"id": 1, "file_name": PHOTO, "width": 200, "height": 150}],
+        "annotations": [{"id": 7, "image_id": 1, "category_id": 1, "bbox": [10, 10, 20, 20]}],
+        "categories": [{"id": 1, "name": "caries"}],
+    }
+    return only(".", "coco.json", json.dumps({**content, **changes}))
+
+
+def no_photos(data: Path) -> None:
+    shutil.rmtree(data / "img_train")
+
+
+VOC = "<annotation><size><width>{}</width><height>{}</height></size>{}</annotation>"
+
+BROKEN: list[tuple[str, Break, str]] = [
+    ("a photo without labels", lambda data: (data / "json_train" / LABELS).unlink(), f"{PHOTO}: no labels"),
+    ("labels without a photo", lambda data: (data / "img_train" / PHOTO).unlink(), f"{LABELS}: no photo"),
+    ("no photo at all", no_photos, "DATA: holds no photo (.heic, .heif, .jpeg, .jpg, .png, .webp)"),
+    (
+        "an empty photo",
+        photo(b""),
+        f"{PHOTO}: the photo has no bytes; send JPEG, PNG, WebP or HEIC",
+    ),
+    (
+        "half a photo",
+        lambda data: photo((data / "img_train" / PHOTO).read_bytes()[:3000])(data),
+        f"{PHOTO}: the JPEG photo is damaged or incomplete and cannot be decoded",
+    ),
+    (
+        "a GIF called JPEG",
+        photo(picture("GIF")),
+        f"{PHOTO}: GIF files are not accepted; send JPEG, PNG, WebP or HEIC",
+    ),
+    (
+        "a text called JPEG",
+        photo(b"hello there"),
+        f"{PHOTO}: the bytes are not a known picture format; send JPEG, PNG, WebP or HEIC",
+    ),
+    (
+        "a TIFF among the photos",
+        lambda data: (data / "img_train" / "x.tiff").write_bytes(picture("TIFF")) and None,
+        "x.tiff: no labels",
+    ),
+    ("two photos of one name", twin, f"{PHOTO}: there is another photo of this name"),
+    (
+        "a photo on its side, labelled unturned",
+        turn,
+        f"{LABELS}: region 1: the box 180,10 15x10 leaves the photo of 150x200; its EXIF orientation turns it: save it "
+        "upright, and label that",
+    ),
+    ("an empty box", shape(width=0), f"{LABELS}: region 1: the box is empty (0 x HEIGHT pixels)"),
+    ("a box drawn backwards", shape(width=-5, height=10), f"{LABELS}: region 1: the box is empty (-5 x 10 pixels)"),
+    (
+        "a box outside",
+        shape(x=190, y=10, width=50, height=20),
+        f"{LABELS}: region 1: the box 190,10 50x20 leaves the photo of 200x150",
+    ),
+    (
+        "a box of words",
+        shape(x="left"),
+        f"{LABELS}: region 1: needs x, y, width, height and a label",
+    ),
+    ("a box of no number", shape(x=float("nan")), f"{LABELS}: region 1: the box is not four finite numbers"),
+    ("an infinite box", shape(width=float("inf")), f"{LABELS}: region 1: the box is not four finite numbers"),
+    (
+        "a box without a side",
+        edit(lambda regions: regions[0]["shape_attributes"].pop("height")),
+        f"{LABELS}: region 1: needs x, y, width, height and a label",
+    ),
+    ("a circle", shape(name="circle"), f"{LABELS}: region 1: the shape is 'circle', allowed is rect"),
+    (
+        "an unknown label",
+        edit(lambda regions: regions[0]["region_attributes"].update(label="cavity")),
+        f"{LABELS}: region 1: label 'cavity', allowed are normal, caries; rename it with --rename cavity=caries",
+    ),
+    (
+        "no label",
+        edit(lambda regions: regions[0]["region_attributes"].clear()),
+        f"{LABELS}: region 1: needs x, y, width, height and a label",
+    ),
+    ("the same box twice", duplicate, f"{LABELS}: region LAST: the same box as region 1"),
+    ("labels that are not JSON", labels("{"), f"{LABELS}: is not JSON (REASON)"),
+    ("labels that are not text", labels(b"\xff\xfe\x00"), f"{LABELS}: is not UTF-8 text (UnicodeDecodeError)"),
+    (
+        "labels of something else",
+        labels('{"teeth": 3}'),
+        f"{LABELS}: not VGG Image Annotator, a JSON file for each photo",
+    ),
+    (
+        "labels without regions",
+        labels('{"annotation": {}}'),
+        f"{LABELS}: not a VIA file with annotation.regions (KeyError)",
+    ),
+    (
+        "regions that are a number",
+        labels('{"annotation": {"regions": 3}}'),
+        f"{LABELS}: the regions are neither a list nor a mapping",
+    ),
+    (
+        "a fold that there is not",
+        splits("image,group,fold\nFolder_0001.jpg,a,5\nFolder_0002.jpg,b,0\n"),
+        "folds.csv: fold of Folder_0001.jpg is '5', allowed are 0 to 4",
+    ),
+    ("a photo in no fold", splits("image,group,fold\nFolder_0001.jpg,a,1\n"), "Folder_0002.jpg: not in folds.csv"),
+    (
+        "look-alikes in two folds",
+        splits("image,group,fold\nFolder_0001.jpg,a,1\nFolder_0002.jpg,a,0\n"),
+        "folds.csv: group a is in folds [0, 1], so look-alikes would leak",
+    ),
+    (
+        "folds without a heading",
+        splits("Folder_0001.jpg,a,1\n"),
+        "folds.csv: the columns must be image, group and fold",
+    ),
+    (
+        "a photo in the folds twice",
+        splits("image,group,fold\nFolder_0001.jpg,a,1\nFolder_0001.jpg,a,1\nFolder_0002.jpg,b,0\n"),
+        "folds.csv: Folder_0001.jpg is in it twice",
+    ),
+    (
+        "COCO: a box of three numbers",
+        coco(annotations=[{"id": 7, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3]}]),
+        "coco.json: annotation 7: needs image_id, category_id and a bbox of four numbers",
+    ),
+    (
+        "COCO: an image that there is not",
+        coco(annotations=[{"id": 7, "image_id": 2, "category_id": 1, "bbox": [1, 2, 3, 4]}]),
+        "coco.json: annotation 7: there is no image 2",
+    ),
+    (
+        "COCO: a category that there is not",
+        coco(annotations=[{"id": 7, "image_id": 1, "category_id": 9, "bbox": [1, 2, 3, 4]}]),
+        "coco.json: annotation 7: there is no category 9",
+    ),
+    (
+        "COCO: another size than the photo's",
+        coco(images=[{"id": 1, "file_name": PHOTO, "width": 150, "height": 200}]),
+        f"coco.json, {PHOTO}: labelled at 150x200 pixels, the upright photo has 200x150",
+    ),
+    (
+        "VOC: a box without edges",
+        only("xml", "Folder_0001.xml", VOC.format(200, 150, "<object><name>caries</name></object>")),
+        "Folder_0001.xml: object 1: needs a name and a bndbox with xmin, ymin, xmax and ymax",
+    ),
+    (
+        "VOC: another kind of XML",
+        only("xml", "Folder_0001.xml", "<html/>"),
+        "Folder_0001.xml: not a Pascal VOC file: its root is 'html', expected is annotation",
+    ),
+    (
+        "YOLO: no names of classes",
+        only("labels", "Folder_0001.txt", "0 0.5 0.5 0.2 0.2"),
+        "YOLO labels need the names of their classes in classes.txt, obj.names, data.yaml or dataset.yaml",
+    ),
+    (
+        "LabelMe: a shape without points",
+        only("json", "Folder_0001.json", '{"shapes": [{"label": "caries"}]}'),
+        "Folder_0001.json: shape 1: needs a label and points of two numbers each",
+    ),
+]
+
+
+def intact(folder: Path) -> Path:
+    """Two small rendered photos with labels that nothing is wrong with."""
+    write_via(folder, range(1, 3), width=200, height=150)
+    for kind, suffix in (("img_train", ".jpg"), ("json_train", ".json")):
+        for number, path in enumerate(sorted((folder / kind).iterdir()), start=1):
+            path.rename(path.with_name(f"Folder_{number:04d}{suffix}"))
+    (folder / "folds.csv").unlink()
+    return folder
+
+
+def said(data: Path, out: Path, capture: Callable[[], str]) -> tuple[int, list[str]]:
+    """Exit status and the lines of the error, without the name of the command and of the folder."""
+    status = main(["prepare", "--data", str(data), "--out", str(out)])
+    lines = [line for line in capture().splitlines() if not line.startswith("prepare   ")]
+    return status, [line.removeprefix("prepare: ").replace(str(data), "DATA") for line in lines]
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory) -> Path:
+    return intact(tmp_path_factory.mktemp("intact") / "data")
+
+
+def test_there_are_thirty_and_more() -> None:
+    assert len(BROKEN) >= 30
+    assert len({name for name, _, _ in BROKEN}) == len(BROKEN)
+
+
+@pytest.mark.parametrize(("name", "damage", "message"), BROKEN, ids=[name for name, _, _ in BROKEN])
+def test_it_is_said_in_one_line_and_nothing_is_written(original, tmp_path, capsys, name, damage, message) -> None:
+    data, out = tmp_path / "data", tmp_path / "run"
+    shutil.copytree(original, data)
+    damage(data)
+    status, lines = said(data, out, lambda: capsys.readouterr().err)
+    assert status == 1
+    assert len(lines) == 1, lines
+    for part in message.replace("HEIGHT", "|").replace("LAST", "|").replace("REASON", "|").split("|"):
+        assert part in lines[0]
+    assert not out.exists()
+
+
+def test_a_damaged_zip_file_leaves_nothing_behind(original, tmp_path, capsys) -> None:
+    archive = Path(shutil.make_archive(str(tmp_path / "data"), "zip", original))
+    archive.write_bytes(archive.read_bytes()[:-30])
+    status, lines = said(archive, tmp_path / "run", lambda: capsys.readouterr().err)
+    assert status == 1
+    assert lines[0].startswith("data.zip: not a whole zip file")
+    assert not (tmp_path / "run").exists()
+    with zipfile.ZipFile(archive, "w") as members:
+        members.writestr("img_train/a.jpg", b"no photo")
+    assert said(archive, tmp_path / "run", lambda: capsys.readouterr().err)[0] == 1
+    assert not (tmp_path / "run").exists()
+
+
+def print_table() -> None:
+    """The table for the documentation, with what is really said."""
+    print("| what is broken | what is said |\n|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        original = intact(Path(folder) / "intact")
+        for number, (name, damage, _) in enumerate(BROKEN):
+            data = Path(folder) / str(number)
+            shutil.copytree(original, data)
+            damage(data)
+            stderr, sys.stderr = sys.stderr, io.StringIO()
+            try:
+                _, lines = said(data, Path(folder) / "run", lambda: sys.stderr.getvalue())  # type: ignore[attr-defined]
+            finally:
+                sys.stderr = stderr
+            print(f"| {name} | `{' / '.join(lines)}` |")
+
+
+if __name__ == "__main__":
+    print_table()
