@@ -66,9 +66,8 @@ def main() -> None:
     print("| pairs of photos joined | " + " | ".join(str(int((between <= limit).sum())) for limit in DISTANCES) + " |")
     groups = np.array([photo.group for photo in photos])
     same = groups[pairs[:, 0]] == groups[pairs[:, 1]]
-    print(
-        f"\nPairs in one group of folds.csv: {same.sum()}, of which the hash joins {(same & (between <= HASH_DISTANCE)).sum()}"
-    )
+    joined = int((same & (between <= HASH_DISTANCE)).sum())
+    print(f"\nPairs in one group of folds.csv: {same.sum()}, of which the hash joins {joined}")
 
 
 if __name__ == "__main__":

@@ -6,12 +6,26 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from app.errors import CariesError
 from training.errors import TrainingError
 
 COMMANDS = (
-    *("run", "pretrained", "prepare", "configure", "train", "export", "tflite", "evaluate", "detect", "package"),
+    *(
+        "doctor",
+        "run",
+        "explore",
+        "prepare",
+        "pretrained",
+        "configure",
+        "train",
+        "export",
+        "tflite",
+        "evaluate",
+        "detect",
+        "package",
+    ),
     *("archive", "install", "sweep", "render"),
 )
 """In the order in which a person needs them; the module of a command has its name."""
@@ -22,11 +36,28 @@ def parser() -> argparse.ArgumentParser:
     root = argparse.ArgumentParser(prog="python -m training", description="From annotated photos to a caries detector.")
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in COMMANDS:
-        module = importlib.import_module(f"training.commands.{name}")
+        try:
+            module = importlib.import_module(f"training.commands.{name}")
+        except ImportError as error:
+            _add_unavailable(commands, name, error)
+            continue
         command = commands.add_parser(name, help=module.SUMMARY, description=module.SUMMARY)
         module.add_arguments(command)
         command.set_defaults(execute=module.run)
     return root
+
+
+def _add_unavailable(commands: Any, name: str, error: ImportError) -> None:
+    """A command that says what it lacks, so that those that lack nothing still work."""
+    reason = str(error)
+
+    def explain(_: argparse.Namespace) -> int:
+        print(f"{name}: {reason}; python -m training doctor says what to install", file=sys.stderr)
+        return 1
+
+    command = commands.add_parser(name, help=f"not available here: {reason}", add_help=False, prefix_chars="\0")
+    command.add_argument("anything", nargs="*")
+    command.set_defaults(execute=explain)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -152,8 +152,7 @@ def test_a_zoo_checkpoint_is_restored_all_but_the_class_predictor(prepared, smal
     model = model_builder.build(parse_pipeline(STOCK_CONFIG.read_text()).model, is_training=True)
     model.predict(*model.preprocess(tf.zeros([1, 128, 128, 3])))
     zoo = tmp_path / "zoo" / "checkpoint"
-    # CheckpointManager-like numbering of the zoo: ckpt-0.
-    tf.train.Checkpoint(model=model).write(str(zoo / "ckpt-0"))
+    tf.train.CheckpointManager(tf.train.Checkpoint(model=model), str(zoo), 1).save(checkpoint_number=0)
     archive = tmp_path / "zoo.tar.gz"
     with tarfile.open(archive, "w:gz") as members:
         members.add(tmp_path / "zoo", arcname=NAME)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from training.annotations import FOLDS
+
 SUMMARY = "figures of a run's exported models, or of any detector, on the held-out fold"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from training.annotations import FOLDS
-
     parser.add_argument(
         "--out", type=Path, required=True, help="folder of the run; with --model: where the figures and plots go"
     )
     parser.add_argument("--model", type=Path, help="a bundle, SavedModel, .tflite file, checkpoint or run")
-    parser.add_argument("--data", type=Path, help="annotated photos for --model (default: those of the run in --out)")
+    parser.add_argument("--data", type=Path, help="annotated photos for --model (default: those of the run)")
     parser.add_argument(
         "--fold", default="0", choices=[*map(str, range(FOLDS)), "all"], help="photos for --model (default 0)"
     )
@@ -39,7 +39,11 @@ def run(arguments: argparse.Namespace) -> None:
     from training.detectors import find_detector
 
     detector = find_detector(arguments.model, model=arguments.which, input_size=arguments.input_size)
-    photos = read_annotated_photos(arguments.data) if arguments.data else folder.photos()
+    of_model = steps.RunFolder(arguments.model)
+    if arguments.data:
+        photos = read_annotated_photos(arguments.data)
+    else:
+        photos = (of_model if of_model.records.is_dir() else folder).photos()
     if arguments.fold != "all":
         photos = [photo for photo in photos if photo.fold == int(arguments.fold)]
     if not photos:

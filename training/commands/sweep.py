@@ -6,13 +6,13 @@ import argparse
 import shlex
 from pathlib import Path
 
+from training.annotations import FOLDS
+from training.sweep.report import STOCK_RECIPE
+
 SUMMARY = "run the study's trials, or search its parameters; what was finished is never run twice"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from training.annotations import FOLDS
-    from training.sweep.report import STOCK_RECIPE
-
     parser.add_argument("--data", type=Path, help="annotated photos; prepared once, so needed once")
     parser.add_argument("--out", type=Path, required=True, help="folder of the sweep; made if missing")
     parser.add_argument("--trials", default="all", help="of the study, such as r01,r05-r09 (default all)")

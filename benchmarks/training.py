@@ -1,0 +1,164 @@
+"""Steps per second of `python -m training train` beside the Object Detection API's own loop, on the same configuration.
+
+    python benchmarks/training.py --run RUN [--steps 60] [--rounds 3]
+
+`RUN` is the folder of a configured run (`python -m training configure`); its records, configuration and pretrained
+weights are used as they are. Each loop runs in a process of its own, in turns. The API's is called as its
+`model_main_tf2.py` calls it, under `MirroredStrategy`, with its summaries. Start-up and tracing are left out: speed is
+taken over the second half of the steps. Decoding and augmentation are measured alone as well, and the loop once on a
+batch that stays in memory, which tells what the input costs while the processor computes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from training.machine import this_machine
+
+WORKERS = ("api", "ours", "in memory", "input of the api", "our input")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", type=Path, required=True, help="folder of a configured run")
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--worker", choices=WORKERS, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.worker:
+        with tempfile.TemporaryDirectory() as folder:
+            value = measure(arguments.worker, arguments.run / "pipeline.config", Path(folder), arguments.steps)
+        print(json.dumps(value))
+        return
+    results: dict[str, list[float]] = {name: [] for name in WORKERS}
+    for _ in range(arguments.rounds):
+        for name in WORKERS:
+            command = [sys.executable, __file__, "--run", str(arguments.run), "--steps", str(arguments.steps)]
+            done = subprocess.run([*command, "--worker", name], stdout=subprocess.PIPE, text=True, check=True)
+            results[name].append(float(done.stdout.splitlines()[-1]))
+            print(f"{name}: {results[name][-1]:.3f} s", file=sys.stderr)
+    report(arguments.run, results, arguments.steps)
+
+
+def report(run: Path, results: dict[str, list[float]], steps: int) -> None:
+    """Prints medians and ratios as Markdown."""
+    from training.configure import input_size_of, parse_pipeline
+
+    pipeline = parse_pipeline((run / "pipeline.config").read_text(encoding="utf-8"))
+    median = {name: statistics.median(values) for name, values in results.items()}
+    print(
+        f"{this_machine()}; batch {pipeline.train_config.batch_size}, {input_size_of(pipeline)[0]} pixels, {steps} steps, "
+        f"median of {len(results['ours'])} rounds\n"
+    )
+    rows = [
+        ("the API's loop", median["api"], "seconds a step"),
+        ("`train`", median["ours"], "seconds a step"),
+        ("`train` on a batch that stays in memory", median["in memory"], "seconds a step"),
+        ("decoding and augmenting a batch, the API's input alone", median["input of the api"], "seconds a batch"),
+        ("decoding and augmenting a batch, `train`'s input alone", median["our input"], "seconds a batch"),
+    ]
+    print("| what | seconds |\n|---|---|")
+    for name, value, unit in rows:
+        print(f"| {name}, {unit} | {value:.3f} |")
+    print(f"\n`train` does {median['api'] / median['ours']:.2f} times the steps of the API's loop in the same time;")
+    print(f"its input costs {max(0.0, median['ours'] / median['in memory'] - 1):.0%} of a step that needs none.")
+
+
+def measure(worker: str, config: Path, out: Path, steps: int) -> float:
+    """Seconds a step, or a batch, over the second half."""
+    import training.compat  # noqa: F401  isort: skip
+    from object_detection.utils import config_util
+
+    configs = config_util.get_configs_from_pipeline_file(str(config))
+    configs["train_config"].num_steps = steps
+    if worker == "api":
+        return measure_api(config, out, steps)
+    if worker in ("ours", "in memory"):
+        return measure_ours(configs, config, out, steps, in_memory=worker == "in memory")
+    return measure_input(configs, steps, of_the_api=worker == "input of the api")
+
+
+def measure_api(config: Path, out: Path, steps: int) -> float:
+    import tensorflow as tf
+    from object_detection import model_lib_v2
+
+    exported: list[dict[str, Any]] = []
+    half = steps // 2
+    with tf.distribute.MirroredStrategy().scope():
+        started: list[float] = []
+        original = tf.summary.scalar
+
+        def scalar(name: str, *arguments: Any, **options: Any) -> Any:
+            if name == "steps_per_sec":
+                started.append(time.monotonic())
+            return original(name, *arguments, **options)
+
+        tf.compat.v2.summary.scalar = scalar
+        model_lib_v2.train_loop(
+            str(config),
+            str(out),
+            train_steps=steps,
+            checkpoint_every_n=10 * steps,
+            num_steps_per_iteration=half,
+            performance_summary_exporter=lambda metrics, precision: exported.append(metrics),
+        )
+    # One call of the loop's function for each half; the first of them is traced.
+    return (started[1] - started[0]) / half
+
+
+def measure_ours(configs: dict[str, Any], config: Path, out: Path, steps: int, *, in_memory: bool) -> float:
+    from google.protobuf import text_format
+
+    from training import train as loop
+    from training.configure import parse_pipeline
+
+    pipeline = parse_pipeline(config.read_text(encoding="utf-8"))
+    pipeline.train_config.num_steps = steps
+    own = out / "pipeline.config"
+    own.write_text(text_format.MessageToString(pipeline), encoding="utf-8")
+    if in_memory:
+        batches = loop.training_batches
+
+        def repeated(*arguments: Any, **options: Any) -> Any:
+            return batches(*arguments, **options).take(1).cache().repeat()
+
+        loop.training_batches = repeated
+    loop.train(own, out / "checkpoints", loop.Schedule(seed=1, checkpoint_every=10 * steps))
+    lines = [json.loads(line) for line in (out / "checkpoints" / "losses.jsonl").read_text().splitlines()]
+    half = steps // 2
+    return (lines[-1]["seconds"] - lines[half - 1]["seconds"]) / (steps - half)
+
+
+def measure_input(configs: dict[str, Any], steps: int, *, of_the_api: bool) -> float:
+    from object_detection import inputs
+    from object_detection.builders import model_builder
+
+    from training.batches import training_batches
+
+    model = model_builder.build(configs["model"], is_training=True)
+    if of_the_api:
+        batches = inputs.train_input(
+            train_config=configs["train_config"],
+            train_input_config=configs["train_input_config"],
+            model_config=configs["model"],
+            model=model,
+        )
+    else:
+        batches = training_batches(configs, model, seed=1, first_step=0)
+    times = []
+    for _ in batches.take(steps):
+        times.append(time.monotonic())
+    half = len(times) // 2
+    return (times[-1] - times[half - 1]) / (len(times) - half)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,24 @@
+"""The command `doctor`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+SUMMARY = "versions, GPU, processor, memory, disk; what is missing, and the line that installs it"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--out", type=Path, default=Path(), help="folder that a training would write to (default: here)"
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from training.doctor import diagnose
+
+    found = diagnose(arguments.out)
+    print(json.dumps(found.as_dict(), indent=2) if arguments.json else found)
+    return 1 if found.missing else 0

@@ -1,0 +1,43 @@
+"""The command `explore`."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from training.commands.arguments import add_data_arguments, read_source
+from training.recipe import SHIPPED_RECIPE, Recipe
+
+SUMMARY = "an HTML report on annotated photos: counts, sizes, anchors, samples, look-alikes"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_data_arguments(parser)
+    parser.add_argument("--out", type=Path, required=True, help="folder for report.html; made if missing")
+    parser.add_argument("--recipe", type=Path, default=SHIPPED_RECIPE, help="whose anchors (default: the shipped one)")
+    parser.add_argument("--sample", metavar="NAME", help="only this photo: a name, or its number such as 777")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    from training.annotations import read_annotated_photos
+    from training.explore.report import write_report, write_sample
+
+    out: Path = arguments.out
+    recipe = Recipe.read(arguments.recipe)
+    source = replace(read_source(arguments), unpack_to=out / "unpacked")
+    photos = read_annotated_photos(arguments.data, source)
+    if arguments.sample:
+        print(write_sample(photos, arguments.sample, out))
+        return
+    statistics = write_report(photos, recipe, out, title=arguments.data.resolve().name)
+    facts = statistics.as_dict()
+    boxes = ", ".join(f"{count} {name}" for name, count in facts["boxes"].items())
+    print(f"{facts['photos']} photos, {boxes}")
+    for item in facts["anchors"]:
+        ratios = ", ".join(f"{ratio:g}" for ratio in item["aspect_ratios"])
+        print(
+            f"anchors {item['name']:6}  aspect_ratios [{ratios}]  anchor_scale {item['anchor_scale']:g}:  "
+            f"{item['unreached']:.1%} of the teeth reached by none"
+        )
+    print(out / "report.html")
