@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import shutil
-import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.conftest import ROOT
 from training.cli import main
 from training.render import write_via
 
@@ -310,22 +311,26 @@ def test_a_damaged_zip_file_leaves_nothing_behind(original, tmp_path, capsys) ->
     assert not (tmp_path / "run").exists()
 
 
-def print_table() -> None:
-    """The table for the documentation, with what is really said."""
-    print("| what is broken | what is said |\n|---|---|")
+def table() -> str:
+    """What is broken and what is said of it, in Markdown."""
+    rows = ["| what is broken | what is said |", "|---|---|"]
     with tempfile.TemporaryDirectory() as folder:
         original = intact(Path(folder) / "intact")
         for number, (name, damage, _) in enumerate(BROKEN):
             data = Path(folder) / str(number)
             shutil.copytree(original, data)
             damage(data)
-            stderr, sys.stderr = sys.stderr, io.StringIO()
-            try:
-                _, lines = said(data, Path(folder) / "run", lambda: sys.stderr.getvalue())  # type: ignore[attr-defined]
-            finally:
-                sys.stderr = stderr
-            print(f"| {name} | `{' / '.join(lines)}` |")
+            captured = io.StringIO()
+            with contextlib.redirect_stderr(captured):
+                _, lines = said(data, Path(folder) / "run", captured.getvalue)
+            rows.append(f"| {name} | `{' / '.join(lines)}` |")
+    return "\n".join(rows)
+
+
+def test_the_documentation_shows_what_is_said() -> None:
+    page = (ROOT / "docs" / "data-errors.md").read_text(encoding="utf-8")
+    assert table() in page, "write it anew with: python -m tests.training.test_broken_data"
 
 
 if __name__ == "__main__":
-    print_table()
+    print(table())

@@ -12,9 +12,9 @@ from training.formats import FORMATS
 from training.recipe import SHIPPED_RECIPE, Recipe, RecipeError
 
 
-def add_data_arguments(parser: argparse.ArgumentParser) -> None:
+def add_data_arguments(parser: argparse.ArgumentParser, *, is_required: bool = True) -> None:
     """Annotated photos, and how to read them."""
-    parser.add_argument("--data", type=Path, required=True, help="annotated photos, a folder or a zip file")
+    parser.add_argument("--data", type=Path, required=is_required, help="annotated photos, a folder or a zip file")
     parser.add_argument(
         "--format", default="auto", choices=("auto", *FORMATS), help="of the labels (default: told from the files)"
     )

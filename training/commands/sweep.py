@@ -7,13 +7,14 @@ import shlex
 from pathlib import Path
 
 from training.annotations import FOLDS
+from training.commands.arguments import add_data_arguments, parse_settings, read_source
 from training.sweep.report import STOCK_RECIPE
 
 SUMMARY = "run the study's trials, or search its parameters; what was finished is never run twice"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, help="annotated photos; prepared once, so needed once")
+    add_data_arguments(parser, is_required=False)
     parser.add_argument("--out", type=Path, required=True, help="folder of the sweep; made if missing")
     parser.add_argument("--trials", default="all", help="of the study, such as r01,r05-r09 (default all)")
     parser.add_argument("--search", type=int, metavar="N", help="search with Optuna until N trials have ended instead")
@@ -28,7 +29,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from training.commands.arguments import parse_settings
     from training.machine import this_machine
     from training.recipe import Recipe
     from training.run import RunFolder, prepare_step, run_trial, say
@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     with sole_use(out):
         folder = RunFolder(out)
         if arguments.data:
-            prepare_step(arguments.data, folder)
+            prepare_step(arguments.data, folder, read_source(arguments))
         else:
             folder.photos()
         if arguments.search:

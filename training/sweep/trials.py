@@ -147,7 +147,7 @@ def run_trial_once(
         outcome = _outcome(trial, key, FAILED, recipe, {}, time.monotonic() - started, str(error))
     folder.mkdir(parents=True, exist_ok=True)
     outcome.write(record)
-    return outcome
+    return Outcome.read(record)
 
 
 def known_outcomes(sweep: Path) -> list[Outcome]:
