@@ -22,10 +22,9 @@ from training.annotations import (
     AnnotationError,
     Source,
     read_annotated_photos,
-    save_photos,
-    write_splits,
 )
 from training.groups import leaks_of_random_split
+from training.saved_photos import save_photos, write_splits
 
 LONGEST_SIDE = 640
 """Photos are stored with at most this many pixels on the longer side, scaled down with antialiasing, so that the API's

@@ -1,19 +1,7 @@
 """The whole way from annotated photos to a bundle, each step a function of its own module.
 
-The folder of a run:
-
-    records/            label map, TFRecords by fold, photos.json       prepare
-    run.json            recipe and held-out fold                        configure
-    pretrained/         weights that the training starts from           configure
-    pipeline.config     the Object Detection API's configuration        configure
-    checkpoints/        checkpoints, losses, evaluations, TensorBoard   train
-    export/             saved_model/                                    export
-                        model.tflite, ..._float16, ..._int8             tflite
-    evaluation.json     figures of each exported model                  evaluate
-    bundle/NAME/N/      the release                                     package
-
 Every step looks for what an earlier call of the same command left, so a run that was killed is continued by starting it
-again.
+again. What a run keeps where: `training.run_folder`.
 """
 
 from __future__ import annotations
@@ -21,16 +9,14 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from app.bundle import Bundle
-from training.annotations import FOLDS, AnnotatedPhoto, AnnotationError, Source, load_photos
+from training.annotations import FOLDS, AnnotatedPhoto, AnnotationError, Source
 from training.assessment import assess, markdown
 from training.configure import configure, parse_pipeline
 from training.detectors import Detector
-from training.errors import TrainingError
 from training.evaluate import evaluate, figures_table, load_exported, match_screened, operating_point, predict
 from training.export import SAVED_MODEL, export, find_checkpoint
 from training.machine import this_machine
@@ -38,87 +24,15 @@ from training.model_runtime import load_checkpoint
 from training.package import package
 from training.parity import compare
 from training.plots import write_plots
-from training.prepare import PHOTOS, prepare, write_rendered_records
+from training.prepare import prepare, write_rendered_records
 from training.pretrained import fine_tune_source
 from training.recipe import NO_PRETRAINED, Recipe
+from training.run_folder import RunError, RunFolder
 from training.tflite import FILES, can_be_converted, convert
 from training.train import Schedule, train
 
 BUNDLED = ("saved_model", "float32", "int8")
 """The models that a bundle holds, where the architecture reaches TFLite."""
-
-
-class RunError(TrainingError):
-    """A step lacks what an earlier one should have left, or finds what another recipe or fold left."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunFolder:
-    """Where each step of a run keeps its results.
-
-    Attributes:
-        path: the folder.
-        shared_records: records that several runs read; None for the run's own.
-    """
-
-    path: Path
-    shared_records: Path | None = None
-
-    @property
-    def records(self) -> Path:
-        return self.shared_records or self.path / "records"
-
-    @property
-    def state(self) -> Path:
-        return self.path / "run.json"
-
-    @property
-    def pipeline_config(self) -> Path:
-        return self.path / "pipeline.config"
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
-
-    @property
-    def export(self) -> Path:
-        return self.path / "export"
-
-    @property
-    def exported_checkpoint(self) -> Path:
-        """Holds `latest` or `best`: which checkpoint the exported models come from."""
-        return self.export / "checkpoint.txt"
-
-    @property
-    def evaluation(self) -> Path:
-        return self.path / "evaluation.json"
-
-    @property
-    def bundles(self) -> Path:
-        return self.path / "bundle"
-
-    def photos(self) -> list[AnnotatedPhoto]:
-        """The photos that were prepared.
-
-        Raises:
-            RunError: none were.
-            AnnotationError: one of them has changed since.
-        """
-        path = self.records / PHOTOS
-        if not path.exists():
-            raise RunError(f"{self.records} holds no {PHOTOS}: run prepare first")
-        return load_photos(path)
-
-    def configured(self) -> tuple[Recipe, int]:
-        """The recipe and the fold that is held out.
-
-        Raises:
-            RunError: the run was not configured.
-        """
-        if not self.state.exists() or not self.pipeline_config.exists():
-            raise RunError(f"{self.path} is not configured: run configure or train first")
-        state = json.loads(self.state.read_text(encoding="utf-8"))
-        return Recipe.of_values(state["recipe"]), int(state["validation_fold"])
 
 
 def run(
@@ -186,7 +100,6 @@ def configure_step(folder: RunFolder, recipe: Recipe, *, validation_fold: int) -
     Raises:
         RunError: the records are missing, none is left to train on, or the folder holds another training.
     """
-    # Paths inside the configuration are relative to the working folder, so that a run can be moved with it.
     records = [folder.records / f"fold_{fold}.tfrecord" for fold in range(FOLDS)]
     missing = [path.name for path in records if not path.exists()]
     if missing:

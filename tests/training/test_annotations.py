@@ -8,11 +8,9 @@ from training.annotations import (
     CLASS_IDS,
     AnnotationError,
     Source,
-    load_photos,
     read_annotated_photos,
-    save_photos,
-    write_splits,
 )
+from training.saved_photos import write_splits
 
 
 def via(*regions: tuple[float, float, float, float, str]) -> dict:
@@ -128,23 +126,6 @@ def test_the_folds_that_were_made_can_be_kept(folder, tmp_path) -> None:
     write_splits(photos, folder.path / "folds.csv")
     kept = read_annotated_photos(folder.path, Source(split_seed=1))
     assert [(photo.group, photo.fold) for photo in kept] == [(photo.group, photo.fold) for photo in photos]
-
-
-def test_photos_are_saved_and_loaded_as_they_are(folder, tmp_path) -> None:
-    folder.add("a", via((20, 10, 100, 50, "normal")))
-    folder.add("b", via())
-    photos = read_annotated_photos(folder.path)
-    save_photos(photos, tmp_path / "photos.json")
-    for one, other in zip(photos, load_photos(tmp_path / "photos.json"), strict=True):
-        assert one.path == other.path
-        assert (one.width, one.height, one.group, one.fold) == (other.width, other.height, other.group, other.fold)
-        np.testing.assert_array_equal(one.boxes, other.boxes)
-        np.testing.assert_array_equal(one.class_ids, other.class_ids)
-        assert other.boxes.dtype == np.float32
-    photos[0].path.write_bytes(b"another")
-    photos[1].path.unlink()
-    with pytest.raises(AnnotationError, match=r"(?s)a\.jpg: it was changed.*b\.jpg: it was removed"):
-        load_photos(tmp_path / "photos.json")
 
 
 def test_the_real_photos_are_as_described(real_photos) -> None:

@@ -147,7 +147,7 @@ def test_float16_is_half_the_file_and_says_nearly_the_same(tiny_run, rendered_da
 
 
 def test_a_changed_photo_is_noticed(prepared, small_data, small_recipe, tmp_path, capsys) -> None:
-    from training.run import RunFolder
+    from training.run_folder import RunFolder
 
     photos = RunFolder(prepared).photos()
     assert [photo.path.name for photo in photos] == sorted(path.name for path in (small_data / "img_train").iterdir())

@@ -18,8 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     from training import run as steps
     from training.configure import differences_from_stock
+    from training.run_folder import RunFolder
 
-    folder = steps.RunFolder(arguments.out)
+    folder = RunFolder(arguments.out)
     recipe = read_recipe(arguments)
     steps.configure_step(folder, recipe, validation_fold=arguments.fold)
     print(f"{folder.pipeline_config}, beside the stock {recipe.architecture}:")

@@ -28,18 +28,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     from training import run as steps
+    from training.run_folder import RunError, RunFolder
 
-    folder = steps.RunFolder(arguments.out)
+    folder = RunFolder(arguments.out)
     if arguments.model is None:
         steps.evaluate_step(folder)
         return
     if arguments.threshold is not None and not 0 <= arguments.threshold <= 1:
-        raise steps.RunError(f"--threshold is {arguments.threshold:g}, allowed is 0 to 1")
+        raise RunError(f"--threshold is {arguments.threshold:g}, allowed is 0 to 1")
     from training.annotations import read_annotated_photos
     from training.detectors import find_detector
 
     detector = find_detector(arguments.model, model=arguments.which, input_size=arguments.input_size)
-    of_model = steps.RunFolder(arguments.model)
+    of_model = RunFolder(arguments.model)
     if arguments.data:
         photos = read_annotated_photos(arguments.data)
     else:
@@ -47,7 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.fold != "all":
         photos = [photo for photo in photos if photo.fold == int(arguments.fold)]
     if not photos:
-        raise steps.RunError(f"fold {arguments.fold} holds no photo to evaluate on: choose another one")
+        raise RunError(f"fold {arguments.fold} holds no photo to evaluate on: choose another one")
     print(
         steps.assess_step(detector, photos, arguments.out, fold=arguments.fold, threshold=arguments.threshold), end=""
     )

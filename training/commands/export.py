@@ -15,5 +15,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     from training import run as steps
+    from training.run_folder import RunFolder
 
-    steps.export_step(steps.RunFolder(arguments.out), checkpoint=arguments.checkpoint)
+    steps.export_step(RunFolder(arguments.out), checkpoint=arguments.checkpoint)

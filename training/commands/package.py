@@ -15,5 +15,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     from training import run as steps
+    from training.run_folder import RunFolder
 
-    print(steps.package_step(steps.RunFolder(arguments.out), version=arguments.version).path)
+    print(steps.package_step(RunFolder(arguments.out), version=arguments.version).path)

@@ -17,5 +17,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     from training import run as steps
+    from training.run_folder import RunFolder
 
-    steps.prepare_step(arguments.data, steps.RunFolder(arguments.out), read_source(arguments))
+    steps.prepare_step(arguments.data, RunFolder(arguments.out), read_source(arguments))

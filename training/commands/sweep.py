@@ -31,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from training.machine import this_machine
     from training.recipe import Recipe
-    from training.run import RunFolder, prepare_step, run_trial, say
+    from training.run import prepare_step, run_trial, say
+    from training.run_folder import RunFolder
     from training.sweep.report import SweepError, Trial, choose, read_report
     from training.sweep.search import search
     from training.sweep.table import write_results

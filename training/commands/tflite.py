@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     from training import run as steps
+    from training.run_folder import RunFolder
     from training.tflite import FILES
 
-    steps.tflite_step(steps.RunFolder(arguments.out), precisions=tuple(arguments.precision or FILES))
+    steps.tflite_step(RunFolder(arguments.out), precisions=tuple(arguments.precision or FILES))

@@ -17,7 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     from training import run as steps
+    from training.run_folder import RunFolder
 
-    folder = steps.RunFolder(arguments.out)
+    folder = RunFolder(arguments.out)
     steps.configure_step(folder, read_recipe(arguments), validation_fold=arguments.fold)
     steps.train_step(folder)

@@ -1,0 +1,23 @@
+import numpy as np
+import pytest
+
+from training.annotations import AnnotationError, read_annotated_photos
+from training.render import write_via
+from training.saved_photos import load_photos, save_photos
+
+
+def test_photos_are_loaded_as_they_were_saved_and_a_change_is_noticed(tmp_path) -> None:
+    write_via(tmp_path / "data", range(2), width=120, height=90)
+    photos = read_annotated_photos(tmp_path / "data")
+    save_photos(photos, tmp_path / "photos.json")
+    for one, other in zip(photos, load_photos(tmp_path / "photos.json"), strict=True):
+        assert one.path == other.path
+        assert (one.width, one.height, one.group, one.fold) == (other.width, other.height, other.group, other.fold)
+        np.testing.assert_array_equal(one.boxes, other.boxes)
+        np.testing.assert_array_equal(one.class_ids, other.class_ids)
+        assert (other.boxes.dtype, other.class_ids.dtype) == (np.float32, np.int32)
+    photos[0].path.write_bytes(b"another")
+    photos[1].path.unlink()
+    with pytest.raises(AnnotationError, match=r"(?s)it was changed after.*it was removed after") as caught:
+        load_photos(tmp_path / "photos.json")
+    assert len(str(caught.value).splitlines()) == 2

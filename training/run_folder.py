@@ -1,0 +1,97 @@
+"""The folder of a run: where each step keeps its results, and finds those of the steps before it.
+
+records/            label map, TFRecords by fold, photos.json       prepare
+run.json            recipe and held-out fold                        configure
+pretrained/         weights that the training starts from           configure
+pipeline.config     the Object Detection API's configuration        configure
+checkpoints/        checkpoints, losses, evaluations, TensorBoard   train
+export/             saved_model/                                    export
+                    model.tflite, ..._float16, ..._int8             tflite
+evaluation.json     figures of each exported model                  evaluate
+bundle/NAME/N/      the release                                     package
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from training.annotations import AnnotatedPhoto
+from training.errors import TrainingError
+from training.prepare import PHOTOS
+from training.recipe import Recipe
+from training.saved_photos import load_photos
+
+
+class RunError(TrainingError):
+    """A step lacks what an earlier one should have left, or finds what another recipe or fold left."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """Where each step of a run keeps its results.
+
+    Attributes:
+        path: the folder.
+        shared_records: records that several runs read; None for the run's own.
+    """
+
+    path: Path
+    shared_records: Path | None = None
+
+    @property
+    def records(self) -> Path:
+        return self.shared_records or self.path / "records"
+
+    @property
+    def state(self) -> Path:
+        return self.path / "run.json"
+
+    @property
+    def pipeline_config(self) -> Path:
+        return self.path / "pipeline.config"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def export(self) -> Path:
+        return self.path / "export"
+
+    @property
+    def exported_checkpoint(self) -> Path:
+        """Holds `latest` or `best`: which checkpoint the exported models come from."""
+        return self.export / "checkpoint.txt"
+
+    @property
+    def evaluation(self) -> Path:
+        return self.path / "evaluation.json"
+
+    @property
+    def bundles(self) -> Path:
+        return self.path / "bundle"
+
+    def photos(self) -> list[AnnotatedPhoto]:
+        """The photos that were prepared.
+
+        Raises:
+            RunError: none were.
+            AnnotationError: one of them has changed since.
+        """
+        path = self.records / PHOTOS
+        if not path.exists():
+            raise RunError(f"{self.records} holds no {PHOTOS}: run prepare first")
+        return load_photos(path)
+
+    def configured(self) -> tuple[Recipe, int]:
+        """The recipe and the fold that is held out.
+
+        Raises:
+            RunError: the run was not configured.
+        """
+        if not self.state.exists() or not self.pipeline_config.exists():
+            raise RunError(f"{self.path} is not configured: run configure or train first")
+        state = json.loads(self.state.read_text(encoding="utf-8"))
+        return Recipe.of_values(state["recipe"]), int(state["validation_fold"])
