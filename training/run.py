@@ -29,7 +29,7 @@ from training.pretrained import fine_tune_source
 from training.recipe import NO_PRETRAINED, Recipe
 from training.run_folder import RunError, RunFolder
 from training.tflite import FILES, can_be_converted, convert
-from training.train import Schedule, train
+from training.train import CHECKPOINT_EVERY, Schedule, train
 
 BUNDLED = ("saved_model", "float32", "int8")
 """The models that a bundle holds, where the architecture reaches TFLite."""
@@ -130,13 +130,16 @@ def configure_step(folder: RunFolder, recipe: Recipe, *, validation_fold: int) -
     _write(folder.state, state)
 
 
-def train_step(folder: RunFolder) -> None:
-    """Trains, or continues, up to the recipe's number of steps or an early stop."""
+def train_step(folder: RunFolder, *, checkpoint_every: int = CHECKPOINT_EVERY) -> None:
+    """Trains, or continues, up to the recipe's number of steps or an early stop.
+
+    Args:
+        folder: configured.
+        checkpoint_every: steps between two checkpoints, which is what a kill can cost.
+    """
     recipe, validation_fold = folder.configured()
     say(f"train     {recipe.num_steps} steps of {recipe.batch_size} photos, checkpoints in {folder.checkpoints}")
-    schedule = Schedule(
-        seed=recipe.seed, evaluate_every=recipe.evaluate_every, early_stop_after=recipe.early_stop_after
-    )
+    schedule = Schedule(recipe.seed, recipe.evaluate_every, recipe.early_stop_after, checkpoint_every)
     held_out = [photo for photo in folder.photos() if photo.fold == validation_fold] if recipe.evaluate_every else []
     if recipe.evaluate_every and not held_out:
         raise RunError(f"fold {validation_fold} holds no photo to evaluate on: hold out another one")

@@ -28,7 +28,8 @@ def evaluations(run: Path) -> list[dict]:
 def train_command(run: Path, recipe: Path, *settings: str, before: str = "") -> list[str]:
     """`python -m training train` with a checkpoint every five steps."""
     arguments = ["train", "--out", str(run), "--recipe", str(recipe), *(f"--set={setting}" for setting in settings)]
-    code = f"import sys, training.train as t; t.CHECKPOINT_EVERY = 5; {before}"
+    arguments += ["--checkpoint-every", "5"]
+    code = f"import sys, training.train as t; {before}"
     return [sys.executable, "-c", f"{code}\nfrom training.cli import main; sys.exit(main({arguments!r}))"]
 
 
@@ -54,6 +55,7 @@ def test_a_training_killed_at_a_random_step_ends_as_one_that_was_not(prepared, s
         process.kill()
         process.wait()
     assert process.returncode == -signal.SIGKILL, "it was killed while it ran"
+    assert (killed / "checkpoints" / "ckpt-5.index").exists(), "it goes on from a checkpoint"
     subprocess.run(train_command(killed, small_recipe, *settings), check=True)
     assert [line["step"] for line in losses(killed)] == list(range(1, 13))
     without_time = [[{**line, "seconds": 0} for line in losses(run)] for run in (whole, killed)]

@@ -13,6 +13,7 @@ SUMMARY = "configure and train, or continue a training that was stopped"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the run, which holds records")
     add_recipe_arguments(parser)
+    parser.add_argument("--checkpoint-every", type=int, default=100, help="steps between checkpoints (default 100)")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -21,4 +22,4 @@ def run(arguments: argparse.Namespace) -> None:
 
     folder = RunFolder(arguments.out)
     steps.configure_step(folder, read_recipe(arguments), validation_fold=arguments.fold)
-    steps.train_step(folder)
+    steps.train_step(folder, checkpoint_every=max(1, arguments.checkpoint_every))
