@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-NEGLIGIBLE_SHARE = 0.01
-"""Largest share of the initial statistics that is left in the averages as they are."""
+NEGLIGIBLE_SHARE = 1e-4
+"""Largest share of the initial statistics that is left in the averages as they are. The true variances of the new
+layers are far below the initial 1: one hundredth of it left in them is enough to lose most teeth."""
 
 REESTIMATION_DECAY = 0.95
 REESTIMATION_BATCHES = 80
-"""`0.95 ** 80` leaves 2 % of the former averages, which by then are near the true ones; about 20 batches count."""
+"""The first batch replaces the former averages, the others move them; about the last 20 count."""
 
 
 def needs_reestimation(model: Any, steps: int) -> bool:
@@ -54,23 +55,31 @@ def build_reestimation(model: Any, strategy: Any, *, unpad_groundtruth: bool) ->
         model_lib.provide_groundtruth(model, unstacked)
         model.predict(features[fields.image], features[fields.true_image_shape], **model.get_side_inputs(features))
 
-    @tf.function  # type: ignore[untyped-decorator]
-    def update(features: Any, labels: Any) -> None:
-        strategy.run(forward, args=(features, labels))
+    def at_decay(decay: float) -> Callable[[Any, Any], None]:
+        @tf.function  # type: ignore[untyped-decorator]
+        def update(features: Any, labels: Any) -> None:
+            strategy.run(forward, args=(features, labels))
+
+        def traced(features: Any, labels: Any) -> None:
+            layers = _layers(model)
+            decays = [layer.momentum for layer in layers]
+            for layer in layers:
+                layer.momentum = decay  # read while `update` is traced, at its first call
+            try:
+                update(features, labels)
+            finally:
+                for layer, own in zip(layers, decays, strict=True):
+                    layer.momentum = own
+
+        return traced
+
+    replace, move = at_decay(0.0), at_decay(REESTIMATION_DECAY)
 
     def reestimate(batches: Any) -> None:
-        layers = _layers(model)
-        decays = [layer.momentum for layer in layers]
-        for layer in layers:
-            layer.momentum = REESTIMATION_DECAY  # read while `update` is traced, at its first call
-        try:
-            for number, (features, labels) in enumerate(batches, start=1):
-                update(features, labels)
-                if number == REESTIMATION_BATCHES:
-                    break
-        finally:
-            for layer, decay in zip(layers, decays, strict=True):
-                layer.momentum = decay
+        for number, (features, labels) in enumerate(batches):
+            (move if number else replace)(features, labels)
+            if number + 1 == REESTIMATION_BATCHES:
+                break
 
     return reestimate
 
@@ -78,6 +87,8 @@ def build_reestimation(model: Any, strategy: Any, *, unpad_groundtruth: bool) ->
 def _layers(model: Any) -> list[Any]:
     import tensorflow as tf
 
-    layers = [item for item in model.submodules if isinstance(item, tf.keras.layers.BatchNormalization)]
+    # The API's own layers descend from the class of version 1, Keras applications' from that of version 2.
+    kinds = (tf.keras.layers.BatchNormalization, tf.compat.v1.keras.layers.BatchNormalization)
+    layers = [item for item in model.submodules if isinstance(item, kinds)]
     # `_training` is False in the API's layers that are frozen for good.
     return [layer for layer in layers if layer.built and getattr(layer, "_training", None) is not False]

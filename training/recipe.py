@@ -51,8 +51,8 @@ class Recipe:
             warm-up (momentum 0.9; Adam for CenterNet).
         classification_weight, localization_weight: weights of the two losses.
         iou_threshold: of non-maximum suppression, within one class.
-        batch_norm_decay, batch_norm_epsilon: of the moving averages. Where `decay ** num_steps` is above 1 % they are
-            taken anew before an evaluation and at the end, see `training.batch_norm`.
+        batch_norm_decay, batch_norm_epsilon: of the moving averages. Where `decay ** num_steps` is not negligible they
+            are taken anew before an evaluation and at the end, see `training.batch_norm`.
         aspect_ratios, anchor_scale: of the anchors, width over height; the smallest SSD anchor is `8 * anchor_scale`
             pixels.
         evaluate_every: steps between two evaluations on the held-out fold; 0 for none.

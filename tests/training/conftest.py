@@ -10,7 +10,7 @@ num_steps = 20
 batch_size = 2
 warmup_steps = 2
 learning_rate_base = 0.02
-batch_norm_decay = 0.7
+batch_norm_decay = 0.6
 rendered_photos = 2
 data_credit = "Rendered by the project."
 """
@@ -23,7 +23,7 @@ num_steps = 12
 batch_size = 4
 warmup_steps = 2
 learning_rate_base = 0.02
-batch_norm_decay = 0.9
+batch_norm_decay = 0.3
 """
 """Trains in seconds, from random weights: what is tested is the loop, not the detector."""
 

@@ -187,7 +187,9 @@ def test_a_search_that_was_killed_goes_on_with_the_trial_that_was_under_way(tmp_
     command = [sys.executable, "-c", SLOW_SWEEP, str(tmp_path)]
     process = subprocess.Popen(command)
     deadline = time.monotonic() + 60
-    while len(list(tmp_path.glob("trials/*/started"))) < 3 and time.monotonic() < deadline:
+    while (
+        sum(path.stat().st_size > 0 for path in tmp_path.glob("trials/*/started")) < 3 and time.monotonic() < deadline
+    ):
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()

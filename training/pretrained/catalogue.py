@@ -13,8 +13,8 @@ class PretrainedWeightsError(TrainingError):
     """The pretrained weights are missing, altered, cannot be had, or do not fit."""
 
 
-ZOO = "https://download.tensorflow.org/models/object_detection/tf2/20200711"
-"""Where the TensorFlow 2 detection model zoo keeps its archives."""
+ZOO = "https://download.tensorflow.org/models/object_detection/tf2"
+"""Where the TensorFlow 2 detection model zoo keeps its archives, below the date of their release."""
 
 ZOO_CREDIT = "from the TensorFlow 2 detection model zoo, trained on COCO 2017, Apache-2.0"
 
@@ -44,10 +44,9 @@ class Weights:
     credit: str
 
 
-def _of_the_zoo(name: str, architecture: str, input_size: int) -> Weights:
-    return Weights(
-        name, architecture, input_size, "detection", f"{ZOO}/{name}.tar.gz", None, f"Weights of {name} {ZOO_CREDIT}."
-    )
+def _of_the_zoo(name: str, architecture: str, input_size: int, released: str = "20200711") -> Weights:
+    url = f"{ZOO}/{released}/{name}.tar.gz"
+    return Weights(name, architecture, input_size, "detection", url, None, f"Weights of {name} {ZOO_CREDIT}.")
 
 
 CATALOGUE: dict[str, Weights] = {
@@ -68,6 +67,7 @@ CATALOGUE: dict[str, Weights] = {
         _of_the_zoo("ssd_mobilenet_v2_fpnlite_640x640_coco17_tpu-8", "ssd_mobilenet_v2_fpnlite", 640),
         _of_the_zoo("ssd_resnet50_v1_fpn_640x640_coco17_tpu-8", "ssd_resnet50_v1_fpn", 640),
         _of_the_zoo("faster_rcnn_resnet50_v1_640x640_coco17_tpu-8", "faster_rcnn_resnet50_v1", 640),
+        _of_the_zoo("centernet_mobilenetv2fpn_512x512_coco17_od", "centernet_mobilenet_v2_fpn", 512, "20210210"),
     )
 }
 

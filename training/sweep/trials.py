@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from training.machine import this_machine
 from training.prepare import PHOTOS
 from training.recipe import Recipe, RecipeError
 from training.sweep.report import SweepError, Trial
+from training.train import LOSSES
 
 RECORD = "trial.json"
 
@@ -62,7 +64,7 @@ class Outcome:
         changes: what differs from the base recipe, at full size.
         recipe: as it was run, reduced by the scale; None if refused.
         figures: by name; empty unless finished.
-        seconds: from its start to its end, of the last call that worked on it.
+        seconds: of work on it, over all calls; of calls that were killed the training up to the last checkpoint.
         ended: UTC, ISO 8601.
         machine: `training.machine.Machine` as a dictionary.
         error: why it failed or was refused.
@@ -139,7 +141,7 @@ def run_trial_once(
         outcome = Outcome.read(record)
         if outcome.status == FINISHED or not retry_failed:
             return outcome
-    started = time.monotonic()
+    started = time.monotonic() - _seconds_before(folder)
     try:
         figures = runner(sweep / "records", folder, recipe, fold)
         outcome = _outcome(trial, key, FINISHED, recipe, figures, time.monotonic() - started, "")
@@ -169,6 +171,15 @@ def sole_use(sweep: Path) -> Iterator[None]:
         except OSError as error:
             raise SweepError(f"another sweep is at work in {sweep}") from error
         yield
+
+
+def _seconds_before(folder: Path) -> float:
+    """Seconds that calls that were killed trained for, as far as their steps are kept."""
+    path = folder / "checkpoints" / LOSSES
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    seconds = [float(json.loads(line)["seconds"]) for line in lines]
+    # The clock starts anew with each call, so the last line of each has the time of its call.
+    return sum(value for value, following in pairwise([*seconds, 0.0]) if following < value)
 
 
 def _identity(recipe: Recipe, fold: int, records: Path) -> str:
