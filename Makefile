@@ -24,7 +24,7 @@ lint: $(ALL)/.installed
 	$(ALL)/bin/ruff format --check .
 	$(ALL)/bin/mypy --strict app training
 
-# Repeat the shipped training: $(DATA) in, $(OUT)/bundle out. Continues a training that was stopped.
+# Train by the shipped recipe: $(DATA) in, $(OUT)/bundle out. Continues a training that was stopped.
 train: $(ALL)/.installed
 	$(ALL)/bin/python -m training run --data $(DATA) --out $(OUT)
 

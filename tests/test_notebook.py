@@ -40,7 +40,10 @@ def test_the_commands_of_the_page_work(tmp_path, monkeypatch, capsys) -> None:
     write_via(Path("photos"), range(1, 11), width=240, height=180)
     for path in Path("photos/json_train").iterdir():
         path.write_text(path.read_text().replace('"caries"', '"cavity"'))
-    Path("my.toml").write_text(SMALL_RECIPE.replace("num_steps = 12", "num_steps = 4\nevaluate_every = 4"))
+    recipe = SMALL_RECIPE.replace("num_steps = 12", "num_steps = 4\nevaluate_every = 4")
+    # Statistics of this decay are never taken anew, which saves time; tests/training/test_batch_norm.py does that.
+    recipe = recipe.replace("batch_norm_decay = 0.2", "batch_norm_decay = 0.01")
+    Path("my.toml").write_text(recipe)
     with serving(SMALL) as mirror:
         monkeypatch.setenv("CARIES_PRETRAINED_MIRROR", mirror.address)
         for line in LINES:
@@ -49,7 +52,7 @@ def test_the_commands_of_the_page_work(tmp_path, monkeypatch, capsys) -> None:
             if "--data" in arguments and "--rename" not in arguments:
                 arguments += ["--rename", "cavity=caries"]
             if arguments[0] == "sweep":
-                arguments += ["--set=pretrained=none", "--set=input_size=128"]
+                arguments += ["--set=pretrained=none", "--set=input_size=128", "--set=batch_norm_decay=0.001"]
             assert main(arguments) == 0, (line, capsys.readouterr().err[-2000:])
     assert (tmp_path / "runs/mine/explore/report.html").exists()
     assert (tmp_path / "runs/mine/evaluation/froc.png").exists()

@@ -23,7 +23,7 @@ num_steps = 12
 batch_size = 4
 warmup_steps = 2
 learning_rate_base = 0.02
-batch_norm_decay = 0.3
+batch_norm_decay = 0.2
 """
 """Trains in seconds, from random weights: what is tested is the loop, not the detector."""
 

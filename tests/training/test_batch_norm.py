@@ -31,6 +31,6 @@ def test_nothing_of_the_former_averages_is_left(prepared, small_recipe) -> None:
         np.testing.assert_allclose(first, second, rtol=1e-3, atol=1e-5)
     for before, variable in zip(weights, model.trainable_variables, strict=True):
         np.testing.assert_array_equal(before, variable.numpy())
-    # The recipe's decay is 0.3.
-    assert needs_reestimation(model, 7)
-    assert not needs_reestimation(model, 8)
+    # The recipe's decay is 0.2.
+    assert needs_reestimation(model, 5)
+    assert not needs_reestimation(model, 6)
