@@ -4,6 +4,7 @@ TrainingError
  ├── AnnotationError            the photos or labels cannot be trained on; one line a problem
  ├── RecipeError                a recipe names an unknown key or a value that is not allowed
  ├── PretrainedWeightsError     the pretrained weights are missing, altered or do not fit
+ ├── ExploreError               no photo, or more than one, has the name that was asked for
  ├── DivergedError              the loss is no longer a finite number
  ├── ParityError                the float32 TFLite model differs from the SavedModel
  ├── RenderError                a mouth cannot be rendered at this size

@@ -5,25 +5,41 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from tqdm import tqdm
 
 from app import images
 from app.screening import PhotoQuality, assess_quality
-from training.anchors import STUDY_RATIOS, Anchors, Candidate, Reach, all_boxes, measure, reach, search
+from training.anchors import (
+    STOCK_RATIOS,
+    STOCK_SCALE,
+    STUDY_RATIOS,
+    Anchors,
+    Candidate,
+    Reach,
+    all_boxes,
+    measure,
+    reach,
+    search,
+    share,
+)
 from training.annotations import CLASS_IDS, FOLDS, AnnotatedPhoto
 from training.recipe import Recipe
 
-STOCK_RATIOS, STOCK_SCALE = (1.0, 2.0, 0.5), 4.0
+PERCENTILES = (0, 5, 25, 50, 75, 95, 100)
 
-PERCENTILES = (5, 25, 50, 75, 95)
+SIZE_EDGES = (0.0, 16.0, 24.0, 32.0, 48.0, 64.0, 96.0, 128.0, float("inf"))
+"""Sizes of teeth by which unreached ones are counted: square root of the area, pixels of the model's input."""
 
 Floats = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Statistics:
     """What was counted and measured.
 
@@ -32,8 +48,7 @@ class Statistics:
         quality: of each photo.
         class_ids: of each box, int32 `[n]`.
         heights, widths: of each box in pixels of the model's input, `[n]`.
-        anchors: the recipe's.
-        reached: how well they reach each box.
+        reached: how well the recipe's anchors reach each box.
         candidates: the recipe's, the stock's and the study's anchors by name, and better ones that were found.
     """
 
@@ -42,9 +57,13 @@ class Statistics:
     class_ids: npt.NDArray[np.int32]
     heights: Floats
     widths: Floats
-    anchors: Anchors
     reached: Reach
     candidates: list[tuple[str, Candidate]]
+
+    @property
+    def anchors(self) -> Anchors:
+        """The recipe's."""
+        return self.reached.anchors
 
     @property
     def aspect_ratios(self) -> Floats:
@@ -52,9 +71,29 @@ class Statistics:
         return self.widths / self.heights
 
     @property
+    def shorter_sides(self) -> Floats:
+        """Of each box, pixels of the model's input."""
+        return np.minimum(self.heights, self.widths)
+
+    @property
+    def longer_sides(self) -> Floats:
+        """Of each box, pixels of the model's input."""
+        return np.maximum(self.heights, self.widths)
+
+    @property
+    def areas(self) -> Floats:
+        """Of each box, square pixels of the model's input."""
+        return self.heights * self.widths
+
+    @property
     def boxes_per_photo(self) -> npt.NDArray[np.int64]:
         """`[photos]`."""
         return np.array([len(photo.class_ids) for photo in self.photos], np.int64)
+
+    @property
+    def shows_caries(self) -> npt.NDArray[np.bool_]:
+        """Whether a tooth is labelled carious, `[photos]`."""
+        return np.array([bool((photo.class_ids == CLASS_IDS["caries"]).any()) for photo in self.photos], bool)
 
     @property
     def look_alikes(self) -> list[list[AnnotatedPhoto]]:
@@ -64,76 +103,151 @@ class Statistics:
             groups.setdefault(photo.group, []).append(photo)
         return sorted((group for group in groups.values() if len(group) > 1), key=len, reverse=True)
 
+    @cached_property
+    def best_for(self) -> npt.NDArray[np.int64]:
+        """Boxes that each anchor shape of the recipe is the best for, `[shapes]`."""
+        return np.bincount(self.reached.best_shape, minlength=len(self.reached.shapes))
+
+    @cached_property
+    def unreached_by_size(self) -> list[dict[str, Any]]:
+        """Boxes in each range of `SIZE_EDGES` that holds any, and how many of each class no anchor reaches."""
+        sizes = np.sqrt(self.areas)
+        ranges = []
+        for low, high in pairwise(SIZE_EDGES):
+            inside = (sizes >= low) & (sizes < high)
+            if not inside.any():
+                continue
+            entry: dict[str, Any] = {
+                "from": low,
+                "to": None if np.isinf(high) else high,
+                "boxes": int(inside.sum()),
+                "unreached": int((inside & self.reached.unreached).sum()),
+            }
+            for name, class_id in CLASS_IDS.items():
+                chosen = inside & (self.class_ids == class_id)
+                entry[name] = {"boxes": int(chosen.sum()), "unreached": int((chosen & self.reached.unreached).sum())}
+            ranges.append(entry)
+        return ranges
+
     def as_dict(self) -> dict[str, Any]:
-        """Every number of the report, ready for JSON."""
-        carious = [bool((photo.class_ids == CLASS_IDS["caries"]).any()) for photo in self.photos]
+        """Every number of the report, ready for JSON. Sides are pixels of the model's input, shares 0 to 1."""
         unreached = self.reached.unreached
+        of_class = {name: self.class_ids == class_id for name, class_id in CLASS_IDS.items()}
         sizes = np.array([[photo.width, photo.height] for photo in self.photos])
+        measures = {
+            "box_shorter_side": self.shorter_sides,
+            "box_longer_side": self.longer_sides,
+            "box_area": self.areas,
+            "box_aspect_ratio": self.aspect_ratios,
+        }
+        per_photo = Counter(self.boxes_per_photo.tolist())
         return {
             "photos": len(self.photos),
-            "photos_with_caries": sum(carious),
+            "photos_with_caries": int(self.shows_caries.sum()),
+            "photos_without_caries": int((~self.shows_caries).sum()),
             "photos_without_boxes": int((self.boxes_per_photo == 0).sum()),
-            "boxes": {name: int((self.class_ids == class_id).sum()) for name, class_id in CLASS_IDS.items()},
+            "boxes": {name: int(chosen.sum()) for name, chosen in of_class.items()},
             "boxes_per_photo": percentiles(self.boxes_per_photo),
-            "photos_in_folds": [Counter(photo.fold for photo in self.photos)[fold] for fold in range(FOLDS)],
+            "photos_by_boxes": {str(count): per_photo[count] for count in sorted(per_photo)},
+            "folds": [self._fold(fold) for fold in range(FOLDS)],
+            "photos_in_folds": [sum(photo.fold == fold for photo in self.photos) for fold in range(FOLDS)],
             "groups": len({photo.group for photo in self.photos}),
-            "look_alike_groups": [len(group) for group in self.look_alikes],
+            "look_alike_groups": {group[0].group: len(group) for group in self.look_alikes},
             "photo_longer_side": percentiles(sizes.max(axis=1)),
+            "photo_shorter_side": percentiles(sizes.min(axis=1)),
             "input_size": self.anchors.input_size,
-            "box_shorter_side": percentiles(np.minimum(self.heights, self.widths)),
-            "box_longer_side": percentiles(np.maximum(self.heights, self.widths)),
-            "box_aspect_ratio": percentiles(self.aspect_ratios),
-            "unreached": share(unreached),
-            "unreached_by_class": {
-                name: share(unreached[self.class_ids == class_id]) for name, class_id in CLASS_IDS.items()
+            **{name: percentiles(values) for name, values in measures.items()},
+            "by_class": {
+                class_name: {name: percentiles(values[chosen]) for name, values in measures.items()}
+                for class_name, chosen in of_class.items()
             },
+            "unreached": share(unreached),
+            "unreached_by_class": {name: share(unreached[chosen]) for name, chosen in of_class.items()},
+            "unreached_by_size": self.unreached_by_size,
+            "best_iou": percentiles(self.reached.iou),
+            "anchor_shapes": [
+                {"height": round(float(height), 2), "width": round(float(width), 2), "best_for": int(count)}
+                for (height, width), count in zip(self.reached.shapes, self.best_for, strict=True)
+            ],
             "anchors": [
                 {
                     "name": name,
                     "aspect_ratios": list(item.anchors.aspect_ratios),
                     "anchor_scale": item.anchors.scale,
                     "unreached": item.unreached,
+                    "unreached_caries": item.unreached_caries,
+                    "mean_iou": item.mean_iou,
                 }
                 for name, item in self.candidates
             ],
             "luminance": percentiles(np.array([item.luminance for item in self.quality])),
             "sharpness": percentiles(np.array([item.sharpness for item in self.quality])),
+            "each_photo": [
+                {
+                    "name": photo.path.name,
+                    "width": photo.width,
+                    "height": photo.height,
+                    "group": photo.group,
+                    "fold": photo.fold,
+                    "boxes": {name: int((photo.class_ids == number).sum()) for name, number in CLASS_IDS.items()},
+                    "luminance": round(quality.luminance, 2),
+                    "sharpness": round(quality.sharpness, 4),
+                    "tissue": round(quality.tissue, 4),
+                    "refused_as": [str(reason) for reason in quality.reasons],
+                }
+                for photo, quality in zip(self.photos, self.quality, strict=True)
+            ],
+        }
+
+    def _fold(self, fold: int) -> dict[str, Any]:
+        photos = [photo for photo in self.photos if photo.fold == fold]
+        _, class_ids = all_boxes(photos)
+        return {
+            "photos": len(photos),
+            "groups": len({photo.group for photo in photos}),
+            "photos_with_caries": sum(bool((photo.class_ids == CLASS_IDS["caries"]).any()) for photo in photos),
+            "boxes": {name: int((class_ids == class_id).sum()) for name, class_id in CLASS_IDS.items()},
         }
 
 
-def examine(photos: Sequence[AnnotatedPhoto], recipe: Recipe) -> Statistics:
-    """Measures the photos at the recipe's input size and with its anchors."""
+def examine(photos: Sequence[AnnotatedPhoto], recipe: Recipe, *, seed: int = 0) -> Statistics:
+    """Measures the photos at the recipe's input size and with its anchors.
+
+    Args:
+        photos: at least one.
+        recipe: its `input_size`, `aspect_ratios` and `anchor_scale`.
+        seed: of the boxes that anchors are searched on, where there are many.
+    """
     boxes, class_ids = all_boxes(photos)
-    anchors = Anchors(recipe.aspect_ratios, recipe.anchor_scale, recipe.input_size)
-    candidates = [
-        ("recipe", measure(boxes, anchors)),
-        ("stock", measure(boxes, Anchors(STOCK_RATIOS, STOCK_SCALE, recipe.input_size))),
-        ("study", measure(boxes, Anchors(STUDY_RATIOS, STOCK_SCALE, recipe.input_size))),
-    ]
+    size = recipe.input_size
+    anchors = Anchors(recipe.aspect_ratios, recipe.anchor_scale, size)
+    compared = {
+        "recipe": anchors,
+        "stock": Anchors(STOCK_RATIOS, STOCK_SCALE, size),
+        "study": Anchors(STUDY_RATIOS, STOCK_SCALE, size),
+    }
+    candidates = [(name, measure(boxes, class_ids, item)) for name, item in compared.items()]
     if len(boxes):
-        candidates += [("found", candidate) for candidate in search(boxes, recipe.input_size)[:3]]
+        candidates += [("found", candidate) for candidate in search(boxes, class_ids, size, seed=seed)]
     return Statistics(
         photos=list(photos),
-        quality=[assess_quality(images.decode(photo.path.read_bytes()).pixels) for photo in photos],
+        quality=[
+            assess_quality(images.decode(photo.path.read_bytes()).pixels)
+            for photo in tqdm(photos, desc="brightness and sharpness", unit="photo", leave=False)
+        ],
         class_ids=class_ids,
-        heights=((boxes[:, 2] - boxes[:, 0]) * recipe.input_size).astype(np.float64),
-        widths=((boxes[:, 3] - boxes[:, 1]) * recipe.input_size).astype(np.float64),
-        anchors=anchors,
-        reached=reach(boxes, anchors.boxes()),
+        heights=((boxes[:, 2] - boxes[:, 0]) * size).astype(np.float64),
+        widths=((boxes[:, 3] - boxes[:, 1]) * size).astype(np.float64),
+        reached=reach(boxes, anchors),
         candidates=candidates,
     )
 
 
 def percentiles(values: npt.NDArray[Any]) -> dict[str, float]:
-    """`PERCENTILES` of some values by name, empty for none."""
+    """`PERCENTILES` of some values by name, such as `p50`; empty for none."""
     if not len(values):
         return {}
     return {
         f"p{number}": round(float(value), 3)
         for number, value in zip(PERCENTILES, np.percentile(values, PERCENTILES), strict=True)
     }
-
-
-def share(values: npt.NDArray[np.bool_]) -> float:
-    """The share that is true; 0 of none."""
-    return float(values.mean()) if len(values) else 0.0

@@ -1,0 +1,133 @@
+"""One HTML page that needs nothing else: its style and pictures lie inside it, all text is escaped, no script runs."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PIL import Image
+
+_STYLE = """
+:root { color-scheme: light }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 0 auto; padding: 1rem; color: #1c2430 }
+h1 { margin: .5rem 0 0 } h1, h2 { line-height: 1.2 }
+h2 { margin: 3rem 0 .5rem; padding-bottom: .3rem; border-bottom: 2px solid #d8dee6 }
+p { max-width: 46rem } nav { margin: 1rem 0 } nav a { margin-right: 1rem }
+dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(11rem, 1fr)); gap: .7rem; margin: 1.5rem 0 }
+dl div { background: #f2f5f8; border-radius: .5rem; padding: .7rem .9rem }
+dt { font-size: .85rem; color: #4a5768 } dd { margin: 0; font-size: 1.35rem; font-weight: 600 }
+.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)); gap: 1rem }
+figure { margin: 1rem 0 } figcaption { font-size: .95rem; max-width: 46rem }
+img { max-width: 100%; height: auto }
+.scroll { overflow-x: auto } table { border-collapse: collapse; margin: 1rem 0 } caption { text-align: left }
+td, th { border-bottom: 1px solid #d8dee6; padding: .3rem .7rem; text-align: left; vertical-align: top }
+th { background: #f2f5f8 } code { background: #f2f5f8; padding: .1rem .3rem; white-space: nowrap }
+@media print {
+  body { max-width: none; font-size: 11pt } nav { display: none } h2 { break-after: avoid }
+  figure, tr, dl div { break-inside: avoid } .scroll { overflow: visible } code { white-space: normal }
+}
+"""
+
+PHOTO_QUALITY = 85
+"""JPEG quality of the photos inside the page; the files beside it are PNG."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture with the sentence that says what it shows.
+
+    Attributes:
+        png: its bytes.
+        alternative: what it is, for who cannot see it.
+        caption: what to take from it; may be empty.
+        photographic: whether it is made of photos, which the page then holds as JPEG.
+    """
+
+    png: bytes
+    alternative: str
+    caption: str = ""
+    photographic: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Text in rows; cells that start with a backtick are code, without it."""
+
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Plots:
+    """Pictures that stand side by side where there is room."""
+
+    pictures: Sequence[Picture]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A heading and what follows it: paragraphs (text), tables and pictures."""
+
+    title: str
+    blocks: Sequence[str | Table | Picture | Plots]
+
+
+def render_page(title: str, lead: str, facts: Sequence[tuple[str, str]], sections: Sequence[Section]) -> str:
+    """The page as HTML.
+
+    Args:
+        title: the heading.
+        lead: a paragraph below it.
+        facts: what and how much, the most important first.
+        sections: in order.
+    """
+    contents = "".join(f'<a href="#s{n}">{_text(section.title)}</a> ' for n, section in enumerate(sections, start=1))
+    cards = "".join(f"<div><dt>{_text(name)}</dt><dd>{_text(value)}</dd></div>" for name, value in facts)
+    body = "".join(
+        f'<section><h2 id="s{n}">{_text(section.title)}</h2>{"".join(map(_block, section.blocks))}</section>\n'
+        for n, section in enumerate(sections, start=1)
+    )
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{_text(title)}</title><style>{_STYLE}</style></head><body>\n"
+        f"<h1>{_text(title)}</h1><p>{_text(lead)}</p>\n<dl>{cards}</dl>\n<nav>{contents}</nav>\n{body}</body></html>\n"
+    )
+
+
+def _block(block: str | Table | Picture | Plots) -> str:
+    if isinstance(block, str):
+        return f"<p>{_text(block)}</p>"
+    if isinstance(block, Table):
+        head = "".join(f"<th>{_text(cell)}</th>" for cell in block.headings)
+        rows = "".join(f"<tr>{''.join(f'<td>{_cell(cell)}</td>' for cell in row)}</tr>" for row in block.rows)
+        return f'<div class="scroll"><table><tr>{head}</tr>{rows}</table></div>'
+    if isinstance(block, Plots):
+        return f'<div class="plots">{"".join(map(_figure, block.pictures))}</div>'
+    return _figure(block)
+
+
+def _figure(picture: Picture) -> str:
+    data, kind = picture.png, "png"
+    with Image.open(io.BytesIO(picture.png)) as image:
+        width, height = image.size
+        if picture.photographic:
+            encoded = io.BytesIO()
+            image.convert("RGB").save(encoded, "JPEG", quality=PHOTO_QUALITY)
+            data, kind = encoded.getvalue(), "jpeg"
+    caption = f"<figcaption>{_text(picture.caption)}</figcaption>" if picture.caption else ""
+    return (
+        f'<figure><img alt="{_text(picture.alternative)}" width="{width}" height="{height}" '
+        f'src="data:image/{kind};base64,{base64.b64encode(data).decode()}">{caption}</figure>'
+    )
+
+
+def _cell(text: str) -> str:
+    return f"<code>{_text(text[1:])}</code>" if text.startswith("`") else _text(text)
+
+
+def _text(text: str) -> str:
+    return html.escape(text)

@@ -1,0 +1,107 @@
+"""Photos and teeth side by side: what was labelled, as pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from app import images
+from app.drawing import INK, OTHER_COLOURS, SCREENED_SCALE
+from training.annotations import CLASS_IDS, AnnotatedPhoto
+
+COLOURS = {CLASS_IDS["normal"]: OTHER_COLOURS[0], CLASS_IDS["caries"]: SCREENED_SCALE[1]}
+
+SHEET_WIDTH = 1200
+GAP = 4
+TITLE_HEIGHT = 18
+
+SURROUNDINGS = 0.25
+"""Of a tooth's height and width, shown around it on each side."""
+
+
+def contact_sheet(
+    pictures: Sequence[Image.Image], *, columns: int, tallest: float = 0.75, titles: Sequence[str] = ()
+) -> Image.Image:
+    """Pictures side by side on white, each as large as its cell; a row is as high as its highest picture.
+
+    Args:
+        pictures: row by row, at least one.
+        columns: cells in a row.
+        tallest: height over width of a cell, at most.
+        titles: of each picture, below it; none if empty.
+    """
+    width = SHEET_WIDTH // columns
+    box = (width - GAP, int(width * tallest))
+    fitted = [ImageOps.contain(picture, box) for picture in pictures]
+    rows = [fitted[first : first + columns] for first in range(0, len(fitted), columns)]
+    heights = [max(picture.height for picture in row) for row in rows]
+    below = GAP + (TITLE_HEIGHT if titles else 0)
+    sheet = Image.new("RGB", (width * columns, sum(heights) + below * len(rows)), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+    top = 0
+    for number, (row, height) in enumerate(zip(rows, heights, strict=True)):
+        for column, picture in enumerate(row):
+            left = column * width
+            sheet.paste(picture, (left + (width - picture.width) // 2, top + (height - picture.height) // 2))
+            if titles:
+                draw.text((left + width / 2, top + height), titles[number * columns + column], "black", font, "ma")
+        top += height + below
+    return sheet
+
+
+def labelled_photo(photo: AnnotatedPhoto, *, longest_side: int = 800, numbered: bool = False) -> Image.Image:
+    """The photo with its boxes: C and thick for caries, N and thin for normal teeth.
+
+    Args:
+        photo: with its labels.
+        longest_side: of the result, pixels; a smaller photo is enlarged.
+        numbered: the boxes carry their number, from 1 on in their order, and the name of their class.
+    """
+    picture = Image.fromarray(images.decode(photo.path.read_bytes()).pixels)
+    picture = ImageOps.contain(picture, (longest_side, longest_side))
+    draw = ImageDraw.Draw(picture)
+    text = max(12, max(picture.size) // 60)
+    font = ImageFont.load_default(text)
+    names = {class_id: name for name, class_id in CLASS_IDS.items()}
+    order = sorted(range(len(photo.boxes)), key=lambda row: int(photo.class_ids[row]) == CLASS_IDS["caries"])
+    for row in order:
+        class_id = int(photo.class_ids[row])
+        ymin, xmin, ymax, xmax = (float(edge) for edge in photo.boxes[row])
+        left, top = xmin * (picture.width - 1), ymin * (picture.height - 1)
+        right, bottom = xmax * (picture.width - 1), ymax * (picture.height - 1)
+        line = max(1, text // (4 if class_id == CLASS_IDS["caries"] else 8))
+        draw.rectangle((left - 1, top - 1, right + 1, bottom + 1), outline=INK, width=line + 2)
+        draw.rectangle((left, top, right, bottom), outline=COLOURS[class_id], width=line)
+        words = f"{row + 1} {names[class_id]}" if numbered else names[class_id][0].upper()
+        place = (left + line + 1, top + line + 1)
+        draw.rectangle(draw.textbbox(place, words, font), fill=INK)
+        draw.text(place, words, COLOURS[class_id], font)
+    return picture
+
+
+def tooth_crops(photos: Sequence[AnnotatedPhoto], class_name: str, count: int, *, seed: int = 0) -> list[Image.Image]:
+    """Teeth of one class, drawn at random, with `SURROUNDINGS` as far as the photo shows any."""
+    places = [(photo, row) for photo in photos for row in np.flatnonzero(photo.class_ids == CLASS_IDS[class_name])]
+    chosen = np.random.default_rng(seed).permutation(len(places))[:count]
+    crops = []
+    for position in chosen:
+        photo, row = places[int(position)]
+        ymin, xmin, ymax, xmax = (float(edge) for edge in photo.boxes[row])
+        above, beside = (ymax - ymin) * SURROUNDINGS, (xmax - xmin) * SURROUNDINGS
+        left, right = round(max(0, xmin - beside) * photo.width), round(min(1, xmax + beside) * photo.width)
+        top, bottom = round(max(0, ymin - above) * photo.height), round(min(1, ymax + above) * photo.height)
+        pixels = images.decode(photo.path.read_bytes()).pixels
+        crop = Image.fromarray(pixels[top : max(bottom, top + 1), left : max(right, left + 1)])
+        crops.append(crop.resize((max(1, round(140 * crop.width / crop.height)), 140)))
+    return crops
+
+
+def random_photos(
+    photos: Sequence[AnnotatedPhoto], *, with_caries: bool, count: int, seed: int = 0
+) -> list[AnnotatedPhoto]:
+    """Photos that show a carious tooth, or none, drawn at random."""
+    fitting = [photo for photo in photos if bool((photo.class_ids == CLASS_IDS["caries"]).any()) == with_caries]
+    chosen = np.random.default_rng(seed).permutation(len(fitting))[:count]
+    return [fitting[int(position)] for position in sorted(chosen)]
