@@ -20,7 +20,9 @@ SAME_BOX_IOU = 0.9
 """A detection is found again in another model from this overlap on, in the same class."""
 
 SAME_TOOTH_IOU = 0.5
-"""Two boxes that overlap so much and score alike to within rounding are a tie: suppression may keep either."""
+TIE_SCORE_DIFFERENCE = 1e-5
+"""Two boxes that overlap so much and score alike to this are a tie, of which suppression may keep either. Rounding in
+another order moves scores by some 1e-6; a detector of few steps gives all its boxes scores within 1e-3."""
 
 MAX_SCORE_DIFFERENCE = 0.001
 MAX_BOX_DIFFERENCE = 0.001
@@ -100,8 +102,8 @@ def compare(reference: Sequence[Detections], other: Sequence[Detections]) -> Par
 
 def _is_tie(overlaps: npt.NDArray[np.float32], found: Detections, score: float, limit: int) -> bool:
     """Whether a box that was not found was left out for one that rounding alone put before it."""
-    alike = np.abs(found.scores - score) <= MAX_SCORE_DIFFERENCE
+    alike = np.abs(found.scores - score) <= TIE_SCORE_DIFFERENCE
     if (alike & (overlaps >= SAME_TOOTH_IOU)).any():
         return True
     # Both models return as many boxes as they may; the last ones of equal score are cut off in any order.
-    return len(found) >= limit and score <= found.scores.min(initial=1.0) + MAX_SCORE_DIFFERENCE
+    return len(found) >= limit and score <= found.scores.min(initial=1.0) + TIE_SCORE_DIFFERENCE

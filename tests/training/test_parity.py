@@ -42,5 +42,5 @@ def test_a_tie_that_rounding_decided_otherwise_is_no_difference() -> None:
     parity = compare([REFERENCE], [Detections(moved, REFERENCE.scores, REFERENCE.class_ids)])
     assert (parity.not_found, parity.ties) == (0, 1)
     assert parity.is_rounding
-    lower = REFERENCE.scores - np.array([0.01, 0, 0], np.float32)
+    lower = REFERENCE.scores - np.array([0.0001, 0, 0], np.float32)
     assert compare([REFERENCE], [Detections(moved, lower, REFERENCE.class_ids)]).not_found == 1
