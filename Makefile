@@ -17,7 +17,7 @@ run: $(SERVE)/.installed
 
 # Every check: style, types, tests, a small training from end to end.
 test: lint
-	$(ALL)/bin/python -m pytest
+	$(ALL)/bin/python -m pytest -n 2 --dist loadgroup --durations 30
 
 lint: $(ALL)/.installed
 	$(ALL)/bin/ruff check .

@@ -5,9 +5,9 @@
 `RUN` is the folder of a configured run (`python -m training configure`); its records, configuration and pretrained
 weights are used as they are. Each loop runs in a process of its own, in turns. The API's is called as its
 `model_main_tf2.py` calls it, under `MirroredStrategy`, with its summaries. Steps are timed in stretches of
-`STRETCH`, and the fastest stretch counts: start-up and tracing are no part of it, and other work on the machine disturbs
-it least. Decoding and augmentation are measured alone as well, and the loop once on a batch that stays in memory, which
-tells what the input costs while the processor computes.
+`STRETCH`, and the fastest stretch counts: start-up and tracing are no part of it, and other work on the machine
+disturbs it least. Decoding and augmentation are measured alone as well, and the loop once on a batch that stays in
+memory, which tells what the input costs while the processor computes.
 """
 
 from __future__ import annotations

@@ -13,9 +13,20 @@ ROOT = Path(__file__).parent.parent
 # Small models on two cores: TensorFlow's start-up messages only hide what a failing test says.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Two trainings of one thread each get more done than one after the other with two.
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+    os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of the training part are skipped where only the server's environment is installed."""
+    """Tests of the training part are skipped where only the server's environment is installed.
+
+    What shares a costly fixture runs in one process, and else what shares a file.
+    """
+    for item in items:
+        shared = "tiny_run" if "tiny_run" in getattr(item, "fixturenames", ()) else item.path.name
+        item.add_marker(pytest.mark.xdist_group(shared))
     if importlib.util.find_spec("object_detection") is None:
         skip = pytest.mark.skip(reason="the training environment is not installed")
         for item in items:

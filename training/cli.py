@@ -26,9 +26,9 @@ COMMANDS = (
         "detect",
         "package",
     ),
-    *("archive", "install", "sweep", "render"),
+    *("archive", "install", "sweep", "cross-validate", "render"),
 )
-"""In the order in which a person needs them; the module of a command has its name."""
+"""In the order in which a person needs them; the module of a command has its name, with `_` for `-`."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in COMMANDS:
         try:
-            module = importlib.import_module(f"training.commands.{name}")
+            module = importlib.import_module(f"training.commands.{name.replace('-', '_')}")
         except ImportError as error:
             _add_unavailable(commands, name, error)
             continue

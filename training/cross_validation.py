@@ -23,6 +23,7 @@ from training.recipe import Recipe
 from training.run_folder import RunFolder
 
 PREDICTIONS = "predictions.npz"
+SECONDS = "seconds.json"
 
 
 class CrossValidationError(TrainingError):
@@ -50,9 +51,10 @@ def train_fold(folder: Path, recipe: Recipe, fold: int) -> None:
         recipe: what to train.
         fold: which one is held out.
     """
+    from training.evaluate import predict
     from training.export import find_checkpoint
     from training.model_runtime import load_checkpoint
-    from training.run import configure_step, evaluate_photos, say, train_step
+    from training.run import configure_step, say, train_step
 
     run = fold_folder(folder, fold)
     if (run.path / PREDICTIONS).exists():
@@ -62,9 +64,42 @@ def train_fold(folder: Path, recipe: Recipe, fold: int) -> None:
     configure_step(run, recipe, validation_fold=fold)
     train_step(run)
     photos = [photo for photo in run.photos() if photo.fold == fold]
-    found = evaluate_photos(load_checkpoint(run.pipeline_config, find_checkpoint(run.checkpoints)), photos)
-    (run.path / "seconds.json").write_text(json.dumps(round(time.monotonic() - started)) + "\n", encoding="utf-8")
+    found = predict(load_checkpoint(run.pipeline_config, find_checkpoint(run.checkpoints)), photos)
+    (run.path / SECONDS).write_text(json.dumps(round(time.monotonic() - started)) + "\n", encoding="utf-8")
     save_predictions({photo.path.name: item for photo, item in zip(photos, found, strict=True)}, run.path / PREDICTIONS)
+
+
+def assess_folds(folder: Path, recipe: Recipe, folds: Sequence[int], *, score_threshold: float | None = None) -> str:
+    """Measures the predictions of these folds together; writes figures and plots, and returns their text.
+
+    Args:
+        folder: of the cross-validation.
+        recipe: what was trained.
+        folds: every one of them has been trained.
+        score_threshold: of the screened class; that of the highest F1 on these photos if None.
+    """
+    from training.assessment import assess, markdown
+    from training.machine import this_machine
+    from training.plots import write_plots
+
+    found = read_out_of_fold(folder, folds)
+    assessment = assess(found.photos, found.predictions, score_threshold=score_threshold)
+    boxes = sum(len(photo.class_ids) for photo in found.photos)
+    minutes = sum(json.loads((fold_folder(folder, fold).path / SECONDS).read_text("utf-8")) for fold in folds) / 60
+    heading = [
+        f"# {recipe.model_name}, out of fold",
+        "",
+        f"{len(found.photos)} photos, {boxes} boxes, each judged by a detector trained without its fold (folds "
+        f"{', '.join(map(str, folds))}); {minutes:.0f} minutes of training on {this_machine()}.",
+    ]
+    if score_threshold is None:
+        heading.append("The score threshold was chosen on these same photos, which flatters the figures at it.")
+    text = markdown(assessment, "\n".join(heading))
+    (folder / "evaluation.md").write_text(text, encoding="utf-8")
+    state = {"recipe": recipe.as_dict(), "folds": list(folds), "minutes": minutes, **assessment.as_dict()}
+    (folder / "evaluation.json").write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
+    write_plots(assessment, folder)
+    return text
 
 
 def fold_folder(folder: Path, fold: int) -> RunFolder:
@@ -84,7 +119,9 @@ def read_out_of_fold(folder: Path, folds: Sequence[int] = range(FOLDS)) -> OutOf
         run = fold_folder(folder, fold)
         path = run.path / PREDICTIONS
         if not path.exists():
-            raise CrossValidationError(f"{run.path} holds no {PREDICTIONS}: fold {fold} has not been trained to its end")
+            raise CrossValidationError(
+                f"{run.path} holds no {PREDICTIONS}: fold {fold} has not been trained to its end"
+            )
         found = load_predictions(path)
         held_out = [photo for photo in run.photos() if photo.fold == fold]
         photos += held_out

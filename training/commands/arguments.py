@@ -39,13 +39,16 @@ def read_source(arguments: argparse.Namespace) -> Source:
     return Source(arguments.format, rename, arguments.split_seed)
 
 
-def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
+def add_recipe_arguments(parser: argparse.ArgumentParser, *, has_fold: bool = True) -> None:
     """The recipe, what to change in it, and the held-out fold."""
     parser.add_argument("--recipe", type=Path, default=SHIPPED_RECIPE, help="TOML (default: the shipped recipe)")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="another value for a key of the recipe"
     )
-    parser.add_argument("--fold", type=int, default=0, choices=range(FOLDS), help="fold that is held out (default 0)")
+    if has_fold:
+        parser.add_argument(
+            "--fold", type=int, default=0, choices=range(FOLDS), help="fold that is held out (default 0)"
+        )
 
 
 def read_recipe(arguments: argparse.Namespace) -> Recipe:

@@ -1,0 +1,43 @@
+import json
+
+import numpy as np
+import pytest
+
+from training.cli import main
+from training.cross_validation import CrossValidationError, read_out_of_fold
+
+
+def test_every_photo_is_judged_by_a_detector_that_never_saw_it(small_data, small_recipe, tmp_path, capsys) -> None:
+    out = tmp_path / "cross"
+    command = ["cross-validate", "--data", str(small_data), "--out", str(out), "--recipe", str(small_recipe)]
+    command += ["--set", "num_steps=2", "--set", "rendered_photos=0"]
+    assert main([*command, "--folds", "0"]) == 0
+    assert "2 photos" in capsys.readouterr().out
+    with pytest.raises(CrossValidationError, match="fold 3 has not been trained"):
+        read_out_of_fold(out, [0, 3])
+
+    losses = (out / "fold_0" / "checkpoints" / "losses.jsonl").read_text()
+    assert main([*command, "--folds", "3,0"]) == 0
+    captured = capsys.readouterr()
+    assert "fold 0    finished earlier" in captured.err
+    assert (out / "fold_0" / "checkpoints" / "losses.jsonl").read_text() == losses
+    assert "4 photos" in captured.out
+    evaluation = json.loads((out / "evaluation.json").read_text())
+    assert evaluation["folds"] == [0, 3]
+    assert evaluation["recipe"]["num_steps"] == 2
+
+    found = read_out_of_fold(out, [0, 3])
+    assert [photo.fold for photo in found.photos] == [0, 0, 3, 3]
+    for fold in (0, 3):
+        config = (out / f"fold_{fold}" / "pipeline.config").read_text()
+        trained_on, held_out = config.split("eval_input_reader")
+        assert f"fold_{fold}.tfrecord" not in trained_on
+        assert f"fold_{fold}.tfrecord" in held_out
+    # Another photo's boxes would be others: the detectors were trained on different folds.
+    assert all(np.isfinite(item.scores).all() and len(item) for item in found.predictions)
+
+
+def test_folds_that_do_not_exist_are_refused(small_data, tmp_path, capsys) -> None:
+    assert main(["cross-validate", "--data", str(small_data), "--out", str(tmp_path / "x"), "--folds", "0,5"]) == 1
+    assert "--folds is '0,5', allowed are numbers from 0 to 4" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
