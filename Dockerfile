@@ -1,21 +1,69 @@
-# The server with its model: no TensorFlow, no network needed at run time.
+# One file, three images:
+#
+#   docker build .                     cpu: the server on LiteRT, the default
+#   docker build --target gpu .        the server on TensorFlow with NVIDIA's libraries
+#   docker build --target training .   the training package
+#
+# Everything installed is locked by version and hash. With SOURCE_DATE_EPOCH set, the same sources give the same files.
+
 FROM python:3.11-slim AS build
+ARG SOURCE_DATE_EPOCH=0
+ENV SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH} PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_COMPILE=1
+COPY requirements/image.txt /src/requirements/image.txt
+RUN python -m venv /opt/tools && /opt/tools/bin/python -m pip install --quiet --require-hashes -r /src/requirements/image.txt
+
+# install.sh LOCK: a folder /opt/caries with what the lock file names, the application, its bill of materials, and
+# bytecode that does not depend on when it was compiled; without pip.
+COPY deploy/install.sh /src/deploy/install.sh
+
+FROM build AS build-cpu
 COPY requirements/serve.txt /src/requirements/serve.txt
-RUN python -m venv /opt/caries \
-    && /opt/caries/bin/python -m pip install --no-cache-dir --require-hashes -r /src/requirements/serve.txt
 COPY pyproject.toml README.md LICENSE /src/
 COPY app /src/app
-RUN /opt/caries/bin/python -m pip install --no-cache-dir --no-deps /src
+RUN sh /src/deploy/install.sh requirements/serve.txt
 
-FROM python:3.11-slim
-RUN useradd --system --uid 10001 --no-create-home caries
-COPY --from=build /opt/caries /opt/caries
+FROM build AS build-gpu
+COPY requirements/gpu.txt /src/requirements/gpu.txt
+COPY pyproject.toml README.md LICENSE /src/
+COPY app /src/app
+RUN sh /src/deploy/install.sh requirements/gpu.txt
+
+FROM build AS build-training
+COPY requirements/all.txt requirements/no-deps.txt /src/requirements/
+COPY pyproject.toml README.md LICENSE /src/
+COPY app /src/app
+COPY training /src/training
+RUN sh /src/deploy/install.sh requirements/all.txt requirements/no-deps.txt
+
+FROM python:3.11-slim AS base
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="caries-screen" \
+      org.opencontainers.image.description="Finds teeth that look carious in photos of the mouth. Not a medical device." \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.revision="${REVISION}"
+# The folder of a volume belongs to the user who may write there.
+RUN useradd --system --uid 10001 --no-create-home --home-dir /nonexistent caries \
+    && install -d -o caries -g caries /var/lib/caries
+ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+USER 10001
+
+FROM base AS training
+COPY --from=build-training /opt/caries /opt/caries
+WORKDIR /var/lib/caries
+ENTRYPOINT ["/opt/caries/bin/python", "-m", "training"]
+CMD ["--help"]
+
+FROM base AS serve
 COPY model_store /srv/model_store
-ENV CARIES_MODEL_STORE=/srv/model_store \
-    CARIES_HOST=0.0.0.0 \
-    PYTHONDONTWRITEBYTECODE=1
-USER caries
+ENV CARIES_MODEL_STORE=/srv/model_store CARIES_HOST=0.0.0.0
+VOLUME /var/lib/caries
 EXPOSE 8000
-HEALTHCHECK --interval=30s --timeout=5s --start-period=10s \
-    CMD ["/opt/caries/bin/python", "-c", "from http.client import HTTPConnection as C; c = C('127.0.0.1', 8000, timeout=4); c.request('GET', '/health/ready'); raise SystemExit(c.getresponse().status != 200)"]
+HEALTHCHECK --interval=30s --timeout=5s --start-period=20s CMD ["/opt/caries/bin/caries", "health"]
 CMD ["/opt/caries/bin/caries", "serve"]
+
+FROM serve AS gpu
+ENV CARIES_RUNTIME=tensorflow
+COPY --from=build-gpu /opt/caries /opt/caries
+
+FROM serve AS cpu
+COPY --from=build-cpu /opt/caries /opt/caries

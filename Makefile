@@ -9,7 +9,7 @@ OUT ?= runs/caries-320
 SERVE := .venv/serve
 ALL := .venv/all
 
-.PHONY: run test train lint lock clean
+.PHONY: run test train lint lock image offline-kit clean
 
 # Serve, post the example photos to the server, keep serving.
 run: $(SERVE)/.installed
@@ -50,6 +50,15 @@ COMPILE := $(ALL)/bin/pip-compile --quiet --upgrade --generate-hashes --strip-ex
 lock: $(ALL)/.installed
 	$(COMPILE) --output-file requirements/serve.txt pyproject.toml
 	$(COMPILE) --extra tensorflow --extra training --extra dev --constraint requirements/serve.txt --output-file requirements/all.txt pyproject.toml
+
+# The server's image; BUILD_NETWORK=host where a build has no network of its own.
+BUILD_NETWORK ?= default
+image:
+	docker build --network=$(BUILD_NETWORK) --target cpu --build-arg REVISION=$$(git rev-parse HEAD) --tag caries-screen:cpu .
+
+# One archive for a machine without internet.
+offline-kit: image
+	deploy/offline-kit.sh build/offline-kit
 
 clean:
 	rm -rf .venv runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,4 +1,4 @@
-"""The `caries` command: serve, detect, models, settings. What is heavy is imported by the subcommand that needs it."""
+"""The `caries` command: serve, detect, models, health, settings. What is heavy is imported by the subcommand that needs it."""
 
 from __future__ import annotations
 
@@ -66,6 +66,10 @@ def _parser() -> argparse.ArgumentParser:
     models = commands.add_parser("models", help="list the models of the store")
     _add_settings(models, ("model_store", "model", "model_version"))
     models.set_defaults(run=_models)
+
+    health = commands.add_parser("health", help="exit status 0 if the server of this machine takes photos")
+    _add_settings(health, ("host", "port"))
+    health.set_defaults(run=_health)
 
     settings = commands.add_parser("settings", help="list the settings and what they are set to")
     settings.set_defaults(run=_settings)
@@ -180,6 +184,25 @@ def _models(parsed: argparse.Namespace) -> int:
 
 def _figure(value: float | None) -> str:
     return "not measured" if value is None else f"{value:.2f}"
+
+
+def _health(parsed: argparse.Namespace) -> int:
+    from http.client import HTTPConnection, HTTPException
+
+    settings = _read_settings(parsed)
+    # A server that listens on every address listens on the loopback one as well.
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
+    connection = HTTPConnection(host, settings.port, timeout=4)
+    try:
+        connection.request("GET", "/health/ready")
+        answer = connection.getresponse()
+        print(answer.read().decode("utf-8", "replace"))
+    except (OSError, HTTPException) as error:
+        print(f"caries: no answer from {host}:{settings.port}: {error}", file=sys.stderr)
+        return 1
+    finally:
+        connection.close()
+    return 0 if answer.status == 200 else 1
 
 
 def _settings(_: argparse.Namespace) -> int:

@@ -268,6 +268,7 @@ def test_serve_on_the_committed_bundle(tmp_path: Path) -> None:
     took = time.monotonic() - started
     found = re.search(r"http://127\.0\.0\.1:\d+", said)
     assert found, said
+    assert main(["health", "--port", found[0].rpartition(":")[2]]) == 0
     photo = io.BytesIO()
     Image.new("RGB", (320, 240), "white").save(photo, "PNG")
     answer = httpx.post(f"{found[0]}/detect?format=json", files={"file": ("Hong.png", photo.getvalue())})
@@ -276,4 +277,5 @@ def test_serve_on_the_committed_bundle(tmp_path: Path) -> None:
     _, rest = server.communicate(timeout=30)
     assert "Hong" not in said + rest
     assert "POST" not in said + rest
+    assert main(["health", "--port", found[0].rpartition(":")[2]]) == 1
     assert took < 10, f"ready after {took:.1f} s"

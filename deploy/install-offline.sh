@@ -1,0 +1,24 @@
+#!/bin/sh
+# Installs the offline kit on a machine without internet: checks every file, loads the image, starts the server.
+#
+#   sh install.sh            load and start
+#   sh install.sh --no-start load only
+set -eu
+cd "$(dirname "$0")"
+fail() { echo "install: $*" >&2; exit 1; }
+command -v docker >/dev/null || fail "docker is not installed"
+docker info >/dev/null 2>&1 || fail "the Docker engine does not answer; is it running, and may this user use it?"
+sha256sum --check --quiet SHA256SUMS || fail "a file is damaged: copy the kit again"
+docker load --quiet --input caries-screen.tar
+[ "${1:-}" = --no-start ] && exit 0
+if docker compose version >/dev/null 2>&1; then compose="docker compose"; else compose=docker-compose; fi
+command -v "${compose%% *}" >/dev/null || fail "docker compose is not installed"
+# Nothing is built or pulled: the image was just loaded.
+$compose up --detach --no-build caries
+echo "the server is on http://127.0.0.1:${CARIES_PUBLISH:-8000}; its first API key:"
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+  key=$($compose logs --no-color caries 2>/dev/null | grep -o 'caries_[A-Za-z0-9]*_[A-Za-z0-9_-]*' | head -n 1)
+  [ -n "$key" ] && break
+  sleep 1
+done
+[ -n "${key:-}" ] && echo "$key" || echo "(not shown: it was made at an earlier start)"

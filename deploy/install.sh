@@ -1,0 +1,20 @@
+#!/bin/sh
+# Installs lock files and the application into /opt/caries, inside the build of an image.
+#
+#   install.sh requirements/serve.txt            what the server needs
+#   install.sh requirements/all.txt requirements/no-deps.txt
+set -eu
+cd /src
+python -m venv --without-pip /opt/caries
+pip() { python -m pip --python /opt/caries/bin/python "$@"; }
+pip install --quiet --require-hashes -r "$1"
+if [ $# -gt 1 ]; then
+  pip install --quiet --require-hashes --no-deps --no-build-isolation -r "$2"
+fi
+# Built with the tools' setuptools, so that the image needs none.
+/opt/tools/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /src/dist .
+pip install --quiet --no-deps /src/dist/*.whl
+/opt/tools/bin/cyclonedx-py environment --output-reproducible --output-format JSON \
+  --pyproject pyproject.toml --output-file /opt/caries/sbom.cdx.json /opt/caries/bin/python
+python -m compileall -q --invalidation-mode unchecked-hash /opt/caries/lib
+find /opt/caries -exec touch --no-dereference --date "@$SOURCE_DATE_EPOCH" {} +

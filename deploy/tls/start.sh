@@ -1,0 +1,13 @@
+#!/bin/sh
+# Makes a self-signed certificate where the clinic's own is missing, and starts the proxy.
+set -eu
+folder=/etc/caries-tls
+if [ ! -f "$folder/certificate.pem" ] && [ ! -f "$folder/key.pem" ]; then
+  name=${CARIES_TLS_NAME:-localhost}
+  (umask 077 && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 825 \
+    -subj "/CN=$name" -addext "subjectAltName=DNS:$name,IP:127.0.0.1" \
+    -keyout "$folder/key.pem" -out "$folder/certificate.pem" 2>/dev/null)
+  echo "no certificate in $folder: made a self-signed one for $name" >&2
+fi
+openssl x509 -in "$folder/certificate.pem" -noout -subject -enddate -fingerprint -sha256 >&2
+exec nginx -c /opt/nginx.conf
