@@ -8,6 +8,7 @@ CariesError
  ├── BundleError                a bundle is missing, incomplete, altered or of another format version
  │    └── UnknownModel          no model of that name or version is in the store
  ├── RuntimeUnavailable         the runtime that was asked for cannot run here
+ ├── WorkerDied                 the process that ran the detector ended, by a crash or from outside
  ├── Overloaded                 the queue is full: try again
  ├── DeadlineExceeded           the answer would have come too late
  └── SettingsError              a setting has a value that is not allowed
@@ -48,6 +49,10 @@ class UnknownModel(BundleError):
 
 class RuntimeUnavailable(CariesError):
     """The runtime that was asked for cannot run here, with the reason."""
+
+
+class WorkerDied(CariesError):
+    """The process that ran the detector ended before it had answered."""
 
 
 class Overloaded(CariesError):

@@ -119,6 +119,13 @@ class Settings:
         default=1, metadata=_row("Inferences at once; each worker loads the model.", _whole_number(1, 64))
     )
     threads: int = field(default=2, metadata=_row("CPU threads for one inference.", _whole_number(1, 256)))
+    isolation: str = field(
+        default="process",
+        metadata=_row(
+            "Where inference runs; process keeps the server alive when the runtime crashes.",
+            _one_of("process", "thread"),
+        ),
+    )
     photos_open: int = field(
         default=4,
         metadata=_row(

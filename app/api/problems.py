@@ -85,6 +85,7 @@ PROBLEMS: Mapping[type[Exception], Problem] = {
     errors.DeadlineExceeded: Problem(503, "deadline-exceeded", "The answer would have come too late", retry_after_s=2),
     NotReady: Problem(503, "not-ready", "The detector is not ready", retry_after_s=1),
     errors.RuntimeUnavailable: Problem(503, "runtime-unavailable", "The detector is not running", retry_after_s=5),
+    errors.WorkerDied: Problem(503, "worker-died", "The detector crashed on this photo", retry_after_s=1),
     errors.BundleError: Problem(503, "bundle-error", "The model's files cannot be used", retry_after_s=60),
     Exception: Problem(500, "internal-error", "The server made a mistake"),
 }

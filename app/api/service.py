@@ -14,7 +14,7 @@ from app.api.problems import NotReady
 from app.engine import Engine, open_engine
 from app.errors import CariesError
 from app.metrics import Metrics
-from app.runtimes import Runtime, load_runtime
+from app.runtimes import Runtime
 from app.screen_photo import Screener
 from app.settings import Settings
 
@@ -29,7 +29,7 @@ class Service:
         metrics: of this application alone.
     """
 
-    def __init__(self, settings: Settings, load: Callable[..., Runtime], on_failure: Callable[[], None]) -> None:
+    def __init__(self, settings: Settings, load: Callable[..., Runtime] | None, on_failure: Callable[[], None]) -> None:
         self.settings = settings
         self.metrics = Metrics()
         self._load = load
@@ -100,14 +100,14 @@ class Service:
 def make_service(
     settings: Settings,
     *,
-    load: Callable[..., Runtime] = load_runtime,
+    load: Callable[..., Runtime] | None = None,
     on_failure: Callable[[], None] = lambda: None,
 ) -> Service:
     """A service that is not running yet.
 
     Args:
         settings: see `app.settings`.
-        load: makes a runtime, as `load_runtime` does.
+        load: makes the runtimes, see `engine_of`.
         on_failure: called when the detector cannot be loaded.
     """
     return Service(settings, load, on_failure)

@@ -61,6 +61,7 @@ def test_what_is_set_is_described() -> None:
         ("port", "tcp://10.0.0.1:80"),
         ("workers", "0"),
         ("threads", "two"),
+        ("isolation", "container"),
         ("photos_open", "0"),
         ("queue", "-1"),
         ("deadline_s", "0"),
