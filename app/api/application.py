@@ -10,7 +10,8 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api import catalogue, detect, health, problems
+from app.api import catalogue, detect, health, problems, reload
+from app.api.drain import Drain
 from app.api.service import make_service
 from app.metrics import Metrics
 from app.runtimes import Runtime
@@ -59,9 +60,10 @@ def create_app(
         redirect_slashes=False,
     )
     app.state.service = service
-    for room in (detect, catalogue, health):
+    for room in (detect, catalogue, reload, health):
         app.include_router(room.router)
-    problems.install(app, service.metrics)
+    answer = problems.install(app, service.metrics)
+    app.add_middleware(Drain, service=service, answer=answer)
     app.add_middleware(CountRequests, metrics=service.metrics)
     return app
 
