@@ -72,7 +72,13 @@ class WorkerProcess:
             )
         self.pid = self._process.pid
         self._socket = Connection(ours.detach())
-        job = {"path": str(bundle.path), "kind": kind, "precision": precision, "threads": threads}
+        job = {
+            "path": str(bundle.path),
+            "sha256": bundle.sha256,
+            "kind": kind,
+            "precision": precision,
+            "threads": threads,
+        }
         try:
             loaded = json.loads(self._ask(json.dumps(job).encode()))
             if "error" in loaded:
@@ -135,8 +141,10 @@ def _serve(connection: Connection) -> None:
     """The worker's life: load, then photo after photo until the server closes the socket or ends."""
     job = json.loads(connection.recv_bytes())
     try:
-        # The server has verified the files.
-        bundle = read_bundle(Path(job["path"]), verify=False)
+        # A worker that takes the place of another starts long after the server verified the files.
+        bundle = read_bundle(Path(job["path"]))
+        if bundle.sha256 != job["sha256"]:
+            raise RuntimeUnavailable(f"{bundle.path} was replaced while it was live; reload to take what it holds")
         runtime = load_runtime(bundle, job["kind"], precision=job["precision"], threads=job["threads"])
     except Exception as error:
         connection.send_bytes(json.dumps({"error": str(error)}).encode())

@@ -3,16 +3,17 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from multiprocessing import Pipe
 
 import numpy as np
 import pytest
 
+from app.bundle import FLOAT32_MODEL, Bundle, read_bundle, write_manifest
 from app.detections import Detections
 from app.engine import STARTS, Engine
 from app.errors import RuntimeUnavailable, WorkerDied
@@ -65,9 +66,38 @@ def test_same_answer_as_in_the_thread(shipped_bundle, photo) -> None:
 
 
 def test_bundle_that_cannot_be_run_is_said_as_in_the_thread(shipped_bundle, tmp_path) -> None:
-    (tmp_path / "bundle.json").write_bytes((shipped_bundle.path / "bundle.json").read_bytes())
-    with pytest.raises(RuntimeUnavailable, match=r"holds no model\.tflite"):
-        load_in_process(replace(shipped_bundle, path=tmp_path), "litert")
+    manifest = json.loads((shipped_bundle.path / "bundle.json").read_text())
+    (tmp_path / "MODEL_CARD.md").write_text("nothing else")
+    write_manifest(tmp_path, manifest)
+    for load in (load_runtime, load_in_process):
+        with pytest.raises(RuntimeUnavailable, match=r"holds no model\.tflite"):
+            load(read_bundle(tmp_path), "litert")
+
+
+@pytest.fixture
+def own_bundle(shipped_bundle, tmp_path) -> Bundle:
+    """A copy of the bundle, to be altered while it is live."""
+    return read_bundle(shutil.copytree(shipped_bundle.path, tmp_path / "bundle"))
+
+
+def test_copying_over_the_model_does_not_reach_a_worker(own_bundle, photo) -> None:
+    worker = WorkerProcess(own_bundle, "litert")
+    try:
+        before = worker.detect(photo)
+        (own_bundle.path / FLOAT32_MODEL).open("wb").close()
+        assert (worker.detect(photo).scores == before.scores).all()
+    finally:
+        worker.close()
+
+
+def test_a_worker_starts_on_no_other_files_than_were_verified(own_bundle) -> None:
+    manifest = dict(own_bundle.manifest)
+    (own_bundle.path / "MODEL_CARD.md").write_text("another")
+    with pytest.raises(RuntimeUnavailable, match="altered"):
+        WorkerProcess(own_bundle, "litert")
+    write_manifest(own_bundle.path, manifest)
+    with pytest.raises(RuntimeUnavailable, match="replaced while it was live"):
+        WorkerProcess(own_bundle, "litert")
 
 
 def test_worker_that_exits_is_noticed(shipped_bundle, photo) -> None:
@@ -199,7 +229,8 @@ def test_a_photo_that_the_runtime_fails_on_does_not_end_the_worker(shipped_bundl
 
     worker = threading.Thread(target=serve)
     worker.start()
-    order = {"path": str(shipped_bundle.path), "kind": "litert", "precision": "float32", "threads": 1}
+    order = {"path": str(shipped_bundle.path), "sha256": shipped_bundle.sha256}
+    order |= {"kind": "litert", "precision": "float32", "threads": 1}
     ours.send_bytes(json.dumps(order).encode())
     assert json.loads(ours.recv_bytes()) == {"name": "litert", "device": "cpu"}
     photo = np.zeros((shipped_bundle.input_height, shipped_bundle.input_width, 3), np.uint8)
