@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -12,9 +13,6 @@ from pathlib import Path
 from app.bundle import find_bundle, list_bundles, read_bundle
 from app.errors import BundleError, CariesError, SettingsError
 from app.settings import Settings, describe, flag, variable
-
-SHUTDOWN_S = 10
-"""Seconds that running requests get to end when the server is told to stop."""
 
 DETECT_SETTINGS = ("model_store", "model", "model_version", "runtime", "precision", "threads")
 """The settings that `caries detect` has flags for."""
@@ -117,9 +115,8 @@ def _max_boxes(text: str) -> int:
 def _serve(parsed: argparse.Namespace) -> int:
     settings = _read_settings(parsed)
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
-    import uvicorn
-
     from app.api import create_app
+    from app.api.server import make_server
 
     failed = False
 
@@ -128,18 +125,9 @@ def _serve(parsed: argparse.Namespace) -> int:
         failed = True
         server.should_exit = True
 
-    server = uvicorn.Server(
-        uvicorn.Config(
-            create_app(settings, on_failure=stop),
-            host=settings.host,
-            port=settings.port,
-            log_config=None,
-            log_level=settings.log_level,
-            access_log=False,  # addresses and queries of clients are nobody's business
-            server_header=False,
-            timeout_graceful_shutdown=SHUTDOWN_S,
-        )
-    )
+    server = make_server(create_app(settings, on_failure=stop))
+    # The server raises the signal that ended it once more when it is done; having been asked to stop is no failure.
+    signal.signal(signal.SIGTERM, lambda *_: setattr(server, "should_exit", True))
     server.run()
     return 1 if failed or not server.started else 0
 

@@ -1,11 +1,15 @@
 """The engine: one live bundle, a bounded queue, and worker threads that each own a runtime.
 
 It takes decoded photos and gives detections. Waiting callers are served in order of arrival.
+
+A runtime in a process of its own may die: the photo that it worked on fails, its thread starts another and warms it,
+and the other threads go on. A runtime in the thread itself takes the whole server with it when its native code crashes.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections import deque
@@ -19,14 +23,20 @@ import numpy.typing as npt
 
 from app.bundle import Bundle, find_bundle, read_bundle
 from app.detections import Detections
-from app.errors import DeadlineExceeded, Overloaded, RuntimeUnavailable
-from app.runtimes import Runtime, load_runtime
+from app.errors import DeadlineExceeded, Overloaded, RuntimeUnavailable, WorkerDied
+from app.runtimes import Runtime, load_in_process, load_runtime
+from app.runtimes.process import WorkerProcess
 from app.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 Pixels = npt.NDArray[np.uint8]
 
 WARM_UP_RUNS = 2
 """Inferences before an engine is ready; the first allocates, the second shows that it can be repeated."""
+
+STARTS = 5
+"""How often in a row a worker's process may die at its start before the engine is closed; an attempt takes seconds."""
 
 
 class Inference(NamedTuple):
@@ -156,59 +166,123 @@ class Engine:
 
     def close(self) -> None:
         """Lets running inferences end, withdraws waiting photos and ends the workers. May be called twice."""
+        self._end(RuntimeUnavailable("the detector is shutting down"))
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join()
+
+    def _end(self, reason: Exception) -> None:
+        """Takes no more photos and withdraws the waiting ones; the workers end when they notice."""
         with self._changed:
             self._open = False
             withdrawn, self._queue = self._queue, deque()
             self._changed.notify_all()
         for job in withdrawn:
             if job.future.set_running_or_notify_cancel():
-                job.future.set_exception(RuntimeUnavailable("the detector is shutting down"))
-        for thread in self._threads:
-            if thread.ident is not None and thread is not threading.current_thread():
-                thread.join()
+                job.future.set_exception(reason)
 
     def _work(self, warm: Future[Runtime]) -> None:
         """A worker's life: load, warm up, then job after job until the engine is closed."""
         try:
-            runtime = self._load()
-            blank = np.zeros((self.bundle.input_height, self.bundle.input_width, 3), np.uint8)
-            for _ in range(WARM_UP_RUNS):
-                runtime.detect(blank)
+            runtime = self._start_runtime()
         except BaseException as error:
             warm.set_exception(error)
             return
         warm.set_result(runtime)
-        while (job := self._next()) is not None:
-            _run(job, runtime, self.deadline_s)
+        try:
+            while self._wait():
+                # A process may also have died while it was idle, which must not cost a photo its answer.
+                runtime = self._living(runtime)
+                job = self._next()
+                if job is not None:
+                    _run(job, runtime, self.deadline_s)
+                runtime = self._living(runtime)
+        except Exception as error:
+            logger.error("%s %d takes no more photos: %s", self.bundle.name, self.bundle.version, error)
+            self._end(RuntimeUnavailable("the detector has stopped; the cause is in the server's log"))
+        finally:
+            _close(runtime)
 
-    def _next(self) -> _Job | None:
-        """The longest waiting job; None when the engine is closed."""
+    def _start_runtime(self) -> Runtime:
+        """A runtime that is loaded and warm."""
+        blank = np.zeros((self.bundle.input_height, self.bundle.input_width, 3), np.uint8)
+        for attempt in range(1, STARTS + 1):
+            runtime = None
+            try:
+                runtime = self._load()
+                for _ in range(WARM_UP_RUNS):
+                    runtime.detect(blank)
+                return runtime
+            except BaseException as error:
+                _close(runtime)
+                if not isinstance(error, WorkerDied):
+                    raise
+                logger.warning("attempt %d of %d to start a worker failed: %s", attempt, STARTS, error)
+        raise RuntimeUnavailable(f"the detector's process died {STARTS} times in a row at its start")
+
+    def _living(self, runtime: Runtime) -> Runtime:
+        """The runtime, or another in its place if its process died."""
+        if not isinstance(runtime, WorkerProcess) or runtime.alive or not self._open:
+            return runtime
+        with self._changed:
+            self._changed.notify()  # another worker may take the photo that this one was woken for
+        started = time.monotonic()
+        _close(runtime)
+        runtime = self._start_runtime()
+        logger.warning("a worker that died was replaced within %.1f s", time.monotonic() - started)
+        return runtime
+
+    def _wait(self) -> bool:
+        """Waits for a job, without taking it; False when the engine is closed."""
         with self._changed:
             while self._open and not self._queue:
                 self._changed.wait()
-            return self._queue.popleft() if self._open else None
+            return self._open
+
+    def _next(self) -> _Job | None:
+        """The longest waiting job; None if another worker took it."""
+        with self._changed:
+            return self._queue.popleft() if self._open and self._queue else None
 
 
-def open_engine(settings: Settings, *, load: Callable[..., Runtime] = load_runtime) -> Engine:
+def open_engine(settings: Settings, *, load: Callable[..., Runtime] | None = None) -> Engine:
     """The engine that the settings ask for, not started.
 
     Args:
         settings: see `app.settings`.
-        load: makes a runtime from bundle, kind, precision and threads, as `load_runtime` does.
+        load: see `engine_of`.
 
     Raises:
         UnknownModel: the store does not hold the model.
         BundleError: its bundle is damaged.
     """
     bundle = read_bundle(find_bundle(settings.model_store, settings.model, settings.model_version))
+    return engine_of(bundle, settings, load=load)
+
+
+def engine_of(bundle: Bundle, settings: Settings, *, load: Callable[..., Runtime] | None = None) -> Engine:
+    """The engine of a bundle, not started.
+
+    Args:
+        bundle: the detector.
+        settings: see `app.settings`.
+        load: makes a runtime from bundle, kind, precision and threads, as `load_runtime` does; without it, the settings
+            say where inference runs.
+    """
+    make = load or (load_in_process if settings.isolation == "process" else load_runtime)
     return Engine(
         bundle,
-        lambda: load(bundle, settings.runtime, precision=settings.precision, threads=settings.threads),
+        lambda: make(bundle, settings.runtime, precision=settings.precision, threads=settings.threads),
         workers=settings.workers,
         # Whoever holds a photo open was admitted already, and is not to be refused here.
         queue_size=settings.queue + settings.photos_open,
         deadline_s=settings.deadline_s,
     )
+
+
+def _close(runtime: Runtime | None) -> None:
+    if isinstance(runtime, WorkerProcess):
+        runtime.close()
 
 
 def _run(job: _Job, runtime: Runtime, deadline_s: float | None) -> None:

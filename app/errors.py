@@ -7,7 +7,10 @@ CariesError
  │    └── PhotoTooLarge         more bytes or pixels than the limits allow
  ├── BundleError                a bundle is missing, incomplete, altered or of another format version
  │    └── UnknownModel          no model of that name or version is in the store
+ ├── ReloadRefused              another bundle cannot take the place of the live one
+ ├── ReloadRunning              only one reload runs at a time
  ├── RuntimeUnavailable         the runtime that was asked for cannot run here
+ ├── WorkerDied                 the process that ran the detector ended, by a crash or from outside
  ├── Overloaded                 the queue is full: try again
  ├── DeadlineExceeded           the answer would have come too late
  └── SettingsError              a setting has a value that is not allowed
@@ -46,8 +49,20 @@ class UnknownModel(BundleError):
     """No model of that name or version is in the store."""
 
 
+class ReloadRefused(CariesError):
+    """Another bundle cannot take the place of the live one, with the reason."""
+
+
+class ReloadRunning(CariesError):
+    """A reload was asked for while another one runs."""
+
+
 class RuntimeUnavailable(CariesError):
     """The runtime that was asked for cannot run here, with the reason."""
+
+
+class WorkerDied(CariesError):
+    """The process that ran the detector ended before it had answered."""
 
 
 class Overloaded(CariesError):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import functools
 import json
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -33,6 +34,7 @@ COLUMNS = (
 )
 
 Failure = tuple[Path, str]
+Screen = Callable[[bytes], Awaitable[ScreenedPhoto]]
 
 
 def detect_photos(
@@ -140,13 +142,14 @@ async def _screen_all(
     from tqdm import tqdm
 
     assert options.media_type is not None
-    screener = Screener.of_settings(engine, settings)
+    screener = Screener.of_settings(settings)
+    screen = functools.partial(screener.screen, options=options, engine=engine)
     names = result_names(photos, SUFFIXES[options.media_type])
     failures: list[Failure] = []
     with written_whole(out / TABLE) as stream, tqdm(total=len(photos), unit="photo", file=sys.stderr) as bar:
         table = csv.writer(stream)
         table.writerow(COLUMNS)
-        answers = _in_order(photos, options, screener, settings.max_bytes, settings.photos_open)
+        answers = _in_order(photos, screen, settings.max_bytes, settings.photos_open)
         async for photo, answer in answers:
             if isinstance(answer, ScreenedPhoto):
                 try:
@@ -164,12 +167,12 @@ async def _screen_all(
 
 
 async def _in_order(
-    photos: list[Path], options: Options, screener: Screener, max_bytes: int, ahead: int
+    photos: list[Path], screen: Screen, max_bytes: int, ahead: int
 ) -> AsyncIterator[tuple[Path, ScreenedPhoto | str]]:
     """Every photo with its answer, or with the reason why there is none; `ahead` photos are worked on at once."""
     begun: deque[tuple[Path, asyncio.Task[ScreenedPhoto | str]]] = deque()
     for photo in photos:
-        begun.append((photo, asyncio.create_task(_answer(photo, options, screener, max_bytes))))
+        begun.append((photo, asyncio.create_task(_answer(photo, screen, max_bytes))))
         if len(begun) >= ahead:
             first, task = begun.popleft()
             yield first, await task
@@ -177,9 +180,9 @@ async def _in_order(
         yield first, await task
 
 
-async def _answer(photo: Path, options: Options, screener: Screener, max_bytes: int) -> ScreenedPhoto | str:
+async def _answer(photo: Path, screen: Screen, max_bytes: int) -> ScreenedPhoto | str:
     try:
-        return await screener.screen(await asyncio.to_thread(_read, photo, max_bytes), options)
+        return await screen(await asyncio.to_thread(_read, photo, max_bytes))
     except CariesError as error:
         return str(error)
     except OSError as error:

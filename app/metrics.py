@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import (
     CollectorRegistry,
@@ -55,9 +55,15 @@ class Metrics:
         )
         self._waiting = Gauge("caries_queue_depth", "Requests waiting or being answered.", registry=self.registry)
         self._ready = Gauge("caries_ready", "1 when photos are taken.", registry=self.registry)
+        self._reloads = Counter(
+            "caries_reloads",
+            "Reloads by outcome: loaded, unchanged, refused, or busy with another one.",
+            ["outcome"],
+            registry=self.registry,
+        )
         self._model = Gauge(
             "caries_model_info",
-            "The live model; always 1.",
+            "The live models; always 1.",
             ["name", "version", "sha256", "runtime", "device"],
             registry=self.registry,
         )
@@ -86,11 +92,19 @@ class Metrics:
         for stage, milliseconds in timings_ms.items():
             self._stages.labels(stage).observe(milliseconds / 1000)
 
-    def live(self, *, name: str, version: int, sha256: str, runtime: str, device: str) -> None:
-        """Names the model that became live."""
+    def reload(self, outcome: str) -> None:
+        """Counts a reload."""
+        self._reloads.labels(outcome).inc()
+
+    def live(self, models: Iterable[Mapping[str, str]]) -> None:
+        """Names the models that are live: name, version, sha256, runtime and device of each."""
         self._model.clear()
-        self._model.labels(name, str(version), sha256, runtime, device).set(1)
-        self._ready.set(1)
+        for model in models:
+            self._model.labels(**model).set(1)
+
+    def watch_ready(self, ready: Callable[[], bool]) -> None:
+        """Asks `ready` at every scrape."""
+        self._ready.set_function(ready)
 
     def watch_queue(self, depth: Callable[[], int]) -> None:
         """Reads the queue's depth from `depth` at every scrape."""

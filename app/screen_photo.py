@@ -110,15 +110,14 @@ class ScreenedPhoto:
 
 
 class Screener:
-    """Takes photos through all stages, with a bound on how many are held decoded at once.
+    """Takes photos through all stages, with a bound on how many are held decoded at once, whichever engine they go to.
 
     Attributes:
-        engine: the detector, started and closed by whoever made it.
+        admitted: callers that hold a place, see `admit`.
     """
 
     def __init__(
         self,
-        engine: Engine,
         *,
         max_bytes: int = images.MAX_BYTES,
         max_pixels: int = images.MAX_PIXELS,
@@ -128,12 +127,10 @@ class Screener:
         """Makes the threads that decode, draw and encode.
 
         Args:
-            engine: the detector.
             max_bytes, max_pixels: limits of one photo.
             photos_open: photos held decoded at once; as many threads are made.
             queue: how many callers may wait beyond those, see `admit`.
         """
-        self.engine = engine
         self._max_bytes, self._max_pixels = max_bytes, max_pixels
         self._places = asyncio.Semaphore(photos_open)
         self._threads = ThreadPoolExecutor(photos_open, thread_name_prefix="photo")
@@ -141,10 +138,9 @@ class Screener:
         self.admitted = 0
 
     @classmethod
-    def of_settings(cls, engine: Engine, settings: Settings) -> Self:
+    def of_settings(cls, settings: Settings) -> Self:
         """A screener with the limits of the settings."""
         return cls(
-            engine,
             max_bytes=settings.max_bytes,
             max_pixels=settings.max_pixels,
             photos_open=settings.photos_open,
@@ -166,12 +162,13 @@ class Screener:
         finally:
             self.admitted -= 1
 
-    async def screen(self, data: bytes, options: Options) -> ScreenedPhoto:
+    async def screen(self, data: bytes, options: Options, engine: Engine) -> ScreenedPhoto:
         """Screens one photo. Cancelling the call drops whatever was not begun.
 
         Args:
             data: the photo as it was sent.
             options: what is asked for.
+            engine: the detector, started and closed by whoever made it.
 
         Raises:
             PhotoError: the photo cannot be used.
@@ -179,25 +176,25 @@ class Screener:
             Overloaded, RuntimeUnavailable: see `Engine.submit`.
         """
         timings = dict.fromkeys(STAGES, 0.0)
-        limit = asyncio.timeout(self.engine.deadline_s)
+        limit = asyncio.timeout(engine.deadline_s)
         asked = time.perf_counter()
         try:
             async with limit, self._places:
                 timings["queue"] += (time.perf_counter() - asked) * 1000
                 photo, quality = await self._in_thread(timings, "decode", lambda: self._open(data))
-                detections, queue_ms, timings["inference"] = await self.engine.detect(photo.pixels)
+                detections, queue_ms, timings["inference"] = await engine.detect(photo.pixels)
                 timings["queue"] += queue_ms
                 limit.reschedule(None)  # from here on, giving up would waste the work done
-                screening, threshold, max_boxes = self._judge(detections, quality, options)
-                picture = await self._draw(photo, screening, options, timings)
+                screening, threshold, max_boxes = _judge(detections, quality, options, engine.bundle)
+                picture = await self._draw(photo, screening, options, engine.bundle, timings)
         except TimeoutError:
             if not limit.expired():
                 raise
             raise DeadlineExceeded(
-                f"the photo could not be screened within {self.engine.deadline_s:g} seconds; try again shortly"
+                f"the photo could not be screened within {engine.deadline_s:g} seconds; try again shortly"
             ) from None
         return ScreenedPhoto(
-            bundle=self.engine.bundle,
+            bundle=engine.bundle,
             width=photo.width,
             height=photo.height,
             sha256=photo.sha256,
@@ -216,27 +213,12 @@ class Screener:
         photo = images.decode(data, max_bytes=self._max_bytes, max_pixels=self._max_pixels)
         return photo, assess_quality(photo.pixels)
 
-    def _judge(self, detections: Detections, quality: PhotoQuality, options: Options) -> tuple[Screening, float, int]:
-        point = self.engine.bundle.operating_point
-        threshold = point.score_threshold if options.threshold is None else options.threshold
-        max_boxes = point.max_boxes if options.max_boxes is None else options.max_boxes
-        screening = screen(
-            detections,
-            quality,
-            screened_class_id=self.engine.bundle.screened_class_id,
-            score_threshold=threshold,
-            max_boxes=max_boxes,
-            classes=options.classes,
-        )
-        return screening, threshold, max_boxes
-
     async def _draw(
-        self, photo: Photo, screening: Screening, options: Options, timings: dict[str, float]
+        self, photo: Photo, screening: Screening, options: Options, bundle: Bundle, timings: dict[str, float]
     ) -> bytes | None:
         media_type = options.media_type
         if media_type is None:
             return None
-        bundle = self.engine.bundle
 
         def annotate() -> Pixels:
             return drawing.annotate(
@@ -266,3 +248,20 @@ class Screener:
         timings[stage] += worked_ms
         timings["queue"] += max(0.0, (time.perf_counter() - asked) * 1000 - worked_ms)
         return result
+
+
+def _judge(
+    detections: Detections, quality: PhotoQuality, options: Options, bundle: Bundle
+) -> tuple[Screening, float, int]:
+    point = bundle.operating_point
+    threshold = point.score_threshold if options.threshold is None else options.threshold
+    max_boxes = point.max_boxes if options.max_boxes is None else options.max_boxes
+    screening = screen(
+        detections,
+        quality,
+        screened_class_id=bundle.screened_class_id,
+        score_threshold=threshold,
+        max_boxes=max_boxes,
+        classes=options.classes,
+    )
+    return screening, threshold, max_boxes

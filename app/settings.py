@@ -81,6 +81,14 @@ def _folder() -> Check:
     return Check("a folder", parse)
 
 
+def _models() -> Check:
+    def parse(text: str) -> str:
+        chosen_models(text)
+        return text
+
+    return Check("names separated by commas, each once and with /VERSION if need be", parse)
+
+
 def _row(sentence: str, check: Check) -> dict[str, Any]:
     """What the table says of a setting beside its default."""
     return {"sentence": sentence, "check": check}
@@ -99,6 +107,14 @@ class Settings:
     )
     model_version: int | None = field(
         default=None, metadata=_row("Version to serve; empty takes the newest.", _optional(_whole_number(1, 10**9)))
+    )
+    models: str | None = field(
+        default=None,
+        metadata=_row("Further models to serve, by /detect?model=NAME; each takes memory.", _optional(_models())),
+    )
+    watch_s: float = field(
+        default=0.0,
+        metadata=_row("Seconds between looks for another version in the store; 0 never looks.", _number(0, 86400)),
     )
     runtime: str = field(
         default="auto",
@@ -119,6 +135,13 @@ class Settings:
         default=1, metadata=_row("Inferences at once; each worker loads the model.", _whole_number(1, 64))
     )
     threads: int = field(default=2, metadata=_row("CPU threads for one inference.", _whole_number(1, 256)))
+    isolation: str = field(
+        default="process",
+        metadata=_row(
+            "Where inference runs; process keeps the server alive when the runtime crashes.",
+            _one_of("process", "thread"),
+        ),
+    )
     photos_open: int = field(
         default=4,
         metadata=_row(
@@ -140,6 +163,14 @@ class Settings:
         ),
     )
     upload_s: float = field(default=60.0, metadata=_row("Seconds that a photo may take to arrive.", _number(0.1, 3600)))
+    drain_s: float = field(
+        default=0.0,
+        metadata=_row("Seconds after SIGTERM that photos are still taken while readiness is off.", _number(0, 3600)),
+    )
+    shutdown_s: float = field(
+        default=10.0,
+        metadata=_row("Seconds after that in which accepted requests are answered.", _number(0, 3600)),
+    )
     max_bytes: int = field(
         default=32 * 2**20, metadata=_row("Largest photo as sent, in bytes.", _whole_number(1024, 2**31))
     )
@@ -176,6 +207,21 @@ class Settings:
             if text is not None:
                 values[entry.name] = _parse(source, text.strip(), entry.metadata["check"])
         return cls(**values)
+
+
+def chosen_models(text: str | None) -> dict[str, int | None]:
+    """The setting `models`, as `a,b/2`: name to version, None for the newest.
+
+    Raises:
+        ValueError: a name is missing or repeated, or a version is not a whole number from 1.
+    """
+    chosen: dict[str, int | None] = {}
+    for entry in text.split(",") if text else []:
+        name, slash, version = entry.strip().partition("/")
+        if not name.isprintable() or not name or name in chosen or (slash and not int(version) >= 1):
+            raise ValueError(entry)
+        chosen[name] = int(version) if slash else None
+    return chosen
 
 
 def variable(name: str) -> str:

@@ -109,13 +109,14 @@ class ModelEntry(BaseModel):
 
     name: str
     version: int
-    live: bool = Field(description="Whether `POST /detect` is answered by this one.")
+    live: bool = Field(description="Whether `POST /detect` can be answered by this one.")
+    default: bool = Field(description="Whether `POST /detect` without a model is answered by this one.")
     usable: bool = Field(
         description="Whether its manifest can be read; its other files are verified when it is loaded."
     )
     sha256: str | None
-    runtime: str | None = Field(description="What runs it, for the live one: litert or tensorflow.")
-    device: str | None = Field(description="Where it runs, for the live one: cpu, or gpu with the GPU's name.")
+    runtime: str | None = Field(description="What runs it, for a live one: litert or tensorflow.")
+    device: str | None = Field(description="Where it runs, for a live one: cpu, or gpu with the GPU's name.")
     classes: dict[int, str]
     operating_point: dict[str, Any] | None
     card: str = Field(description="Address of the model card.")
@@ -125,6 +126,13 @@ class ModelList(BaseModel):
     """The store."""
 
     models: list[ModelEntry]
+
+
+class LiveAnswer(BaseModel):
+    """The answer of `POST /models/reload`."""
+
+    reloaded: list[ModelIdentity] = Field(description="What was started; empty if all was live already.")
+    live: list[ModelIdentity] = Field(description="What is live, the default model first.")
 
 
 class Health(BaseModel):

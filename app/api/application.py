@@ -10,10 +10,11 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api import catalogue, detect, health, problems
+from app.api import catalogue, detect, health, problems, reload
+from app.api.drain import Drain
 from app.api.service import make_service
 from app.metrics import Metrics
-from app.runtimes import Runtime, load_runtime
+from app.runtimes import Runtime
 from app.settings import Settings
 
 DISTRIBUTION = "caries-screen"
@@ -30,14 +31,14 @@ DESCRIPTION = """Screens photos of teeth for caries.
 def create_app(
     settings: Settings,
     *,
-    load: Callable[..., Runtime] = load_runtime,
+    load: Callable[..., Runtime] | None = None,
     on_failure: Callable[[], None] = lambda: None,
 ) -> FastAPI:
     """The HTTP application. Its detector is loaded when it starts up and closed when it shuts down.
 
     Args:
         settings: see `app.settings`.
-        load: makes a runtime from bundle, kind, precision and threads, as `load_runtime` does.
+        load: makes the runtimes, see `engine_of`.
         on_failure: called when the detector cannot be loaded; `/health/ready` goes on answering 503.
     """
     service = make_service(settings, load=load, on_failure=on_failure)
@@ -59,9 +60,10 @@ def create_app(
         redirect_slashes=False,
     )
     app.state.service = service
-    for room in (detect, catalogue, health):
+    for room in (detect, catalogue, reload, health):
         app.include_router(room.router)
-    problems.install(app, service.metrics)
+    answer = problems.install(app, service.metrics)
+    app.add_middleware(Drain, service=service, answer=answer)
     app.add_middleware(CountRequests, metrics=service.metrics)
     return app
 

@@ -1,4 +1,4 @@
-"""`GET /models` and the model cards: what the store holds and which detector is live."""
+"""`GET /models` and the model cards: what the store holds and which detectors are live."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ router = APIRouter(dependencies=[Depends(known_parameters_only)])
 
 @router.get("/models", response_model=ModelList, summary="List the models")
 async def models(request: Request) -> ModelList:
-    """Every model and version of the store; `live` marks the one that answers."""
+    """Every model and version of the store; `live` marks those that answer, `default` the one that needs no name."""
     service = service_of(request)
-    return await asyncio.to_thread(_list, service.settings.model_store, service.live)
+    return await asyncio.to_thread(_list, service.settings.model_store, service.models.engines)
 
 
 @router.get(
@@ -44,18 +44,21 @@ async def card(
 ) -> Response:
     """The model card, Markdown: intended use, measured figures, limits, data credit."""
     service = service_of(request)
-    text = await asyncio.to_thread(_card, service.settings.model_store, service.live, model, version)
+    text = await asyncio.to_thread(_card, service.settings.model_store, service.models.engines, model, version)
     return Response(text, media_type="text/markdown; charset=utf-8")
 
 
-def _list(store: Path, live: Engine | None) -> ModelList:
-    return ModelList(models=[_entry(name, version, path, live) for name, version, path in list_bundles(store)])
+def _list(store: Path, engines: list[Engine]) -> ModelList:
+    # A live model answers even where its folder was removed from the store.
+    paths = {(engine.bundle.name, engine.bundle.version): engine.bundle.path for engine in engines}
+    paths |= {(name, version): path for name, version, path in list_bundles(store)}
+    return ModelList(models=[_entry(name, version, paths[name, version], engines) for name, version in sorted(paths)])
 
 
-def _entry(name: str, version: int, path: Path, live: Engine | None) -> ModelEntry:
-    is_live = live is not None and (live.bundle.name, live.bundle.version) == (name, version)
+def _entry(name: str, version: int, path: Path, engines: list[Engine]) -> ModelEntry:
+    live = next((one for one in engines if (one.bundle.name, one.bundle.version) == (name, version)), None)
     bundle: Bundle | None
-    if live is not None and is_live:
+    if live is not None:
         bundle = live.bundle
     else:
         try:
@@ -66,20 +69,21 @@ def _entry(name: str, version: int, path: Path, live: Engine | None) -> ModelEnt
     return ModelEntry(
         name=name,
         version=version,
-        live=is_live,
+        live=live is not None,
+        default=live is not None and live is engines[0],
         usable=bundle is not None,
         sha256=bundle.sha256 if bundle else None,
-        runtime=live.runtime.name if live is not None and is_live else None,
-        device=live.runtime.device if live is not None and is_live else None,
+        runtime=live.runtime.name if live is not None else None,
+        device=live.runtime.device if live is not None else None,
         classes=dict(bundle.class_names) if bundle else {},
         operating_point=dataclasses.asdict(bundle.operating_point) if bundle else None,
         card=f"/models/{name}/card?version={version}",
     )
 
 
-def _card(store: Path, live: Engine | None, model: str, version: int | None) -> str:
-    if version is None and live is not None and live.bundle.name == model:
-        version = live.bundle.version
+def _card(store: Path, engines: list[Engine], model: str, version: int | None) -> str:
+    if version is None:
+        version = next((engine.bundle.version for engine in engines if engine.bundle.name == model), None)
     held = list_bundles(store)
     paths = [path for name, number, path in held if name == model and version in (None, number)]
     if not paths:

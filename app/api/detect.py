@@ -55,6 +55,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
         }
         for status, text in {
             400: "The form does not hold exactly one photo.",
+            404: "The model is not live.",
             406: "No acceptable answer format.",
             408: "The photo took too long to arrive.",
             413: "The photo is too large.",
@@ -98,6 +99,7 @@ async def detect(
     ] = ClassSelection.CARIES,
     lang: Annotated[Literal["en", "ko"], Query(description="Language of the drawn labels.")] = "en",
     format: Annotated[Format | None, Query(description="Answer format; overrides Accept.")] = None,
+    model: Annotated[str | None, Query(description="A live model, see /models; without it, the default one.")] = None,
 ) -> Response:
     """Takes a JPEG, PNG, WebP or HEIC photo: the file `file` of a form, or the body itself.
 
@@ -115,9 +117,9 @@ async def detect(
         media_type=None if chosen is Format.JSON else cast(MediaType, MEDIA_TYPES[chosen]),
     )
     screened = None
-    with screener.admit(), contextlib.suppress(ClientDisconnect):
+    with service.models.use(model) as engine, screener.admit(), contextlib.suppress(ClientDisconnect):
         data = await read_photo(request, max_bytes=settings.max_bytes, upload_s=settings.upload_s)
-        screened = await _unless_client_leaves(request, screener.screen(data, options))
+        screened = await _unless_client_leaves(request, screener.screen(data, options, engine))
     if screened is None:
         service.metrics.disconnected()
         return Response(status_code=CLIENT_LEFT)

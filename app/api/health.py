@@ -18,7 +18,7 @@ router = APIRouter()
 
 _NOT_READY: dict[int | str, dict[str, Any]] = {
     503: {
-        "description": "The detector is not ready.",
+        "description": "The detector is not ready, or the server is shutting down.",
         "content": {"application/problem+json": {"schema": ProblemAnswer.model_json_schema()}},
     }
 }
@@ -38,8 +38,8 @@ async def live() -> Health:
 
 @router.get("/health/ready", responses=_NOT_READY, summary="Are photos taken")
 async def ready(request: Request) -> Health:
-    """Answers 200 once the detector is loaded and has run warm-up inferences, 503 before."""
-    _ = service_of(request).screener
+    """Answers 200 once the detector is loaded and has run warm-up inferences, 503 before and when the server ends."""
+    service_of(request).check_ready()
     return Health(status="ready")
 
 

@@ -44,6 +44,10 @@ class UploadTooSlow(errors.CariesError):
     """The body did not arrive in time."""
 
 
+class ShuttingDown(errors.CariesError):
+    """The server takes no more requests."""
+
+
 class NotReady(errors.CariesError):
     """The detector is being loaded, or could not be loaded."""
 
@@ -75,6 +79,8 @@ PROBLEMS: Mapping[type[Exception], Problem] = {
     UploadTooSlow: Problem(408, "upload-too-slow", "The photo took too long to arrive"),
     errors.UnknownModel: Problem(404, "unknown-model", "There is no such model"),
     NotAcceptable: Problem(406, "not-acceptable", "No acceptable answer format"),
+    errors.ReloadRefused: Problem(409, "reload-refused", "The live model stays as it is"),
+    errors.ReloadRunning: Problem(409, "reload-running", "Another reload is running"),
     errors.PhotoTooLarge: Problem(413, "photo-too-large", "The photo is too large"),
     UnsupportedMediaType: Problem(415, "unsupported-media-type", "The body's type is not accepted"),
     errors.UnsupportedPhoto: Problem(415, "unsupported-photo", "The picture format is not accepted"),
@@ -83,8 +89,10 @@ PROBLEMS: Mapping[type[Exception], Problem] = {
     RequestValidationError: Problem(422, "invalid-parameter", "A parameter is not allowed"),
     errors.Overloaded: Problem(503, "overloaded", "The server is busy", retry_after_s=1),
     errors.DeadlineExceeded: Problem(503, "deadline-exceeded", "The answer would have come too late", retry_after_s=2),
+    ShuttingDown: Problem(503, "shutting-down", "The server is shutting down", retry_after_s=1),
     NotReady: Problem(503, "not-ready", "The detector is not ready", retry_after_s=1),
     errors.RuntimeUnavailable: Problem(503, "runtime-unavailable", "The detector is not running", retry_after_s=5),
+    errors.WorkerDied: Problem(503, "worker-died", "The detector crashed on this photo", retry_after_s=1),
     errors.BundleError: Problem(503, "bundle-error", "The model's files cannot be used", retry_after_s=60),
     Exception: Problem(500, "internal-error", "The server made a mistake"),
 }
@@ -115,8 +123,15 @@ def quoted(value: object) -> str:
     return repr(text if len(text) <= ECHO_LENGTH else text[:ECHO_LENGTH] + "...")
 
 
-def install(app: FastAPI, metrics: Metrics) -> None:
-    """Answers every error of the application with problem+json, and counts it."""
+Answer = Callable[[Request, Exception], Awaitable[JSONResponse]]
+
+
+def install(app: FastAPI, metrics: Metrics) -> Answer:
+    """Answers every error of the application with problem+json, and counts it.
+
+    Returns:
+        What makes an answer of an error, for middleware, whose errors no handler sees.
+    """
 
     async def answer(request: Request, error: Exception) -> JSONResponse:
         problem = problem_of(error)
@@ -130,13 +145,14 @@ def install(app: FastAPI, metrics: Metrics) -> None:
             headers.update(error.headers or {})
         if isinstance(error, NotAcceptable):
             headers["Vary"] = "Accept"
-        if isinstance(error, UploadTooSlow):
+        if isinstance(error, (UploadTooSlow, ShuttingDown)):
             headers["Connection"] = "close"
         return JSONResponse(content, problem.status, headers, media_type=MEDIA_TYPE)
 
     for kind in (errors.CariesError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, answer)
     app.add_middleware(CatchMistakes, answer=answer)
+    return answer
 
 
 class CatchMistakes:
@@ -145,7 +161,7 @@ class CatchMistakes:
     Starlette's own handler for it raises the exception again, which makes uvicorn drop the client's connection.
     """
 
-    def __init__(self, app: ASGIApp, *, answer: Callable[[Request, Exception], Awaitable[JSONResponse]]) -> None:
+    def __init__(self, app: ASGIApp, *, answer: Answer) -> None:
         self._app = app
         self._answer = answer
 

@@ -1,8 +1,9 @@
-"""What one application holds while it runs: settings, metrics, and the screener once its detector is warm."""
+"""What one application holds while it runs: settings, metrics, the screener, and the live models once they are warm."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
@@ -10,13 +11,15 @@ from contextlib import asynccontextmanager
 
 from fastapi import Request
 
-from app.api.problems import NotReady
-from app.engine import Engine, open_engine
-from app.errors import CariesError
+from app.api.problems import NotReady, ShuttingDown
+from app.engine import Engine
+from app.errors import CariesError, ReloadRunning
+from app.live_models import LiveModels
 from app.metrics import Metrics
-from app.runtimes import Runtime, load_runtime
+from app.runtimes import Runtime
 from app.screen_photo import Screener
 from app.settings import Settings
+from app.store_watch import StoreWatch
 
 logger = logging.getLogger(__name__)
 
@@ -27,16 +30,23 @@ class Service:
     Attributes:
         settings: as the application was made with.
         metrics: of this application alone.
+        models: the live ones; none before the warm-up.
+        draining: readiness is off and requests are still taken.
+        closed: no more requests are taken.
     """
 
-    def __init__(self, settings: Settings, load: Callable[..., Runtime], on_failure: Callable[[], None]) -> None:
+    def __init__(self, settings: Settings, load: Callable[..., Runtime] | None, on_failure: Callable[[], None]) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self._load = load
+        self.models = LiveModels(settings, load=load)
+        self.draining = False
+        self.closed = False
         self._on_failure = on_failure
         self._screener: Screener | None = None
         self._failed = False
+        self._reloads: set[asyncio.Task[None]] = set()
         self.metrics.watch_queue(lambda: self._screener.admitted if self._screener else 0)
+        self.metrics.watch_ready(lambda: self.ready)
 
     @property
     def screener(self) -> Screener:
@@ -53,27 +63,83 @@ class Service:
 
     @property
     def live(self) -> Engine | None:
-        """The engine once it is warm."""
-        return self._screener.engine if self._screener else None
+        """The engine of the default model once it is warm."""
+        return next(iter(self.models.engines), None)
+
+    @property
+    def ready(self) -> bool:
+        """Whether photos are welcome."""
+        try:
+            self.check_ready()
+        except CariesError:
+            return False
+        return True
+
+    def check_ready(self) -> None:
+        """Returns if photos are welcome.
+
+        Raises:
+            ShuttingDown: the server is about to end.
+            NotReady: the default detector is not warm yet, could not be loaded, or has stopped.
+        """
+        if self.draining:
+            raise ShuttingDown("the server is shutting down; send photos to another one")
+        _ = self.screener
+        if self.live is None or not self.live.ready:
+            raise NotReady("the detector has stopped; the cause is in the server's log")
+
+    def drain(self) -> None:
+        """Turns readiness off; requests are still taken, and answered with `Connection: close`."""
+        self.draining = True
+
+    def close(self) -> None:
+        """Takes no more requests; those that were taken are answered."""
+        self.draining = self.closed = True
+
+    async def reload(self, name: str | None = None, version: int | None = None) -> list[Engine]:
+        """Replaces live models, see `LiveModels.reload`; counts and logs it.
+
+        Raises:
+            CariesError: the reload was refused; what was live still is.
+        """
+        try:
+            _ = self.screener
+            started = await self.models.reload(name, version)
+        except CariesError as error:
+            raise type(error)(self._count_refusal(error)) from error
+        self._count_reload(started)
+        return started
+
+    def reload_soon(self) -> None:
+        """Replaces what is live by what the settings ask for; the outcome is in the log. For signals."""
+
+        async def reload() -> None:
+            with contextlib.suppress(CariesError):
+                await self.reload()
+
+        task = asyncio.create_task(reload())
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Loads the detector in the background, so that the server answers at once, and closes it at the end."""
+        """Loads the detectors in the background, so that the server answers at once, and closes them at the end."""
         loading = asyncio.create_task(self._start())
         try:
             yield
         finally:
             await loading
+            for task in self._reloads:
+                task.cancel()
+            await self.models.close()
             if self._screener is not None:
                 screener, self._screener = self._screener, None
-                await asyncio.to_thread(screener.engine.close)
                 await asyncio.to_thread(screener.close)
 
     async def _start(self) -> None:
         started = time.monotonic()
         try:
-            engine = await asyncio.to_thread(open_engine, self.settings, load=self._load)
-            await asyncio.to_thread(engine.start)
+            await self.models.start()
         except Exception as error:
             self._failed = True
             if isinstance(error, CariesError):
@@ -82,32 +148,78 @@ class Service:
                 logger.exception("the detector could not be loaded")
             self._on_failure()
             return
-        bundle, runtime = engine.bundle, engine.runtime
+        self._name_live_models()
+        self._screener = Screener.of_settings(self.settings)
+        for engine in self.models.engines:
+            logger.info("ready: %s, %.1f s", _describe(engine), time.monotonic() - started)
+        if self.settings.watch_s:
+            task = asyncio.create_task(self._watch())
+            self._reloads.add(task)
+            task.add_done_callback(self._reloads.discard)
+
+    async def _watch(self) -> None:
+        """Follows the store for as long as the server runs."""
+        watch, trouble = StoreWatch(), ""
+        while True:
+            await asyncio.sleep(self.settings.watch_s)
+            if self.models.reloading:
+                continue
+            try:
+                folders = await asyncio.to_thread(self.models.followed)
+                changed = [name for name in folders if await asyncio.to_thread(watch.changed, folders[name])]
+            except OSError as error:
+                if str(error) != trouble:
+                    logger.warning("the model store cannot be looked at: %s", error)
+                trouble = str(error)
+                continue
+            for name in changed:
+                try:
+                    started = await self.models.follow(name)
+                except CariesError as error:
+                    self._count_refusal(error)
+                    continue
+                # The bundle that is live is looked at as well; that it is still the same is no news.
+                if started:
+                    self._count_reload(started)
+
+    def _count_reload(self, started: list[Engine]) -> None:
+        self.metrics.reload("loaded" if started else "unchanged")
+        self._name_live_models()
+        for engine in started:
+            logger.info("reloaded: %s is live", _describe(engine))
+
+    def _count_refusal(self, error: CariesError) -> str:
+        """Counts and logs it, and says what goes on."""
+        self.metrics.reload("busy" if isinstance(error, ReloadRunning) else "refused")
+        live = ", ".join(f"{engine.bundle.name} {engine.bundle.version}" for engine in self.models.engines)
+        text = f"{error}; live: {live or 'none'}"
+        logger.warning("reload refused: %s", text)
+        return text
+
+    def _name_live_models(self) -> None:
         self.metrics.live(
-            name=bundle.name,
-            version=bundle.version,
-            sha256=bundle.sha256,
-            runtime=runtime.name,
-            device=runtime.device,
-        )
-        self._screener = Screener.of_settings(engine, self.settings)
-        seconds = time.monotonic() - started
-        logger.info(
-            "ready: %s %d on %s (%s), %.1f s", bundle.name, bundle.version, runtime.name, runtime.device, seconds
+            {
+                "name": engine.bundle.name,
+                "version": str(engine.bundle.version),
+                "sha256": engine.bundle.sha256,
+                "runtime": engine.runtime.name,
+                "device": engine.runtime.device,
+            }
+            for engine in self.models.engines
         )
 
 
 def make_service(
     settings: Settings,
     *,
-    load: Callable[..., Runtime] = load_runtime,
+    load: Callable[..., Runtime] | None = None,
     on_failure: Callable[[], None] = lambda: None,
 ) -> Service:
     """A service that is not running yet.
 
     Args:
         settings: see `app.settings`.
-        load: makes a runtime, as `load_runtime` does.
+        load: makes the runtimes, see `engine_of`.
         on_failure: called when the detector cannot be loaded.
     """
     return Service(settings, load, on_failure)
@@ -117,3 +229,8 @@ def service_of(request: Request) -> Service:
     """The service of the application that got the request."""
     service: Service = request.app.state.service
     return service
+
+
+def _describe(engine: Engine) -> str:
+    bundle, runtime = engine.bundle, engine.runtime
+    return f"{bundle.name} {bundle.version} on {runtime.name} ({runtime.device})"

@@ -85,6 +85,24 @@ def load_runtime(
     return TensorFlowRuntime(bundle.path, bundle.input_height, bundle.input_width, threads=threads)
 
 
+def load_in_process(
+    bundle: Bundle,
+    kind: str = RuntimeKind.AUTO,
+    *,
+    precision: str = Precision.FLOAT32,
+    threads: int = 1,
+) -> Runtime:
+    """As `load_runtime`, in a process of its own.
+
+    Raises:
+        RuntimeUnavailable: see `load_runtime`.
+        WorkerDied: the process ended while it loaded.
+    """
+    from app.runtimes.process import WorkerProcess
+
+    return WorkerProcess(bundle, kind, precision=precision, threads=threads)
+
+
 def _choose(bundle: Bundle) -> RuntimeKind:
     """TensorFlow where it is installed and sees a GPU, or where the bundle has nothing for LiteRT; else LiteRT."""
     if not (bundle.path / FLOAT32_MODEL).exists():

@@ -45,10 +45,11 @@ class LiteRTRuntime:
         except ImportError as error:
             raise RuntimeUnavailable(f"the litert runtime is not installed: {error}") from error
         try:
-            self._interpreter = Interpreter(model_path=str(model), num_threads=threads)
+            # Given the path, LiteRT maps the file, and a file that is copied over then ends the process (SIGBUS).
+            self._interpreter = Interpreter(model_content=model.read_bytes(), num_threads=threads)
             self._run = self._interpreter.get_signature_runner()
             ((self._input, details),) = self._run.get_input_details().items()
-        except (ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             raise RuntimeUnavailable(f"{model} cannot be loaded: {error}") from error
         _, self._height, self._width, _ = (int(size) for size in details["shape"])
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import SettingsError
-from app.settings import Settings, describe, flag, variable
+from app.settings import Settings, chosen_models, describe, flag, variable
 
 FIELDS = [field.name for field in dataclasses.fields(Settings)]
 
@@ -53,6 +53,12 @@ def test_what_is_set_is_described() -> None:
         ("model_store", ""),
         ("model_version", "0"),
         ("model_version", "newest"),
+        ("models", "a,,b"),
+        ("models", "a,a/2"),
+        ("models", "a/0"),
+        ("models", "a/newest"),
+        ("models", "a/"),
+        ("watch_s", "-1"),
         ("runtime", "onnx"),
         ("precision", "float16"),
         ("host", ""),
@@ -61,11 +67,14 @@ def test_what_is_set_is_described() -> None:
         ("port", "tcp://10.0.0.1:80"),
         ("workers", "0"),
         ("threads", "two"),
+        ("isolation", "container"),
         ("photos_open", "0"),
         ("queue", "-1"),
         ("deadline_s", "0"),
         ("deadline_s", "nan"),
         ("upload_s", "inf"),
+        ("drain_s", "-1"),
+        ("shutdown_s", "3601"),
         ("max_bytes", "32MB"),
         ("max_pixels", "1e6"),
         ("log_level", "loud"),
@@ -98,3 +107,8 @@ def test_unknown_variable_names_the_nearest(name: str, nearest: str) -> None:
 def test_settings_are_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Settings().port = 1  # type: ignore[misc]
+
+
+def test_models_beside_the_default() -> None:
+    assert chosen_models(None) == {}
+    assert chosen_models(Settings.read({"CARIES_MODELS": "a, b/2"}).models) == {"a": None, "b": 2}

@@ -63,6 +63,7 @@ def test_models_and_cards(start: Start, tmp_path: Path) -> None:
         found = [(entry["name"], entry["version"], entry["live"], entry["usable"]) for entry in listed]
         assert found == [("broken", 1, False, False), ("stand-in", 1, True, True), ("stand-in", 2, False, True)]
         assert (listed[1]["runtime"], listed[1]["device"]) == ("litert", "cpu")
+        assert [entry["default"] for entry in listed] == [False, True, False]
         assert listed[1]["classes"] == {"1": "normal", "2": "caries"}
         assert listed[1]["operating_point"]["score_threshold"] == 0.5
         for entry in listed[1:]:
@@ -120,7 +121,7 @@ def test_description(live: Live) -> None:
     assert "Not a medical device" in description["info"]["description"]
     detect = description["paths"]["/detect"]["post"]
     assert {parameter["name"] for parameter in detect["parameters"]} == {
-        *("threshold", "max_boxes", "classes", "lang", "format")
+        *("threshold", "max_boxes", "classes", "lang", "format", "model")
     }
     assert set(detect["requestBody"]["content"]) >= {"multipart/form-data", "image/*"}
     answers = detect["responses"]["200"]["content"]

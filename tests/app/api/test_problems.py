@@ -131,7 +131,7 @@ def test_bad_form(live: Live, sent: dict[str, Any], says: str) -> None:
         ("treshold=0.1", "did you mean threshold?"),
         ("Threshold=0.1", "did you mean threshold?"),
         ("maxboxes=3", "did you mean max_boxes?"),
-        ("zzzz=3", "known are threshold, max_boxes, classes, lang, format"),
+        ("zzzz=3", "known are threshold, max_boxes, classes, lang, format, model"),
         ("threshold=0.1&threshold=0.9", "more than once"),
         ("lang=" + 500 * "x", "xxx..."),
     ],

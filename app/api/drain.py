@@ -1,0 +1,33 @@
+"""The last answers of a server that is about to end."""
+
+from __future__ import annotations
+
+from fastapi import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.problems import Answer, ShuttingDown
+from app.api.service import Service
+
+
+class Drain:
+    """ASGI middleware that closes connections behind their answers, and refuses requests once the service is closed."""
+
+    def __init__(self, app: ASGIApp, *, service: Service, answer: Answer) -> None:
+        self._app = app
+        self._service = service
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes the request on, or refuses it."""
+
+        async def send_and_close(message: Message) -> None:
+            if message["type"] == "http.response.start" and self._service.draining:
+                headers = [(name, value) for name, value in message["headers"] if name.lower() != b"connection"]
+                message = {**message, "headers": [*headers, (b"connection", b"close")]}
+            await send(message)
+
+        if scope["type"] == "http" and self._service.closed:
+            response = await self._answer(Request(scope), ShuttingDown("the server is shutting down"))
+            await response(scope, receive, send_and_close)
+            return
+        await self._app(scope, receive, send_and_close)
