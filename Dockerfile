@@ -55,7 +55,7 @@ CMD ["--help"]
 
 FROM base AS serve
 COPY model_store /srv/model_store
-ENV CARIES_MODEL_STORE=/srv/model_store CARIES_HOST=0.0.0.0
+ENV CARIES_MODEL_STORE=/srv/model_store CARIES_HOST=0.0.0.0 CARIES_KEYS=/var/lib/caries/keys.json
 VOLUME /var/lib/caries
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s CMD ["/opt/caries/bin/caries", "health"]
