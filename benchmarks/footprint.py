@@ -3,7 +3,7 @@
     .venv/serve/bin/python benchmarks/footprint.py [--runs 5]
 
 Each run starts `caries serve` on a free port, waits for `/health/ready`, posts one example photo, and reads the memory
-of the whole process from /proc: resident and proportional set size after the answer, in MB (10**6 bytes).
+of the process and of its worker from /proc: resident and proportional set size after the answer, in MB (10**6 bytes).
 """
 
 from __future__ import annotations
@@ -43,15 +43,22 @@ def measure() -> dict[str, float]:
             f"http://127.0.0.1:{port}/detect", photo, {"Content-Type": "image/jpeg", "Accept": "image/png"}
         )
         urllib.request.urlopen(request, timeout=60).read()
-        sizes = {}
-        for line in Path(f"/proc/{server.pid}/smaps_rollup").read_text().splitlines():
-            name, _, rest = line.partition(":")
-            if name in ("Rss", "Pss"):
-                sizes[name] = int(rest.split()[0]) * 1024 / 1e6
+        sizes = {"Rss": 0.0, "Pss": 0.0}
+        for pid in (server.pid, *_children(server.pid)):
+            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                name, _, rest = line.partition(":")
+                if name in sizes:
+                    sizes[name] += int(rest.split()[0]) * 1024 / 1e6
         return {"seconds until ready": ready, "resident MB": sizes["Rss"], "proportional MB": sizes["Pss"]}
     finally:
         server.terminate()
         server.wait()
+
+
+def _children(pid: int) -> list[int]:
+    """The workers, which run in processes of their own."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 
 def main() -> int:

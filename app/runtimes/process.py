@@ -1,7 +1,8 @@
 """A runtime in a process of its own, so that a crash in its native code ends one request and not the server.
 
 The photo is resized in the server's process; only the model's input and the detections go through a socket. For a model
-of 320x320 that is 307 kB, and costs about 0.2 ms a photo (`benchmarks/isolation.py`).
+of 320x320 that is 307 kB, which takes 0.1 ms. A photo of 640x480 takes about 1 ms longer in all than in a thread of the
+server, of 32 ms: another process has to be woken and its caches filled (`benchmarks/isolation.py`).
 
     server to worker    once: JSON, which bundle and how to run it; then the input's samples for each photo
     worker to server    once: JSON, the runtime's name and device, or why there is none; then for each photo a byte
