@@ -22,19 +22,6 @@ COPY pyproject.toml README.md LICENSE /src/
 COPY app /src/app
 RUN sh /src/deploy/install.sh requirements/serve.txt
 
-FROM build AS build-gpu
-COPY requirements/gpu.txt /src/requirements/gpu.txt
-COPY pyproject.toml README.md LICENSE /src/
-COPY app /src/app
-RUN sh /src/deploy/install.sh requirements/gpu.txt
-
-FROM build AS build-training
-COPY requirements/all.txt requirements/no-deps.txt /src/requirements/
-COPY pyproject.toml README.md LICENSE /src/
-COPY app /src/app
-COPY training /src/training
-RUN sh /src/deploy/install.sh requirements/all.txt requirements/no-deps.txt
-
 FROM python:3.11-slim AS base
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="caries-screen" \
@@ -47,12 +34,6 @@ RUN useradd --system --uid 10001 --no-create-home --home-dir /nonexistent caries
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 USER 10001
 
-FROM base AS training
-COPY --from=build-training /opt/caries /opt/caries
-WORKDIR /var/lib/caries
-ENTRYPOINT ["/opt/caries/bin/python", "-m", "training"]
-CMD ["--help"]
-
 FROM base AS serve
 COPY model_store /srv/model_store
 ENV CARIES_MODEL_STORE=/srv/model_store CARIES_HOST=0.0.0.0 CARIES_KEYS=/var/lib/caries/keys.json
@@ -61,9 +42,31 @@ EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s CMD ["/opt/caries/bin/caries", "health"]
 CMD ["/opt/caries/bin/caries", "serve"]
 
+FROM serve AS cpu
+COPY --from=build-cpu /opt/caries /opt/caries
+
+FROM build AS build-gpu
+COPY requirements/gpu.txt /src/requirements/gpu.txt
+COPY pyproject.toml README.md LICENSE /src/
+COPY app /src/app
+RUN sh /src/deploy/install.sh requirements/gpu.txt
+
 FROM serve AS gpu
 ENV CARIES_RUNTIME=tensorflow
 COPY --from=build-gpu /opt/caries /opt/caries
 
-FROM serve AS cpu
-COPY --from=build-cpu /opt/caries /opt/caries
+FROM build AS build-training
+COPY requirements/all.txt requirements/no-deps.txt /src/requirements/
+COPY pyproject.toml README.md LICENSE /src/
+COPY app /src/app
+COPY training /src/training
+RUN sh /src/deploy/install.sh requirements/all.txt requirements/no-deps.txt
+
+FROM base AS training
+COPY --from=build-training /opt/caries /opt/caries
+WORKDIR /var/lib/caries
+ENTRYPOINT ["/opt/caries/bin/python", "-m", "training"]
+CMD ["--help"]
+
+# What is built where no target is named.
+FROM cpu
