@@ -4,7 +4,7 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -14,13 +14,15 @@ from live_server import Live, serving, wait_for
 from app.bundle import FLOAT32_MODEL, Bundle, write_manifest
 from app.settings import Settings
 
+Workers = Callable[[], list[int]]
 
-def workers() -> list[int]:
-    """Process ids of the workers of this process."""
+
+def all_workers() -> list[int]:
+    """Process ids of the workers of this process, of whichever server."""
     children = [
         int(pid) for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()
     ]
-    return sorted(pid for pid in children if b"app.runtimes.process" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    return [pid for pid in children if b"app.runtimes.process" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def state(pid: int) -> str:
@@ -29,7 +31,14 @@ def state(pid: int) -> str:
 
 
 @pytest.fixture
-def isolated(shipped_bundle: Bundle) -> Iterator[Live]:
+def workers() -> Workers:
+    """Asks for the process ids of the workers that were started since the test began, in order."""
+    others = set(all_workers())
+    return lambda: sorted(set(all_workers()) - others)
+
+
+@pytest.fixture
+def isolated(shipped_bundle: Bundle, workers: Workers) -> Iterator[Live]:
     """A ready server on the committed bundle, with two workers in processes of their own."""
     settings = Settings(model_store=shipped_bundle.path.parents[1], runtime="litert", workers=2, isolation="process")
     with serving(settings) as running:
@@ -38,7 +47,7 @@ def isolated(shipped_bundle: Bundle) -> Iterator[Live]:
     assert workers() == []
 
 
-def test_a_crash_costs_one_request(isolated: Live, example_photos: list[Path]) -> None:
+def test_a_crash_costs_one_request(isolated: Live, workers: Workers, example_photos: list[Path]) -> None:
     photo = example_photos[0].read_bytes()
     before = workers()
     assert len(before) == 2
@@ -72,7 +81,7 @@ def test_a_crash_costs_one_request(isolated: Live, example_photos: list[Path]) -
 
 
 def test_not_ready_when_no_worker_can_take_its_place_until_a_reload(
-    shipped_bundle: Bundle, tmp_path: Path, example_photos: list[Path]
+    shipped_bundle: Bundle, workers: Workers, tmp_path: Path, example_photos: list[Path]
 ) -> None:
     photo = example_photos[0].read_bytes()
     bundle = shutil.copytree(shipped_bundle.path, tmp_path / shipped_bundle.name / str(shipped_bundle.version))
@@ -96,7 +105,7 @@ def test_not_ready_when_no_worker_can_take_its_place_until_a_reload(
 
 
 def test_versions_change_under_load_with_the_real_detector(
-    shipped_bundle: Bundle, tmp_path: Path, example_photos: list[Path]
+    shipped_bundle: Bundle, workers: Workers, tmp_path: Path, example_photos: list[Path]
 ) -> None:
     photo = example_photos[0].read_bytes()
     for version in (1, 2):
