@@ -4,7 +4,7 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -226,11 +226,16 @@ def gated(settings: Settings) -> Iterator[tuple[Live, list[Gated]]]:
         yield live, made
 
 
-def engine_threads() -> int:
-    return sum(thread.name.startswith("engine-") for thread in threading.enumerate())
+@pytest.fixture
+def engine_threads() -> Callable[[], int]:
+    """Counts the workers that were started since the test began and have not ended."""
+    others = set(threading.enumerate())
+    return lambda: sum(thread.name.startswith("engine-") for thread in set(threading.enumerate()) - others)
 
 
-def test_a_photo_in_hand_ends_on_the_engine_it_began_on(tmp_path: Path, photo: bytes) -> None:
+def test_a_photo_in_hand_ends_on_the_engine_it_began_on(
+    tmp_path: Path, photo: bytes, engine_threads: Callable[[], int]
+) -> None:
     write_bundle(tmp_path)
     with gated(Settings(model_store=tmp_path)) as (live, made):
         made[0].gate.clear()
@@ -317,7 +322,9 @@ def test_models_side_by_side(start: Start, tmp_path: Path, photo: bytes) -> None
 
 
 @pytest.mark.parametrize("models", ["nothing", "stand-in"])
-def test_further_model_that_cannot_be_live_stops_the_start(tmp_path: Path, stand_in: StandIn, models: str) -> None:
+def test_further_model_that_cannot_be_live_stops_the_start(
+    tmp_path: Path, stand_in: StandIn, models: str, engine_threads: Callable[[], int]
+) -> None:
     write_bundle(tmp_path)
     told = threading.Event()
     settings = Settings(model_store=tmp_path, models=models)

@@ -1,25 +1,28 @@
 """A detector's process that crashes behind a real server: its photo alone is lost."""
 
 import os
+import shutil
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 from live_server import Live, serving, wait_for
 
-from app.bundle import Bundle
+from app.bundle import FLOAT32_MODEL, Bundle, write_manifest
 from app.settings import Settings
 
+Workers = Callable[[], list[int]]
 
-def workers() -> list[int]:
-    """Process ids of the workers of this process."""
+
+def all_workers() -> list[int]:
+    """Process ids of the workers of this process, of whichever server."""
     children = [
         int(pid) for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()
     ]
-    return sorted(pid for pid in children if b"app.runtimes.process" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    return [pid for pid in children if b"app.runtimes.process" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def state(pid: int) -> str:
@@ -28,7 +31,14 @@ def state(pid: int) -> str:
 
 
 @pytest.fixture
-def isolated(shipped_bundle: Bundle) -> Iterator[Live]:
+def workers() -> Workers:
+    """Asks for the process ids of the workers that were started since the test began, in order."""
+    others = set(all_workers())
+    return lambda: sorted(set(all_workers()) - others)
+
+
+@pytest.fixture
+def isolated(shipped_bundle: Bundle, workers: Workers) -> Iterator[Live]:
     """A ready server on the committed bundle, with two workers in processes of their own."""
     settings = Settings(model_store=shipped_bundle.path.parents[1], runtime="litert", workers=2, isolation="process")
     with serving(settings) as running:
@@ -37,7 +47,7 @@ def isolated(shipped_bundle: Bundle) -> Iterator[Live]:
     assert workers() == []
 
 
-def test_a_crash_costs_one_request(isolated: Live, example_photos: list[Path]) -> None:
+def test_a_crash_costs_one_request(isolated: Live, workers: Workers, example_photos: list[Path]) -> None:
     photo = example_photos[0].read_bytes()
     before = workers()
     assert len(before) == 2
@@ -68,3 +78,59 @@ def test_a_crash_costs_one_request(isolated: Live, example_photos: list[Path]) -
     assert before[1] in workers()
     assert before[0] not in workers()
     assert isolated.metric("caries_problems_total", type="worker-died") == 1
+
+
+def test_not_ready_when_no_worker_can_take_its_place_until_a_reload(
+    shipped_bundle: Bundle, workers: Workers, tmp_path: Path, example_photos: list[Path]
+) -> None:
+    photo = example_photos[0].read_bytes()
+    bundle = shutil.copytree(shipped_bundle.path, tmp_path / shipped_bundle.name / str(shipped_bundle.version))
+    model = (bundle / FLOAT32_MODEL).read_bytes()
+    with serving(Settings(model_store=tmp_path, runtime="litert", isolation="process")) as live:
+        live.wait_until_ready()
+        (bundle / FLOAT32_MODEL).write_bytes(model[: len(model) // 2])
+        assert live.client.post("/detect", content=photo).status_code == 200
+        os.kill(workers()[0], signal.SIGKILL)
+        for answer in (live.client.post("/detect", content=photo), live.client.post("/models/reload")):
+            assert answer.status_code in (503, 409)
+        response = live.client.get("/health/ready")
+        assert response.status_code == 503
+        assert response.json()["type"] == "/problems/not-ready"
+        assert live.metric("caries_ready") == 0
+        assert live.client.get("/health/live").status_code == 200
+        (bundle / FLOAT32_MODEL).write_bytes(model)
+        assert live.client.post("/models/reload").status_code == 200
+        assert live.client.get("/health/ready").status_code == 200
+        assert live.client.post("/detect", content=photo).status_code == 200
+
+
+def test_versions_change_under_load_with_the_real_detector(
+    shipped_bundle: Bundle, workers: Workers, tmp_path: Path, example_photos: list[Path]
+) -> None:
+    photo = example_photos[0].read_bytes()
+    for version in (1, 2):
+        path = shutil.copytree(shipped_bundle.path, tmp_path / shipped_bundle.name / str(version))
+        model = {"name": shipped_bundle.name, "version": version}
+        write_manifest(path, {**shipped_bundle.manifest, "model": model})
+    with serving(Settings(model_store=tmp_path, runtime="litert", isolation="process")) as live:
+        live.wait_until_ready()
+        stop = threading.Event()
+        seen: list[tuple[int, str]] = []
+
+        def send() -> None:
+            while not stop.is_set():
+                answer = live.client.post("/detect", content=photo)
+                seen.append((answer.status_code, answer.headers.get("x-caries-model", "")[-1:]))
+
+        senders = [threading.Thread(target=send) for _ in range(2)]
+        for sender in senders:
+            sender.start()
+        for version in (1, 2):
+            assert live.client.post("/models/reload", json={"version": version}).status_code == 200
+            sent = len(seen)
+            wait_for(lambda sent=sent: len(seen) > sent + 3)
+        stop.set()
+        for sender in senders:
+            sender.join()
+        assert set(seen) == {(200, "1"), (200, "2")}
+        wait_for(lambda: len(workers()) == 1)
