@@ -16,9 +16,11 @@ command -v "${compose%% *}" >/dev/null || fail "docker compose is not installed"
 # Nothing is built or pulled: the image was just loaded.
 $compose up --detach --no-build caries
 echo "the server is on http://127.0.0.1:${CARIES_PUBLISH:-8000}; its first API key:"
-for _ in 1 2 3 4 5 6 7 8 9 10; do
+tries=60
+while [ $tries -gt 0 ]; do
   key=$($compose logs --no-color caries 2>/dev/null | grep -o 'caries_[A-Za-z0-9]*_[A-Za-z0-9_-]*' | head -n 1)
   [ -n "$key" ] && break
+  tries=$((tries - 1))
   sleep 1
 done
 [ -n "${key:-}" ] && echo "$key" || echo "(not shown: it was made at an earlier start)"
