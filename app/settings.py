@@ -82,15 +82,6 @@ def _file() -> Check:
     return Check("a file", parse)
 
 
-def _switch() -> Check:
-    def parse(text: str) -> bool:
-        if text.lower() not in ("on", "off"):
-            raise ValueError
-        return text.lower() == "on"
-
-    return Check("on or off", parse)
-
-
 def _folder() -> Check:
     def parse(text: str) -> Path:
         if not text or "\0" in text:
@@ -163,8 +154,8 @@ class Settings:
             "Requests of one key, or of one address where there are no keys; 0 is no limit.", _whole_number(0, 10**6)
         ),
     )
-    docs: bool = field(
-        default=True, metadata=_row("Whether /docs and /openapi.json are served, without a key.", _switch())
+    docs: str = field(
+        default="on", metadata=_row("Whether /docs and /openapi.json are served, without a key.", _one_of("on", "off"))
     )
     workers: int = field(
         default=1, metadata=_row("Inferences at once; each worker loads the model.", _whole_number(1, 64))
@@ -309,8 +300,6 @@ def describe(settings: Settings | None = None) -> str:
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, bool):
-        return "on" if value else "off"
     return "empty" if value is None else str(value)
 
 

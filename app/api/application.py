@@ -62,7 +62,7 @@ def create_app(
         "lifespan": lifespan,
         "redirect_slashes": False,
     }
-    if settings.docs:
+    if settings.docs == "on":
         # FastAPI's own page loads Swagger UI from the internet, which many clinics keep out.
         app = FastAPIOffline(docs_url="/docs", redoc_url=None, static_url="/docs-static", **description)
     else:

@@ -127,7 +127,7 @@ def test_other_sites_are_kept_out(live, photo) -> None:
 
 
 def test_the_page_can_be_switched_off(start) -> None:
-    with start(docs=False) as live:
+    with start(docs="off") as live:
         for address in ("/docs", "/openapi.json"):
             assert live.client.get(address).status_code == 404
 
