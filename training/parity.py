@@ -106,4 +106,4 @@ def _is_tie(overlaps: npt.NDArray[np.float32], found: Detections, score: float, 
     if (alike & (overlaps >= SAME_TOOTH_IOU)).any():
         return True
     # Both models return as many boxes as they may; the last ones of equal score are cut off in any order.
-    return len(found) >= limit and score <= found.scores.min(initial=1.0) + TIE_SCORE_DIFFERENCE
+    return len(found) >= limit and abs(score - found.scores.min(initial=1.0)) <= TIE_SCORE_DIFFERENCE

@@ -44,3 +44,11 @@ def test_a_tie_that_rounding_decided_otherwise_is_no_difference() -> None:
     assert parity.is_rounding
     lower = REFERENCE.scores - np.array([0.0001, 0, 0], np.float32)
     assert compare([REFERENCE], [Detections(moved, lower, REFERENCE.class_ids)]).not_found == 1
+
+
+def test_boxes_beyond_the_limit_are_a_tie_only_where_the_scores_are_the_same() -> None:
+    """A model that scores everything higher has lost the reference's boxes, however many it returns."""
+    others = np.array([[0.0, 0.6, 0.2, 0.9], [0.6, 0.0, 0.9, 0.2], [0.2, 0.6, 0.4, 0.9]], np.float32)
+    for lowest, not_found in ((0.05, 2), (0.2, 3)):
+        found = Detections(others, [0.95, 0.9, lowest], [2, 1, 1])
+        assert compare([REFERENCE], [found]).not_found == not_found
