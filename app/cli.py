@@ -1,4 +1,4 @@
-"""The `caries` command. What is heavy is imported by the subcommand that needs it."""
+"""The `caries` command: serve, detect, models, settings. What is heavy is imported by the subcommand that needs it."""
 
 from __future__ import annotations
 
@@ -65,20 +65,6 @@ def _parser() -> argparse.ArgumentParser:
     _add_settings(models, ("model_store", "model", "model_version"))
     models.set_defaults(run=_models)
 
-    keys = commands.add_parser("keys", help="who may use the server")
-    actions = keys.add_subparsers(required=True, metavar="ACTION")
-    add = actions.add_parser("add", help="make a key, and print it this once")
-    add.add_argument("--name", required=True, help="whose it is")
-    add.add_argument("--role", choices=("detect", "admin"), default="detect", help="admin may reload models as well")
-    add.set_defaults(run=_add_key)
-    listed = actions.add_parser("list", help="list the keys")
-    listed.set_defaults(run=_list_keys)
-    revoke = actions.add_parser("revoke", help="make a key useless, at once")
-    revoke.add_argument("key", metavar="NAME", help="or the key's id")
-    revoke.set_defaults(run=_revoke_key)
-    for action in (add, listed, revoke):
-        _add_settings(action, ("keys",))
-
     health = commands.add_parser("health", help="exit status 0 if the server of this machine takes photos")
     _add_settings(health, ("host", "port"))
     health.set_defaults(run=_health)
@@ -131,12 +117,6 @@ def _serve(parsed: argparse.Namespace) -> int:
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
     from app.api import create_app
     from app.api.server import make_server
-    from app.keys import Role, add_key
-
-    settings.check_exposure()
-    if settings.keys is not None and not settings.keys.exists():
-        key = add_key(settings.keys, "first", Role.ADMIN)
-        print(f"caries: made {settings.keys} with a first key, shown only now:\n{key}", file=sys.stderr, flush=True)
 
     failed = False
 
@@ -192,35 +172,6 @@ def _models(parsed: argparse.Namespace) -> int:
 
 def _figure(value: float | None) -> str:
     return "not measured" if value is None else f"{value:.2f}"
-
-
-def _file_of_keys(parsed: argparse.Namespace) -> Path:
-    if path := _read_settings(parsed).keys:
-        return path
-    raise SettingsError(f"no file of keys is set; give --keys FILE or {variable('keys')}")
-
-
-def _add_key(parsed: argparse.Namespace) -> int:
-    from app.keys import Role, add_key
-
-    print(add_key(_file_of_keys(parsed), parsed.name, Role(parsed.role)))
-    return 0
-
-
-def _list_keys(parsed: argparse.Namespace) -> int:
-    from app.keys import read_keys
-
-    for key in read_keys(_file_of_keys(parsed)).values():
-        print(f"{key.id}  {key.role:6}  {key.created}  {key.name}")
-    return 0
-
-
-def _revoke_key(parsed: argparse.Namespace) -> int:
-    from app.keys import revoke_key
-
-    key = revoke_key(_file_of_keys(parsed), parsed.key)
-    print(f"revoked {key.id} {key.name}")
-    return 0
 
 
 def _health(parsed: argparse.Namespace) -> int:

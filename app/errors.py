@@ -13,7 +13,6 @@ CariesError
  ├── WorkerDied                 the process that ran the detector ended, by a crash or from outside
  ├── Overloaded                 the queue is full: try again
  ├── DeadlineExceeded           the answer would have come too late
- ├── AccessError                a file of keys, or a key to add or revoke, is not as it must be
  └── SettingsError              a setting has a value that is not allowed
 
 Messages are one sentence: what was wrong, which value, what is allowed. They never hold a file name that a client sent.
@@ -72,10 +71,6 @@ class Overloaded(CariesError):
 
 class DeadlineExceeded(CariesError):
     """The photo waited longer than its deadline."""
-
-
-class AccessError(CariesError):
-    """A file of keys cannot be used, or a key cannot be added or revoked."""
 
 
 class SettingsError(CariesError):

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -73,15 +72,6 @@ def _text(allowed: str) -> Check:
     return Check(allowed, parse)
 
 
-def _file() -> Check:
-    def parse(text: str) -> Path:
-        if not text or "\0" in text or text.endswith("/"):
-            raise ValueError
-        return Path(text)
-
-    return Check("a file", parse)
-
-
 def _folder() -> Check:
     def parse(text: str) -> Path:
         if not text or "\0" in text:
@@ -141,22 +131,6 @@ class Settings:
         metadata=_row("Address to listen on; 0.0.0.0 is every network.", _text("an address or host name")),
     )
     port: int = field(default=8000, metadata=_row("Port to listen on; 0 takes a free one.", _whole_number(0, 65535)))
-    keys: Path | None = field(
-        default=None,
-        metadata=_row(
-            "File of API keys, made with a first key if it is missing; empty asks for none, on loopback only.",
-            _optional(_file()),
-        ),
-    )
-    requests_per_minute: int = field(
-        default=3000,
-        metadata=_row(
-            "Requests of one key, or of one address where there are no keys; 0 is no limit.", _whole_number(0, 10**6)
-        ),
-    )
-    docs: str = field(
-        default="on", metadata=_row("Whether /docs and /openapi.json are served, without a key.", _one_of("on", "off"))
-    )
     workers: int = field(
         default=1, metadata=_row("Inferences at once; each worker loads the model.", _whole_number(1, 64))
     )
@@ -233,28 +207,6 @@ class Settings:
             if text is not None:
                 values[entry.name] = _parse(source, text.strip(), entry.metadata["check"])
         return cls(**values)
-
-    def check_exposure(self) -> None:
-        """Refuses to serve other machines without keys.
-
-        Raises:
-            SettingsError: what to set.
-        """
-        if self.keys is None and not is_loopback(self.host):
-            raise SettingsError(
-                f"host is {self.host}, where other machines reach the server, and keys is empty; set "
-                f"{variable('keys')} to a file, which is made with a first key if it is missing"
-            )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def chosen_models(text: str | None) -> dict[str, int | None]:

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api import catalogue, detect, health, problems, reload
-from app.api.access import KEY_SCHEMES, Access, SecurityHeaders
 from app.api.drain import Drain
 from app.api.service import make_service
-from app.keys import KeyRing
 from app.metrics import Metrics
 from app.runtimes import Runtime
 from app.settings import Settings
@@ -43,11 +40,7 @@ def create_app(
         settings: see `app.settings`.
         load: makes the runtimes, see `engine_of`.
         on_failure: called when the detector cannot be loaded; `/health/ready` goes on answering 503.
-
-    Raises:
-        AccessError: the file of keys cannot be used.
     """
-    keys = KeyRing(settings.keys) if settings.keys else None
     service = make_service(settings, load=load, on_failure=on_failure)
 
     @asynccontextmanager
@@ -55,26 +48,22 @@ def create_app(
         async with service.running():
             yield
 
-    description: dict[str, Any] = {
-        "title": "Caries screening",
-        "version": distribution_version(),
-        "description": DESCRIPTION,
-        "lifespan": lifespan,
-        "redirect_slashes": False,
-    }
-    if settings.docs == "on":
-        # FastAPI's own page loads Swagger UI from the internet, which many clinics keep out.
-        app = FastAPIOffline(docs_url="/docs", redoc_url=None, static_url="/docs-static", **description)
-    else:
-        app = FastAPI(openapi_url=None, **description)
+    # FastAPI's own page loads Swagger UI from the internet, which many clinics keep out.
+    app = FastAPIOffline(
+        docs_url="/docs",
+        redoc_url=None,
+        static_url="/docs-static",
+        title="Caries screening",
+        version=distribution_version(),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
     app.state.service = service
-    for room in (detect, catalogue, reload):
-        app.include_router(room.router, dependencies=KEY_SCHEMES)
-    app.include_router(health.router)
+    for room in (detect, catalogue, reload, health):
+        app.include_router(room.router)
     answer = problems.install(app, service.metrics)
     app.add_middleware(Drain, service=service, answer=answer)
-    app.add_middleware(Access, keys=keys, requests_per_minute=settings.requests_per_minute, answer=answer)
-    app.add_middleware(SecurityHeaders)
     app.add_middleware(CountRequests, metrics=service.metrics)
     return app
 

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
-from app.api.access import KEY_SCHEMES
 from app.api.answers import Health, ProblemAnswer
 from app.api.parameters import known_parameters_only
 from app.api.problems import BY_SLUG
@@ -44,7 +43,7 @@ async def ready(request: Request) -> Health:
     return Health(status="ready")
 
 
-@router.get("/metrics", response_class=Response, dependencies=KEY_SCHEMES, summary="Prometheus metrics")
+@router.get("/metrics", response_class=Response, summary="Prometheus metrics")
 async def metrics(request: Request) -> Response:
     """Requests, problems, stage timings, verdicts, scores, queue depth and the live model."""
     return Response(service_of(request).metrics.exposition(), media_type=CONTENT_TYPE)

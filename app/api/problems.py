@@ -44,18 +44,6 @@ class UploadTooSlow(errors.CariesError):
     """The body did not arrive in time."""
 
 
-class Unauthorized(errors.CariesError):
-    """No key, or a wrong one."""
-
-
-class Forbidden(errors.CariesError):
-    """The key's role does not allow this."""
-
-
-class TooManyRequests(errors.CariesError):
-    """The caller has used up what it may ask in a minute."""
-
-
 class ShuttingDown(errors.CariesError):
     """The server takes no more requests."""
 
@@ -88,9 +76,6 @@ class Problem:
 
 PROBLEMS: Mapping[type[Exception], Problem] = {
     BadForm: Problem(400, "bad-form", "The form does not hold exactly one photo"),
-    Unauthorized: Problem(401, "unauthorized", "A key is needed"),
-    Forbidden: Problem(403, "forbidden", "The key does not allow this"),
-    TooManyRequests: Problem(429, "too-many-requests", "Too many requests", retry_after_s=10),
     UploadTooSlow: Problem(408, "upload-too-slow", "The photo took too long to arrive"),
     errors.UnknownModel: Problem(404, "unknown-model", "There is no such model"),
     NotAcceptable: Problem(406, "not-acceptable", "No acceptable answer format"),
@@ -160,10 +145,7 @@ def install(app: FastAPI, metrics: Metrics) -> Answer:
             headers.update(error.headers or {})
         if isinstance(error, NotAcceptable):
             headers["Vary"] = "Accept"
-        if isinstance(error, Unauthorized):
-            headers["WWW-Authenticate"] = "Bearer"
-        # What is left of a refused body is not worth waiting for.
-        if isinstance(error, (UploadTooSlow, ShuttingDown, Unauthorized, Forbidden, TooManyRequests)):
+        if isinstance(error, (UploadTooSlow, ShuttingDown)):
             headers["Connection"] = "close"
         return JSONResponse(content, problem.status, headers, media_type=MEDIA_TYPE)
 
