@@ -10,6 +10,7 @@ CariesError
  ├── RuntimeUnavailable         the runtime that was asked for cannot run here
  ├── Overloaded                 the queue is full: try again
  ├── DeadlineExceeded           the answer would have come too late
+ ├── KeysError                  the file of API keys cannot be used, or does not hold what was asked for
  └── SettingsError              a setting has a value that is not allowed
 
 Messages are one sentence: what was wrong, which value, what is allowed. They never hold a file name that a client sent.
@@ -56,6 +57,10 @@ class Overloaded(CariesError):
 
 class DeadlineExceeded(CariesError):
     """The photo waited longer than its deadline."""
+
+
+class KeysError(CariesError):
+    """The file of API keys cannot be used, or does not hold what was asked for."""
 
 
 class SettingsError(CariesError):

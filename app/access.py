@@ -1,0 +1,96 @@
+"""Which API keys are in force, and whether a key is one of them. Knows no HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import secrets
+
+from app.errors import KeysError, Overloaded
+from app.key_file import KEY, Key, KeyFile
+
+logger = logging.getLogger(__name__)
+
+MOST_WAITING = 8
+"""Keys that may wait to be checked, one after the other; this bounds what a flood of wrong keys costs to one core."""
+
+
+class KeysInForce:
+    """The keys of a file, read again when it changes. Belongs to one event loop.
+
+    A key that was checked is remembered until the file changes, so that scrypt is paid once for it. What is remembered
+    is an HMAC with a secret of this process, never the key.
+    """
+
+    def __init__(self, file: KeyFile) -> None:
+        """Reads the file.
+
+        Raises:
+            KeysError: the file cannot be read, or is not a file of keys.
+        """
+        self._file = file
+        self._signature = file.signature()
+        self._keys = file.read()
+        self._secret = secrets.token_bytes(32)
+        self._remembered: dict[str, bytes] = {}
+        self._one_at_once = asyncio.Semaphore(1)
+        self._checking = 0
+
+    def claimed(self, text: str) -> Key | None:
+        """The key in force that a text claims to be, by its id alone."""
+        self._read_if_changed()
+        found = KEY.fullmatch(text)
+        return self._keys.get(found[1]) if found else None
+
+    def remembered(self, text: str) -> Key | None:
+        """The key in force that a text is, if it was verified before."""
+        key = self.claimed(text)
+        if key is None or key.id not in self._remembered:
+            return None
+        return key if hmac.compare_digest(self._remembered[key.id], self._digest(text)) else None
+
+    async def verify(self, text: str) -> Key | None:
+        """The key in force that a text is; None where it is none, whether its id is known or not.
+
+        Raises:
+            Overloaded: too many keys wait to be checked.
+        """
+        claimed = self.claimed(text)
+        if claimed is None:
+            return None
+        if self._checking > MOST_WAITING:
+            raise Overloaded("many API keys are being checked; try again shortly")
+        self._checking += 1
+        try:
+            async with self._one_at_once:
+                # Requests that came together with the same key share one check.
+                if (key := self.remembered(text)) is not None:
+                    return key
+                secret = text.rpartition("_")[2]
+                if not await asyncio.to_thread(claimed.matches, secret):
+                    return None
+        finally:
+            self._checking -= 1
+        # The key may have been revoked while it was checked.
+        if self.claimed(text) != claimed:
+            return None
+        self._remembered[claimed.id] = self._digest(text)
+        return claimed
+
+    def _digest(self, text: str) -> bytes:
+        return hmac.digest(self._secret, text.encode(), "sha256")
+
+    def _read_if_changed(self) -> None:
+        signature = self._file.signature()
+        if signature == self._signature:
+            return
+        # Noted before it is read, so that a broken file is logged once, and one that changes meanwhile is read again.
+        self._signature = signature
+        try:
+            self._keys = self._file.read()
+        except KeysError as error:
+            logger.error("the API keys in force stay as they are: %s", error)
+            return
+        self._remembered.clear()
+        logger.info("%d API keys are in force", len(self._keys))
