@@ -1,6 +1,7 @@
 """The file of API keys: made, read, changed and refused."""
 
 import json
+import os
 import stat
 import subprocess
 import sys
@@ -65,6 +66,15 @@ def test_a_link_stays_a_link(path: Path, tmp_path: Path) -> None:
     KeyFile(path).add("one", Role.DETECT)
     assert path.is_symlink()
     assert len(KeyFile(path).read()) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_root_leaves_the_file_to_its_owner(path: Path) -> None:
+    KeyFile(path).add("one", Role.DETECT)
+    os.chown(path, 10001, 10001)
+    KeyFile(path).add("two", Role.DETECT)
+    assert (path.stat().st_uid, path.stat().st_gid) == (10001, 10001)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_changes_at_once_lose_nothing(path: Path) -> None:
