@@ -99,6 +99,16 @@ def test_a_revoked_key_is_refused_at_once_and_a_further_one_taken(file: KeyFile)
     assert asyncio.run(keys.verify(three))
 
 
+def test_a_remembered_key_is_checked_anew_when_the_file_changed(file: KeyFile, tmp_path: Path) -> None:
+    entry, key = file.add("one", Role.DETECT)
+    other, _ = file.add("two", Role.DETECT)
+    keys, path = KeysInForce(file), tmp_path / "keys.json"
+    assert asyncio.run(keys.verify(key))
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace(entry.hash.hex(), other.hash.hex()), encoding="utf-8")
+    assert asyncio.run(keys.verify(key)) is None
+
+
 def test_a_key_that_is_revoked_while_it_is_checked(file: KeyFile, checks: Checks) -> None:
     _, key = file.add("one", Role.DETECT)
     keys = KeysInForce(file)

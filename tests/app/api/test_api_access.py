@@ -125,6 +125,17 @@ def test_wrong_keys_are_answered_alike(start: Start, path: Path, key: str) -> No
         assert_refused(live.client.get(f"/models?api_key={key}"), 401, "key-needed")
 
 
+def test_refusals_are_not_logged_as_mistakes(
+    start: Start, path: Path, key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with start(keys=path) as live:
+        live.client.get("/models")
+        live.client.get("/models", headers=bearer(altered(key)))
+    said = [record for record in caplog.records if record.name.startswith("app")]
+    assert not [record for record in said if record.levelname in ("WARNING", "ERROR")]
+    assert not any("caries_" in record.getMessage() for record in said)
+
+
 def test_roles(start: Start, path: Path, file: KeyFile, key: str) -> None:
     admin = file.add("operator", Role.ADMIN)[1]
     with start(keys=path) as live:
