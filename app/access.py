@@ -13,7 +13,7 @@ from app.key_file import KEY, Key, KeyFile
 logger = logging.getLogger(__name__)
 
 MOST_WAITING = 8
-"""Keys that may wait to be checked, one after the other; this bounds what a flood of wrong keys costs to one core."""
+"""Different keys that may wait to be checked, one after the other: a flood of wrong keys takes one core at most."""
 
 
 class KeysInForce:
@@ -35,7 +35,7 @@ class KeysInForce:
         self._secret = secrets.token_bytes(32)
         self._remembered: dict[str, bytes] = {}
         self._one_at_once = asyncio.Semaphore(1)
-        self._checking = 0
+        self._checks: dict[bytes, asyncio.Task[Key | None]] = {}
 
     def claimed(self, text: str) -> Key | None:
         """The key in force that a text claims to be, by its id alone."""
@@ -59,23 +59,26 @@ class KeysInForce:
         claimed = self.claimed(text)
         if claimed is None:
             return None
-        if self._checking > MOST_WAITING:
-            raise Overloaded("many API keys are being checked; try again shortly")
-        self._checking += 1
+        if (key := self.remembered(text)) is not None:
+            return key
+        digest = self._digest(text)
+        # Requests that come together with the same key share one check.
+        if digest not in self._checks:
+            if len(self._checks) > MOST_WAITING:
+                raise Overloaded("many API keys are being checked; try again shortly")
+            self._checks[digest] = asyncio.create_task(self._check(claimed, text, digest))
+        return await asyncio.shield(self._checks[digest])
+
+    async def _check(self, claimed: Key, text: str, digest: bytes) -> Key | None:
         try:
             async with self._one_at_once:
-                # Requests that came together with the same key share one check.
-                if (key := self.remembered(text)) is not None:
-                    return key
-                secret = text.rpartition("_")[2]
-                if not await asyncio.to_thread(claimed.matches, secret):
-                    return None
+                matches = await asyncio.to_thread(claimed.matches, text.rpartition("_")[2])
         finally:
-            self._checking -= 1
+            del self._checks[digest]
         # The key may have been revoked while it was checked.
-        if self.claimed(text) != claimed:
+        if not matches or self.claimed(text) != claimed:
             return None
-        self._remembered[claimed.id] = self._digest(text)
+        self._remembered[claimed.id] = digest
         return claimed
 
     def _digest(self, text: str) -> bytes:

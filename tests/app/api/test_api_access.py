@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,12 @@ def test_the_check_is_no_part_of_a_later_request(
         for _ in range(3):
             assert live.client.get("/models", headers=bearer(key)).status_code == 200
         assert len(checked) == 1
+
+
+def test_a_burst_of_one_key_is_let_in(start: Start, path: Path, key: str) -> None:
+    with start(keys=path) as live, ThreadPoolExecutor(30) as clients:
+        sent = [clients.submit(live.client.get, "/models", headers=bearer(key)) for _ in range(30)]
+        assert {answer.result().status_code for answer in sent} == {200}
 
 
 def test_the_server_answers_while_a_key_is_checked(
