@@ -1,4 +1,4 @@
-"""The `caries` command: serve, detect, models, settings. What is heavy is imported by the subcommand that needs it."""
+"""The `caries` command and its subcommands. What is heavy is imported by the subcommand that needs it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from app.bundle import find_bundle, list_bundles, read_bundle
 from app.errors import BundleError, CariesError, SettingsError
+from app.key_file import KeyFile, Role
 from app.settings import Settings, describe, flag, variable
 
 DETECT_SETTINGS = ("model_store", "model", "model_version", "runtime", "precision", "threads")
@@ -69,6 +70,22 @@ def _parser() -> argparse.ArgumentParser:
     _add_settings(health, ("host", "port"))
     health.set_defaults(run=_health)
 
+    keys = commands.add_parser("keys", help="add, list and revoke API keys")
+    actions = keys.add_subparsers(required=True, metavar="ACTION")
+    add = actions.add_parser("add", help="make a key and print it, once")
+    add.add_argument("--name", required=True, help="who uses it, such as the program or the room")
+    add.add_argument(
+        "--role", choices=[role.value for role in Role], default="detect", help="admin may do all (default: detect)"
+    )
+    add.set_defaults(run=_add_key)
+    listing = actions.add_parser("list", help="list the keys: id, role, when it was made, name")
+    listing.set_defaults(run=_list_keys)
+    revoke = actions.add_parser("revoke", help="take a key out of force at once")
+    revoke.add_argument("key", metavar="ID_OR_NAME")
+    revoke.set_defaults(run=_revoke_key)
+    for action in (add, listing, revoke):
+        _add_settings(action, ("keys",))
+
     settings = commands.add_parser("settings", help="list the settings and what they are set to")
     settings.set_defaults(run=_settings)
     return parser
@@ -114,6 +131,12 @@ def _max_boxes(text: str) -> int:
 
 def _serve(parsed: argparse.Namespace) -> int:
     settings = _read_settings(parsed)
+    settings.check_exposure()
+    if settings.keys is not None and (key := KeyFile(settings.keys).add_first()) is not None:
+        # Not logged: logs are kept, and this is the one time that the key is shown.
+        print(
+            f"caries: {settings.keys} is made with one admin key, shown only here: {key}", file=sys.stderr, flush=True
+        )
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
     from app.api import create_app
     from app.api.server import make_server
@@ -191,6 +214,32 @@ def _health(parsed: argparse.Namespace) -> int:
     finally:
         connection.close()
     return 0 if answer.status == 200 else 1
+
+
+def _key_file(parsed: argparse.Namespace) -> KeyFile:
+    path = _read_settings(parsed).keys
+    if path is None:
+        raise SettingsError(f"no file of API keys is set; give --keys FILE or set {variable('keys')}")
+    return KeyFile(path)
+
+
+def _add_key(parsed: argparse.Namespace) -> int:
+    entry, key = _key_file(parsed).add(parsed.name, Role(parsed.role))
+    print(f"caries: key {entry.id} with the role {entry.role} for {entry.name}, shown only here:", file=sys.stderr)
+    print(key)
+    return 0
+
+
+def _list_keys(parsed: argparse.Namespace) -> int:
+    for key in _key_file(parsed).read().values():
+        print(f"{key.id}  {key.role:6}  {key.created:%Y-%m-%d %H:%M} UTC  {key.name}")
+    return 0
+
+
+def _revoke_key(parsed: argparse.Namespace) -> int:
+    key = _key_file(parsed).revoke(parsed.key)
+    print(f"caries: key {key.id} of {key.name} is revoked", file=sys.stderr)
+    return 0
 
 
 def _settings(_: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ CariesError
  ├── WorkerDied                 the process that ran the detector ended, by a crash or from outside
  ├── Overloaded                 the queue is full: try again
  ├── DeadlineExceeded           the answer would have come too late
+ ├── KeysError                  the file of API keys cannot be used, or does not hold what was asked for
  └── SettingsError              a setting has a value that is not allowed
 
 Messages are one sentence: what was wrong, which value, what is allowed. They never hold a file name that a client sent.
@@ -71,6 +72,10 @@ class Overloaded(CariesError):
 
 class DeadlineExceeded(CariesError):
     """The photo waited longer than its deadline."""
+
+
+class KeysError(CariesError):
+    """The file of API keys cannot be used, or does not hold what was asked for."""
 
 
 class SettingsError(CariesError):

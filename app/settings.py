@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -72,13 +73,13 @@ def _text(allowed: str) -> Check:
     return Check(allowed, parse)
 
 
-def _folder() -> Check:
+def _path(allowed: str) -> Check:
     def parse(text: str) -> Path:
         if not text or "\0" in text:
             raise ValueError
         return Path(text)
 
-    return Check("a folder", parse)
+    return Check(allowed, parse)
 
 
 def _models() -> Check:
@@ -99,7 +100,7 @@ class Settings:
     """Every setting of the service; the environment variable of a field is `CARIES_` and its name in capitals."""
 
     model_store: Path = field(
-        default=Path("model_store"), metadata=_row("Folder that holds the models as MODEL/VERSION/.", _folder())
+        default=Path("model_store"), metadata=_row("Folder that holds the models as MODEL/VERSION/.", _path("a folder"))
     )
     model: str | None = field(
         default=None,
@@ -131,6 +132,21 @@ class Settings:
         metadata=_row("Address to listen on; 0.0.0.0 is every network.", _text("an address or host name")),
     )
     port: int = field(default=8000, metadata=_row("Port to listen on; 0 takes a free one.", _whole_number(0, 65535)))
+    keys: Path | None = field(
+        default=None,
+        metadata=_row("File of API keys; empty lets everybody in, on 127.0.0.1 only.", _optional(_path("a file"))),
+    )
+    requests_per_minute: int = field(
+        default=600,
+        metadata=_row(
+            "Requests of one API key in a minute, or of one address without keys; 0 sets no limit.",
+            _whole_number(0, 1_000_000),
+        ),
+    )
+    docs: str = field(
+        default="on",
+        metadata=_row("Whether /docs and /openapi.json are served; neither needs a key.", _one_of("on", "off")),
+    )
     workers: int = field(
         default=1, metadata=_row("Inferences at once; each worker loads the model.", _whole_number(1, 64))
     )
@@ -208,6 +224,18 @@ class Settings:
                 values[entry.name] = _parse(source, text.strip(), entry.metadata["check"])
         return cls(**values)
 
+    def check_exposure(self) -> None:
+        """Checks that nobody but programs of this machine can reach the server without a key.
+
+        Raises:
+            SettingsError: it would listen on a network and has no file of keys.
+        """
+        if self.keys is None and not _is_loopback(self.host):
+            raise SettingsError(
+                f"{variable('host')} is {self.host!r} and {variable('keys')} is empty, which would let everybody in;"
+                f" set {variable('keys')} to a file (it is made with a first key), or listen on 127.0.0.1"
+            )
+
 
 def chosen_models(text: str | None) -> dict[str, int | None]:
     """The setting `models`, as `a,b/2`: name to version, None for the newest.
@@ -249,6 +277,13 @@ def describe(settings: Settings | None = None) -> str:
         lines.append(f"    {entry.metadata['sentence']}")
         lines.append(f"    Allowed: {entry.metadata['check'].allowed}.")
     return "\n".join(lines)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name
+        return host.lower() == "localhost"
 
 
 def _shown(value: Any) -> str:

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api import catalogue, detect, health, problems, reload
+from app.access import KeysInForce
+from app.api import catalogue, detect, docs_page, health, problems, reload
+from app.api.access import CheckAccess, declare_keys
 from app.api.drain import Drain
+from app.api.security_headers import SecurityHeaders
 from app.api.service import make_service
+from app.key_file import KeyFile
 from app.metrics import Metrics
 from app.runtimes import Runtime
 from app.settings import Settings
@@ -40,7 +45,11 @@ def create_app(
         settings: see `app.settings`.
         load: makes the runtimes, see `engine_of`.
         on_failure: called when the detector cannot be loaded; `/health/ready` goes on answering 503.
+
+    Raises:
+        KeysError: the file of keys that the settings name cannot be used.
     """
+    keys = KeysInForce(KeyFile(settings.keys)) if settings.keys else None
     service = make_service(settings, load=load, on_failure=on_failure)
 
     @asynccontextmanager
@@ -48,23 +57,29 @@ def create_app(
         async with service.running():
             yield
 
-    # FastAPI's own page loads Swagger UI from the internet, which many clinics keep out.
-    app = FastAPIOffline(
-        docs_url="/docs",
-        redoc_url=None,
-        static_url="/docs-static",
-        title="Caries screening",
-        version=distribution_version(),
-        description=DESCRIPTION,
-        lifespan=lifespan,
-        redirect_slashes=False,
-    )
+    about: dict[str, Any] = {
+        "title": "Caries screening",
+        "version": distribution_version(),
+        "description": DESCRIPTION,
+        "lifespan": lifespan,
+        "redirect_slashes": False,
+    }
+    if settings.docs == "on":
+        # FastAPI's own page loads Swagger UI from the internet, which many clinics keep out.
+        app = FastAPIOffline(docs_url=None, redoc_url=None, static_url=docs_page.STATIC, **about)
+        docs_page.install(app)
+    else:
+        app = FastAPI(openapi_url=None, **about)
     app.state.service = service
     for room in (detect, catalogue, reload, health):
         app.include_router(room.router)
+    declare_keys(app)
+    # From the inside outwards: what a middleware raises is answered by CatchMistakes, which problems.install adds.
+    app.add_middleware(CheckAccess, keys=keys, requests_per_minute=settings.requests_per_minute)
     answer = problems.install(app, service.metrics)
     app.add_middleware(Drain, service=service, answer=answer)
     app.add_middleware(CountRequests, metrics=service.metrics)
+    app.add_middleware(SecurityHeaders)
     return app
 
 

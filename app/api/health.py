@@ -25,8 +25,10 @@ _NOT_READY: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/", include_in_schema=False)
-async def root() -> Response:
-    """Sends a browser to the interactive description."""
+async def root(request: Request) -> Response:
+    """Sends a browser to the interactive description, where it is served."""
+    if service_of(request).settings.docs == "off":
+        raise HTTPException(404)
     return RedirectResponse("/docs")
 
 

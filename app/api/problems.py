@@ -48,6 +48,26 @@ class ShuttingDown(errors.CariesError):
     """The server takes no more requests."""
 
 
+class KeyNeeded(errors.CariesError):
+    """The request holds no API key, or one that is not in force."""
+
+
+class RoleNeeded(errors.CariesError):
+    """The API key's role does not reach."""
+
+
+class TooManyRequests(errors.CariesError):
+    """A limit of requests in a minute is passed.
+
+    Attributes:
+        retry_after_s: seconds until requests are taken again.
+    """
+
+    def __init__(self, message: str, retry_after_s: int = 60) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class NotReady(errors.CariesError):
     """The detector is being loaded, or could not be loaded."""
 
@@ -60,7 +80,7 @@ class Problem:
         status: of the HTTP answer.
         slug: last part of the problem's `type`, stable across releases.
         title: the same for every occurrence.
-        retry_after_s: seconds after which trying again is sensible; None where it is not.
+        retry_after_s: seconds after which trying again is sensible, None where it is not; an error may know better.
     """
 
     status: int
@@ -76,6 +96,8 @@ class Problem:
 
 PROBLEMS: Mapping[type[Exception], Problem] = {
     BadForm: Problem(400, "bad-form", "The form does not hold exactly one photo"),
+    KeyNeeded: Problem(401, "key-needed", "An API key in force is needed"),
+    RoleNeeded: Problem(403, "role-needed", "The API key's role does not allow this"),
     UploadTooSlow: Problem(408, "upload-too-slow", "The photo took too long to arrive"),
     errors.UnknownModel: Problem(404, "unknown-model", "There is no such model"),
     NotAcceptable: Problem(406, "not-acceptable", "No acceptable answer format"),
@@ -87,6 +109,7 @@ PROBLEMS: Mapping[type[Exception], Problem] = {
     errors.UnreadablePhoto: Problem(422, "unreadable-photo", "The photo cannot be read"),
     InvalidParameter: Problem(422, "invalid-parameter", "A parameter is not allowed"),
     RequestValidationError: Problem(422, "invalid-parameter", "A parameter is not allowed"),
+    TooManyRequests: Problem(429, "too-many-requests", "Too many requests in a minute", retry_after_s=60),
     errors.Overloaded: Problem(503, "overloaded", "The server is busy", retry_after_s=1),
     errors.DeadlineExceeded: Problem(503, "deadline-exceeded", "The answer would have come too late", retry_after_s=2),
     ShuttingDown: Problem(503, "shutting-down", "The server is shutting down", retry_after_s=1),
@@ -140,9 +163,11 @@ def install(app: FastAPI, metrics: Metrics) -> Answer:
         content["detail"] = _detail(request, error)
         headers = {"Cache-Control": "no-store"}
         if problem.retry_after_s is not None:
-            headers["Retry-After"] = str(problem.retry_after_s)
+            headers["Retry-After"] = str(getattr(error, "retry_after_s", problem.retry_after_s))
         if isinstance(error, HTTPException):
             headers.update(error.headers or {})
+        if isinstance(error, KeyNeeded):
+            headers["WWW-Authenticate"] = "Bearer"
         if isinstance(error, NotAcceptable):
             headers["Vary"] = "Accept"
         if isinstance(error, (UploadTooSlow, ShuttingDown)):
@@ -156,7 +181,9 @@ def install(app: FastAPI, metrics: Metrics) -> Answer:
 
 
 class CatchMistakes:
-    """ASGI middleware that logs whatever nobody caught and answers it from the table.
+    """ASGI middleware that answers whatever nobody caught from the table, and logs it unless it is deliberate.
+
+    Middleware inside it may raise the errors of the table; the application's own handlers do not see those.
 
     Starlette's own handler for it raises the exception again, which makes uvicorn drop the client's connection.
     """
@@ -179,9 +206,10 @@ class CatchMistakes:
         except Exception as error:
             if scope["type"] != "http" or started:
                 raise
-            logger.exception(
-                "%s at %s failed", scope["method"], getattr(scope.get("route"), "path", "an unknown address")
-            )
+            if not isinstance(error, errors.CariesError):
+                logger.exception(
+                    "%s at %s failed", scope["method"], getattr(scope.get("route"), "path", "an unknown address")
+                )
             response = await self._answer(Request(scope), error)
             await response(scope, receive, send)
 
@@ -193,7 +221,8 @@ def _detail(request: Request, error: Exception) -> str:
         )
     if isinstance(error, HTTPException):
         if error.status_code == 404:
-            return f"nothing is served at {quoted(request.url.path)}; see /docs"
+            hint = "; see /docs" if request.app.openapi_url else ""
+            return f"nothing is served at {quoted(request.url.path)}{hint}"
         if error.status_code == 405:
             allowed = (error.headers or {}).get("Allow", "another method")
             return f"{request.method} is not allowed at {quoted(request.url.path)}; use {allowed}"

@@ -23,6 +23,7 @@ from app.bundle import list_bundles, write_manifest
 from app.cli import main
 from app.detections import Detections
 from app.engine import open_engine
+from app.key_file import KEY
 
 ROOT = Path(__file__).parents[2]
 STORE = ROOT / "model_store"
@@ -229,6 +230,40 @@ def test_settings(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
     assert "did you mean CARIES_PORT?" in capsys.readouterr().err
 
 
+def test_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("CARIES_KEYS", str(tmp_path / "keys.json"))
+    assert main(["keys", "add", "--name", "front desk"]) == 0
+    said = capsys.readouterr()
+    found = KEY.fullmatch(said.out.removesuffix("\n"))
+    assert found, "standard output must hold the key alone"
+    assert found[2] not in said.err
+    assert main(["keys", "add", "--name", "operator", "--role", "admin"]) == 0
+    capsys.readouterr()
+    assert main(["keys", "list"]) == 0
+    said = capsys.readouterr()
+    first, second = said.out.splitlines()
+    assert re.fullmatch(rf"{found[1]}  detect  \d{{4}}-\d\d-\d\d \d\d:\d\d UTC  front desk", first)
+    assert second.endswith("operator")
+    assert second.split()[1] == "admin"
+    assert main(["keys", "revoke", found[1]]) == 0
+    assert main(["keys", "revoke", "operator"]) == 0
+    capsys.readouterr()
+    assert main(["keys", "list", "--keys", str(tmp_path / "keys.json")]) == 0
+    assert capsys.readouterr().out == ""
+    assert main(["keys", "revoke", "operator"]) == 1
+    assert "'operator'" in capsys.readouterr().err
+
+
+def test_keys_without_a_file(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delenv("CARIES_KEYS", raising=False)
+    for arguments in (["add", "--name", "x"], ["list"], ["revoke", "x"]):
+        assert main(["keys", *arguments]) == 2
+        assert "set CARIES_KEYS" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["keys", "add", "--name", "x", "--role", "owner"])
+    assert "'detect', 'admin'" in capsys.readouterr().err
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["--version"])
@@ -252,6 +287,28 @@ def test_serve_without_a_model_ends_with_the_reason(tmp_path: Path) -> None:
     _, said = server.communicate(timeout=60)
     assert server.returncode == 1
     assert "holds no bundle" in said
+
+
+def test_serve_on_a_network_without_keys_is_refused(tmp_path: Path) -> None:
+    server = run("serve", "--port", "0", "--host", "0.0.0.0", "--model-store", str(tmp_path))
+    _, said = server.communicate(timeout=60)
+    assert server.returncode == 2
+    assert said == f"{said.splitlines()[0]}\n", "one line says it all"
+    assert "set CARIES_KEYS to a file" in said
+
+
+def test_serve_makes_the_first_key_and_shows_it_once(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    for shown in (1, 0):
+        server = run("serve", "--port", "0", "--model-store", str(tmp_path), CARIES_KEYS=str(path))
+        _, said = server.communicate(timeout=60)
+        assert len(KEY.findall(said)) == shown, said
+        assert KEY.search(path.read_text(encoding="utf-8")) is None
+    path.write_text("{", encoding="utf-8")
+    server = run("serve", "--port", "0", "--model-store", str(tmp_path), CARIES_KEYS=str(path))
+    _, said = server.communicate(timeout=60)
+    assert server.returncode == 1
+    assert said == f"caries: {path} is not a file of API keys; restore it, or begin another one\n"
 
 
 def test_serve_on_the_committed_bundle(tmp_path: Path) -> None:

@@ -65,6 +65,8 @@ def test_what_is_set_is_described() -> None:
         ("port", "65536"),
         ("port", "-1"),
         ("port", "tcp://10.0.0.1:80"),
+        ("requests_per_minute", "-1"),
+        ("docs", "no"),
         ("workers", "0"),
         ("threads", "two"),
         ("isolation", "container"),
@@ -102,6 +104,20 @@ def test_unknown_variable_names_the_nearest(name: str, nearest: str) -> None:
         Settings.read({name: "1"})
     assert name in str(caught.value)
     assert nearest in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "localhost", "LocalHost"])
+def test_without_keys_this_machine_alone_is_served(host: str) -> None:
+    Settings(host=host).check_exposure()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.5", "127.0.0.1.example", "clinic-server", "0", "localhost."])
+def test_a_network_is_served_with_keys_alone(host: str) -> None:
+    Settings(host=host, keys=Path("keys.json")).check_exposure()
+    with pytest.raises(SettingsError) as caught:
+        Settings(host=host).check_exposure()
+    assert f"CARIES_HOST is {host!r}" in str(caught.value)
+    assert "set CARIES_KEYS to a file" in str(caught.value)
 
 
 def test_settings_are_frozen() -> None:

@@ -1,0 +1,140 @@
+"""Who may come in: which address needs which role, and the check of keys and limits before a body is read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.access import KeysInForce
+from app.api.answers import ProblemAnswer
+from app.api.problems import MEDIA_TYPE, KeyNeeded, RoleNeeded
+from app.api.rate_limits import MinuteLimit, address_of
+from app.key_file import Key, Role
+
+ROLES: dict[str, Role | None] = {
+    "/": None,
+    "/docs": None,
+    "/docs-static/*": None,
+    "/openapi.json": None,
+    "/health/live": None,
+    "/health/ready": None,
+    "/problems/*": None,
+    "/models/reload": Role.ADMIN,
+}
+"""The role that an address needs, None where no key is needed; `*` stands for the rest. Others need `Role.DETECT`."""
+
+WRONG_KEYS_PER_MINUTE = 20
+"""Wrong keys from one address that are answered 401; further ones are answered 429."""
+
+SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "Authorization: Bearer KEY"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+"""The two ways to send a key, as OpenAPI describes them."""
+
+REFUSALS = {
+    "401": "The API key is missing or not in force.",
+    "403": "The API key's role does not reach.",
+    "429": "Too many requests in a minute; Retry-After says when to try again.",
+}
+"""The answers of the check, as OpenAPI describes them."""
+
+
+def needed_role(path: str) -> Role | None:
+    """The role that an address, or a route's pattern, needs; None where no key is needed."""
+    if path in ROLES:
+        return ROLES[path]
+    first, slash, _ = path[1:].partition("/")
+    return ROLES.get(f"/{first}/*" if slash else path, Role.DETECT)
+
+
+def sent_key(headers: Headers) -> str | None:
+    """The key of a request, from Authorization or else from X-API-Key; None if there is neither."""
+    scheme, _, credentials = headers.get("authorization", "").partition(" ")
+    return credentials.strip() if scheme.lower() == "bearer" else headers.get("x-api-key")
+
+
+class CheckAccess:
+    """ASGI middleware that lets a request through or raises, before its body is read.
+
+    The name of the key goes into the scope's state as `key_name`; where no key is needed, there is none.
+    """
+
+    def __init__(self, app: ASGIApp, *, keys: KeysInForce | None, requests_per_minute: int) -> None:
+        """Wraps an application.
+
+        Args:
+            app: what is guarded.
+            keys: None lets everybody in.
+            requests_per_minute: of one key, or of one address without keys; 0 sets no limit.
+        """
+        self._app = app
+        self._keys = keys
+        self._requests = MinuteLimit(requests_per_minute, "requests")
+        self._wrong_keys = MinuteLimit(WRONG_KEYS_PER_MINUTE, "wrong API keys")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Checks the request and passes it on.
+
+        Raises:
+            KeyNeeded, RoleNeeded, TooManyRequests, Overloaded: the request is not let through.
+        """
+        if scope["type"] == "http":
+            role = needed_role(scope["path"])
+            if role is not None:
+                await self._check(scope, role)
+        await self._app(scope, receive, send)
+
+    async def _check(self, scope: Scope, role: Role) -> None:
+        address = address_of(scope)
+        if self._keys is None:
+            await self._requests.count(address)
+            return
+        text = sent_key(Headers(scope=scope))
+        if not text:
+            raise KeyNeeded(
+                "this address needs an API key; send the header Authorization: Bearer KEY or X-API-Key: KEY"
+            )
+        key = self._keys.remembered(text) or await self._verify(self._keys, text, address)
+        scope.setdefault("state", {})["key_name"] = key.name
+        await self._requests.count(key.id)
+        if not key.role.includes(role):
+            raise RoleNeeded(f"the API key has the role {key.role}; this address needs {role}")
+
+    async def _verify(self, keys: KeysInForce, text: str, address: str) -> Key:
+        # Behind a proxy all clients have one address. Who sends wrong keys there must not shut out the holders of
+        # others, so what stops the costly check is counted by key as well.
+        claimed = keys.claimed(text)
+        if claimed is not None:
+            await self._wrong_keys.check(address, claimed.id)
+        key = await keys.verify(text)
+        if key is not None:
+            return key
+        if claimed is not None:
+            await self._wrong_keys.count(address, claimed.id)
+        await self._wrong_keys.count(address)
+        raise KeyNeeded("the API key is wrong or was revoked")
+
+
+def declare_keys(app: FastAPI) -> None:
+    """Adds both ways to send a key, and the answers where it is missing, to the application's OpenAPI description."""
+    describe = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        description, schema = describe(), ProblemAnswer.model_json_schema()
+        description.setdefault("components", {})["securitySchemes"] = SCHEMES
+        for path, operations in description["paths"].items():
+            role = needed_role(path)
+            for operation in operations.values() if role is not None else ():
+                operation["security"] = [{name: []} for name in SCHEMES]
+                operation["responses"] |= {
+                    status: {"description": text, "content": {MEDIA_TYPE: {"schema": schema}}}
+                    for status, text in REFUSALS.items()
+                    if status != "403" or role is Role.ADMIN
+                }
+        return description
+
+    app.openapi = openapi  # type: ignore[method-assign]
