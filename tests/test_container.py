@@ -165,6 +165,7 @@ def test_the_offline_kit_installs_without_a_network(container, compose, tmp_path
     names = {path.name for path in folder.iterdir()}
     assert names == {
         "caries-screen.tar", "docker-compose.yml", "install.sh", "LICENSE", "README.md", "README.ko.md", "SHA256SUMS",
+        "deploy",
     }  # fmt: skip
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -86,8 +86,8 @@ class Live:
         return int(self.server.servers[0].sockets[0].getsockname()[1])
 
     def wait_until_ready(self) -> None:
-        """Returns when the warm-up is done."""
-        wait_for(lambda: self.client.get("/health/ready").status_code == 200)
+        """Returns when the warm-up is done; TensorFlow's takes long on a busy machine."""
+        wait_for(lambda: self.client.get("/health/ready").status_code == 200, seconds=120)
 
     def metric(self, name: str, **labels: str) -> float:
         """The value of a sample, 0 if there is none."""
