@@ -86,6 +86,13 @@ def _parser() -> argparse.ArgumentParser:
     for action in (add, listing, revoke):
         _add_settings(action, ("keys",))
 
+    audit = commands.add_parser("audit", help="check the audit log")
+    checks = audit.add_subparsers(required=True, metavar="ACTION")
+    verify = checks.add_parser("verify", help="find lines that were changed, removed, inserted or moved")
+    verify.add_argument("--noted", metavar="SHA256", help="a hash that an earlier verification printed")
+    _add_settings(verify, ("audit",))
+    verify.set_defaults(run=_verify_audit)
+
     settings = commands.add_parser("settings", help="list the settings and what they are set to")
     settings.set_defaults(run=_settings)
     return parser
@@ -137,7 +144,9 @@ def _serve(parsed: argparse.Namespace) -> int:
         print(
             f"caries: {settings.keys} is made with one admin key, shown only here: {key}", file=sys.stderr, flush=True
         )
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
+    from app.logs import configure
+
+    configure(settings.log_level, settings.log_format)
     from app.api import create_app
     from app.api.server import make_server
 
@@ -240,6 +249,22 @@ def _revoke_key(parsed: argparse.Namespace) -> int:
     key = _key_file(parsed).revoke(parsed.key)
     print(f"caries: key {key.id} of {key.name} is revoked", file=sys.stderr)
     return 0
+
+
+def _verify_audit(parsed: argparse.Namespace) -> int:
+    from app.audit import verify
+
+    folder = _read_settings(parsed).audit
+    if folder is None:
+        raise SettingsError(f"no audit log is set; give --audit FOLDER or set {variable('audit')}")
+    found = verify(folder, noted=parsed.noted)
+    for note in found.notes:
+        print(f"caries: {note}", file=sys.stderr)
+    for finding in found.findings:
+        print(f"caries: {finding}", file=sys.stderr)
+    state = "broken" if found.findings else "unbroken"
+    print(f"{found.lines} lines, {found.first} to {found.last.seq}, {state}; the last has the hash {found.last.sha256}")
+    return 1 if found.findings else 0
 
 
 def _settings(_: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ CariesError
  ├── WorkerDied                 the process that ran the detector ended, by a crash or from outside
  ├── Overloaded                 the queue is full: try again
  ├── DeadlineExceeded           the answer would have come too late
+ ├── AuditError                 the audit log cannot be written or read
  ├── KeysError                  the file of API keys cannot be used, or does not hold what was asked for
  └── SettingsError              a setting has a value that is not allowed
 
@@ -72,6 +73,10 @@ class Overloaded(CariesError):
 
 class DeadlineExceeded(CariesError):
     """The photo waited longer than its deadline."""
+
+
+class AuditError(CariesError):
+    """The audit log cannot be written or read."""
 
 
 class KeysError(CariesError):

@@ -193,6 +193,25 @@ class Settings:
     max_pixels: int = field(
         default=64_000_000, metadata=_row("Largest width times height of a photo.", _whole_number(1, 2**30))
     )
+    audit: Path | None = field(
+        default=None,
+        metadata=_row("Folder of the audit log; empty keeps none.", _optional(_path("a folder"))),
+    )
+    audit_bytes: int = field(
+        default=64 * 2**20,
+        metadata=_row("Size at which the audit log goes on in another file.", _whole_number(4096, 2**40)),
+    )
+    audit_fsync: str = field(
+        default="off",
+        metadata=_row(
+            "on writes each line through to the disk, so that a power cut loses none; milliseconds a request.",
+            _one_of("on", "off"),
+        ),
+    )
+    log_format: str = field(
+        default="console",
+        metadata=_row("How a line of the log looks; json is one object each.", _one_of("console", "json")),
+    )
     log_level: str = field(
         default="info",
         metadata=_row(

@@ -14,18 +14,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.access import KeysInForce
 from app.api import catalogue, detect, docs_page, health, problems, reload
 from app.api.access import CheckAccess, declare_keys
+from app.api.audited import AuditRequests
 from app.api.drain import Drain
+from app.api.request_log import LogRequests, method_of, route_of
 from app.api.security_headers import SecurityHeaders
 from app.api.service import make_service
+from app.audit import AuditLog
 from app.key_file import KeyFile
 from app.metrics import Metrics
 from app.runtimes import Runtime
 from app.settings import Settings
 
 DISTRIBUTION = "caries-screen"
-
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-"""Methods counted by name; a client's inventions are counted together, so that they cannot fill the memory."""
 
 DESCRIPTION = """Screens photos of teeth for caries.
 
@@ -48,14 +48,22 @@ def create_app(
 
     Raises:
         KeysError: the file of keys that the settings name cannot be used.
+        AuditError: the audit log cannot be written.
     """
     keys = KeysInForce(KeyFile(settings.keys)) if settings.keys else None
+    audit = None
+    if settings.audit is not None:
+        audit = AuditLog(settings.audit, max_bytes=settings.audit_bytes, fsync=settings.audit_fsync == "on")
     service = make_service(settings, load=load, on_failure=on_failure)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with service.running():
-            yield
+        try:
+            async with service.running():
+                yield
+        finally:
+            if audit is not None:
+                audit.close()
 
     about: dict[str, Any] = {
         "title": "Caries screening",
@@ -78,8 +86,11 @@ def create_app(
     app.add_middleware(CheckAccess, keys=keys, requests_per_minute=settings.requests_per_minute)
     answer = problems.install(app, service.metrics)
     app.add_middleware(Drain, service=service, answer=answer)
+    if audit is not None:
+        app.add_middleware(AuditRequests, log=audit, fsync=settings.audit_fsync == "on", answer=answer)
     app.add_middleware(CountRequests, metrics=service.metrics)
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(LogRequests)
     return app
 
 
@@ -103,9 +114,7 @@ class CountRequests:
 
         async def count_and_send(message: Message) -> None:
             if message["type"] == "http.response.start":
-                method = scope["method"] if scope["method"] in METHODS else "other"
-                route = getattr(scope.get("route"), "path", "unmatched")
-                self._metrics.request(route, method, message["status"])
+                self._metrics.request(route_of(scope), method_of(scope), message["status"])
             await send(message)
 
         await self._app(scope, receive, count_and_send)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 from collections.abc import Coroutine
 from typing import Annotated, Any, Literal, TypeVar, cast
 
@@ -12,6 +13,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.requests import ClientDisconnect
 
 from app.api.answers import EXAMPLE, ProblemAnswer, ScreeningAnswer
+from app.api.audited import note_photo
 from app.api.body import FIELD, read_photo
 from app.api.negotiation import MEDIA_TYPES, Format, choose_format
 from app.api.parameters import known_parameters_only
@@ -116,10 +118,17 @@ async def detect(
         lang=lang,
         media_type=None if chosen is Format.JSON else cast(MediaType, MEDIA_TYPES[chosen]),
     )
-    screened = None
-    with service.models.use(model) as engine, screener.admit(), contextlib.suppress(ClientDisconnect):
-        data = await read_photo(request, max_bytes=settings.max_bytes, upload_s=settings.upload_s)
-        screened = await _unless_client_leaves(request, screener.screen(data, options, engine))
+    data, screened = b"", None
+    try:
+        with service.models.use(model) as engine, screener.admit(), contextlib.suppress(ClientDisconnect):
+            data = await read_photo(request, max_bytes=settings.max_bytes, upload_s=settings.upload_s)
+            screened = await _unless_client_leaves(request, screener.screen(data, options, engine))
+    finally:
+        if screened is not None:
+            note_photo(request, screened.sha256, screened)
+        elif data and settings.audit is not None:
+            # The photo was not decoded, where its digest comes from; that of a large one takes some 20 ms.
+            note_photo(request, await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest()))
     if screened is None:
         service.metrics.disconnected()
         return Response(status_code=CLIENT_LEFT)

@@ -116,6 +116,7 @@ PROBLEMS: Mapping[type[Exception], Problem] = {
     NotReady: Problem(503, "not-ready", "The detector is not ready", retry_after_s=1),
     errors.RuntimeUnavailable: Problem(503, "runtime-unavailable", "The detector is not running", retry_after_s=5),
     errors.WorkerDied: Problem(503, "worker-died", "The detector crashed on this photo", retry_after_s=1),
+    errors.AuditError: Problem(503, "audit-failed", "The answer could not be put on record", retry_after_s=5),
     errors.BundleError: Problem(503, "bundle-error", "The model's files cannot be used", retry_after_s=60),
     Exception: Problem(500, "internal-error", "The server made a mistake"),
 }
@@ -159,6 +160,7 @@ def install(app: FastAPI, metrics: Metrics) -> Answer:
     async def answer(request: Request, error: Exception) -> JSONResponse:
         problem = problem_of(error)
         metrics.problem(problem.slug)
+        request.state.problem = problem.slug
         content: dict[str, Any] = {"type": problem.type, "title": problem.title, "status": problem.status}
         content["detail"] = _detail(request, error)
         headers = {"Cache-Control": "no-store"}
