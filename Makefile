@@ -48,8 +48,8 @@ $(ALL)/.installed: requirements/all.txt requirements/no-deps.txt pyproject.toml
 COMPILE := $(ALL)/bin/pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url \
 	--no-emit-find-links --no-emit-trusted-host --no-header --no-annotate
 lock: $(ALL)/.installed
-	$(COMPILE) --output-file requirements/serve.txt pyproject.toml
-	$(COMPILE) --extra tensorflow --extra training --extra dev --constraint requirements/serve.txt --output-file requirements/all.txt pyproject.toml
+	$(COMPILE) --extra tracing --output-file requirements/serve.txt pyproject.toml
+	$(COMPILE) --extra tracing --extra tensorflow --extra training --extra dev --constraint requirements/serve.txt --output-file requirements/all.txt pyproject.toml
 
 # The server's image; BUILD_NETWORK=host where a build has no network of its own.
 BUILD_NETWORK ?= default

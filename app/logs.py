@@ -11,12 +11,15 @@ from pythonjsonlogger.json import JsonFormatter
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """Id of the request that is being worked on; None outside of requests."""
 
+OURS = ("app", "uvicorn")
+"""Loggers whose every line is known to hold nothing of a photo or its sender."""
+
 
 def configure(level: str, form: str) -> None:
-    """Sends everything that this process logs, libraries and warnings included, to the error stream.
+    """Sends what this process logs, libraries and warnings included, to the error stream.
 
     Args:
-        level: lowest level that is shown, such as `info`.
+        level: lowest level that is shown, such as `info`; of libraries never less than warnings.
         form: `console` or `json`. A JSON object has `time` (ISO 8601, UTC), `level`, `logger`, `message`, `request`
             (id or null), `exception` where there is one, and what the event adds.
     """
@@ -26,7 +29,11 @@ def configure(level: str, form: str) -> None:
         handler.setFormatter(_Json())
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(shown_request)s%(message)s"))
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    # Libraries that decode photos write all of a photo's metadata to their debug logs: names, dates, places.
+    chosen = logging.getLevelNamesMapping()[level.upper()]
+    logging.basicConfig(level=max(chosen, logging.WARNING), handlers=[handler], force=True)
+    for ours in OURS:
+        logging.getLogger(ours).setLevel(chosen)
     logging.captureWarnings(True)
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeVar
 
-from app import drawing, images
+from app import drawing, images, tracing
 from app.bundle import Bundle
 from app.detections import Detections
 from app.engine import Engine
@@ -184,6 +184,7 @@ class Screener:
                 photo, quality = await self._in_thread(timings, "decode", lambda: self._open(data))
                 detections, queue_ms, timings["inference"] = await engine.detect(photo.pixels)
                 timings["queue"] += queue_ms
+                tracing.record("inference", timings["inference"])
                 limit.reschedule(None)  # from here on, giving up would waste the work done
                 screening, threshold, max_boxes = _judge(detections, quality, options, engine.bundle)
                 picture = await self._draw(photo, screening, options, engine.bundle, timings)
@@ -246,6 +247,7 @@ class Screener:
         asked = time.perf_counter()
         result, worked_ms = await asyncio.get_running_loop().run_in_executor(self._threads, timed)
         timings[stage] += worked_ms
+        tracing.record(stage, worked_ms)
         timings["queue"] += max(0.0, (time.perf_counter() - asked) * 1000 - worked_ms)
         return result
 

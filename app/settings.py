@@ -174,7 +174,7 @@ class Settings:
     deadline_s: float = field(
         default=15.0,
         metadata=_row(
-            "Seconds from a photo's arrival to the end of its inference; later ones are answered 503.",
+            "Seconds from a photo's arrival to the end of its inference; later ones are answered 504.",
             _number(0.01, 3600),
         ),
     )

@@ -126,8 +126,16 @@ def test_it_writes_to_its_volume_alone(container, example_photos) -> None:
     assert run("docker", "diff", container.id) in ("", "C /var\nC /var/lib\nC /var/lib/caries")
     assert run("docker", "exec", container.id, "ls", "-A", "/tmp") == ""
     written = run("docker", "exec", container.id, "find", "/var/lib/caries", "-type", "f", "-printf", "%P %m\n")
-    assert {line.split()[0].split("/")[0] for line in written.splitlines()} == {"keys.json"}
-    assert "keys.json 600" in written
+    assert {line.split()[0].split("/")[0] for line in written.splitlines()} == {"keys.json", "audit"}
+    assert {line.split()[1] for line in written.splitlines()} == {"600"}
+
+
+def test_its_audit_log_holds_every_request(container, example_photos) -> None:
+    answer = container.client.post("/detect", content=example_photos[0].read_bytes())
+    log = run("docker", "exec", container.id, "sh", "-c", "cat /var/lib/caries/audit/audit-*")
+    last = json.loads(log.splitlines()[-1])
+    assert (last["request"], last["key"], last["status"]) == (answer.headers["X-Request-Id"], "admin", 200)
+    assert "unbroken" in run("docker", "exec", container.id, "/opt/caries/bin/caries", "audit", "verify")
 
 
 def test_the_image_is_small_and_says_what_is_in_it(container) -> None:

@@ -9,8 +9,8 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.access import KeysInForce
-from app.api.answers import ProblemAnswer
-from app.api.problems import MEDIA_TYPE, KeyNeeded, RoleNeeded
+from app.api.answers import problem_responses
+from app.api.problems import KeyNeeded, RoleNeeded
 from app.api.rate_limits import MinuteLimit, address_of
 from app.key_file import Key, Role
 
@@ -36,9 +36,9 @@ SCHEMES = {
 """The two ways to send a key, as OpenAPI describes them."""
 
 REFUSALS = {
-    "401": "The API key is missing or not in force.",
-    "403": "The API key's role does not reach.",
-    "429": "Too many requests in a minute; Retry-After says when to try again.",
+    401: "The API key is missing or not in force.",
+    403: "The API key's role does not reach.",
+    429: "Too many requests in a minute; Retry-After says when to try again.",
 }
 """The answers of the check, as OpenAPI describes them."""
 
@@ -119,21 +119,24 @@ class CheckAccess:
         raise KeyNeeded("the API key is wrong or was revoked")
 
 
-def declare_keys(app: FastAPI) -> None:
-    """Adds both ways to send a key, and the answers where it is missing, to the application's OpenAPI description."""
+def declare_access(app: FastAPI, *, with_keys: bool) -> None:
+    """Adds the ways to send a key, if any is asked for, and the check's answers to the application's description."""
     describe = app.openapi
 
     def openapi() -> dict[str, Any]:
-        description, schema = describe(), ProblemAnswer.model_json_schema()
-        description.setdefault("components", {})["securitySchemes"] = SCHEMES
+        description = describe()
+        if with_keys:
+            description.setdefault("components", {})["securitySchemes"] = SCHEMES
         for path, operations in description["paths"].items():
             role = needed_role(path)
+            statuses = {429, 401, 403} if role is Role.ADMIN else {429, 401}
             for operation in operations.values() if role is not None else ():
-                operation["security"] = [{name: []} for name in SCHEMES]
+                if with_keys:
+                    operation["security"] = [{name: []} for name in SCHEMES]
                 operation["responses"] |= {
-                    status: {"description": text, "content": {MEDIA_TYPE: {"schema": schema}}}
-                    for status, text in REFUSALS.items()
-                    if status != "403" or role is Role.ADMIN
+                    str(status): answer
+                    for status, answer in problem_responses(REFUSALS).items()
+                    if status in (statuses if with_keys else {429})
                 }
         return description
 

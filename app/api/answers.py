@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -161,3 +162,12 @@ class ProblemAnswer(BaseModel):
     title: str
     status: int
     detail: str
+
+
+def problem_responses(texts: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI responses: each status with what it means, answered as problem+json."""
+    schema = ProblemAnswer.model_json_schema()
+    return {
+        status: {"description": text, "content": {"application/problem+json": {"schema": schema}}}
+        for status, text in texts.items()
+    }

@@ -11,12 +11,14 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app import tracing
 from app.access import KeysInForce
 from app.api import catalogue, detect, docs_page, health, problems, reload
-from app.api.access import CheckAccess, declare_keys
+from app.api.access import CheckAccess, declare_access
 from app.api.audited import AuditRequests
 from app.api.drain import Drain
 from app.api.request_log import LogRequests, method_of, route_of
+from app.api.request_traces import TraceRequests
 from app.api.security_headers import SecurityHeaders
 from app.api.service import make_service
 from app.audit import AuditLog
@@ -81,7 +83,7 @@ def create_app(
     app.state.service = service
     for room in (detect, catalogue, reload, health):
         app.include_router(room.router)
-    declare_keys(app)
+    declare_access(app, with_keys=keys is not None)
     # From the inside outwards: what a middleware raises is answered by CatchMistakes, which problems.install adds.
     app.add_middleware(CheckAccess, keys=keys, requests_per_minute=settings.requests_per_minute)
     answer = problems.install(app, service.metrics)
@@ -90,6 +92,8 @@ def create_app(
         app.add_middleware(AuditRequests, log=audit, fsync=settings.audit_fsync == "on", answer=answer)
     app.add_middleware(CountRequests, metrics=service.metrics)
     app.add_middleware(SecurityHeaders)
+    if tracing.configure():
+        app.add_middleware(TraceRequests)
     app.add_middleware(LogRequests)
     return app
 

@@ -11,7 +11,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
-from app.api.answers import ModelEntry, ModelList
+from app.api.answers import ModelEntry, ModelList, problem_responses
 from app.api.parameters import known_parameters_only
 from app.api.problems import quoted
 from app.api.service import service_of
@@ -34,13 +34,18 @@ async def models(request: Request) -> ModelList:
 @router.get(
     "/models/{model}/card",
     response_class=Response,
-    responses={200: {"content": {"text/markdown": {"schema": {"type": "string"}}}}},
+    responses={
+        200: {"content": {"text/markdown": {"schema": {"type": "string"}}}},
+        **problem_responses({404: "The store does not hold it.", 422: "A parameter is not allowed."}),
+    },
     summary="Read a model card",
 )
 async def card(
     request: Request,
     model: str,
-    version: Annotated[int | None, Query(ge=1, description="Without it, the live version, or else the newest.")] = None,
+    version: Annotated[
+        int | None, Query(ge=1, le=10**9, description="Without it, the live version, or else the newest.")
+    ] = None,
 ) -> Response:
     """The model card, Markdown: intended use, measured figures, limits, data credit."""
     service = service_of(request)

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.requests import ClientDisconnect
 
-from app.api.answers import EXAMPLE, ProblemAnswer, ScreeningAnswer
+from app.api.answers import EXAMPLE, ScreeningAnswer, problem_responses
 from app.api.audited import note_photo
 from app.api.body import FIELD, read_photo
 from app.api.negotiation import MEDIA_TYPES, Format, choose_format
@@ -50,12 +50,8 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
         },
         "headers": {name: {"description": text, "schema": {"type": "string"}} for name, text in _HEADERS.items()},
     },
-    **{
-        status: {
-            "description": text,
-            "content": {"application/problem+json": {"schema": ProblemAnswer.model_json_schema()}},
-        }
-        for status, text in {
+    **problem_responses(
+        {
             400: "The form does not hold exactly one photo.",
             404: "The model is not live.",
             406: "No acceptable answer format.",
@@ -63,15 +59,21 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
             413: "The photo is too large.",
             415: "The body's type or the picture format is not accepted.",
             422: "The photo cannot be read, or a parameter is not allowed.",
-            503: "Busy, late or not ready; Retry-After says when to try again.",
-        }.items()
-    },
+            503: "Busy or not ready; Retry-After says when to try again.",
+            504: "The answer would have come too late; Retry-After says when to try again.",
+        }
+    ),
 }
 _BODY = {
     "required": True,
     "content": {
         "multipart/form-data": {
-            "schema": {"type": "object", "required": [FIELD], "properties": {FIELD: _PICTURE}},
+            "schema": {
+                "type": "object",
+                "required": [FIELD],
+                "properties": {FIELD: _PICTURE},
+                "additionalProperties": False,
+            },
         },
         "image/*": {"schema": _PICTURE},
         "application/octet-stream": {"schema": _PICTURE},

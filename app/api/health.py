@@ -8,20 +8,13 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
-from app.api.answers import Health, ProblemAnswer
+from app.api.answers import Health, problem_responses
 from app.api.parameters import known_parameters_only
 from app.api.problems import BY_SLUG
 from app.api.service import service_of
 from app.metrics import CONTENT_TYPE
 
 router = APIRouter()
-
-_NOT_READY: dict[int | str, dict[str, Any]] = {
-    503: {
-        "description": "The detector is not ready, or the server is shutting down.",
-        "content": {"application/problem+json": {"schema": ProblemAnswer.model_json_schema()}},
-    }
-}
 
 
 @router.get("/", include_in_schema=False)
@@ -38,7 +31,11 @@ async def live() -> Health:
     return Health(status="live")
 
 
-@router.get("/health/ready", responses=_NOT_READY, summary="Are photos taken")
+@router.get(
+    "/health/ready",
+    responses=problem_responses({503: "The detector is not ready, or the server is shutting down."}),
+    summary="Are photos taken",
+)
 async def ready(request: Request) -> Health:
     """Answers 200 once the detector is loaded and has run warm-up inferences, 503 before and when the server ends."""
     service_of(request).check_ready()
@@ -51,7 +48,12 @@ async def metrics(request: Request) -> Response:
     return Response(service_of(request).metrics.exposition(), media_type=CONTENT_TYPE)
 
 
-@router.get("/problems/{slug}", dependencies=[Depends(known_parameters_only)], summary="Explain a problem type")
+@router.get(
+    "/problems/{slug}",
+    responses=problem_responses({404: "There is no such problem type.", 422: "A parameter is not allowed."}),
+    dependencies=[Depends(known_parameters_only)],
+    summary="Explain a problem type",
+)
 async def problem(slug: str) -> dict[str, Any]:
     """What the `type` of a problem answer points to."""
     if slug not in BY_SLUG:

@@ -111,7 +111,7 @@ PROBLEMS: Mapping[type[Exception], Problem] = {
     RequestValidationError: Problem(422, "invalid-parameter", "A parameter is not allowed"),
     TooManyRequests: Problem(429, "too-many-requests", "Too many requests in a minute", retry_after_s=60),
     errors.Overloaded: Problem(503, "overloaded", "The server is busy", retry_after_s=1),
-    errors.DeadlineExceeded: Problem(503, "deadline-exceeded", "The answer would have come too late", retry_after_s=2),
+    errors.DeadlineExceeded: Problem(504, "deadline-exceeded", "The answer would have come too late", retry_after_s=2),
     ShuttingDown: Problem(503, "shutting-down", "The server is shutting down", retry_after_s=1),
     NotReady: Problem(503, "not-ready", "The detector is not ready", retry_after_s=1),
     errors.RuntimeUnavailable: Problem(503, "runtime-unavailable", "The detector is not running", retry_after_s=5),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from app.api.answers import LiveAnswer, ModelIdentity, ProblemAnswer
+from app.api.answers import LiveAnswer, ModelIdentity, problem_responses
 from app.api.parameters import known_parameters_only
 from app.api.problems import InvalidParameter, quoted
 from app.api.service import service_of
@@ -20,6 +20,11 @@ LONGEST_BODY = 4096
 router = APIRouter(dependencies=[Depends(known_parameters_only)])
 
 
+def _whole(value: object) -> object:
+    """JSON has one kind of number: 2.0 is the whole number 2."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 class ReloadRequest(BaseModel):
     """What is to be live."""
 
@@ -28,21 +33,19 @@ class ReloadRequest(BaseModel):
     model: str | None = Field(
         default=None, pattern=f"^{MODEL_NAME.pattern}$", max_length=100, description="Without it, the default model."
     )
-    version: int | None = Field(default=None, ge=1, description="Without it, the newest.")
+    version: Annotated[int | None, BeforeValidator(_whole)] = Field(
+        default=None, ge=1, le=10**9, description="Without it, the newest."
+    )
 
 
-_RESPONSES: dict[int | str, dict[str, Any]] = {
-    status: {
-        "description": text,
-        "content": {"application/problem+json": {"schema": ProblemAnswer.model_json_schema()}},
-    }
-    for status, text in {
+_RESPONSES = problem_responses(
+    {
         404: "The store does not hold it; what was live still is.",
         409: "It cannot be used, or another reload is running; what was live still is.",
         422: "The body is not as described.",
         503: "The server is starting.",
-    }.items()
-}
+    }
+)
 
 
 @router.post(

@@ -333,6 +333,7 @@ def test_serve_on_the_committed_bundle(tmp_path: Path) -> None:
     server.send_signal(signal.SIGTERM)
     _, rest = server.communicate(timeout=30)
     assert "Hong" not in said + rest
-    assert "POST" not in said + rest
+    assert "POST /detect 200" in rest
+    assert "format=json" not in said + rest
     assert main(["health", "--port", found[0].rpartition(":")[2]]) == 1
     assert took < 10, f"ready after {took:.1f} s"

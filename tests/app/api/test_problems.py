@@ -222,10 +222,10 @@ def test_deadline(start: Start, stand_in: StandIn, photo: bytes) -> None:
     with start(deadline_s=0.3) as live:
         stand_in.gate.clear()
         started = time.monotonic()
-        assert "0.3" in assert_problem(live.client.post("/detect", content=photo), 503, "deadline-exceeded")["detail"]
+        assert "0.3" in assert_problem(live.client.post("/detect", content=photo), 504, "deadline-exceeded")["detail"]
         assert time.monotonic() - started < 2
         calls = stand_in.calls
-        assert_problem(live.client.post("/detect", content=photo), 503, "deadline-exceeded")
+        assert_problem(live.client.post("/detect", content=photo), 504, "deadline-exceeded")
         stand_in.gate.set()
         assert live.client.post("/detect", content=photo).status_code == 200
         assert stand_in.calls == calls + 1, "the photo whose deadline passed was worked on"

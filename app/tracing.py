@@ -1,0 +1,79 @@
+"""Optional OpenTelemetry traces: a span for each request, and one below it for each stage of its photo.
+
+They are on where the standard environment variables name a place to send them, `OTEL_EXPORTER_OTLP_ENDPOINT` (over
+HTTP) or `OTEL_TRACES_EXPORTER=console`, and the extra `tracing` is installed. Spans hold the route's pattern, the
+method and the status: no address, no file name, nothing of a photo.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+_tracer: Any = None
+
+
+def configure() -> bool:
+    """Turns tracing on if the environment asks for it and the packages are there; whether it is on."""
+    global _tracer
+    exporter = os.environ.get("OTEL_TRACES_EXPORTER", "otlp" if _endpoint() else "none")
+    if exporter == "none" or os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return False
+    try:
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+
+        if exporter == "console":
+            from opentelemetry.sdk.trace.export import ConsoleSpanExporter
+
+            sender: SpanExporter = ConsoleSpanExporter()
+        elif exporter == "otlp":
+            from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+            sender = OTLPSpanExporter()
+        else:
+            logger.warning(
+                "traces are not sent: OTEL_TRACES_EXPORTER is %r; it must be otlp, console or none", exporter
+            )
+            return False
+    except ImportError:
+        logger.warning("traces are asked for and not sent: install caries-screen[tracing]")
+        return False
+    os.environ.setdefault("OTEL_SERVICE_NAME", "caries-screen")
+    provider = TracerProvider(resource=Resource.create())
+    provider.add_span_processor(BatchSpanProcessor(sender))
+    _tracer = provider.get_tracer("caries-screen")
+    return True
+
+
+def request_span(headers: Mapping[str, str]) -> AbstractContextManager[Any]:
+    """A span for a request, the present one inside the block; a child of the client's own if it sent `traceparent`.
+
+    Only where `configure` turned tracing on.
+    """
+    from opentelemetry.trace import SpanKind
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    parent = TraceContextTextMapPropagator().extract(headers)
+    span: AbstractContextManager[Any] = _tracer.start_as_current_span(
+        "request", parent, SpanKind.SERVER, record_exception=False, set_status_on_exception=False
+    )
+    return span
+
+
+def record(stage: str, milliseconds: float) -> None:
+    """A span for a stage of the present request that ended just now; nothing where tracing is off."""
+    if _tracer is not None:
+        ended = time.time_ns()
+        _tracer.start_span(stage, start_time=ended - int(milliseconds * 1e6)).end(ended)
+
+
+def _endpoint() -> bool:
+    return any(os.environ.get(name) for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"))

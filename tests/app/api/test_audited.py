@@ -1,0 +1,155 @@
+"""Which requests are on record, with what, and that none is answered without."""
+
+import hashlib
+import json
+import random
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from live_server import StandIn, Start, write_bundle
+from test_drain import running
+
+from app.api.request_log import HEADER
+from app.audit import verify
+from app.errors import AuditError
+from app.key_file import KeyFile, Role
+
+
+def records(folder: Path) -> list[dict]:
+    found = verify(folder)
+    assert found.findings == []
+    return [json.loads(line) for path in sorted(folder.glob("audit-*")) for line in path.read_text().splitlines()]
+
+
+def test_a_screened_photo_is_on_record_with_its_digest_and_verdict(start: Start, photo: bytes, tmp_path: Path) -> None:
+    with start(audit=tmp_path / "audit") as live:
+        answer = live.client.post(
+            "/detect?max_boxes=1", files={"file": ("Hong.jpg", photo)}, headers={HEADER: "visit-7"}
+        )
+        assert answer.status_code == 200
+        sha256 = live.client.post("/detect?format=json", content=photo).json()["model"]["sha256"]
+    first, second = records(tmp_path / "audit")
+    assert {name: first[name] for name in first if name not in ("seq", "time", "previous", "sha256")} == {
+        "request": "visit-7",
+        "key": None,
+        "method": "POST",
+        "route": "/detect",
+        "status": 200,
+        "problem": None,
+        "input_sha256": hashlib.sha256(photo).hexdigest(),
+        "model": "stand-in/1",
+        "model_sha256": sha256,
+        "verdict": "caries_suspected",
+        "teeth_seen": 4,
+        "boxes": 1,
+        "hidden": 1,
+    }
+    assert second["hidden"] == 0
+
+
+def test_refusals_are_on_record_with_their_problem(start: Start, photo: bytes, tmp_path: Path) -> None:
+    damaged = photo[:200]
+    with start(audit=tmp_path / "audit") as live:
+        assert live.client.post("/detect", content=damaged).status_code == 422
+        assert live.client.post("/detect", content=b"").status_code == 422
+        assert live.client.post("/detect?threshold=2", content=photo).status_code == 422
+        assert live.client.get("/patients/Hong").status_code == 404
+        for open_address in ("/health/ready", "/metrics", "/docs", "/problems/overloaded"):
+            assert live.client.get(open_address).status_code == 200
+    kept = records(tmp_path / "audit")
+    assert [(entry["route"], entry["status"], entry["problem"]) for entry in kept] == [
+        ("/detect", 422, "unreadable-photo"),
+        ("/detect", 422, "unreadable-photo"),
+        ("/detect", 422, "invalid-parameter"),
+        ("unmatched", 404, "not-found"),
+    ]
+    assert kept[0]["input_sha256"] == hashlib.sha256(damaged).hexdigest()
+    assert all("input_sha256" not in entry for entry in kept[1:]), "nothing was read"
+
+
+def test_the_keys_name_is_on_record_and_who_has_none_as_well(start: Start, photo: bytes, tmp_path: Path) -> None:
+    _, key = KeyFile(tmp_path / "keys.json").add("reception", Role.DETECT)
+    with start(audit=tmp_path / "audit", keys=tmp_path / "keys.json") as live:
+        assert live.client.post("/detect", content=photo).status_code == 401
+        authorization = {"Authorization": f"Bearer {key}"}
+        assert live.client.post("/detect", content=photo, headers=authorization).status_code == 200
+        assert live.client.post("/models/reload", headers=authorization).status_code == 403
+    kept = records(tmp_path / "audit")
+    assert [(entry["key"], entry["status"]) for entry in kept] == [(None, 401), ("reception", 200), ("reception", 403)]
+    assert key.rpartition("_")[2] not in json.dumps(kept)
+
+
+def test_what_cannot_be_recorded_is_not_answered(
+    start: Start, photo: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise AuditError("the audit log cannot be written: No space left on device")
+
+    with start(audit=tmp_path / "audit") as live:
+        with monkeypatch.context() as patch:
+            patch.setattr("app.audit.AuditLog.append", full)
+            refused = live.client.post("/detect?format=json", content=photo)
+        assert refused.status_code == 503
+        assert refused.json()["type"] == "/problems/audit-failed"
+        assert "retry-after" in refused.headers
+        assert "verdict" not in refused.text
+        assert live.client.post("/detect", content=photo).status_code == 200
+    assert len(records(tmp_path / "audit")) == 1
+
+
+def test_a_client_that_left_is_on_record(start: Start, photo: bytes, tmp_path: Path, stand_in: StandIn) -> None:
+    with start(audit=tmp_path / "audit") as live:
+        stand_in.gate.clear()
+        with pytest.raises(httpx.ReadTimeout):
+            live.client.post("/detect", content=photo, timeout=0.5)
+        stand_in.gate.set()
+        assert live.client.post("/detect", content=photo).status_code == 200
+    kept = records(tmp_path / "audit")
+    assert sorted(entry["status"] for entry in kept) == [200, 499]
+    assert {entry["input_sha256"] for entry in kept} == {hashlib.sha256(photo).hexdigest()}
+
+
+@pytest.mark.parametrize("fsync", ["off", "on"])
+def test_every_answer_is_on_record_after_the_server_was_killed_under_load(
+    tmp_path: Path, photo: bytes, fsync: str
+) -> None:
+    write_bundle(tmp_path)
+    audit = tmp_path / "audit"
+    answered: set[str] = set()
+    flags = ("--audit", str(audit), "--audit-fsync", fsync, "--audit-bytes", "20000", "--requests-per-minute", "0")
+    for _ in range(3):
+        with running(tmp_path, *flags, seconds=0.001) as server:
+
+            def send(address: str = server.address) -> None:
+                with httpx.Client(base_url=address, timeout=10) as client:
+                    while True:
+                        try:
+                            answer = client.post("/detect?format=json", content=photo)
+                        except httpx.HTTPError:
+                            return
+                        answered.add(answer.headers[HEADER])
+
+            senders = [threading.Thread(target=send) for _ in range(6)]
+            for sender in senders:
+                sender.start()
+            time.sleep(random.uniform(0.3, 1.0))
+            server.process.kill()
+            for sender in senders:
+                sender.join(30)
+            server.process.wait(10)
+    assert len(answered) > 30
+    assert answered <= {entry["request"] for entry in records(audit) if "request" in entry}
+
+
+def test_a_second_server_does_not_start_on_the_same_folder(start: Start, tmp_path: Path) -> None:
+    with start(audit=tmp_path / "audit"):
+        command = [sys.executable, "-m", "app", "serve", "--port", "0", "--audit", str(tmp_path / "audit")]
+        root = Path(__file__).parents[3]
+        second = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=60, check=False)
+    assert second.returncode == 1
+    assert "another server writes the audit log" in second.stderr
