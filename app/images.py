@@ -28,22 +28,60 @@ from app.errors import PhotoError, PhotoTooLarge, UnreadablePhoto, UnsupportedPh
 Pixels = npt.NDArray[np.uint8]
 MediaType = Literal["image/png", "image/jpeg", "image/webp"]
 
-MAX_BYTES = 32 * 2**20
-"""Largest photo accepted as sent. A 48-megapixel phone JPEG is 10 to 20 MiB."""
-
-MAX_PIXELS = 64_000_000
-"""Largest width times height. Decoding 64 megapixels takes up to about 650 MB, 12 about 90 MB."""
-
 MAX_ICC_BYTES = 4 * 2**20
 """Colour profiles above this size are ignored; the largest press profiles in use are about 3 MB."""
 
 JPEG_QUALITY = 90
 WEBP_QUALITY = 90
 
-ACCEPTED = "JPEG, PNG, WebP or HEIC"
+FORMATS = {"jpeg": "JPEG", "png": "PNG", "webp": "WebP", "heic": "HEIC"}
+"""The formats that can be read, by the names that settings give them."""
 
 HEIF_THREADS = 2
 """Threads that decode the tiles of one HEIC photo."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a photo may be at most. All but the bytes are read from its header, before a pixel is decoded.
+
+    Attributes:
+        max_bytes: as sent. A 48-megapixel phone JPEG is 10 to 20 MiB.
+        max_pixels: width times height. Decoding 64 megapixels takes up to about 650 MB, 12 about 90 MB.
+        max_side: pixels of width and of height.
+        max_frames: pictures of an animated PNG or WebP, or of a HEIC collection, of which one is screened. What a JPEG
+            holds behind its picture, such as a phone's depth map, is never looked at.
+        formats: of `FORMATS`.
+    """
+
+    max_bytes: int = 32 * 2**20
+    max_pixels: int = 64_000_000
+    max_side: int = 20_000
+    max_frames: int = 32
+    formats: frozenset[str] = frozenset(FORMATS)
+
+    @property
+    def accepted(self) -> str:
+        """The formats as a sentence names them."""
+        names = [shown for name, shown in FORMATS.items() if name in self.formats]
+        return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+    def check_size(self, width: int, height: int) -> None:
+        """Raises PhotoTooLarge, or UnreadablePhoto for no pixels at all."""
+        if width < 1 or height < 1:
+            raise UnreadablePhoto(f"the photo's header says {width}x{height} pixels; at least 1x1 is needed")
+        if width * height > self.max_pixels:
+            raise PhotoTooLarge(f"the photo has {width}x{height} pixels; at most {self.max_pixels} in all are accepted")
+        if max(width, height) > self.max_side:
+            raise PhotoTooLarge(f"the photo has {width}x{height} pixels; at most {self.max_side} a side are accepted")
+
+    def check_frames(self, frames: int) -> None:
+        """Raises PhotoTooLarge."""
+        if frames > self.max_frames:
+            raise PhotoTooLarge(f"the file holds {frames} pictures; at most {self.max_frames} are accepted")
+
+
+DEFAULT_LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +107,7 @@ class Photo:
         return int(self.pixels.shape[0])
 
 
-def decode(data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> Photo:
+def decode(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Photo:
     """The upright sRGB photo in `data`.
 
     EXIF orientation is applied (in HEIC the container's own rotation, as ISO 23008-12 asks; its EXIF orientation is
@@ -79,25 +117,24 @@ def decode(data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIX
 
     Args:
         data: the photo as it was sent.
-        max_bytes: longest `data` accepted.
-        max_pixels: largest width times height accepted; checked from the header, before any pixel is decoded.
+        limits: what is accepted.
 
     Raises:
         UnreadablePhoto: no bytes, or damaged ones.
-        UnsupportedPhoto: not JPEG, PNG, WebP or HEIC.
+        UnsupportedPhoto: not of an accepted format.
         PhotoTooLarge: a limit is passed.
     """
     if not data:
-        raise UnreadablePhoto(f"the photo has no bytes; send {ACCEPTED}")
-    if len(data) > max_bytes:
-        raise PhotoTooLarge(f"the photo has {len(data)} bytes; at most {max_bytes} are accepted")
+        raise UnreadablePhoto(f"the photo has no bytes; send {limits.accepted}")
+    if len(data) > limits.max_bytes:
+        raise PhotoTooLarge(f"the photo has {len(data)} bytes; at most {limits.max_bytes} are accepted")
     kind = _kind(data)
     reader = _READERS.get(kind)
-    if reader is None:
+    if reader is None or kind.lower() not in limits.formats:
         what = f"{kind} files are not accepted" if kind else "the bytes are not a known picture format"
-        raise UnsupportedPhoto(f"{what}; send {ACCEPTED}")
+        raise UnsupportedPhoto(f"{what}; send {limits.accepted}")
     try:
-        pixels = np.asarray(_rgb(reader(data, max_pixels)))
+        pixels = np.asarray(_rgb(reader(data, limits)))
     except PhotoError:
         raise
     except MemoryError:
@@ -189,36 +226,31 @@ _SIGNATURES = (
 )
 
 
-def _check_size(width: int, height: int, max_pixels: int) -> None:
-    if width < 1 or height < 1:
-        raise UnreadablePhoto(f"the photo's header says {width}x{height} pixels; at least 1x1 is needed")
-    if width * height > max_pixels:
-        raise PhotoTooLarge(f"the photo has {width}x{height} pixels; at most {max_pixels} in all are accepted")
-
-
-def _read_jpeg(data: bytes, max_pixels: int) -> Image.Image:
+def _read_jpeg(data: bytes, limits: Limits) -> Image.Image:
     image = JpegImageFile(io.BytesIO(data))
-    _check_size(*image.size, max_pixels)
+    limits.check_size(*image.size)
     return _upright(image)
 
 
-def _read_png(data: bytes, max_pixels: int) -> Image.Image:
+def _read_png(data: bytes, limits: Limits) -> Image.Image:
     image = PngImageFile(io.BytesIO(data))
-    _check_size(*image.size, max_pixels)
+    limits.check_size(*image.size)
+    limits.check_frames(getattr(image, "n_frames", 1))
     return _upright(image)
 
 
-def _read_webp(data: bytes, max_pixels: int) -> Image.Image:
+def _read_webp(data: bytes, limits: Limits) -> Image.Image:
     # Pillow's reader allocates the canvas when it opens the file, so the size is read from the header here.
     if data[12:16] == b"VP8X":
         width, height = (int.from_bytes(data[at : at + 3], "little") + 1 for at in (24, 27))
-        _check_size(width, height, max_pixels)
+        limits.check_size(width, height)
     image = WebPImageFile(io.BytesIO(data))
-    _check_size(*image.size, max_pixels)
+    limits.check_size(*image.size)
+    limits.check_frames(image.n_frames)
     return _upright(image)
 
 
-def _read_heif(data: bytes, max_pixels: int) -> Image.Image:
+def _read_heif(data: bytes, limits: Limits) -> Image.Image:
     """The primary picture, turned as the container says.
 
     Goes below `pi_heif.open_heif`, which reads the metadata of every picture in the file: in version 1.4.0 a metadata
@@ -228,21 +260,22 @@ def _read_heif(data: bytes, max_pixels: int) -> Image.Image:
         pictures = _pi_heif.load_file(data, HEIF_THREADS, True, False, True, True, "", False)
     except RuntimeError as error:
         if "maximum image size" in str(error):  # libheif's own limit, 2**30 pixels, is met before ours
-            raise PhotoTooLarge(f"the photo has over 2**30 pixels; at most {max_pixels} are accepted") from None
+            raise PhotoTooLarge(f"the photo has over 2**30 pixels; at most {limits.max_pixels} are accepted") from None
         raise
     pictures = [picture for picture in pictures if picture is not None]
+    limits.check_frames(len(pictures))
     primary = next((picture for picture in pictures if picture.primary), pictures[0])
     (width, height), _ = primary.size_mode
-    _check_size(width, height, max_pixels)
+    limits.check_size(width, height)
     image = cast(Image.Image, pi_heif.heif.BaseImage(primary).to_pillow())
-    _check_size(*image.size, max_pixels)
+    limits.check_size(*image.size)
     profile = primary.color_profile
     if profile and profile["type"] in ("rICC", "prof"):
         image.info["icc_profile"] = profile["data"]
     return image
 
 
-_READERS: dict[str, Callable[[bytes, int], Image.Image]] = {
+_READERS: dict[str, Callable[[bytes, Limits], Image.Image]] = {
     "JPEG": _read_jpeg,
     "PNG": _read_png,
     "WebP": _read_webp,

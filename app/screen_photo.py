@@ -119,19 +119,18 @@ class Screener:
     def __init__(
         self,
         *,
-        max_bytes: int = images.MAX_BYTES,
-        max_pixels: int = images.MAX_PIXELS,
+        limits: images.Limits = images.DEFAULT_LIMITS,
         photos_open: int = 4,
         queue: int = 32,
     ) -> None:
         """Makes the threads that decode, draw and encode.
 
         Args:
-            max_bytes, max_pixels: limits of one photo.
+            limits: of one photo.
             photos_open: photos held decoded at once; as many threads are made.
             queue: how many callers may wait beyond those, see `admit`.
         """
-        self._max_bytes, self._max_pixels = max_bytes, max_pixels
+        self._limits = limits
         self._places = asyncio.Semaphore(photos_open)
         self._threads = ThreadPoolExecutor(photos_open, thread_name_prefix="photo")
         self._admissible = photos_open + queue
@@ -141,8 +140,13 @@ class Screener:
     def of_settings(cls, settings: Settings) -> Self:
         """A screener with the limits of the settings."""
         return cls(
-            max_bytes=settings.max_bytes,
-            max_pixels=settings.max_pixels,
+            limits=images.Limits(
+                max_bytes=settings.max_bytes,
+                max_pixels=settings.max_pixels,
+                max_side=settings.max_side,
+                max_frames=settings.max_frames,
+                formats=frozenset(settings.formats.split(",")),
+            ),
             photos_open=settings.photos_open,
             queue=settings.queue,
         )
@@ -211,7 +215,7 @@ class Screener:
         self._threads.shutdown(cancel_futures=True)
 
     def _open(self, data: bytes) -> tuple[Photo, PhotoQuality]:
-        photo = images.decode(data, max_bytes=self._max_bytes, max_pixels=self._max_pixels)
+        photo = images.decode(data, self._limits)
         return photo, assess_quality(photo.pixels)
 
     async def _draw(

@@ -64,6 +64,16 @@ def _one_of(*values: str) -> Check:
     return Check(" or ".join(values), parse)
 
 
+def _several_of(*values: str) -> Check:
+    def parse(text: str) -> str:
+        chosen = [value.strip() for value in text.lower().split(",")]
+        if len(set(chosen)) < len(chosen) or not set(chosen) <= set(values):
+            raise ValueError
+        return ",".join(chosen)
+
+    return Check(f"one or several of {', '.join(values)}, separated by commas", parse)
+
+
 def _text(allowed: str) -> Check:
     def parse(text: str) -> str:
         if not text or not text.isprintable():
@@ -192,6 +202,19 @@ class Settings:
     )
     max_pixels: int = field(
         default=64_000_000, metadata=_row("Largest width times height of a photo.", _whole_number(1, 2**30))
+    )
+    max_side: int = field(
+        default=20_000, metadata=_row("Largest width and height of a photo.", _whole_number(64, 2**16))
+    )
+    max_frames: int = field(
+        default=32,
+        metadata=_row(
+            "Most pictures in one file: an animation, a HEIC collection. One is screened.", _whole_number(1, 1_000)
+        ),
+    )
+    formats: str = field(
+        default="jpeg,png,webp,heic",
+        metadata=_row("Formats of photos that are read.", _several_of("jpeg", "png", "webp", "heic")),
     )
     audit: Path | None = field(
         default=None,

@@ -18,6 +18,7 @@ from PIL import Image, ImageCms
 
 from app import images
 from app.errors import PhotoError, PhotoTooLarge, UnreadablePhoto, UnsupportedPhoto
+from app.images import Limits
 
 DATA = Path(__file__).parent.parent / "data"
 RED, GREEN, BLUE, GREY = (220, 40, 40), (40, 180, 60), (40, 60, 220), (120, 120, 120)
@@ -327,14 +328,47 @@ def test_truncated_photos_are_unreadable(name: str, share: float) -> None:
 
 def test_too_many_bytes() -> None:
     with pytest.raises(PhotoTooLarge, match="at most 100"):
-        images.decode(KINDS["png"], max_bytes=100)
+        images.decode(KINDS["png"], Limits(max_bytes=100))
 
 
 @pytest.mark.parametrize("name", ["jpeg", "png", "webp lossy", "webp lossless", "alpha webp", "animated webp", "heic"])
 def test_too_many_pixels(name: str) -> None:
-    assert images.decode(KINDS[name], max_pixels=64 * 48).width == 64
+    assert images.decode(KINDS[name], Limits(max_pixels=64 * 48)).width == 64
     with pytest.raises(PhotoTooLarge, match="64x48"):
-        images.decode(KINDS[name], max_pixels=64 * 48 - 1)
+        images.decode(KINDS[name], Limits(max_pixels=64 * 48 - 1))
+
+
+@pytest.mark.parametrize("name", ["jpeg", "png", "webp lossy", "heic"])
+def test_a_side_too_long(name: str) -> None:
+    assert images.decode(KINDS[name], Limits(max_side=64)).width == 64
+    with pytest.raises(PhotoTooLarge, match="64x48 pixels; at most 63 a side"):
+        images.decode(KINDS[name], Limits(max_side=63))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_too_many_frames(kind: str) -> None:
+    frames = [Image.new("RGB", (64, 48), (shade, 90, 90)) for shade in (10, 90, 200)]
+    out = io.BytesIO()
+    frames[0].save(out, kind, save_all=True, append_images=frames[1:])
+    assert images.decode(out.getvalue(), Limits(max_frames=3)).width == 64
+    with pytest.raises(PhotoTooLarge, match="holds 3 pictures; at most 2"):
+        images.decode(out.getvalue(), Limits(max_frames=2))
+
+
+def test_what_a_phone_puts_behind_its_picture_does_not_count() -> None:
+    frames = [Image.new("RGB", (64, 48), (shade, 90, 90)) for shade in (10, 90, 200)]
+    out = io.BytesIO()
+    frames[0].save(out, "MPO", save_all=True, append_images=frames[1:])
+    assert images.decode(out.getvalue(), Limits(max_frames=1)).pixels[20, 20, 0] < 30
+
+
+@pytest.mark.parametrize("name", ["jpeg", "png", "webp lossy", "heic"])
+def test_only_chosen_formats_are_read(name: str) -> None:
+    chosen = name.split()[0]
+    assert images.decode(KINDS[name], Limits(formats=frozenset({chosen}))).width == 64
+    others = frozenset({"jpeg", "png", "webp", "heic"} - {chosen})
+    with pytest.raises(UnsupportedPhoto, match=r"files are not accepted; send \w+, \w+ or \w+$"):
+        images.decode(KINDS[name], Limits(formats=others))
 
 
 def bomb(kind: str) -> bytes:
@@ -388,7 +422,7 @@ def test_damaged_bytes_raise_only_photo_errors(name: str) -> None:
             if data:
                 data[min(chance.randrange(len(data)) for _ in range(2))] = chance.randrange(256)
         try:
-            photo = images.decode(bytes(data), max_pixels=1_000_000)
+            photo = images.decode(bytes(data), Limits(max_pixels=1_000_000))
         except PhotoError as error:
             message = str(error)
         else:

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import Request
-from live_server import Live, StandIn, Start
+from live_server import StandIn, Start
 
 from app.api import create_app
 from app.api.access import WRONG_KEYS_PER_MINUTE, needed_role
@@ -289,8 +289,10 @@ def test_address(client: tuple[str, int] | None, address: str) -> None:
     assert address_of({"type": "http", "client": client}) == address
 
 
-def test_description_names_both_ways(live: Live) -> None:
-    description = live.client.get("/openapi.json").json()
+def test_description_names_both_ways(start: Start, path: Path, key: str) -> None:
+    with start(keys=path) as live:
+        description = live.client.get("/openapi.json").json()
+        assert live.client.get("/openapi.json").json() == description
     assert description["components"]["securitySchemes"] == {
         "bearer": {"type": "http", "scheme": "bearer", "description": "Authorization: Bearer KEY"},
         "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
@@ -300,7 +302,14 @@ def test_description_names_both_ways(live: Live) -> None:
     assert {"401", "429"} <= set(detect["responses"])
     assert "403" not in detect["responses"]
     assert "security" not in ready
-    assert live.client.get("/openapi.json").json() == description
+
+
+def test_description_names_no_key_where_none_is_asked_for(start: Start) -> None:
+    with start() as live:
+        description = live.client.get("/openapi.json").json()
+    assert "securitySchemes" not in description["components"]
+    assert "security" not in description["paths"]["/detect"]["post"]
+    assert "401" not in description["paths"]["/detect"]["post"]["responses"]
 
 
 def test_a_server_does_not_begin_on_a_broken_file(path: Path) -> None:

@@ -1,5 +1,6 @@
 """Every error is answered with problem+json of one shape, from the one table."""
 
+import io
 import logging
 import socket
 import threading
@@ -10,6 +11,7 @@ import httpx
 import pytest
 from fastapi.exceptions import RequestValidationError
 from live_server import Live, StandIn, Start, make_photo, wait_for
+from PIL import Image
 
 from app import errors
 from app.api import problems
@@ -28,7 +30,7 @@ def assert_problem(response: httpx.Response, status: int, slug: str) -> dict[str
     assert body["status"] == status
     assert body["title"] == problems.BY_SLUG[slug].title
     assert body["detail"]
-    assert ("retry-after" in response.headers) == (status in (429, 503))
+    assert ("retry-after" in response.headers) == (status in (429, 503, 504))
     return body
 
 
@@ -59,7 +61,7 @@ def test_every_deliberate_error_has_a_row_of_its_own_or_of_its_base() -> None:
 
     never_answered = {errors.SettingsError, errors.KeysError}
     for kind in below(errors.CariesError) - {errors.CariesError, errors.PhotoError} - never_answered:
-        assert problems.problem_of(kind("x")).status < 500 or problems.problem_of(kind("x")).status == 503, kind
+        assert problems.problem_of(kind("x")).status < 500 or problems.problem_of(kind("x")).status in (503, 504), kind
 
 
 @pytest.mark.parametrize(
@@ -216,6 +218,30 @@ def test_overload_is_answered_at_once_and_passes(start: Start, stand_in: StandIn
             sender.join()
         assert [answer.status_code for answer in answers] == [200, 200]
         assert live.client.post("/detect", content=photo).status_code == 200
+
+
+def test_limits_of_settings_hold(start: Start, photo: bytes) -> None:
+    with start(max_side=319) as live:
+        assert (
+            "319 a side" in assert_problem(live.client.post("/detect", content=photo), 413, "photo-too-large")["detail"]
+        )
+    with start(max_side=320, formats="png,jpeg") as live:
+        assert live.client.post("/detect", content=photo).status_code == 200
+    with start(formats="png,webp") as live:
+        problem = assert_problem(live.client.post("/detect", content=photo), 415, "unsupported-photo")
+        assert problem["detail"] == "JPEG files are not accepted; send PNG or WebP"
+    frames = [Image.new("RGB", (320, 240), (shade, 90, 90)) for shade in (10, 90, 200)]
+    out = io.BytesIO()
+    frames[0].save(out, "PNG", save_all=True, append_images=frames[1:])
+    with start(max_frames=2) as live:
+        assert_problem(live.client.post("/detect", content=out.getvalue()), 413, "photo-too-large")
+    with start(max_frames=3) as live:
+        assert live.client.post("/detect", content=out.getvalue()).status_code == 200
+
+
+def test_deep_json_is_refused(live: Live) -> None:
+    for body in ("[" * 4000, '{"model":' * 400, "[" * 5000):
+        assert_problem(live.client.post("/models/reload", content=body), 422, "invalid-parameter")
 
 
 def test_deadline(start: Start, stand_in: StandIn, photo: bytes) -> None:
