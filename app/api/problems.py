@@ -93,6 +93,10 @@ class Problem:
         """The problem's `type`: an address of this server that describes it."""
         return f"/problems/{self.slug}"
 
+    def as_dict(self) -> dict[str, Any]:
+        """What every answer of this kind says."""
+        return {"type": self.type, "title": self.title, "status": self.status}
+
 
 PROBLEMS: Mapping[type[Exception], Problem] = {
     BadForm: Problem(400, "bad-form", "The form does not hold exactly one photo"),
@@ -128,7 +132,10 @@ HTTP_PROBLEMS = {
 }
 """What the router's own errors are answered with."""
 
-BY_SLUG = {problem.slug: problem for problem in (*PROBLEMS.values(), *HTTP_PROBLEMS.values())}
+MALFORMED = Problem(400, "malformed-request", "The request is not HTTP")
+"""What the protocol answers before there is a request."""
+
+BY_SLUG = {problem.slug: problem for problem in (*PROBLEMS.values(), *HTTP_PROBLEMS.values(), MALFORMED)}
 
 
 def problem_of(error: Exception) -> Problem:
@@ -161,8 +168,7 @@ def install(app: FastAPI, metrics: Metrics) -> Answer:
         problem = problem_of(error)
         metrics.problem(problem.slug)
         request.state.problem = problem.slug
-        content: dict[str, Any] = {"type": problem.type, "title": problem.title, "status": problem.status}
-        content["detail"] = _detail(request, error)
+        content = {**problem.as_dict(), "detail": _detail(request, error)}
         headers = {"Cache-Control": "no-store"}
         if problem.retry_after_s is not None:
             headers["Retry-After"] = str(getattr(error, "retry_after_s", problem.retry_after_s))

@@ -9,15 +9,21 @@ brings it back.
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import signal
 import socket
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 
+import h11
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from app.api.problems import MALFORMED, MEDIA_TYPE
+from app.api.security_headers import HEADERS
 from app.api.service import Service
 
 TICK_S = 0.02
@@ -30,6 +36,7 @@ def make_server(app: FastAPI) -> Server:
     settings = service.settings
     config = uvicorn.Config(
         app,
+        http=Protocol,
         host=settings.host,
         port=settings.port,
         log_config=None,
@@ -38,6 +45,24 @@ def make_server(app: FastAPI) -> Server:
         server_header=False,
     )
     return Server(config, service)
+
+
+class Protocol(H11Protocol):
+    """HTTP/1.1 that answers what is no HTTP as everything else is answered: with a problem, not with plain text."""
+
+    def send_400_response(self, msg: str) -> None:
+        """Answers a request that could not be parsed, and closes the connection."""
+        answer = {**MALFORMED.as_dict(), "detail": "the bytes are not an HTTP/1.1 request, or its head is too long"}
+        body = json.dumps(answer).encode()
+        headers = [*HEADERS.items(), ("Content-Type", MEDIA_TYPE), ("Content-Length", str(len(body)))]
+        response = h11.Response(
+            status_code=MALFORMED.status,
+            headers=[(name.encode(), value.encode()) for name, value in (*headers, ("Connection", "close"))],
+            reason=HTTPStatus(MALFORMED.status).phrase.encode(),
+        )
+        for event in (response, h11.Data(data=body), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
 
 class Server(uvicorn.Server):

@@ -1,0 +1,54 @@
+"""A small part of the hostile requests, and what counts as shaken."""
+
+import asyncio
+import json
+
+import pytest
+
+from benchmarks.fuzz import Case, Generator, complaint, fuzz, request, serving
+
+HEADERS = {"content-type": "application/problem+json", "x-request-id": "1"}
+
+
+def test_two_thousand_hostile_requests_do_not_shake_the_server() -> None:
+    with serving() as (port, process):
+        report = asyncio.run(fuzz(port, process.pid, 2_000, seed=1))
+    assert report.failures == []
+    assert sum(report.counts.values()) == 2_000
+    statuses = {status for _, status in report.counts}
+    assert {200, 400, 404, 405, 406, 413, 415, 422} <= statuses
+
+
+def test_the_same_seed_makes_the_same_requests() -> None:
+    first, second, other = (Generator(seed) for seed in (3, 3, 4))
+    sent = [first.case().raw for _ in range(50)]
+    assert sent == [second.case().raw for _ in range(50)]
+    assert sent != [other.case().raw for _ in range(50)]
+
+
+def problem(status: int, slug: str, title: str) -> bytes:
+    return json.dumps({"type": f"/problems/{slug}", "title": title, "status": status, "detail": "x"}).encode()
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "said"),
+    [
+        (500, HEADERS, problem(500, "internal-error", "The server made a mistake"), "status 500"),
+        (502, HEADERS, b"", "status 502"),
+        (404, {"content-type": "text/plain"}, b"Not found", "of type text/plain"),
+        (404, HEADERS, b"{}", "no problem of the table"),
+        (404, HEADERS, b"Not found", "no problem of the table"),
+        (404, HEADERS, problem(404, "invented", "x"), "no problem of the table"),
+        (404, HEADERS, problem(404, "not-found", "Another title"), "does not say what the table says"),
+        (0, {}, b"", "no answer"),
+    ],
+)
+def test_a_wrong_answer_is_noticed(status: int, headers: dict, body: bytes, said: str) -> None:
+    assert said in (complaint(Case("form", request(b"")), status, headers, body) or "")
+
+
+def test_a_right_answer_is_none_to_complain_about() -> None:
+    right = problem(404, "not-found", "Nothing is served at this address")
+    assert complaint(Case("form", request(b"")), 404, HEADERS, right) is None
+    assert complaint(Case("form", request(b"")), 200, {}, b"x") is None
+    assert complaint(Case("good", request(b""), good=True), 404, HEADERS, right) == "a good photo was answered 404"
