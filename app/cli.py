@@ -145,7 +145,9 @@ def _serve(parsed: argparse.Namespace) -> int:
             f"caries: {settings.keys} is made with one admin key, shown only here: {key}", file=sys.stderr, flush=True
         )
     from app.logs import configure
+    from app.memory import return_large_blocks
 
+    return_large_blocks()
     configure(settings.log_level, settings.log_format)
     from app.api import create_app
     from app.api.server import make_server

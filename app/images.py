@@ -48,7 +48,7 @@ class Limits:
     Attributes:
         max_bytes: as sent. A 48-megapixel phone JPEG is 10 to 20 MiB.
         max_pixels: width times height. Decoding 64 megapixels takes up to about 650 MB, 12 about 90 MB.
-        max_side: pixels of width and of height.
+        max_side: pixels of width and of height; an answer as WebP, legend included, cannot have more than 16,383.
         max_frames: pictures of an animated PNG or WebP, or of a HEIC collection, of which one is screened. What a JPEG
             holds behind its picture, such as a phone's depth map, is never looked at.
         formats: of `FORMATS`.
@@ -56,7 +56,7 @@ class Limits:
 
     max_bytes: int = 32 * 2**20
     max_pixels: int = 64_000_000
-    max_side: int = 20_000
+    max_side: int = 15_000
     max_frames: int = 32
     formats: frozenset[str] = frozenset(FORMATS)
 

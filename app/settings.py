@@ -204,7 +204,10 @@ class Settings:
         default=64_000_000, metadata=_row("Largest width times height of a photo.", _whole_number(1, 2**30))
     )
     max_side: int = field(
-        default=20_000, metadata=_row("Largest width and height of a photo.", _whole_number(64, 2**16))
+        default=15_000,
+        metadata=_row(
+            "Largest width and height of a photo; with its legend, WebP cannot hold more.", _whole_number(64, 15_000)
+        ),
     )
     max_frames: int = field(
         default=32,

@@ -534,8 +534,9 @@ def _port_of(pid: int) -> int:
 
 
 def processes(pid: int) -> list[int]:
-    """A process and its children."""
-    return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split())]
+    """A process and its children, whichever thread made them."""
+    made = [path.read_text(encoding="ascii").split() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    return [pid, *sorted(int(child) for children in made for child in children)]
 
 
 def memory_kib(pids: list[int]) -> int:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from app.api.problems import BY_SLUG
+from app.metrics import Metrics
 from app.settings import describe
 
 ROOT = Path(__file__).parents[1]
@@ -15,6 +17,22 @@ READMES = ["README.md", "README.ko.md"]
 def test_every_setting_is_documented_as_it_is() -> None:
     text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     assert f"```\n{describe()}\n```" in text, "run: caries settings"
+
+
+def test_every_metric_is_documented() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    families = {family.name: family for family in Metrics().registry.collect() if family.name.startswith("caries_")}
+    assert len(families) > 10
+    for name, family in families.items():
+        assert f"`{name}{'_total' if family.type == 'counter' else ''}`" in text, name
+
+
+def test_every_problem_that_operators_are_told_about_exists() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| (\d{3}) `([a-z-]+)`", text, re.MULTILINE)
+    assert len(told) > 7
+    for status, slug in told:
+        assert BY_SLUG[slug].status == int(status)
 
 
 @pytest.mark.parametrize("page", [*(ROOT / name for name in READMES), *sorted((ROOT / "docs").glob("*.md"))], ids=str)

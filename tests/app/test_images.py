@@ -16,9 +16,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from app import images
+from app import drawing, images
+from app.detections import Detections
 from app.errors import PhotoError, PhotoTooLarge, UnreadablePhoto, UnsupportedPhoto
-from app.images import Limits
+from app.images import Limits, MediaType
+from app.screening import Reason, Verdict
 
 DATA = Path(__file__).parent.parent / "data"
 RED, GREEN, BLUE, GREY = (220, 40, 40), (40, 180, 60), (40, 60, 220), (120, 120, 120)
@@ -343,6 +345,27 @@ def test_a_side_too_long(name: str) -> None:
     assert images.decode(KINDS[name], Limits(max_side=64)).width == 64
     with pytest.raises(PhotoTooLarge, match="64x48 pixels; at most 63 a side"):
         images.decode(KINDS[name], Limits(max_side=63))
+
+
+@pytest.mark.parametrize("shape", [(15_000, 80), (80, 15_000), (15_000, 4_266)])
+@pytest.mark.parametrize("kind", ["image/png", "image/jpeg", "image/webp"])
+def test_the_longest_photo_with_its_legend_fits_into_every_format(shape: tuple[int, int], kind: MediaType) -> None:
+    height, width = shape
+    pixels = np.zeros((height, width, 3), np.uint8)
+    Limits().check_size(width, height)
+    annotated = drawing.annotate(
+        pixels,
+        Detections.empty(),
+        class_names={1: "normal", 2: "caries"},
+        screened_class_id=2,
+        verdict=Verdict.NOT_ASSESSABLE,
+        reasons=tuple(Reason),
+        model="caries-ssd-mobilenet-v2-fpnlite-320 v1",
+        hidden=99,
+        lang="ko",
+    )
+    assert annotated.shape[0] > height
+    assert Image.open(io.BytesIO(images.encode(annotated, kind))).size == annotated.shape[1::-1]
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
