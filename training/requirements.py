@@ -27,7 +27,12 @@ NOT_FOR_TRAINING = frozenset(
 )
 """The server's packages, and what is needed only while another package is built."""
 
-MODULES = {"pillow": "PIL", "pyyaml": "yaml", "tf-object-detection-api": "object_detection"}
+MODULES = {
+    "pillow": "PIL",
+    "python-json-logger": "pythonjsonlogger",
+    "pyyaml": "yaml",
+    "tf-object-detection-api": "object_detection",
+}
 """What a package is imported as, where that is not its own name."""
 
 LOCKED = "pip install --require-hashes -r requirements/all.txt"

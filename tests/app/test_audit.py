@@ -101,7 +101,10 @@ def test_a_chain_that_was_made_anew_is_found_by_a_noted_hash(tmp_path: Path, cap
     write(tmp_path / "real", 5)
     noted = verify(tmp_path / "real").last.sha256
     write(tmp_path / "real", 5)
-    write(tmp_path / "anew", 10)
+    forged = AuditLog(tmp_path / "anew")
+    forged.append({"status": 503})
+    forged.close()
+    write(tmp_path / "anew", 9)
     command = ["audit", "verify", "--noted", noted, "--audit"]
     assert main([*command, str(tmp_path / "real")]) == 0
     assert "10 lines, 1 to 10, unbroken" in capsys.readouterr().out
