@@ -1,0 +1,117 @@
+"""A trained detector at another input size than it was trained for: the same weights, more pixels for each tooth.
+
+The network is convolutional and its anchors are given in pixels, so it runs at any size. A training that crops and
+zooms at random shows the detector larger objects than it meets in whole photos afterwards, which a larger input makes
+up for (Touvron et al. 2019, "Fixing the train-test resolution discrepancy").
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from app.bundle import MANIFEST, Bundle, read_bundle
+from training.configure import configure, detector_message, parse_pipeline
+from training.detectors import DetectorError
+from training.export import find_checkpoint
+from training.model_runtime import ModelRuntime, load_checkpoint
+from training.recipe import Recipe
+from training.run import configure_step
+from training.run_folder import RunFolder
+
+
+def load_enlarged(path: Path, size: int) -> ModelRuntime:
+    """A detector with an input of `size` x `size` pixels.
+
+    Args:
+        path: folder of a run, whose latest checkpoint is taken, or of a bundle that holds its recipe.
+        size: pixels, a multiple of 32.
+
+    Raises:
+        DetectorError: the bundle's variables are not those of its recipe's detector.
+        RecipeError: the size is not allowed.
+    """
+    if (path / MANIFEST).is_file():
+        return _rebuilt(read_bundle(path), size)[1]
+    run = RunFolder(path)
+    config = path / f"pipeline_{size}.config"
+    config.write_text(resized(run.pipeline_config.read_text(encoding="utf-8"), size), encoding="utf-8")
+    return load_checkpoint(config, find_checkpoint(run.checkpoints))
+
+
+def resized(pipeline_text: str, size: int) -> str:
+    """A `pipeline.config` with another input size."""
+    pipeline = parse_pipeline(pipeline_text)
+    from google.protobuf import text_format
+
+    resizer = detector_message(pipeline).image_resizer.fixed_shape_resizer
+    resizer.height = resizer.width = size
+    text: str = text_format.MessageToString(pipeline)
+    return text
+
+
+def enlarge(bundle: Bundle, folder: RunFolder, size: int, *, validation_fold: int | None) -> None:
+    """Makes the folder of a run whose training is that of a bundle and whose input is of another size, so that it can
+    be exported, converted and measured there.
+
+    Args:
+        bundle: holds its recipe.
+        folder: holds records.
+        size: pixels, a multiple of 32.
+        validation_fold: the one that the bundle was trained without; None if it was trained on all.
+
+    Raises:
+        DetectorError: see `load_enlarged`.
+        RunError: there are no records, or the folder holds another training.
+    """
+    import tensorflow as tf
+
+    recipe = _recipe_at(bundle, size)
+    configure_step(folder, recipe, validation_fold=validation_fold)
+    model, _ = _rebuilt(bundle, size)
+    saved = tf.train.CheckpointManager(tf.train.Checkpoint(model=model), str(folder.checkpoints), max_to_keep=1)
+    saved.save(checkpoint_number=recipe.num_steps)
+
+
+def _recipe_at(bundle: Bundle, size: int) -> Recipe:
+    recipe = Recipe.of_values(bundle.manifest["recipe"])
+    return replace(
+        recipe, input_size=size, model_name=f"{recipe.model_name.removesuffix(f'-{recipe.input_size}')}-{size}"
+    )
+
+
+def _rebuilt(bundle: Bundle, size: int) -> tuple[Any, ModelRuntime]:
+    """The API's detection model, and what runs it, with the SavedModel's variables, which are told by their names."""
+    import training.compat  # isort: skip
+    import numpy as np
+    import tensorflow as tf
+    from object_detection.builders import model_builder
+
+    nowhere = Path("unused")
+    text = configure(
+        _recipe_at(bundle, size),
+        label_map=nowhere,
+        train_records=[nowhere],
+        validation_records=[nowhere],
+        fine_tune_checkpoint=None,
+    )
+    training.compat.leave_training_mode()
+    model = model_builder.build(parse_pipeline(text).model, is_training=False)
+    runtime = ModelRuntime(model, size, size)
+    runtime.detect_resized(np.zeros((1, size, size, 3), np.uint8))
+    kept = {_name(variable): variable for variable in tf.saved_model.load(str(bundle.path)).model_variables}
+    ours = {_name(variable): variable for variable in model.variables}
+    if ours.keys() != kept.keys() or len(ours) != len(model.variables):
+        different = ", ".join(sorted(ours.keys() ^ kept.keys())[:3])
+        raise DetectorError(f"{bundle.path} holds other variables than the detector of its recipe: {different}")
+    for name, variable in ours.items():
+        variable.assign(kept[name])
+    return model, runtime
+
+
+def _name(variable: Any) -> str:
+    """A variable's name without the number that its outermost layer got in the process that made it:
+    `feature_extractor_1/projection_2/bias:0` is `feature_extractor/projection_2/bias:0`."""
+    return re.sub(r"^([^/]*?)_\d+/", r"\1/", variable.name.strip())
