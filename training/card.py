@@ -37,8 +37,8 @@ The bundle holds it as {formats}.
 
 ## Data
 
-{training_photos} photos for training and {validation_photos} held out for the figures below; {boxes} boxes in all.
-{rendered} rendered mouths joined the training photos. Look-alike photos are kept on one side of the split.
+{photos} photos, {boxes} boxes; {training_photos} of the photos for training, {validation_photos} held out.
+{rendered} rendered mouths{others} joined the training photos. Look-alike photos are kept on one side of the split.
 
 {credit}
 
@@ -47,7 +47,7 @@ The bundle holds it as {formats}.
 Measured on {measured_on}. Brackets hold 95 % intervals: bootstrap over photos, {resamples} resamples.
 
 {figures}
-
+{calibration}
 ## Operating point
 
 Boxes of score {score_threshold:.4f} or more are shown, at most {max_boxes} unless the caller asks otherwise.
@@ -56,7 +56,7 @@ Measured on {point_measured_on}: sensitivity {sensitivity:.3f}, precision {preci
 
 ## Parity with the SavedModel
 
-The {per_photo} best detections of each held-out photo; box differences are fractions of the photo.
+The {per_photo} best detections of each photo; box differences are fractions of the photo.
 
 {parity}
 
@@ -75,6 +75,16 @@ the pretrained weights' origin is stated under "Model".
 """
 
 
+_CALIBRATION = """
+## Calibration
+
+The server gives each tooth one box and, for each class, the probability that the labellers would have named it so: a
+logistic regression on the detector's scores, fitted on the photos named above. The figures are those of calibrated
+scores, each fold's calibrated on the others; `calibration error` says how far probabilities and shares of right boxes
+lie apart.
+"""
+
+
 def model_card(manifest: Mapping[str, Any]) -> str:
     """The Markdown text for a manifest as `training.package` makes it."""
     point, data = manifest["operating_point"], manifest["data"]
@@ -88,14 +98,17 @@ def model_card(manifest: Mapping[str, Any]) -> str:
         num_steps=manifest["recipe"]["num_steps"],
         batch_size=manifest["recipe"]["batch_size"],
         pretrained_weights=manifest["pretrained_weights"],
+        photos=data["photos"],
         training_photos=data["training_photos"],
         validation_photos=data["photos"] - data["training_photos"],
         boxes=", ".join(f"{count} {name}" for name, count in data["boxes"].items()),
         rendered=data["rendered_training_photos"],
+        others=_others(data.get("other_training_pictures", 0)),
         credit=data["credit"] or "The data's origin was not stated.",
         measured_on=manifest["metrics"]["measured_on"],
         resamples=RESAMPLES,
         figures=figures_table(manifest["metrics"]["models"]),
+        calibration=_CALIBRATION if "calibration" in manifest else "",
         score_threshold=point["score_threshold"],
         max_boxes=point["max_boxes"],
         point_measured_on=point["measured_on"],
@@ -106,6 +119,10 @@ def model_card(manifest: Mapping[str, Any]) -> str:
         per_photo=PER_PHOTO,
         parity=_parity_table(manifest["parity"]),
     )
+
+
+def _others(count: int) -> str:
+    return f" and {count} drawn pictures of other things" if count else ""
 
 
 def _formats(parity: Mapping[str, Any]) -> str:

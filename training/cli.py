@@ -25,8 +25,9 @@ COMMANDS = (
         "evaluate",
         "detect",
         "package",
+        "repackage",
     ),
-    *("archive", "install", "sweep", "cross-validate", "render"),
+    *("archive", "install", "sweep", "cross-validate", "second-look", "rescore", "enlarge", "render"),
 )
 """In the order in which a person needs them; the module of a command has its name, with `_` for `-`."""
 

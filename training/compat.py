@@ -48,8 +48,26 @@ def _module(name: str, **attributes: Any) -> ModuleType:
     return sys.modules[name]
 
 
+def _import_with_onednn() -> Any:
+    """TensorFlow with the convolutions of oneDNN.
+
+    By itself it takes them only where the processor has instructions for neural networks; on one of AVX2 alone a
+    training step takes half as long with them. There its fused convolutions take 2 s a photo instead of 0.1, so that
+    nothing is fused. The variable, which TensorFlow reads once, is not left to the processes that this one starts.
+    """
+    if "TF_ENABLE_ONEDNN_OPTS" in os.environ or "tensorflow" in sys.modules:
+        import tensorflow
+    else:
+        os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
+        import tensorflow
+
+        tensorflow.config.optimizer.set_experimental_options({"remapping": False})
+        del os.environ["TF_ENABLE_ONEDNN_OPTS"]
+    return tensorflow
+
+
 def _install() -> None:
-    import tensorflow as tf2
+    tf2 = _import_with_onednn()
     import tensorflow.compat.v1 as tf1
     from PIL import ImageFont
     from tensorflow.python.ops import cond as tf_cond

@@ -153,7 +153,7 @@ def _configure_model(pipeline: Any, recipe: Recipe) -> None:
             anchors = detector.anchor_generator.multiscale_anchor_generator
             anchors.anchor_scale = recipe.anchor_scale
             anchors.aspect_ratios[:] = recipe.aspect_ratios
-            detector.post_processing.batch_non_max_suppression.iou_threshold = recipe.iou_threshold
+            _configure_suppression(detector.post_processing.batch_non_max_suppression, recipe)
             detector.loss.classification_weight = recipe.classification_weight
             detector.loss.localization_weight = recipe.localization_weight
         case "faster_rcnn":
@@ -161,9 +161,15 @@ def _configure_model(pipeline: Any, recipe: Recipe) -> None:
             # The grid's scales are multiples of 256 pixels; the stock smallest, 64, stands for an anchor_scale of 4.
             grid.scales[:] = [scale * recipe.anchor_scale / 4 for scale in grid.scales]
             grid.aspect_ratios[:] = recipe.aspect_ratios
-            detector.second_stage_post_processing.batch_non_max_suppression.iou_threshold = recipe.iou_threshold
+            _configure_suppression(detector.second_stage_post_processing.batch_non_max_suppression, recipe)
             detector.second_stage_classification_loss_weight *= recipe.classification_weight
             detector.second_stage_localization_loss_weight *= recipe.localization_weight
         case "center_net":
             detector.object_center_params.object_center_loss_weight *= recipe.classification_weight
             detector.object_detection_task.task_loss_weight *= recipe.localization_weight
+
+
+def _configure_suppression(suppression: Any, recipe: Recipe) -> None:
+    suppression.iou_threshold = recipe.iou_threshold
+    if recipe.nms_score_threshold:
+        suppression.score_threshold = recipe.nms_score_threshold

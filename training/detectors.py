@@ -164,6 +164,7 @@ def _stand_in(
         input_height=size[0],
         input_width=size[1],
         operating_point=OperatingPoint(DEFAULT_THRESHOLD, DEFAULT_MAX_BOXES, None, None, "not measured"),
+        calibration=None,
         manifest=MappingProxyType({}),
     )
     return Detector(kind, bundle, load, has_operating_point=False)

@@ -105,6 +105,9 @@ def figures_table(evaluations: dict[str, dict[str, Any]]) -> str:
         cells = []
         for result in evaluations.values():
             figure = result["figures"][name]
+            if figure["value"] is None:
+                cells.append("-")
+                continue
             low, high = figure["interval"]
             cells.append(f"{figure['value']:.3f} [{low:.3f}, {high:.3f}]")
         rows.append(f"| {name} | " + " | ".join(cells) + " |")

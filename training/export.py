@@ -6,7 +6,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from training.configure import parse_pipeline
+from app.runtimes.tensorflow import BATCH_SIGNATURE
+from training.configure import input_size_of, parse_pipeline
 from training.errors import TrainingError
 from training.train import BEST
 
@@ -45,34 +46,47 @@ def export(pipeline_config: Path, checkpoint: Path, out: Path) -> Path:
         ExportError: the folder holds no checkpoint.
     """
     import training.compat  # isort: skip
+    import tensorflow as tf
     from object_detection import exporter_lib_v2
+    from object_detection.builders import model_builder
 
     training.compat.leave_training_mode()
     find_checkpoint(checkpoint)
     pipeline = parse_pipeline(pipeline_config.read_text(encoding="utf-8"))
-    full, partial = (out.with_name(f".{out.name}-{part}") for part in ("full", "partial"))
-    for folder in (full, partial):
-        shutil.rmtree(folder, ignore_errors=True)
+    model = model_builder.build(pipeline.model, is_training=False)
+    status = tf.train.Checkpoint(model=model).restore(tf.train.latest_checkpoint(str(checkpoint))).expect_partial()
+    single = exporter_lib_v2.DetectionFromImageModule(model).__call__.get_concrete_function()
+    status.assert_existing_objects_matched()
+    batch = _batch_signature(model, *input_size_of(pipeline))
+    # Saved without the Keras layers' own functions, which nobody calls: the graph loads in a tenth of the time.
+    module = tf.Module()
+    module.model_variables = list(single.variables)
+    partial = out.with_name(f".{out.name}-partial")
+    shutil.rmtree(partial, ignore_errors=True)
     try:
-        exporter_lib_v2.export_inference_graph("image_tensor", pipeline, str(checkpoint), str(full))
-        _save_signature_only(full / "saved_model", partial)
+        tf.saved_model.save(module, str(partial), signatures={"serving_default": single, BATCH_SIGNATURE: batch})
         shutil.rmtree(out, ignore_errors=True)
         partial.rename(out)
     finally:
-        for folder in (full, partial):
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
     return out
 
 
-def _save_signature_only(source: Path, target: Path) -> None:
-    """Copies a SavedModel without the Keras layers' own functions, which nobody calls.
+def _batch_signature(model: Any, height: int, width: int) -> Any:
+    """`images`, uint8 `[n, height, width, 3]`, to the boxes, scores and classes of each; see `app.runtimes.tensorflow`.
 
-    The signature computes the same; the graph is a third of the size and loads in a tenth of the time.
+    What the API exports for one photo of any size goes through its batch photo by photo, to resize each.
     """
     import tensorflow as tf
 
-    loaded: Any = tf.saved_model.load(str(source))
-    signature = loaded.signatures["serving_default"]
-    module = tf.Module()
-    module.model_variables = list(signature.variables)
-    tf.saved_model.save(module, str(target), signatures={"serving_default": signature})
+    @tf.function(input_signature=[tf.TensorSpec([None, height, width, 3], tf.uint8, name="images")])  # type: ignore[untyped-decorator]
+    def detect(images: Any) -> dict[str, Any]:
+        inputs, shapes = model.preprocess(tf.cast(images, tf.float32))
+        found = model.postprocess(model.predict(inputs, shapes), shapes)
+        return {
+            "detection_boxes": found["detection_boxes"],
+            "detection_scores": found["detection_scores"],
+            "detection_classes": tf.cast(found["detection_classes"], tf.float32) + 1,  # they start at 0 in the model
+        }
+
+    return detect.get_concrete_function()

@@ -8,10 +8,12 @@ import math
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from app.bundle import CARD, LABEL_MAP, Bundle, read_bundle, write_manifest
+from app.calibration import Calibration
 from app.screening import DEFAULT_MAX_BOXES
 from training.annotations import CLASS_IDS, AnnotatedPhoto
 from training.card import model_card
@@ -26,6 +28,28 @@ from training.tflite import FILES
 TOOLS = ("tensorflow", "tf-object-detection-api", "tf-keras", "ai-edge-litert", "numpy", "pycocotools", "pillow")
 
 
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known of a detector's quality.
+
+    Attributes:
+        measured_on: which photos, in words.
+        evaluations: model (such as `saved_model` or `int8`) to figures with intervals, as `training.evaluate.evaluate`
+            or `training.assessment.Assessment` give them.
+        score_threshold: the operating point, chosen on these photos.
+        cross_fitted: what was counted there, see `training.evaluate.operating_point`.
+        training_photos: how many the released detector was trained on.
+        calibration: fitted on these photos; None leaves the scores as they are.
+    """
+
+    measured_on: str
+    evaluations: dict[str, dict[str, Any]]
+    score_threshold: float
+    cross_fitted: Counts
+    training_photos: int
+    calibration: Calibration | None = None
+
+
 def package(
     export: Path,
     store: Path,
@@ -33,11 +57,8 @@ def package(
     version: int,
     recipe: Recipe,
     photos: Sequence[AnnotatedPhoto],
-    validation_fold: int,
-    evaluations: dict[str, dict[str, Any]],
+    evidence: Evidence,
     parity: dict[str, Parity],
-    score_threshold: float,
-    cross_fitted: Counts,
     checkpoint: str,
 ) -> Bundle:
     """Writes the bundle `store/<model_name>/<version>/`, all of it or nothing, and returns it verified.
@@ -47,24 +68,21 @@ def package(
         store: a model store.
         version: positive; a bundle of this version is replaced.
         recipe: what was trained.
-        photos: all photos of the data, of which `validation_fold` was held out.
-        validation_fold: where the figures were measured.
-        evaluations: model (`saved_model`, `float32`, `int8`) to what `training.evaluate.evaluate` returned.
+        photos: all photos of the data.
+        evidence: what is known of the detector's quality.
         parity: `float32` and `int8` to their differences from the SavedModel; empty for an architecture that does not
             reach TFLite, whose bundle TensorFlow alone can run.
-        score_threshold: the operating point, chosen on the validation fold.
-        cross_fitted: what was counted there, see `training.evaluate.operating_point`.
-        checkpoint: `latest`, or `best` by the figures on the validation fold.
+        checkpoint: `latest`, or `best` by the figures on the held-out fold.
 
     Raises:
         ParityError: the float32 TFLite model differs from the SavedModel by more than rounding.
     """
     if "float32" in parity and not parity["float32"].is_rounding:
         raise ParityError(f"the float32 TFLite model differs from the SavedModel: {parity['float32'].as_dict()}")
-    validation = [photo for photo in photos if photo.fold == validation_fold]
-    held_out = f"fold {validation_fold}, {len(validation)} photos that the detector was not trained on"
+    measured_on = evidence.measured_on
     if checkpoint == "best":
-        held_out += ", but by which its best checkpoint was chosen, so the figures flatter it"
+        measured_on += ", but by which its best checkpoint was chosen, so the figures flatter it"
+    cross_fitted = evidence.cross_fitted
     manifest: dict[str, Any] = {
         "model": {"name": recipe.model_name, "version": version},
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -79,23 +97,24 @@ def package(
         },
         "operating_point": {
             # Rounded down: what was admitted when it was measured stays admitted.
-            "score_threshold": math.floor(score_threshold * 10_000) / 10_000,
+            "score_threshold": math.floor(evidence.score_threshold * 10_000) / 10_000,
             "max_boxes": DEFAULT_MAX_BOXES,
             "sensitivity": round(cross_fitted.sensitivity, 4),
             "false_positives_per_image": round(cross_fitted.false_positives_per_image, 4),
             "precision": round(cross_fitted.precision, 4),
             "f1": round(cross_fitted.f1, 4),
-            "measured_on": f"{held_out}; the threshold has the highest F1 there, the figures are cross-fitted over two "
-            "halves and count every box, also those beyond max_boxes",
+            "measured_on": f"{measured_on}; the threshold has the highest F1 there, the figures are cross-fitted over "
+            "two halves and count every box, also those beyond max_boxes",
         },
-        "metrics": {"measured_on": held_out, "models": evaluations},
+        "metrics": {"measured_on": measured_on, "models": evidence.evaluations},
         "parity": {name: item.as_dict() for name, item in parity.items()},
         "recipe": recipe.as_dict(),
         "data": {
             "credit": recipe.data_credit,
             "photos": len(photos),
-            "training_photos": len(photos) - len(validation),
+            "training_photos": evidence.training_photos,
             "rendered_training_photos": recipe.rendered_photos,
+            "other_training_pictures": recipe.other_pictures,
             "boxes": {
                 name: int(sum((photo.class_ids == class_id).sum() for photo in photos))
                 for name, class_id in CLASS_IDS.items()
@@ -105,6 +124,8 @@ def package(
         "pretrained_weights": credit(recipe.pretrained),
         "tools": {name: importlib.metadata.version(name) for name in TOOLS},
     }
+    if evidence.calibration is not None:
+        manifest["calibration"] = {"measured_on": measured_on, **evidence.calibration.as_dict()}
     target = store / recipe.model_name / str(version)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{version}-", dir=target.parent))

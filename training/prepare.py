@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
@@ -35,6 +36,9 @@ UNPACKED = "unpacked"
 
 RENDERED_SEED = 1000
 """Seed of the first rendered training photo; the pictures in `examples/` come from other seeds."""
+
+OTHER_QUALITY = 92
+"""JPEG quality of pictures without teeth: that of the rendered mouths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +116,25 @@ def write_rendered_records(out: Path, count: int) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
         render.write_via(folder, range(RENDERED_SEED, RENDERED_SEED + count))
         _write_records(path, read_annotated_photos(folder))
+    return path
+
+
+def write_other_records(out: Path, count: int) -> Path:
+    """Renders pictures without teeth into `others.tfrecord` in the folder `out`, unless as many are there, and returns
+    its path.
+    """
+    path, folder = out / "others.tfrecord", out / "others"
+    if not path.exists() or len(list(folder.glob("*"))) != count:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        photos = []
+        for number in tqdm(range(count), desc="others", unit="picture", leave=False):
+            picture = Image.fromarray(render.render_other(number))
+            file = folder / f"Other_{number + 1:04d}.jpg"
+            picture.save(file, quality=OTHER_QUALITY)
+            empty = np.zeros((0, 4), np.float32), np.zeros(0, np.int32)
+            photos.append(AnnotatedPhoto(file, picture.width, picture.height, *empty, file.stem, 0))
+        _write_records(path, photos)
     return path
 
 

@@ -21,7 +21,10 @@ ARCHITECTURES: Mapping[str, frozenset[str]] = {
     "ssd_resnet50_v1_fpn": frozenset(),
     "faster_rcnn_resnet50_v1": frozenset({"batch_norm_decay", "batch_norm_epsilon"}),
     "centernet_mobilenet_v2_fpn": frozenset(
-        {"batch_norm_decay", "batch_norm_epsilon", "iou_threshold", "aspect_ratios", "anchor_scale"}
+        {
+            *("batch_norm_decay", "batch_norm_epsilon", "iou_threshold", "nms_score_threshold"),
+            *("aspect_ratios", "anchor_scale"),
+        }
     ),
 }
 """The detectors of the Object Detection API that can be trained, each with the keys that it has no use for; the stock
@@ -51,13 +54,16 @@ class Recipe:
             warm-up (momentum 0.9; Adam for CenterNet).
         classification_weight, localization_weight: weights of the two losses.
         iou_threshold: of non-maximum suppression, within one class.
+        nms_score_threshold: boxes of a lower score take no part in suppression and are not returned, which saves a
+            quarter of the time of a small detector; 0 keeps the stock's, next to none.
         batch_norm_decay, batch_norm_epsilon: of the moving averages. Where `decay ** num_steps` is not negligible they
             are taken anew before an evaluation and at the end, see `training.batch_norm`.
         aspect_ratios, anchor_scale: of the anchors, width over height; the smallest SSD anchor is `8 * anchor_scale`
             pixels.
         evaluate_every: steps between two evaluations on the held-out fold; 0 for none.
         early_stop_after: evaluations without a new best after which the training ends; 0 for never.
-        rendered_photos: how many photos of `training.render` join the training part.
+        rendered_photos: how many mouths of `training.render` join the training part.
+        other_pictures: how many pictures of anything else (`training.render.others`) join it as well.
         data_credit: whose photos these are and under which licence, for the model card.
         data_augmentation: steps of the API's preprocessor in protobuf text format, in order.
     """
@@ -75,6 +81,7 @@ class Recipe:
     classification_weight: float = 1.0
     localization_weight: float = 1.0
     iou_threshold: float = 0.6
+    nms_score_threshold: float = 0.0
     batch_norm_decay: float = 0.97
     batch_norm_epsilon: float = 0.001
     aspect_ratios: tuple[float, ...] = (1.0, 2.0, 0.5)
@@ -82,6 +89,7 @@ class Recipe:
     evaluate_every: int = 0
     early_stop_after: int = 0
     rendered_photos: int = 0
+    other_pictures: int = 0
     data_credit: str = ""
     data_augmentation: tuple[str, ...] = ("random_horizontal_flip {}",)
 
@@ -189,14 +197,16 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("classification_weight", 0.01, 100),
     ("localization_weight", 0.01, 100),
     ("iou_threshold", 0.1, 0.95),
+    ("nms_score_threshold", 0.0, 0.5),
     ("batch_norm_decay", 0.0, 0.9999),
     ("batch_norm_epsilon", 1e-6, 0.1),
     ("anchor_scale", 0.5, 16),
     ("evaluate_every", 0, 1_000_000),
     ("early_stop_after", 0, 1_000),
     ("rendered_photos", 0, 100_000),
+    ("other_pictures", 0, 100_000),
 )
 _WHOLE_NUMBERS = (
     *("input_size", "batch_size", "num_steps", "seed", "warmup_steps"),
-    *("evaluate_every", "early_stop_after", "rendered_photos"),
+    *("evaluate_every", "early_stop_after", "rendered_photos", "other_pictures"),
 )

@@ -21,10 +21,11 @@ from training.evaluate import evaluate, figures_table, load_exported, match_scre
 from training.export import SAVED_MODEL, export, find_checkpoint
 from training.machine import this_machine
 from training.model_runtime import load_checkpoint
-from training.package import package
+from training.out_of_fold import out_of_fold_evidence
+from training.package import Evidence, package
 from training.parity import compare
 from training.plots import write_plots
-from training.prepare import prepare, write_rendered_records
+from training.prepare import prepare, write_other_records, write_rendered_records
 from training.pretrained import fine_tune_source
 from training.recipe import NO_PRETRAINED, Recipe
 from training.run_folder import RunError, RunFolder
@@ -36,7 +37,14 @@ BUNDLED = ("saved_model", "float32", "int8")
 
 
 def run(
-    data: Path, out: Path, recipe: Recipe, *, validation_fold: int = 0, version: int = 1, source: Source | None = None
+    data: Path,
+    out: Path,
+    recipe: Recipe,
+    *,
+    validation_fold: int | None = 0,
+    version: int = 1,
+    source: Source | None = None,
+    cross_validation: Path | None = None,
 ) -> Bundle:
     """All steps, from annotated photos to a bundle.
 
@@ -44,9 +52,10 @@ def run(
         data: annotated photos, see `training.annotations`.
         out: folder of the run. A run of the same recipe and data that was killed there is continued.
         recipe: what to train.
-        validation_fold: this fold is held out; the other four and the rendered photos are trained on.
+        validation_fold: this fold is held out, None holds out none; the others and the rendered photos are trained on.
         version: of the bundle.
         source: how to read the data.
+        cross_validation: see `package_step`.
 
     Raises:
         RunError: `out` holds a run of another recipe.
@@ -60,7 +69,7 @@ def run(
         tflite_step(folder)
     else:
         say(f"tflite    {recipe.architecture} does not reach it: the bundle holds the SavedModel alone")
-    return package_step(folder, version=version)
+    return package_step(folder, version=version, cross_validation=cross_validation)
 
 
 def run_trial(records: Path, out: Path, recipe: Recipe, *, validation_fold: int) -> dict[str, float]:
@@ -94,8 +103,13 @@ def prepare_step(data: Path, folder: RunFolder, source: Source | None = None) ->
     say(_indented(prepared.summary()))
 
 
-def configure_step(folder: RunFolder, recipe: Recipe, *, validation_fold: int) -> None:
+def configure_step(folder: RunFolder, recipe: Recipe, *, validation_fold: int | None) -> None:
     """Writes `pipeline.config`, and what it refers to.
+
+    Args:
+        folder: holds records.
+        recipe: what to train.
+        validation_fold: this fold is held out; None trains on all.
 
     Raises:
         RunError: the records are missing, none is left to train on, or the folder holds another training.
@@ -107,6 +121,8 @@ def configure_step(folder: RunFolder, recipe: Recipe, *, validation_fold: int) -
     train_records = [path for fold, path in enumerate(records) if fold != validation_fold]
     if recipe.rendered_photos:
         train_records.append(write_rendered_records(folder.records, recipe.rendered_photos))
+    if recipe.other_pictures:
+        train_records.append(write_other_records(folder.records, recipe.other_pictures))
     if not any(path.stat().st_size for path in train_records):
         raise RunError(f"all photos are in fold {validation_fold}, which is held out: none is left to train on")
     state = json.dumps({"recipe": recipe.as_dict(), "validation_fold": validation_fold}, indent=2) + "\n"
@@ -122,7 +138,8 @@ def configure_step(folder: RunFolder, recipe: Recipe, *, validation_fold: int) -
         recipe,
         label_map=folder.records / "label_map.pbtxt",
         train_records=train_records,
-        validation_records=[records[validation_fold]],
+        # The configuration has to name some; nothing is measured where none is held out.
+        validation_records=records if validation_fold is None else [records[validation_fold]],
         fine_tune_checkpoint=fine_tune.prefix if fine_tune else None,
         fine_tune_checkpoint_type=fine_tune.type if fine_tune else "classification",
     )
@@ -142,7 +159,7 @@ def train_step(folder: RunFolder, *, checkpoint_every: int = CHECKPOINT_EVERY) -
     schedule = Schedule(recipe.seed, recipe.evaluate_every, recipe.early_stop_after, checkpoint_every)
     held_out = [photo for photo in folder.photos() if photo.fold == validation_fold] if recipe.evaluate_every else []
     if recipe.evaluate_every and not held_out:
-        raise RunError(f"fold {validation_fold} holds no photo to evaluate on: hold out another one")
+        raise RunError(_nothing_held_out(validation_fold))
     train(folder.pipeline_config, folder.checkpoints, schedule, validation=held_out)
 
 
@@ -192,7 +209,7 @@ def evaluate_step(
     recipe, validation_fold = folder.configured()
     photos = [photo for photo in folder.photos() if photo.fold == validation_fold]
     if not photos:
-        raise RunError(f"fold {validation_fold} holds no photo to evaluate on: hold out another one")
+        raise RunError(_nothing_held_out(validation_fold))
     say(f"evaluate  {len(photos)} photos of fold {validation_fold}")
     predictions = {
         model: predict(load_exported(folder.export, model, recipe.input_size), photos, name=model) for model in models
@@ -220,7 +237,8 @@ def assess_step(
     """
     if threshold is None and detector.has_operating_point:
         threshold = detector.bundle.operating_point.score_threshold
-    assessment = assess(photos, predict(detector.load(), photos), score_threshold=threshold)
+    found = [detector.bundle.calibrated(item) for item in predict(detector.load(), photos)]
+    assessment = assess(photos, found, score_threshold=threshold)
     boxes = sum(len(photo.class_ids) for photo in photos)
     heading = [
         f"# {detector}",
@@ -239,28 +257,60 @@ def assess_step(
     return text
 
 
-def package_step(folder: RunFolder, *, version: int) -> Bundle:
-    """Evaluates the exported models, checks their parity and writes the bundle."""
+def package_step(folder: RunFolder, *, version: int, cross_validation: Path | None = None) -> Bundle:
+    """Checks the exported models' parity and writes the bundle.
+
+    Args:
+        folder: holds exported models.
+        version: of the bundle.
+        cross_validation: folder of a cross-validation of the same recipe, from which figures, calibration and operating
+            point come; without it they come from the held-out fold, and scores stay as the detector gives them.
+
+    Raises:
+        RunError: no fold was held out and no cross-validation given, or it is of another recipe.
+    """
     recipe, validation_fold = folder.configured()
-    held_out, predictions, evaluations = evaluate_step(folder)
-    score_threshold, cross_fitted = operating_point(held_out, match_screened(held_out, predictions["saved_model"]))
+    photos = folder.photos()
+    if cross_validation is None:
+        held_out, predictions, evaluations = evaluate_step(folder)
+        score_threshold, counts = operating_point(held_out, match_screened(held_out, predictions["saved_model"]))
+        evidence = Evidence(
+            measured_on=f"fold {validation_fold}, {len(held_out)} photos that the detector was not trained on",
+            evaluations=evaluations,
+            score_threshold=score_threshold,
+            cross_fitted=counts,
+            training_photos=len(photos) - len(held_out),
+        )
+    else:
+        evidence = out_of_fold_evidence(
+            cross_validation, recipe, [photo for photo in photos if photo.fold != validation_fold]
+        )
+        predictions = {
+            model: predict(load_exported(folder.export, model, recipe.input_size), photos, name=model)
+            for model in exported_models(folder)
+        }
     bundle = package(
         folder.export,
         folder.bundles,
         version=version,
         recipe=recipe,
-        photos=folder.photos(),
-        validation_fold=validation_fold,
-        evaluations=evaluations,
+        photos=photos,
+        evidence=evidence,
         parity={
             name: compare(predictions["saved_model"], found) for name, found in predictions.items() if name in FILES
         },
-        score_threshold=score_threshold,
-        cross_fitted=cross_fitted,
         checkpoint=folder.exported_checkpoint.read_text(encoding="utf-8").strip(),
     )
     say(f"package   {bundle.path}")
     return bundle
+
+
+def _nothing_held_out(validation_fold: int | None) -> str:
+    if validation_fold is None:
+        return (
+            "the training sees all photos, so none is left to evaluate on: give a cross-validation of the same recipe"
+        )
+    return f"fold {validation_fold} holds no photo to evaluate on: hold out another one"
 
 
 def say(line: str) -> None:

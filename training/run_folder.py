@@ -85,8 +85,8 @@ class RunFolder:
             raise RunError(f"{self.records} holds no {PHOTOS}: run prepare first")
         return load_photos(path)
 
-    def configured(self) -> tuple[Recipe, int]:
-        """The recipe and the fold that is held out.
+    def configured(self) -> tuple[Recipe, int | None]:
+        """The recipe, and the fold that is held out, None if the training sees all.
 
         Raises:
             RunError: the run was not configured.
@@ -94,4 +94,4 @@ class RunFolder:
         if not self.state.exists() or not self.pipeline_config.exists():
             raise RunError(f"{self.path} is not configured: run configure or train first")
         state = json.loads(self.state.read_text(encoding="utf-8"))
-        return Recipe.of_values(state["recipe"]), int(state["validation_fold"])
+        return Recipe.of_values(state["recipe"]), state["validation_fold"]

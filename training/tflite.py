@@ -29,6 +29,9 @@ activations."""
 MAX_DETECTIONS = 100
 """Boxes that the detection postprocessing inside the models keeps, as many as the stock SavedModel."""
 
+POSTPROCESSING = b"TFLite_Detection_PostProcess"
+"""LiteRT's custom operation that decodes boxes and suppresses those that overlap."""
+
 REPRESENTATIVE_PHOTOS = 200
 """Photos of the training part, at most, from which the int8 model learns the range of its activations."""
 
@@ -100,6 +103,36 @@ def convert(
             partial.write_bytes(converter.convert())
             written.append(partial.replace(path))
     return written
+
+
+def set_nms_score_threshold(file: Path, threshold: float) -> None:
+    """Changes the lowest score of the boxes that a `.tflite` file returns, and nothing else of it.
+
+    Args:
+        file: that `convert` wrote for an SSD; replaced whole or not at all.
+        threshold: 0 to 1.
+
+    Raises:
+        ExportError: it holds no detection postprocessing.
+    """
+    from flatbuffers import flexbuffers
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model(str(file))
+    operators = [
+        operator
+        for graph in model.subgraphs
+        for operator in graph.operators
+        if model.operatorCodes[operator.opcodeIndex].customCode == POSTPROCESSING
+    ]
+    if not operators:
+        raise ExportError(f"{file} holds no {POSTPROCESSING.decode()}, in which the lowest score could be set")
+    for operator in operators:
+        options = {**flexbuffers.Loads(bytes(operator.customOptions)), "nms_score_threshold": float(threshold)}
+        operator.customOptions = list(flexbuffers.Dumps(options))
+    partial = file.with_suffix(".partial")
+    flatbuffer_utils.write_model(model, str(partial))
+    partial.replace(file)
 
 
 def _set(converter: Any, *, supported_types: Any = None, supported_ops: Any = None, representative: Any = None) -> None:

@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 
 from app.bundle import FLOAT32_MODEL, INT8_MODEL, read_bundle
+from app.calibration import Calibration
 from training.annotations import AnnotatedPhoto
 from training.metrics import Counts
-from training.package import package
+from training.package import Evidence, package
 from training.parity import Parity, ParityError
 from training.recipe import Recipe
 
 ROUNDING = Parity(10, 0, 0, 1e-6, 1e-7, 1e-6, 1e-7)
 FIGURES = {"figures": {"mAP@.5": {"value": 0.5, "interval": [0.4, 0.6]}}}
+EVIDENCE = Evidence("fold 0, 1 photos", {"saved_model": FIGURES}, 0.123456, Counts(6, 10, 8, 4), 2)
 
 
 @pytest.fixture
@@ -40,11 +42,8 @@ def pack(export, tmp_path):
             "version": 1,
             "recipe": Recipe("teeth", data_credit="Ours.", pretrained="none"),
             "photos": photos,
-            "validation_fold": 0,
-            "evaluations": {"saved_model": FIGURES},
+            "evidence": EVIDENCE,
             "parity": {"float32": ROUNDING, "int8": ROUNDING},
-            "score_threshold": 0.123456,
-            "cross_fitted": Counts(6, 10, 8, 4),
             "checkpoint": "latest",
         }
         return package(export, tmp_path / "store", **(arguments | changes))
@@ -61,6 +60,15 @@ def test_the_manifest_says_what_was_measured_on_what(pack) -> None:
     assert bundle.manifest["pretrained_weights"] == "none"
     assert "fold 0, 1 photos" in bundle.card
     assert "Ours." in bundle.card
+
+
+def test_a_calibration_is_in_the_manifest_and_explained_in_the_card(pack) -> None:
+    calibration = Calibration((1, 2), np.array([[1.0, -0.5, 0.25], [-0.5, 1.0, 0.25]]), np.array([0.5, -0.5]))
+    bundle = pack(evidence=replace(EVIDENCE, calibration=calibration))
+    assert bundle.calibration is not None
+    assert bundle.calibration.as_dict() == calibration.as_dict()
+    assert "## Calibration" in bundle.card
+    assert "## Calibration" not in pack(version=2).card
 
 
 def test_figures_of_a_checkpoint_that_was_chosen_by_them_are_said_to_flatter(pack) -> None:

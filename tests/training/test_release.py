@@ -16,7 +16,7 @@ from training.release import ReleaseError, archive, install
 @pytest.fixture
 def store(tmp_path, shipped_bundle):
     folder = tmp_path / "store"
-    shutil.copytree(shipped_bundle.path, folder / shipped_bundle.name / "1")
+    shutil.copytree(shipped_bundle.path, folder / shipped_bundle.name / str(shipped_bundle.version))
     return folder
 
 
@@ -78,7 +78,7 @@ def test_folders_are_installed_too(store, tmp_path, kind) -> None:
     source = find_bundle(store) if kind == "bundle" else store
     ((bundle, is_new),) = install(source, tmp_path / "clinic")
     assert is_new
-    assert bundle.path == tmp_path / "clinic" / bundle.name / "1"
+    assert bundle.path == tmp_path / "clinic" / bundle.name / str(bundle.version)
 
 
 def test_an_altered_byte_leaves_the_store_as_it_was(store, packed, tmp_path) -> None:
@@ -100,7 +100,7 @@ def test_another_bundle_of_the_same_version_needs_replace(store, tmp_path) -> No
     ((bundle, is_new),) = install(other, clinic, replace=True)
     assert is_new
     assert bundle.card == "another card"
-    assert [path.name for path in (clinic / bundle.name).iterdir()] == ["1"]
+    assert [path.name for path in (clinic / bundle.name).iterdir()] == [str(bundle.version)]
 
 
 def test_a_wrong_checksum_and_a_cut_archive_are_refused(packed, tmp_path, capsys) -> None:

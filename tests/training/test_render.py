@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from training.cli import main
-from training.render import VIEWS, RenderedMouth, RenderError, render_mouth, write_via
+from training.render import VIEWS, RenderedMouth, RenderError, render_mouth, render_other, write_via
 
 WIDTH, HEIGHT = 320, 240
 
@@ -24,6 +24,16 @@ def test_one_seed_is_one_mouth() -> None:
     assert first.boxes.tobytes() == second.boxes.tobytes()
     assert first.labels == second.labels
     assert first.image.tobytes() != other.image.tobytes()
+
+
+def test_pictures_of_other_things_are_repeatable_and_various() -> None:
+    made = [render_other(seed, width=WIDTH, height=HEIGHT) for seed in range(10)]
+    for picture in made:
+        assert picture.shape == (HEIGHT, WIDTH, 3)
+        assert picture.dtype == np.uint8
+        assert picture.std() > 5, "something is to be seen"
+    assert (made[3] == render_other(3, width=WIDTH, height=HEIGHT)).all()
+    assert len({picture.tobytes() for picture in made}) == 10
 
 
 @pytest.mark.parametrize("view", VIEWS)

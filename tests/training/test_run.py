@@ -14,6 +14,7 @@ from app.images import decode
 from app.runtimes import load_runtime
 from training.annotations import read_annotated_photos
 from training.cli import main
+from training.prepare import write_other_records
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +42,20 @@ def test_the_loss_of_every_step_was_logged(tiny_run) -> None:
     assert np.mean([line["total_loss"] for line in lines[-5:]]) < np.mean([line["total_loss"] for line in lines[:5]])
 
 
+def test_pictures_of_other_things_are_recorded_without_a_box(tmp_path) -> None:
+    import tensorflow as tf
+
+    path = write_other_records(tmp_path, 2)
+    records = list(tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
+    assert len(records) == 2
+    for record in records:
+        features = tf.train.Example.FromString(record).features.feature
+        assert not features["image/object/class/label"].int64_list.value
+        assert features["image/encoded"].bytes_list.value
+    written = path.stat().st_mtime_ns
+    assert write_other_records(tmp_path, 2).stat().st_mtime_ns == written, "made once"
+
+
 def test_the_bundle_is_whole(bundle) -> None:
     assert {"saved_model.pb", FLOAT32_MODEL, INT8_MODEL, "label_map.pbtxt", "MODEL_CARD.md"} <= set(
         bundle.manifest["files"]
@@ -50,6 +65,8 @@ def test_the_bundle_is_whole(bundle) -> None:
     assert bundle.manifest["parity"]["float32"]["max_score_difference"] < 1e-3
     assert "not a medical device" in bundle.card
     assert "Rendered by the project." in bundle.card
+    assert "2 rendered mouths joined the training photos" in bundle.card
+    assert bundle.manifest["data"]["other_training_pictures"] == 0
 
 
 def test_both_runtimes_and_both_precisions_serve_it(bundle, rendered_data) -> None:

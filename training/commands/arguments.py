@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from training.annotations import FOLDS, AnnotationError, Source
+from training.errors import TrainingError
 from training.formats import FORMATS
 from training.recipe import SHIPPED_RECIPE, Recipe, RecipeError
 
@@ -47,8 +48,51 @@ def add_recipe_arguments(parser: argparse.ArgumentParser, *, has_fold: bool = Tr
     )
     if has_fold:
         parser.add_argument(
-            "--fold", type=int, default=0, choices=range(FOLDS), help="fold that is held out (default 0)"
+            "--fold",
+            default="0",
+            choices=(*map(str, range(FOLDS)), "none"),
+            help="fold that is held out; none trains on all photos, and leaves none to measure on (default 0)",
         )
+
+
+def add_folds_argument(parser: argparse.ArgumentParser) -> None:
+    """Folds that are held out in turn."""
+    parser.add_argument(
+        "--folds",
+        default=",".join(map(str, range(FOLDS))),
+        help="which are held out in turn, such as 0,1 (default all)",
+    )
+
+
+def read_folds(arguments: argparse.Namespace) -> list[int]:
+    """The folds that are held out in turn.
+
+    Raises:
+        TrainingError: they are not numbers of folds.
+    """
+    text: str = arguments.folds
+    try:
+        folds = sorted({int(part) for part in text.split(",")})
+    except ValueError:
+        folds = []
+    if not folds or not set(folds) <= set(range(FOLDS)):
+        raise TrainingError(f"--folds is {text!r}, allowed are numbers from 0 to {FOLDS - 1} with commas between")
+    return folds
+
+
+def add_cross_validation_argument(parser: argparse.ArgumentParser) -> None:
+    """Where a bundle's figures come from."""
+    parser.add_argument(
+        "--cross-validation",
+        type=Path,
+        help="folder of cross-validate with the same recipe: figures, calibration and threshold come from there "
+        "(default: from the held-out fold)",
+    )
+
+
+def read_fold(arguments: argparse.Namespace) -> int | None:
+    """The held-out fold."""
+    return None if arguments.fold == "none" else int(arguments.fold)
 
 
 def read_recipe(arguments: argparse.Namespace) -> Recipe:

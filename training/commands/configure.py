@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from training.commands.arguments import add_recipe_arguments, read_recipe
+from training.commands.arguments import add_recipe_arguments, read_fold, read_recipe
 
 SUMMARY = "a recipe to pipeline.config; shows what differs from the stock one"
 
@@ -22,7 +22,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     folder = RunFolder(arguments.out)
     recipe = read_recipe(arguments)
-    steps.configure_step(folder, recipe, validation_fold=arguments.fold)
+    steps.configure_step(folder, recipe, validation_fold=read_fold(arguments))
     print(f"{folder.pipeline_config}, beside the stock {recipe.architecture}:")
     text = folder.pipeline_config.read_text(encoding="utf-8")
     for name, stock, ours in differences_from_stock(text, recipe.architecture):

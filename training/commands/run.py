@@ -5,7 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from training.commands.arguments import add_data_arguments, add_recipe_arguments, read_recipe, read_source
+from training.commands.arguments import (
+    add_cross_validation_argument,
+    add_data_arguments,
+    add_recipe_arguments,
+    read_fold,
+    read_recipe,
+    read_source,
+)
 
 SUMMARY = "everything: prepare, configure, train, export, tflite, evaluate, package"
 
@@ -15,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; made if missing")
     add_recipe_arguments(parser)
     parser.add_argument("--version", type=int, default=1, help="of the bundle (default 1)")
+    add_cross_validation_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -24,8 +32,9 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.data,
         arguments.out,
         read_recipe(arguments),
-        validation_fold=arguments.fold,
+        validation_fold=read_fold(arguments),
         version=arguments.version,
         source=read_source(arguments),
+        cross_validation=arguments.cross_validation,
     )
     print(bundle.path)

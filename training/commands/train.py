@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from training.commands.arguments import add_recipe_arguments, read_recipe
+from training.commands.arguments import add_recipe_arguments, read_fold, read_recipe
 
 SUMMARY = "configure and train, or continue a training that was stopped"
 
@@ -21,5 +21,5 @@ def run(arguments: argparse.Namespace) -> None:
     from training.run_folder import RunFolder
 
     folder = RunFolder(arguments.out)
-    steps.configure_step(folder, read_recipe(arguments), validation_fold=arguments.fold)
+    steps.configure_step(folder, read_recipe(arguments), validation_fold=read_fold(arguments))
     steps.train_step(folder, checkpoint_every=max(1, arguments.checkpoint_every))

@@ -64,6 +64,15 @@ def save_backbone_checkpoint(out: Path) -> Path:
     return prefix
 
 
+def assign_backbone(backbone: Any) -> None:
+    """Gives a Keras MobileNetV2, as the API or Keras itself names its layers, the pretrained weights.
+
+    Raises:
+        PretrainedWeightsError: a weight of the backbone is not in the graph, or differs in shape.
+    """
+    _assign(backbone, _read_tensors(find_graph()))
+
+
 def _read_tensors(graph: Path) -> dict[str, Any]:
     """Constants of the frozen backbone by name below `SCOPE`."""
     import tensorflow as tf

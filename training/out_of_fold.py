@@ -1,0 +1,61 @@
+"""What a cross-validation says of a detector that its recipe trained on all photos."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from training.annotations import FOLDS, AnnotatedPhoto
+from training.assessment import assess
+from training.cross_validation import PREDICTIONS, CrossValidationError, fold_folder, read_out_of_fold
+from training.evaluate import match_screened, operating_point
+from training.package import Evidence
+from training.recipe import Recipe
+from training.score_calibration import cross_fitted, fit
+
+
+def out_of_fold_evidence(folder: Path, recipe: Recipe, trained_on: Sequence[AnnotatedPhoto]) -> Evidence:
+    """Calibration and operating point from predictions on photos that their detectors never saw.
+
+    The figures are those of calibrated scores, each fold's calibrated on the others; the calibration that is released
+    is fitted on all of them.
+
+    Args:
+        folder: of a cross-validation over all folds.
+        recipe: of the detector that is to be released.
+        trained_on: the photos that it was trained on.
+
+    Raises:
+        CrossValidationError: a fold is missing, or was trained by another recipe.
+    """
+    for fold in range(FOLDS):
+        of_fold, _ = fold_folder(folder, fold).configured()
+        if of_fold != recipe:
+            differences = _differences(of_fold, recipe)
+            raise CrossValidationError(f"{folder} is a cross-validation of another recipe: {differences}")
+    found = read_out_of_fold(folder)
+    calibrated = cross_fitted(found.photos, found.predictions)
+    threshold, counts = operating_point(found.photos, match_screened(found.photos, calibrated))
+    evaluations = {"float32": assess(found.photos, calibrated, score_threshold=threshold).as_dict()}
+    if (fold_folder(folder, 0).path / PREDICTIONS["int8"]).exists():
+        int8 = read_out_of_fold(folder, precision="int8").predictions
+        quantized = cross_fitted(found.photos, int8, fitted_on=found.predictions)
+        evaluations["int8"] = assess(found.photos, quantized, score_threshold=threshold).as_dict()
+    return Evidence(
+        measured_on=f"{len(found.photos)} photos, each judged by a detector of the same recipe that was trained "
+        "without the photo's fold",
+        evaluations=evaluations,
+        score_threshold=threshold,
+        cross_fitted=counts,
+        training_photos=len(trained_on),
+        calibration=fit(found.photos, found.predictions),
+    )
+
+
+def _differences(first: Recipe, second: Recipe) -> str:
+    ours, theirs = first.as_dict(), second.as_dict()
+    return ", ".join(
+        f"{key} {ours.get(key)!r} instead of {theirs.get(key)!r}"
+        for key in {**ours, **theirs}
+        if ours.get(key) != theirs.get(key)
+    )
