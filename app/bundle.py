@@ -19,18 +19,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, BinaryIO
 
-from app.errors import BundleError, UnknownModel
+from app.calibration import Calibration
+from app.detections import Detections
+from app.errors import BundleError, RuntimeUnavailable, UnknownModel
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+READ_VERSIONS = (1, 2)
+"""Version 2 may hold `calibration`, without which its threshold means something else."""
+
 MANIFEST = "bundle.json"
 CARD = "MODEL_CARD.md"
 FLOAT32_MODEL = "model.tflite"
 INT8_MODEL = "model_int8.tflite"
+TFLITE_MODELS = {"float32": FLOAT32_MODEL, "int8": INT8_MODEL}
+"""The TFLite files by precision."""
 LABEL_MAP = "label_map.pbtxt"
 MODEL_NAME = re.compile(r"[a-z0-9]+(?:[-._][a-z0-9]+)*")
 """What a model may be called; it is a folder name and a part of addresses."""
+_BLOCK = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +72,8 @@ class Bundle:
         screened_class_id: the class that the verdict is about.
         input_height, input_width: pixels of the detector's input.
         operating_point: threshold and box limit that hold unless a caller gives others.
-        manifest: the whole of `bundle.json`.
+        calibration: what turns the detector's scores into those that the threshold is for; None leaves them as they
+        are. manifest: the whole of `bundle.json`.
     """
 
     path: Path
@@ -76,12 +85,49 @@ class Bundle:
     input_height: int
     input_width: int
     operating_point: OperatingPoint
+    calibration: Calibration | None
     manifest: Mapping[str, Any]
 
     @property
     def card(self) -> str:
         """The text of the model card, Markdown."""
         return (self.path / CARD).read_text(encoding="utf-8")
+
+    @property
+    def holds_tflite(self) -> bool:
+        """Whether LiteRT can run it."""
+        return (self.path / FLOAT32_MODEL).exists()
+
+    def tflite(self, precision: str) -> Path:
+        """The TFLite file of a precision, `float32` or `int8`.
+
+        Raises:
+            RuntimeUnavailable: the bundle holds none.
+        """
+        file = self.path / TFLITE_MODELS[precision]
+        if not file.exists():
+            raise RuntimeUnavailable(f"{self.name} {self.version} holds no {file.name}: choose the tensorflow runtime")
+        return file
+
+    def copy_verified(self, file: Path, to: BinaryIO) -> None:
+        """Copies a file of the bundle, and compares what was copied with the manifest.
+
+        Raises:
+            BundleError: it is not, or not any more, the file that the manifest lists.
+        """
+        digest, size = hashlib.sha256(), 0
+        with file.open("rb") as stream:
+            while block := stream.read(_BLOCK):
+                digest.update(block)
+                to.write(block)
+                size += len(block)
+        name = file.relative_to(self.path).as_posix()
+        if {"sha256": digest.hexdigest(), "bytes": size} != self.manifest["files"].get(name):
+            raise BundleError(_altered(file))
+
+    def calibrated(self, detections: Detections) -> Detections:
+        """The detector's detections with the scores that `operating_point` is for."""
+        return detections if self.calibration is None else self.calibration.apply(detections)
 
 
 def read_bundle(path: Path, *, verify: bool = True) -> Bundle:
@@ -101,9 +147,9 @@ def read_bundle(path: Path, *, verify: bool = True) -> Bundle:
         raise BundleError(f"{path} is not a bundle: {MANIFEST} cannot be read") from error
     except ValueError as error:
         raise BundleError(f"{path / MANIFEST} is not JSON: {error}") from error
-    if not isinstance(manifest, dict) or manifest.get("format_version") != FORMAT_VERSION:
+    if not isinstance(manifest, dict) or manifest.get("format_version") not in READ_VERSIONS:
         found = manifest.get("format_version") if isinstance(manifest, dict) else None
-        raise BundleError(f"{path / MANIFEST} has format version {found!r}, this program reads {FORMAT_VERSION}")
+        raise BundleError(f"{path / MANIFEST} has format version {found!r}, this program reads 1 and 2")
     if verify:
         _verify_files(path, manifest)
     try:
@@ -126,6 +172,7 @@ def read_bundle(path: Path, *, verify: bool = True) -> Bundle:
                 false_positives_per_image=point["false_positives_per_image"],
                 measured_on=str(point["measured_on"]),
             ),
+            calibration=Calibration.of_dict(manifest["calibration"]) if "calibration" in manifest else None,
             manifest=MappingProxyType(manifest),
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -195,4 +242,8 @@ def _verify_files(path: Path, manifest: Mapping[str, Any]) -> None:
         if not file.is_file():
             raise BundleError(f"{file} is listed in {MANIFEST} and missing")
         if _fingerprint(file) != expected:
-            raise BundleError(f"{file} was altered: its size or sha256 is not the one in {MANIFEST}")
+            raise BundleError(_altered(file))
+
+
+def _altered(file: Path) -> str:
+    return f"{file} was altered: its size or sha256 is not the one in {MANIFEST}"

@@ -145,8 +145,9 @@ def _serve(parsed: argparse.Namespace) -> int:
             f"caries: {settings.keys} is made with one admin key, shown only here: {key}", file=sys.stderr, flush=True
         )
     from app.logs import configure
-    from app.memory import return_large_blocks
+    from app.memory import keep_out_of_core_dumps, return_large_blocks
 
+    keep_out_of_core_dumps()
     return_large_blocks()
     configure(settings.log_level, settings.log_format)
     from app.api import create_app
@@ -170,9 +171,11 @@ def _detect(parsed: argparse.Namespace) -> int:
     settings = _read_settings(parsed)
     logging.basicConfig(level="WARNING", format="caries: %(message)s")
     from app.folder import detect_photos
+    from app.memory import keep_out_of_core_dumps
     from app.screen_photo import Options
     from app.screening import ClassSelection
 
+    keep_out_of_core_dumps()
     options = Options(
         threshold=parsed.threshold,
         max_boxes=parsed.max_boxes,

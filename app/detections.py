@@ -37,22 +37,24 @@ class Detections:
         class_ids = np.array(self.class_ids, dtype=np.int32).reshape(-1)
         if not len(boxes) == len(scores) == len(class_ids):
             raise ValueError(f"{len(boxes)} boxes, {len(scores)} scores and {len(class_ids)} class ids do not match")
-        if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
-            raise ValueError("boxes and scores must be finite numbers")
-        if len(boxes):
-            if boxes.min() < 0 or boxes.max() > 1:
-                raise ValueError("box coordinates must lie within 0 to 1")
-            if (boxes[:, 0] > boxes[:, 2]).any() or (boxes[:, 1] > boxes[:, 3]).any():
-                raise ValueError("a box has its minimum above its maximum")
-            if scores.min() < 0 or scores.max() > 1:
-                raise ValueError("scores must lie within 0 to 1")
-            if class_ids.min() < 1:
-                raise ValueError("class ids start at 1")
+        if not _are_valid(boxes, scores, class_ids):
+            raise ValueError(_what_is_wrong(boxes, scores))
         order = np.argsort(-scores, kind="stable")
+        self._hold(boxes[order], scores[order], class_ids[order])
+
+    def _hold(self, boxes: FloatArray, scores: FloatArray, class_ids: IntArray) -> None:
         for name, array in (("boxes", boxes), ("scores", scores), ("class_ids", class_ids)):
-            ordered = array[order]
-            ordered.flags.writeable = False
-            object.__setattr__(self, name, ordered)
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+
+    @classmethod
+    def of_valid(cls, boxes: FloatArray, scores: FloatArray, class_ids: IntArray) -> Self:
+        """Arrays out of other detections, in their order, which nobody else writes to: what was checked once is not
+        checked again.
+        """
+        made = object.__new__(cls)
+        made._hold(boxes, scores, class_ids)
+        return made
 
     @classmethod
     def empty(cls) -> Self:
@@ -87,12 +89,48 @@ class Detections:
 
     def where(self, keep: npt.NDArray[np.bool_]) -> Self:
         """The detections for which `keep` (bool `[n]`) is true."""
-        return type(self)(self.boxes[keep], self.scores[keep], self.class_ids[keep])
+        return self.of_valid(self.boxes[keep], self.scores[keep], self.class_ids[keep])
+
+    def joined(self, other: Self) -> Self:
+        """These detections and the others."""
+        scores = np.concatenate([self.scores, other.scores])
+        order = np.argsort(-scores, kind="stable")
+        return self.of_valid(
+            np.concatenate([self.boxes, other.boxes])[order],
+            scores[order],
+            np.concatenate([self.class_ids, other.class_ids])[order],
+        )
 
     def head(self, count: int) -> Self:
         """The `count` detections of highest score."""
-        return type(self)(self.boxes[:count], self.scores[:count], self.class_ids[:count])
+        return self.of_valid(self.boxes[:count], self.scores[:count], self.class_ids[:count])
 
     def in_pixels(self, width: int, height: int) -> FloatArray:
         """Boxes as float32 `[n, 4]` in pixels of a photo of this size, `[ymin, xmin, ymax, xmax]`."""
         return self.boxes * np.array([height, width, height, width], np.float32)
+
+
+def _are_valid(boxes: FloatArray, scores: FloatArray, class_ids: IntArray) -> bool:
+    """Whether all that `Detections` says holds; not a number is neither below nor above anything."""
+    if not len(boxes):
+        return True
+    return bool(
+        boxes.min() >= 0
+        and boxes.max() <= 1
+        and (boxes[:, :2] <= boxes[:, 2:]).all()
+        and scores.min() >= 0
+        and scores.max() <= 1
+        and class_ids.min() >= 1
+    )
+
+
+def _what_is_wrong(boxes: FloatArray, scores: FloatArray) -> str:
+    if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
+        return "boxes and scores must be finite numbers"
+    if boxes.min() < 0 or boxes.max() > 1:
+        return "box coordinates must lie within 0 to 1"
+    if (boxes[:, :2] > boxes[:, 2:]).any():
+        return "a box has its minimum above its maximum"
+    if scores.min() < 0 or scores.max() > 1:
+        return "scores must lie within 0 to 1"
+    return "class ids start at 1"

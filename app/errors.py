@@ -5,6 +5,8 @@ CariesError
  │    ├── UnreadablePhoto       the bytes are not a whole picture
  │    ├── UnsupportedPhoto      the bytes are of a kind that is not accepted
  │    └── PhotoTooLarge         more bytes or pixels than the limits allow
+ ├── BadArchive                 a zip archive of photos cannot be taken apart
+ ├── BatchTooLarge              more photos or bytes in one request than the limits allow
  ├── BundleError                a bundle is missing, incomplete, altered or of another format version
  │    └── UnknownModel          no model of that name or version is in the store
  ├── ReloadRefused              another bundle cannot take the place of the live one
@@ -41,6 +43,14 @@ class UnsupportedPhoto(PhotoError):
 
 class PhotoTooLarge(PhotoError):
     """The photo has more bytes or pixels than the limits allow."""
+
+
+class BadArchive(CariesError):
+    """A zip archive of photos is damaged, empty, or not of a kind that is read."""
+
+
+class BatchTooLarge(CariesError):
+    """The photos of one request are too many, or have too many bytes together."""
 
 
 class BundleError(CariesError):

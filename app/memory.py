@@ -1,9 +1,12 @@
-"""Memory of large photos goes back to the system when they are done with."""
+"""What becomes of the memory that held photos: it goes back to the system, and never into a file."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import mmap
+import resource
+from pathlib import Path
 
 LARGE = 12 * 2**20
 """Bytes of a block from which on it is a mapping of its own, which ends when it is freed: half a photo of 12
@@ -13,7 +16,20 @@ KEPT = 16 * 2**20
 """Bytes that are kept for the next photo instead of being given back; without them, each would fault its pages in
 anew."""
 
+FREE_PAGES_S = 10.0
+"""Seconds from one return of free pages to the next; one takes a millisecond or so."""
+
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+
+
+def keep_out_of_core_dumps() -> None:
+    """A crash of this process, or of those that it starts, leaves no image of the memory, and so of photos, on a disk.
+
+    The kernel asks the program that it hands an image to for no limit, but for one of a single byte, which stops it as
+    well (core(5), `do_coredump` in fs/coredump.c). A limit of 0 that may not be raised stays.
+    """
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
 
 
 def return_large_blocks() -> None:
@@ -26,3 +42,24 @@ def return_large_blocks() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_MMAP_THRESHOLD, LARGE)
         libc.mallopt(_M_TRIM_THRESHOLD, KEPT)
+
+
+def return_free_pages() -> None:
+    """Gives the system what lies free between blocks in use (malloc_trim(3)), which glibc does at a heap's end only.
+
+    Does nothing where there is no glibc.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def unmap_pages(name: str) -> None:
+    """Takes the pages of mapped files of this name out of the process; one that is read again comes back.
+
+    For memory that other processes have as well: what is counted and kept for this one alone is less by that.
+    """
+    libc = ctypes.CDLL(None)
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        if name in line.partition("/")[2]:
+            start, end = (int(address, 16) for address in line.split()[0].split("-"))
+            libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), mmap.MADV_DONTNEED)

@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, contextmanager
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self, TypeVar
 
 from app import drawing, images, tracing
 from app.bundle import Bundle
+from app.cores import usable_cores
 from app.detections import Detections
 from app.engine import Engine
-from app.errors import DeadlineExceeded, Overloaded
+from app.errors import DeadlineExceeded, Overloaded, PhotoTooLarge
 from app.images import MediaType, Photo, Pixels
-from app.screening import ClassSelection, PhotoQuality, Screening, assess_quality, screen
+from app.runtimes import fitted
+from app.screening import ClassSelection, PhotoQuality, Screening, assess_quality, screen, screened_side
 from app.settings import Settings
 
 STAGES = ("decode", "queue", "inference", "draw", "encode")
 """Where a photo's time goes. `queue` is all waiting, for a thread as well as for the detector."""
+
+LARGE_PIXELS = 25_000_000
+"""Of photos with more pixels, only `LARGE_AT_ONCE` are held decoded at a time."""
+
+LARGE_AT_ONCE = 2
+"""With four of 64 megapixels in hand, the process has 2.1 GB, with two 1.4 GB."""
+
+MOST_PACKERS = 4
+"""Threads that pack the picture of a caller who is alone."""
 
 BOX_DECIMALS = 1
 SCORE_DECIMALS = 4
@@ -109,11 +121,34 @@ class ScreenedPhoto:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What is kept of a decoded photo: for an answer without a picture, a few hundred kilobytes.
+
+    Attributes:
+        width, height: of the upright photo, pixels.
+        sha256: of the photo as it was sent.
+        quality: whether it can be assessed.
+        model_input: uint8 `[height, width, 3]` in the size of the model's input.
+        photo: to be drawn on; None if no picture is asked for.
+    """
+
+    width: int
+    height: int
+    sha256: str
+    quality: PhotoQuality
+    model_input: Pixels
+    photo: Photo | None
+
+
 class Screener:
     """Takes photos through all stages, with a bound on how many are held decoded at once, whichever engine they go to.
 
     Attributes:
         admitted: callers that hold a place, see `admit`.
+        turns: each photo of a batch holds one from before it is unpacked. All but one place for open photos may go to
+            batches, so that a caller with one photo never waits for a batch to be done.
+        most_turns: how many there are.
     """
 
     def __init__(
@@ -122,6 +157,7 @@ class Screener:
         limits: images.Limits = images.DEFAULT_LIMITS,
         photos_open: int = 4,
         queue: int = 32,
+        batches_open: int = 4,
     ) -> None:
         """Makes the threads that decode, draw and encode.
 
@@ -129,12 +165,19 @@ class Screener:
             limits: of one photo.
             photos_open: photos held decoded at once; as many threads are made.
             queue: how many callers may wait beyond those, see `admit`.
+            batches_open: how many callers may bring several photos, see `admit_batch`.
         """
         self._limits = limits
+        self._limits_side_by_side = replace(limits, max_pixels=min(limits.max_pixels, LARGE_PIXELS))
         self._places = asyncio.Semaphore(photos_open)
+        self._large_places = asyncio.Semaphore(LARGE_AT_ONCE)
         self._threads = ThreadPoolExecutor(photos_open, thread_name_prefix="photo")
         self._admissible = photos_open + queue
         self.admitted = 0
+        self.most_turns = max(1, photos_open - 1)
+        self.turns = asyncio.Semaphore(self.most_turns)
+        self._batches = 0
+        self._batches_open = batches_open
 
     @classmethod
     def of_settings(cls, settings: Settings) -> Self:
@@ -149,6 +192,7 @@ class Screener:
             ),
             photos_open=settings.photos_open,
             queue=settings.queue,
+            batches_open=settings.batches_open,
         )
 
     @contextmanager
@@ -166,6 +210,22 @@ class Screener:
         finally:
             self.admitted -= 1
 
+    @contextmanager
+    def admit_batch(self) -> Iterator[None]:
+        """A place for one caller with several photos, which wait for their turns and are not refused any more.
+
+        Raises:
+            Overloaded: no place is free.
+        """
+        if self._batches >= self._batches_open:
+            raise Overloaded(f"{self._batches} batches are in hand and no more may wait; try again shortly")
+        with self.admit():
+            self._batches += 1
+            try:
+                yield
+            finally:
+                self._batches -= 1
+
     async def screen(self, data: bytes, options: Options, engine: Engine) -> ScreenedPhoto:
         """Screens one photo. Cancelling the call drops whatever was not begun.
 
@@ -181,17 +241,25 @@ class Screener:
         """
         timings = dict.fromkeys(STAGES, 0.0)
         limit = asyncio.timeout(engine.deadline_s)
-        asked = time.perf_counter()
         try:
-            async with limit, self._places:
-                timings["queue"] += (time.perf_counter() - asked) * 1000
-                photo, quality = await self._in_thread(timings, "decode", lambda: self._open(data))
-                detections, queue_ms, timings["inference"] = await engine.detect(photo.pixels)
+            async with limit, contextlib.AsyncExitStack() as place:
+                await _enter(timings, place, self._places)
+                try:
+                    opened = await self._opened(data, options, engine.bundle, timings, self._limits_side_by_side)
+                except PhotoTooLarge:  # which its header told
+                    await place.aclose()
+                    await _enter(timings, place, self._large_places, self._places)
+                    opened = await self._opened(data, options, engine.bundle, timings, self._limits)
+                if opened.photo is None:
+                    await place.aclose()  # what is still held is small
+                detections, queue_ms, timings["inference"] = await engine.detect(
+                    opened.model_input, alone=self.admitted <= 1
+                )
                 timings["queue"] += queue_ms
                 tracing.record("inference", timings["inference"])
                 limit.reschedule(None)  # from here on, giving up would waste the work done
-                screening, threshold, max_boxes = _judge(detections, quality, options, engine.bundle)
-                picture = await self._draw(photo, screening, options, engine.bundle, timings)
+                screening, threshold, max_boxes = _judge(detections, opened.quality, options, engine.bundle)
+                picture = await self._draw(data, opened.photo, screening, options, engine.bundle, timings)
         except TimeoutError:
             if not limit.expired():
                 raise
@@ -200,9 +268,9 @@ class Screener:
             ) from None
         return ScreenedPhoto(
             bundle=engine.bundle,
-            width=photo.width,
-            height=photo.height,
-            sha256=photo.sha256,
+            width=opened.width,
+            height=opened.height,
+            sha256=opened.sha256,
             screening=screening,
             score_threshold=threshold,
             max_boxes=max_boxes,
@@ -214,20 +282,43 @@ class Screener:
         """Waits for the threads to end; the engine stays as it is."""
         self._threads.shutdown(cancel_futures=True)
 
-    def _open(self, data: bytes) -> tuple[Photo, PhotoQuality]:
-        photo = images.decode(data, self._limits)
-        return photo, assess_quality(photo.pixels)
+    async def _opened(
+        self, data: bytes, options: Options, bundle: Bundle, timings: dict[str, float], limits: images.Limits
+    ) -> _Opened:
+        def open_photo() -> _Opened:
+            side = screened_side(bundle.input_height, bundle.input_width)
+            photo = images.decode(data, limits, shorter_side=side)
+            return _Opened(
+                photo.width,
+                photo.height,
+                photo.sha256,
+                quality=assess_quality(photo.pixels, shorter_side=min(photo.width, photo.height)),
+                model_input=fitted(photo.pixels, bundle.input_height, bundle.input_width),
+                photo=photo if options.media_type else None,
+            )
+
+        return await self._in_thread(timings, "decode", open_photo)
 
     async def _draw(
-        self, photo: Photo, screening: Screening, options: Options, bundle: Bundle, timings: dict[str, float]
+        self,
+        data: bytes,
+        photo: Photo | None,
+        screening: Screening,
+        options: Options,
+        bundle: Bundle,
+        timings: dict[str, float],
     ) -> bytes | None:
         media_type = options.media_type
-        if media_type is None:
+        if photo is None or media_type is None:
             return None
+        # Whatever the answer's format, the detector saw the same pixels, and so finds the same boxes.
+        whole = photo
+        if not photo.whole:
+            whole = await self._in_thread(timings, "decode", lambda: images.decode(data, self._limits))
 
         def annotate() -> Pixels:
             return drawing.annotate(
-                photo.pixels,
+                whole.pixels,
                 screening.shown,
                 class_names=bundle.class_names,
                 screened_class_id=bundle.screened_class_id,
@@ -239,7 +330,8 @@ class Screener:
             )
 
         annotated = await self._in_thread(timings, "draw", annotate)
-        return await self._in_thread(timings, "encode", lambda: images.encode(annotated, media_type))
+        threads = min(usable_cores(), MOST_PACKERS) if self.admitted <= 1 else 1
+        return await self._in_thread(timings, "encode", lambda: images.encode(annotated, media_type, threads=threads))
 
     async def _in_thread(self, timings: dict[str, float], stage: str, work: Callable[[], T]) -> T:
         """Runs `work` in a photo thread; its time goes to `stage`, the wait for a thread to `queue`."""
@@ -256,6 +348,16 @@ class Screener:
         return result
 
 
+async def _enter(
+    timings: dict[str, float], stack: contextlib.AsyncExitStack, *places: AbstractAsyncContextManager[None]
+) -> None:
+    """Waits for each of the places in turn; the time goes to `queue`."""
+    asked = time.perf_counter()
+    for place in places:
+        await stack.enter_async_context(place)
+    timings["queue"] += (time.perf_counter() - asked) * 1000
+
+
 def _judge(
     detections: Detections, quality: PhotoQuality, options: Options, bundle: Bundle
 ) -> tuple[Screening, float, int]:
@@ -263,8 +365,9 @@ def _judge(
     threshold = point.score_threshold if options.threshold is None else options.threshold
     max_boxes = point.max_boxes if options.max_boxes is None else options.max_boxes
     screening = screen(
-        detections,
+        bundle.calibrated(detections),
         quality,
+        seen=detections,
         screened_class_id=bundle.screened_class_id,
         score_threshold=threshold,
         max_boxes=max_boxes,

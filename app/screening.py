@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,9 @@ MIN_LUMINANCE = 40.0
 MAX_LUMINANCE = 230.0
 MIN_SHARPNESS = 0.06
 MIN_TISSUE = 0.1
+
+BLOCKS = 240
+"""Blocks on the shorter side in which sharpness and colours are measured."""
 
 TISSUE_REDNESS = 10
 """Gum, lip, tongue and skin: red is above green and above blue by more than this, of 255."""
@@ -120,25 +124,32 @@ def screen(
     score_threshold: float,
     max_boxes: int = DEFAULT_MAX_BOXES,
     classes: ClassSelection = ClassSelection.CARIES,
+    seen: Detections | None = None,
 ) -> Screening:
     """Keeps the wanted classes, applies the score threshold and the box limit, and reaches a verdict.
 
     The verdict is about all detections of the screened class, whatever is shown: `not_assessable` for an unusable photo
     or one with too few teeth, else `caries_suspected` if a detection of the screened class reaches the threshold, else
-    `no_caries_found`. A suspect that reaches the threshold counts as a tooth even below `TOOTH_SCORE`.
+    `no_caries_found`. A suspect that reaches the threshold counts as a tooth even below `TOOTH_SCORE`. A tooth that is
+    suspect is not listed as another class as well.
 
     Args:
-        detections: everything the detector saw.
+        detections: everything the detector saw, its scores calibrated where the bundle says how.
         quality: of the same photo.
         screened_class_id: the class that the verdict is about.
         score_threshold: 0 to 1, for every class shown.
         max_boxes: at least 1.
         classes: list the screened class only, or every class.
+        seen: the detections before calibration, by which teeth are counted; `detections` if None.
     """
     reaches = detections.scores >= score_threshold
     suspect = reaches & (detections.class_ids == screened_class_id)
-    candidates = detections.where(reaches if classes is ClassSelection.ALL else suspect)
-    teeth_seen = count_teeth(detections.where((detections.scores >= TOOTH_SCORE) | suspect))
+    suspects = candidates = detections.where(suspect)
+    if classes is ClassSelection.ALL:
+        is_apart = box_iou(detections.boxes, suspects.boxes).max(axis=1, initial=0.0) < SAME_TOOTH_IOU
+        candidates = detections.where(suspect | (reaches & is_apart))
+    seen = detections if seen is None else seen
+    teeth_seen = count_teeth(seen.where(seen.scores >= TOOTH_SCORE).joined(suspects))
     reasons = quality.reasons
     if teeth_seen < (MIN_TEETH_TO_SUSPECT if suspect.any() else MIN_TEETH_TO_CLEAR):
         reasons += (Reason.TOO_FEW_TEETH if teeth_seen else Reason.NO_TEETH_SEEN,)
@@ -158,12 +169,24 @@ def screen(
 
 
 def count_teeth(detections: Detections) -> int:
-    """How many teeth the boxes show: boxes of any class that overlap by `SAME_TOOTH_IOU` are counted once."""
-    kept: list[FloatArray] = []
-    for box, _, _ in detections:
-        if not kept or box_iou(box[np.newaxis], np.stack(kept)).max() < SAME_TOOTH_IOU:
-            kept.append(box)
-    return len(kept)
+    """How many teeth the boxes show, see `tooth_numbers`."""
+    return int(tooth_numbers(detections).max(initial=-1)) + 1
+
+
+def tooth_numbers(detections: Detections) -> npt.NDArray[np.intp]:
+    """Which tooth each box shows, from 0 by highest score; intp `[n]`.
+
+    Boxes of any class that overlap the best box of a tooth by `SAME_TOOTH_IOU` show that tooth.
+    """
+    numbers = np.full(len(detections), -1, np.intp)
+    overlaps = box_iou(detections.boxes, detections.boxes) >= SAME_TOOTH_IOU
+    tooth = 0
+    for row in range(len(detections)):
+        if numbers[row] < 0:
+            numbers[(numbers < 0) & overlaps[row]] = tooth
+            numbers[row] = tooth
+            tooth += 1
+    return numbers
 
 
 def box_iou(first: FloatArray, second: FloatArray) -> FloatArray:
@@ -177,22 +200,54 @@ def box_iou(first: FloatArray, second: FloatArray) -> FloatArray:
     return iou
 
 
-def assess_quality(pixels: npt.NDArray[np.uint8]) -> PhotoQuality:
-    """Measures a photo, uint8 `[height, width, 3]` RGB."""
-    shorter_side = min(pixels.shape[:2])
-    # Two or three samples a side of every block average well enough, and a large photo is measured in milliseconds.
-    step = max(1, shorter_side // 240 // 2)
-    pixels = pixels[::step, ::step]
-    height, width = pixels.shape[:2]
-    factor = max(1, min(height, width) // 240)
-    cropped = pixels[: height // factor * factor, : width // factor * factor]
-    weights = np.array([0.299, 0.587, 0.114], np.float32)
-    blocks = cropped.reshape(height // factor, factor, width // factor, factor, 3).mean(axis=(1, 3), dtype=np.float32)
-    grey = blocks @ weights
+def screened_side(input_height: int, input_width: int) -> int:
+    """Pixels on the shorter side from which on more are of no use: twice the model's input, two for each of 240 blocks.
+
+    That less reaches the model than of the whole photo does not change what it finds (`benchmarks/scaled_decode.py`).
+    """
+    return max(2 * BLOCKS, 2 * input_height, 2 * input_width)
+
+
+def assess_quality(pixels: npt.NDArray[np.uint8], *, shorter_side: int | None = None) -> PhotoQuality:
+    """Measures a photo, uint8 `[height, width, 3]` RGB.
+
+    Args:
+        pixels: the photo, whole or scaled by a whole number.
+        shorter_side: of the whole photo, pixels; needed for a scaled one.
+    """
+    here = min(pixels.shape[:2])
+    shorter_side = shorter_side or here
+    red, green, blue = _block_means(pixels, round(shorter_side / here))
+    grey = np.float32(0.299) * red + np.float32(0.587) * green + np.float32(0.114) * blue
     sharpness = 0.0
     if min(grey.shape) >= 3:
         laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * grey[1:-1, 1:-1]
         sharpness = float(laplacian.std() / max(float(grey.std()), 1.0))
-    red, green, blue = np.moveaxis(blocks, 2, 0)
     tissue = float((red - np.maximum(green, blue) > TISSUE_REDNESS).mean())
     return PhotoQuality(shorter_side, float(grey.mean()), sharpness, tissue)
+
+
+def _block_means(pixels: npt.NDArray[np.uint8], scale: int) -> FloatArray:
+    """Red, green and blue, float32 `[3, rows, columns]`, averaged in blocks: `BLOCKS` on the shorter side, or some
+    more.
+
+    Of a large photo two or three samples a side of every block are taken, which average well enough. A scaled one is
+    sampled in the places where the whole one would be, so that both are judged alike.
+    """
+    height, width = (side * scale for side in pixels.shape[:2])
+    step = max(1, min(height, width) // BLOCKS // 2)
+    factor = max(1, -(-min(height, width) // step) // BLOCKS)
+
+    def samples(side: int) -> list[slice] | list[npt.NDArray[np.intp]]:
+        """Positions of the first sample of every block, of the second, and so on."""
+        end = -(-side // step) // factor * factor * step
+        places = [slice(first, end, factor * step) for first in range(0, factor * step, step)]
+        # Slices take half the time of positions one by one.
+        return places if scale == 1 else [np.arange(end)[every] // scale for every in places]
+
+    # Sums of whole rows, then of each colour's columns, take a tenth of the time of a mean over two axes.
+    rows = reduce(np.add, (pixels[places].astype(np.uint16) for places in samples(height)))
+    columns = samples(width)
+    colours = [reduce(np.add, (rows[:, places, colour] for places in columns)) for colour in range(3)]
+    means: FloatArray = np.stack(colours).astype(np.float32) / np.float32(factor * factor)
+    return means

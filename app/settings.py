@@ -157,10 +157,31 @@ class Settings:
         default="on",
         metadata=_row("Whether /docs and /openapi.json are served; neither needs a key.", _one_of("on", "off")),
     )
-    workers: int = field(
-        default=1, metadata=_row("Inferences at once; each worker loads the model.", _whole_number(1, 64))
+    workers: int | None = field(
+        default=None,
+        metadata=_row(
+            "Inferences at once; each worker loads the model. Empty is one for each core, up to 8; for TensorFlow one.",
+            _optional(_whole_number(1, 64)),
+        ),
     )
-    threads: int = field(default=2, metadata=_row("CPU threads for one inference.", _whole_number(1, 256)))
+    threads: int | None = field(
+        default=None,
+        metadata=_row(
+            "CPU threads for one inference. Empty shares the cores among the workers; a photo alone gets up to 4.",
+            _optional(_whole_number(1, 256)),
+        ),
+    )
+    batch_size: int = field(
+        default=8,
+        metadata=_row("Photos that TensorFlow takes at once, of those that wait together.", _whole_number(1, 128)),
+    )
+    batch_wait_ms: float = field(
+        default=0.0,
+        metadata=_row(
+            "Milliseconds that a batch which is not full waits for more; a photo that is alone never waits.",
+            _number(0, 1000),
+        ),
+    )
     isolation: str = field(
         default="process",
         metadata=_row(
@@ -171,7 +192,8 @@ class Settings:
     photos_open: int = field(
         default=4,
         metadata=_row(
-            "Photos held decoded at once; one of 64 megapixels takes about 450 MB.",
+            "Photos held decoded at once, two of them of more than 25 megapixels; one of 64 takes about 450 MB. "
+            "Batches hold all but one of them, so two more than there are cores let a batch use all cores.",
             _whole_number(1, 256),
         ),
     )
@@ -181,6 +203,19 @@ class Settings:
             "Requests that may wait; more are answered 503 before their photo is read.", _whole_number(0, 10_000)
         ),
     )
+    batch_photos: int = field(
+        default=32, metadata=_row("Most photos of one request to /detect/batch.", _whole_number(1, 1_000))
+    )
+    batch_bytes: int = field(
+        default=128 * 2**20,
+        metadata=_row("Most bytes of the photos of one batch together, as sent.", _whole_number(1024, 2**31)),
+    )
+    batches_open: int = field(
+        default=4,
+        metadata=_row(
+            "Batches held at once, with all bytes that were sent; more are answered 503.", _whole_number(1, 256)
+        ),
+    )
     deadline_s: float = field(
         default=15.0,
         metadata=_row(
@@ -188,7 +223,9 @@ class Settings:
             _number(0.01, 3600),
         ),
     )
-    upload_s: float = field(default=60.0, metadata=_row("Seconds that a photo may take to arrive.", _number(0.1, 3600)))
+    upload_s: float = field(
+        default=60.0, metadata=_row("Seconds that a photo, or a batch, may take to arrive.", _number(0.1, 3600))
+    )
     drain_s: float = field(
         default=0.0,
         metadata=_row("Seconds after SIGTERM that photos are still taken while readiness is off.", _number(0, 3600)),

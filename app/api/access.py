@@ -1,8 +1,16 @@
-"""Who may come in: which address needs which role, and the check of keys and limits before a body is read."""
+"""Who may come in: which address needs which role, and the check of keys and limits before a body is read.
+
+A server without keys is reached by its own machine alone, and that is also where browsers run. A page of any site can
+make a browser send requests to this machine, and with a name that it lets point to 127.0.0.1 (DNS rebinding) even read
+the answers. A key keeps such pages out; without one, their requests are known by the headers that browsers add.
+"""
 
 from __future__ import annotations
 
+import ipaddress
+from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 from starlette.datastructures import Headers
@@ -10,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.access import KeysInForce
 from app.api.answers import problem_responses
-from app.api.problems import KeyNeeded, RoleNeeded
+from app.api.problems import ForeignPage, KeyNeeded, RoleNeeded, quoted
 from app.api.rate_limits import MinuteLimit, address_of
 from app.key_file import Key, Role
 
@@ -29,6 +37,9 @@ ROLES: dict[str, Role | None] = {
 WRONG_KEYS_PER_MINUTE = 20
 """Wrong keys from one address that are answered 401; further ones are answered 429."""
 
+NO_KEYS_PER_MINUTE = 60
+"""Requests without a key from one address that are answered 401, likewise."""
+
 SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "Authorization: Bearer KEY"},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
@@ -41,6 +52,12 @@ REFUSALS = {
     429: "Too many requests in a minute; Retry-After says when to try again.",
 }
 """The answers of the check, as OpenAPI describes them."""
+
+REFUSALS_WITHOUT_KEYS = {403: "A page of another site asked through a browser.", 429: REFUSALS[429]}
+"""The same where no key is asked for."""
+
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+"""Change nothing, so that a page which cannot read their answers gains nothing by them (RFC 9110, 9.2.1)."""
 
 
 def needed_role(path: str) -> Role | None:
@@ -57,10 +74,44 @@ def sent_key(headers: Headers) -> str | None:
     return credentials.strip() if scheme.lower() == "bearer" else headers.get("x-api-key")
 
 
+def refuse_foreign_page(method: str, headers: Headers) -> None:
+    """Lets through what does not come from a page of another site.
+
+    Args:
+        method: of the request.
+        headers: of the request; programs other than browsers send neither Origin nor Sec-Fetch-Site.
+
+    Raises:
+        ForeignPage: it does, or it names this machine as only a name from elsewhere could.
+    """
+    host, origin = headers.get("host", ""), headers.get("origin")
+    if not _is_local(host):
+        raise ForeignPage(f"the host is {quoted(host)}; without API keys, ask for 127.0.0.1 or localhost")
+    foreign = origin is not None and method not in SAFE_METHODS and origin.partition("://")[2].lower() != host.lower()
+    if foreign or headers.get("sec-fetch-site") == "cross-site":
+        raise ForeignPage("the request comes from a page of another site; without API keys, such requests are refused")
+
+
+def _is_local(host: str) -> bool:
+    """Whether no name server of the internet can have given this name to the machine: an address, or without a dot."""
+    try:
+        name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
+    except ValueError:
+        return False
+    if "." not in name or name.endswith(".localhost"):
+        return True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
 class CheckAccess:
     """ASGI middleware that lets a request through or raises, before its body is read.
 
-    The name of the key goes into the scope's state as `key_name`; where no key is needed, there is none.
+    The name of the key goes into the scope's state as `key_name`; where no key is needed, there is none. `count_more`
+    goes there as well: it counts further requests of the same client.
     """
 
     def __init__(self, app: ASGIApp, *, keys: KeysInForce | None, requests_per_minute: int) -> None:
@@ -75,12 +126,13 @@ class CheckAccess:
         self._keys = keys
         self._requests = MinuteLimit(requests_per_minute, "requests")
         self._wrong_keys = MinuteLimit(WRONG_KEYS_PER_MINUTE, "wrong API keys")
+        self._no_keys = MinuteLimit(NO_KEYS_PER_MINUTE, "requests without an API key")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Checks the request and passes it on.
 
         Raises:
-            KeyNeeded, RoleNeeded, TooManyRequests, Overloaded: the request is not let through.
+            KeyNeeded, RoleNeeded, ForeignPage, TooManyRequests, Overloaded: the request is not let through.
         """
         if scope["type"] == "http":
             role = needed_role(scope["path"])
@@ -90,16 +142,22 @@ class CheckAccess:
 
     async def _check(self, scope: Scope, role: Role) -> None:
         address = address_of(scope)
+        state = scope.setdefault("state", {})
         if self._keys is None:
+            # Before it is counted: a page must not use up what this machine may ask.
+            refuse_foreign_page(scope["method"], Headers(scope=scope))
+            state["count_more"] = partial(self._requests.count, address)
             await self._requests.count(address)
             return
         text = sent_key(Headers(scope=scope))
         if not text:
+            await self._no_keys.count(address)
             raise KeyNeeded(
                 "this address needs an API key; send the header Authorization: Bearer KEY or X-API-Key: KEY"
             )
         key = self._keys.remembered(text) or await self._verify(self._keys, text, address)
-        scope.setdefault("state", {})["key_name"] = key.name
+        state["key_name"] = key.name
+        state["count_more"] = partial(self._requests.count, key.id)
         await self._requests.count(key.id)
         if not key.role.includes(role):
             raise RoleNeeded(f"the API key has the role {key.role}; this address needs {role}")
@@ -135,8 +193,8 @@ def declare_access(app: FastAPI, *, with_keys: bool) -> None:
                     operation["security"] = [{name: []} for name in SCHEMES]
                 operation["responses"] |= {
                     str(status): answer
-                    for status, answer in problem_responses(REFUSALS).items()
-                    if status in (statuses if with_keys else {429})
+                    for status, answer in problem_responses(REFUSALS if with_keys else REFUSALS_WITHOUT_KEYS).items()
+                    if status in statuses or not with_keys
                 }
         return description
 

@@ -164,6 +164,25 @@ class ProblemAnswer(BaseModel):
     detail: str
 
 
+class BatchScreening(ScreeningAnswer):
+    """A photo of a batch that was screened: its answer as that of `POST /detect`."""
+
+    index: int = Field(ge=1, description="The photo's place in the batch, from 1.")
+
+
+class BatchProblem(BaseModel):
+    """A photo of a batch that could not be screened."""
+
+    index: int = Field(ge=1, description="The photo's place in the batch, from 1.")
+    problem: ProblemAnswer
+
+
+class BatchAnswer(BaseModel):
+    """The answer of `POST /detect/batch` as JSON."""
+
+    results: list[BatchScreening | BatchProblem] = Field(description="In the order in which the photos were sent.")
+
+
 def problem_responses(texts: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
     """OpenAPI responses: each status with what it means, answered as problem+json."""
     schema = ProblemAnswer.model_json_schema()

@@ -13,9 +13,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import tracing
 from app.access import KeysInForce
-from app.api import catalogue, detect, docs_page, health, problems, reload
+from app.api import batch, catalogue, detect, docs_page, health, problems, reload
 from app.api.access import CheckAccess, declare_access
-from app.api.audited import AuditRequests
+from app.api.audited import AuditRequests, RefusalTally
 from app.api.drain import Drain
 from app.api.request_log import LogRequests, method_of, route_of
 from app.api.request_traces import TraceRequests
@@ -56,6 +56,7 @@ def create_app(
     audit = None
     if settings.audit is not None:
         audit = AuditLog(settings.audit, max_bytes=settings.audit_bytes, fsync=settings.audit_fsync == "on")
+        tally = RefusalTally(audit)
     service = make_service(settings, load=load, on_failure=on_failure)
 
     @asynccontextmanager
@@ -65,6 +66,7 @@ def create_app(
                 yield
         finally:
             if audit is not None:
+                await tally.close()
                 audit.close()
 
     about: dict[str, Any] = {
@@ -81,7 +83,7 @@ def create_app(
     else:
         app = FastAPI(openapi_url=None, **about)
     app.state.service = service
-    for room in (detect, catalogue, reload, health):
+    for room in (detect, batch, catalogue, reload, health):
         app.include_router(room.router)
     declare_access(app, with_keys=keys is not None)
     # From the inside outwards: what a middleware raises is answered by CatchMistakes, which problems.install adds.
@@ -89,7 +91,7 @@ def create_app(
     answer = problems.install(app, service.metrics)
     app.add_middleware(Drain, service=service, answer=answer)
     if audit is not None:
-        app.add_middleware(AuditRequests, log=audit, fsync=settings.audit_fsync == "on", answer=answer)
+        app.add_middleware(AuditRequests, log=audit, tally=tally, fsync=settings.audit_fsync == "on", answer=answer)
     app.add_middleware(CountRequests, metrics=service.metrics)
     app.add_middleware(SecurityHeaders)
     if tracing.configure():

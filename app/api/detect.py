@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 from collections.abc import Coroutine
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
@@ -16,13 +16,12 @@ from app.api.answers import EXAMPLE, ScreeningAnswer, problem_responses
 from app.api.audited import note_photo
 from app.api.body import FIELD, read_photo
 from app.api.negotiation import MEDIA_TYPES, Format, choose_format
-from app.api.parameters import known_parameters_only
+from app.api.parameters import Classes, Language, MaxBoxes, Model, Threshold, known_parameters_only
 from app.api.service import service_of
 from app.images import MediaType
 from app.screen_photo import STAGES, Options, ScreenedPhoto
 from app.screening import ClassSelection
 
-HIGHEST_MAX_BOXES = 100
 CLIENT_LEFT = 499
 """Status for the metrics when the client left before its answer; nobody receives it."""
 
@@ -91,19 +90,12 @@ _BODY = {
 )
 async def detect(
     request: Request,
-    threshold: Annotated[
-        float | None,
-        Query(ge=0, le=1, allow_inf_nan=False, description="Lowest score shown; without it, the model's own."),
-    ] = None,
-    max_boxes: Annotated[
-        int | None, Query(ge=1, le=HIGHEST_MAX_BOXES, description="Boxes shown at most; without it, the model's own.")
-    ] = None,
-    classes: Annotated[
-        ClassSelection, Query(description="Caries only, or normal teeth as well.")
-    ] = ClassSelection.CARIES,
-    lang: Annotated[Literal["en", "ko"], Query(description="Language of the drawn labels.")] = "en",
+    threshold: Threshold = None,
+    max_boxes: MaxBoxes = None,
+    classes: Classes = ClassSelection.CARIES,
+    lang: Language = "en",
     format: Annotated[Format | None, Query(description="Answer format; overrides Accept.")] = None,
-    model: Annotated[str | None, Query(description="A live model, see /models; without it, the default one.")] = None,
+    model: Model = None,
 ) -> Response:
     """Takes a JPEG, PNG, WebP or HEIC photo: the file `file` of a form, or the body itself.
 
@@ -112,7 +104,7 @@ async def detect(
     """
     service = service_of(request)
     screener, settings = service.screener, service.settings
-    chosen = format or choose_format(", ".join(request.headers.getlist("accept")))
+    chosen = format or choose_format(", ".join(request.headers.getlist("accept")), MEDIA_TYPES)
     options = Options(
         threshold=threshold,
         max_boxes=max_boxes,
@@ -124,7 +116,7 @@ async def detect(
     try:
         with service.models.use(model) as engine, screener.admit(), contextlib.suppress(ClientDisconnect):
             data = await read_photo(request, max_bytes=settings.max_bytes, upload_s=settings.upload_s)
-            screened = await _unless_client_leaves(request, screener.screen(data, options, engine))
+            screened = await unless_client_leaves(request, screener.screen(data, options, engine))
     finally:
         if screened is not None:
             note_photo(request, screened.sha256, screened)
@@ -134,14 +126,7 @@ async def detect(
     if screened is None:
         service.metrics.disconnected()
         return Response(status_code=CLIENT_LEFT)
-    shown = screened.screening.shown
-    service.metrics.screened(
-        screened.screening.verdict.value,
-        tuple(reason.value for reason in screened.screening.reasons),
-        shown.scores.tolist(),
-        # Drawing and encoding that did not happen would pull the times of those that did towards zero.
-        {stage: screened.timings_ms[stage] for stage in STAGES if screened.picture or stage not in ("draw", "encode")},
-    )
+    service.count(screened)
     headers = _headers(screened)
     if screened.picture is None:
         return JSONResponse(screened.as_dict(), headers=headers)
@@ -163,7 +148,7 @@ def _headers(screened: ScreenedPhoto) -> dict[str, str]:
     }
 
 
-async def _unless_client_leaves(request: Request, work: Coroutine[Any, Any, T]) -> T | None:
+async def unless_client_leaves(request: Request, work: Coroutine[Any, Any, T]) -> T | None:
     """The result of `work`; None if the client leaves first, and `work` is cancelled then."""
     working = asyncio.ensure_future(work)
     # The body was read to its end, so all that can still come from the client is its disconnection.

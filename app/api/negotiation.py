@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import TypeVar
 
 from app.api.problems import NotAcceptable, quoted
 
@@ -26,21 +28,40 @@ MEDIA_TYPES = {
 """In the server's order of preference, which decides between formats that the client likes equally."""
 
 
-def choose_format(accept: str | None) -> Format:
+class BatchFormat(StrEnum):
+    """What `?format=` takes for several photos."""
+
+    JSON = "json"
+    NDJSON = "ndjson"
+    ZIP = "zip"
+
+
+BATCH_MEDIA_TYPES = {
+    BatchFormat.JSON: "application/json",
+    BatchFormat.NDJSON: "application/x-ndjson",
+    BatchFormat.ZIP: "application/zip",
+}
+"""In the server's order of preference."""
+
+AnyFormat = TypeVar("AnyFormat", bound=StrEnum)
+
+
+def choose_format(accept: str | None, media_types: Mapping[AnyFormat, str]) -> AnyFormat:
     """The format that an Accept header likes best.
 
     For each format the most specific range that covers it counts. Between equal qualities the more specific range wins
-    (`application/json, */*` means JSON), then the order of `MEDIA_TYPES`.
+    (`application/json, */*` means JSON), then the order of `media_types`.
 
     Args:
         accept: the header's value; None or empty accepts everything.
+        media_types: what is offered, in the server's order of preference.
 
     Raises:
         NotAcceptable: it excludes every format.
     """
     ranges = _ranges(accept if accept and accept.strip() else "*/*")
     best, best_rank = None, (0.0, 0)
-    for offered, media_type in MEDIA_TYPES.items():
+    for offered, media_type in media_types.items():
         covering = {(media_type, 2), (media_type.split("/")[0] + "/*", 1), ("*/*", 0)}
         specificity, quality = max(
             ((level, ranges[name]) for name, level in covering if name in ranges), default=(0, 0.0)
@@ -48,7 +69,7 @@ def choose_format(accept: str | None) -> Format:
         if quality > 0 and (best is None or (quality, specificity) > best_rank):
             best, best_rank = offered, (quality, specificity)
     if best is None:
-        raise NotAcceptable(f"Accept is {quoted(accept)}; it must allow one of {', '.join(MEDIA_TYPES.values())}")
+        raise NotAcceptable(f"Accept is {quoted(accept)}; it must allow one of {', '.join(media_types.values())}")
     return best
 
 

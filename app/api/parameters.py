@@ -1,13 +1,28 @@
-"""Query parameters: a misspelt one is refused, never silently ignored."""
+"""Query parameters: those of every photo, and that a misspelt one is refused, never silently ignored."""
 
 from __future__ import annotations
 
 import difflib
+from typing import Annotated, Literal
 
-from fastapi import Request
+from fastapi import Query, Request
 from fastapi.routing import APIRoute
 
 from app.api.problems import InvalidParameter, quoted
+from app.screening import ClassSelection
+
+HIGHEST_MAX_BOXES = 100
+
+Threshold = Annotated[
+    float | None,
+    Query(ge=0, le=1, allow_inf_nan=False, description="Lowest score shown; without it, the model's own."),
+]
+MaxBoxes = Annotated[
+    int | None, Query(ge=1, le=HIGHEST_MAX_BOXES, description="Boxes shown at most; without it, the model's own.")
+]
+Classes = Annotated[ClassSelection, Query(description="Caries only, or normal teeth as well.")]
+Language = Annotated[Literal["en", "ko"], Query(description="Language of the drawn labels.")]
+Model = Annotated[str | None, Query(description="A live model, see /models; without it, the default one.")]
 
 
 async def known_parameters_only(request: Request) -> None:

@@ -25,7 +25,7 @@ ECHO_LENGTH = 60
 
 
 class BadForm(errors.CariesError):
-    """The multipart form does not hold exactly one photo."""
+    """The multipart form is malformed, or does not hold the photo or photos asked for."""
 
 
 class UnsupportedMediaType(errors.CariesError):
@@ -54,6 +54,10 @@ class KeyNeeded(errors.CariesError):
 
 class RoleNeeded(errors.CariesError):
     """The API key's role does not reach."""
+
+
+class ForeignPage(errors.CariesError):
+    """A page of another site asked through somebody's browser, where no key would keep it out."""
 
 
 class TooManyRequests(errors.CariesError):
@@ -99,15 +103,18 @@ class Problem:
 
 
 PROBLEMS: Mapping[type[Exception], Problem] = {
-    BadForm: Problem(400, "bad-form", "The form does not hold exactly one photo"),
+    BadForm: Problem(400, "bad-form", "The form does not hold what is asked for"),
+    errors.BadArchive: Problem(400, "bad-archive", "The zip archive cannot be read"),
     KeyNeeded: Problem(401, "key-needed", "An API key in force is needed"),
     RoleNeeded: Problem(403, "role-needed", "The API key's role does not allow this"),
+    ForeignPage: Problem(403, "foreign-page", "Pages of other sites are not answered"),
     UploadTooSlow: Problem(408, "upload-too-slow", "The photo took too long to arrive"),
     errors.UnknownModel: Problem(404, "unknown-model", "There is no such model"),
     NotAcceptable: Problem(406, "not-acceptable", "No acceptable answer format"),
     errors.ReloadRefused: Problem(409, "reload-refused", "The live model stays as it is"),
     errors.ReloadRunning: Problem(409, "reload-running", "Another reload is running"),
     errors.PhotoTooLarge: Problem(413, "photo-too-large", "The photo is too large"),
+    errors.BatchTooLarge: Problem(413, "batch-too-large", "The batch is too large"),
     UnsupportedMediaType: Problem(415, "unsupported-media-type", "The body's type is not accepted"),
     errors.UnsupportedPhoto: Problem(415, "unsupported-photo", "The picture format is not accepted"),
     errors.UnreadablePhoto: Problem(422, "unreadable-photo", "The photo cannot be read"),
@@ -154,6 +161,11 @@ def quoted(value: object) -> str:
     return repr(text if len(text) <= ECHO_LENGTH else text[:ECHO_LENGTH] + "...")
 
 
+def content_of(request: Request, error: Exception) -> dict[str, Any]:
+    """What the answer to an error says, ready for JSON."""
+    return {**problem_of(error).as_dict(), "detail": _detail(request, error)}
+
+
 Answer = Callable[[Request, Exception], Awaitable[JSONResponse]]
 
 
@@ -168,7 +180,7 @@ def install(app: FastAPI, metrics: Metrics) -> Answer:
         problem = problem_of(error)
         metrics.problem(problem.slug)
         request.state.problem = problem.slug
-        content = {**problem.as_dict(), "detail": _detail(request, error)}
+        content = content_of(request, error)
         headers = {"Cache-Control": "no-store"}
         if problem.retry_after_s is not None:
             headers["Retry-After"] = str(getattr(error, "retry_after_s", problem.retry_after_s))

@@ -38,13 +38,13 @@ class MinuteLimit:
         if self._item is not None and not await self._limiter.test(self._item, *who):
             await self._refuse(self._item, *who)
 
-    async def count(self, *who: str) -> None:
-        """Counts one.
+    async def count(self, *who: str, times: int = 1) -> None:
+        """Counts one, or several.
 
         Raises:
             TooManyRequests: it passes the limit.
         """
-        if self._item is not None and not await self._limiter.hit(self._item, *who):
+        if self._item is not None and not await self._limiter.hit(self._item, *who, cost=times):
             await self._refuse(self._item, *who)
 
     async def _refuse(self, item: RateLimitItemPerMinute, *who: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
@@ -9,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from app.api.answers import LiveAnswer, ModelIdentity, problem_responses
 from app.api.parameters import known_parameters_only
-from app.api.problems import InvalidParameter, quoted
+from app.api.problems import InvalidParameter, UploadTooSlow, quoted
 from app.api.service import service_of
 from app.bundle import MODEL_NAME
 from app.engine import Engine
@@ -41,6 +42,7 @@ class ReloadRequest(BaseModel):
 _RESPONSES = problem_responses(
     {
         404: "The store does not hold it; what was live still is.",
+        408: "The body took too long to arrive.",
         409: "It cannot be used, or another reload is running; what was live still is.",
         422: "The body is not as described.",
         503: "The server is starting.",
@@ -62,8 +64,8 @@ async def reload(request: Request) -> LiveAnswer:
     Without a body, everything is as the settings ask for, at the newest versions. A version that is named, such as an
     older one to roll back to, stays until the next reload.
     """
-    asked = await _read(request)
     service = service_of(request)
+    asked = await _read(request, service.settings.upload_s)
     started = await service.reload(asked.model, asked.version)
     return LiveAnswer(
         reloaded=[_identity(engine) for engine in started],
@@ -76,12 +78,16 @@ def _identity(engine: Engine) -> ModelIdentity:
     return ModelIdentity(name=bundle.name, version=bundle.version, sha256=bundle.sha256)
 
 
-async def _read(request: Request) -> ReloadRequest:
+async def _read(request: Request, upload_s: float) -> ReloadRequest:
     body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > LONGEST_BODY:
-            raise InvalidParameter(f"the body has more than {LONGEST_BODY} bytes; send model and version only")
+    try:
+        async with asyncio.timeout(upload_s):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > LONGEST_BODY:
+                    raise InvalidParameter(f"the body has more than {LONGEST_BODY} bytes; send model and version only")
+    except TimeoutError:
+        raise UploadTooSlow(f"the body did not arrive within {upload_s:g} seconds") from None
     if not body.strip():
         return ReloadRequest()
     try:

@@ -9,6 +9,7 @@ brings it back.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import math
 import signal
@@ -17,17 +18,23 @@ import time
 from collections.abc import Callable
 from http import HTTPStatus
 
-import h11
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from app.api.connections import Bounded
 from app.api.problems import MALFORMED, MEDIA_TYPE
 from app.api.security_headers import HEADERS
 from app.api.service import Service
 
 TICK_S = 0.02
 """Seconds between looks at what is still being answered."""
+
+HEAD_S = 10.0
+"""Seconds in which the head of a request has to arrive, from the connection or its first byte on."""
+
+HEAD_BYTES = 64 * 2**10
+"""Longest head of a request, and most bytes between one part of a body and the next: trailers, chunk extensions."""
 
 
 def make_server(app: FastAPI) -> Server:
@@ -43,26 +50,103 @@ def make_server(app: FastAPI) -> Server:
         log_level=settings.log_level,
         access_log=False,  # addresses and queries of clients are nobody's business
         server_header=False,
+        proxy_headers=False,  # an address that a client names is not its own
     )
     return Server(config, service)
 
 
-class Protocol(H11Protocol):
-    """HTTP/1.1 that answers what is no HTTP as everything else is answered: with a problem, not with plain text."""
+class Protocol(Bounded, HttpToolsProtocol):
+    """HTTP/1.1 whose heads have to end in time and before they are long, and that answers what is no HTTP as everything
+    else is answered: with a problem, not with plain text.
+    """
+
+    head_s = HEAD_S
+    _bare_bytes = 0
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client has connected, and has to ask for something."""
+        super().connection_made(transport)
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client has left, or was sent away."""
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Takes what the client sent."""
+        self._bare_bytes += len(data)
+        super().data_received(data)
+        if self.transport.is_closing():
+            return
+        if self._bare_bytes > HEAD_BYTES:
+            self.send_400_response("too much that is neither a whole head nor a body")
+        elif self._head_timer is None and (self.cycle is None or self.cycle.response_complete):
+            self._expect_head()  # empty lines between requests end the wait for the next one, and begin none
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request."""
+        super().on_message_begin()
+        self._expect_head()
+
+    def on_headers_complete(self) -> None:
+        """The head of a request has ended.
+
+        Raises:
+            ValueError: it is too long, of another version than 1.0 and 1.1, or of 1.1 and does not name one host (RFC
+                9112, 3.2).
+        """
+        self._stop_timer()
+        self._bare_bytes = 0
+        version = self.parser.get_http_version()
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if size > HEAD_BYTES or version not in ("1.0", "1.1") or hosts > 1 or (version == "1.1" and not hosts):
+            raise ValueError
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A part of a request's body."""
+        self._bare_bytes = 0
+        super().on_body(body)
 
     def send_400_response(self, msg: str) -> None:
-        """Answers a request that could not be parsed, and closes the connection."""
-        answer = {**MALFORMED.as_dict(), "detail": "the bytes are not an HTTP/1.1 request, or its head is too long"}
-        body = json.dumps(answer).encode()
-        headers = [*HEADERS.items(), ("Content-Type", MEDIA_TYPE), ("Content-Length", str(len(body)))]
-        response = h11.Response(
-            status_code=MALFORMED.status,
-            headers=[(name.encode(), value.encode()) for name, value in (*headers, ("Connection", "close"))],
-            reason=HTTPStatus(MALFORMED.status).phrase.encode(),
-        )
-        for event in (response, h11.Data(data=body), h11.EndOfMessage()):
-            self.transport.write(self.conn.send(event) or b"")
+        """Answers what is no request, unless an answer has begun already, and closes the connection."""
+        self._stop_timer()
+        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+            self.transport.write(_MALFORMED_ANSWER)
         self.transport.close()
+
+    def _expect_head(self) -> None:
+        self._stop_timer()
+        self._bare_bytes = 0
+        self._head_timer = self.loop.call_later(self.head_s, self._close_late)
+
+    def _stop_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _close_late(self) -> None:
+        """Closes without an answer: browsers connect ahead of requests that they may never send."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._expect_head()  # what is late was sent behind a request that is still being answered
+            return
+        self._head_timer = None
+        self.transport.close()
+
+
+def _malformed_answer() -> bytes:
+    answer = {**MALFORMED.as_dict(), "detail": "the bytes are not an HTTP/1.1 request, or its head is too long"}
+    body = json.dumps(answer)
+    headers = {**HEADERS, "Content-Type": MEDIA_TYPE, "Content-Length": str(len(body)), "Connection": "close"}
+    lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
+    status = f"HTTP/1.1 {MALFORMED.status} {HTTPStatus(MALFORMED.status).phrase}\r\n"
+    return f"{status}{''.join(lines)}\r\n{body}".encode()
+
+
+_MALFORMED_ANSWER = _malformed_answer()
 
 
 class Server(uvicorn.Server):
@@ -76,6 +160,9 @@ class Server(uvicorn.Server):
         """Starts to listen, and to reload on SIGHUP."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._service.reload_soon)
         await super().startup(sockets)
+        # What lives as long as the server needs not be looked through for garbage again and again.
+        gc.collect()
+        gc.freeze()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Ends in the order that the module describes."""

@@ -15,9 +15,10 @@ from app.api.problems import NotReady, ShuttingDown
 from app.engine import Engine
 from app.errors import CariesError, ReloadRunning
 from app.live_models import LiveModels
+from app.memory import FREE_PAGES_S, return_free_pages
 from app.metrics import Metrics
 from app.runtimes import Runtime
-from app.screen_photo import Screener
+from app.screen_photo import STAGES, ScreenedPhoto, Screener
 from app.settings import Settings
 from app.store_watch import StoreWatch
 
@@ -80,13 +81,27 @@ class Service:
 
         Raises:
             ShuttingDown: the server is about to end.
-            NotReady: the default detector is not warm yet, could not be loaded, or has stopped.
+            NotReady: the default detector is not warm yet, could not be loaded, or none of its workers lives.
         """
         if self.draining:
             raise ShuttingDown("the server is shutting down; send photos to another one")
         _ = self.screener
         if self.live is None or not self.live.ready:
             raise NotReady("the detector has stopped; the cause is in the server's log")
+
+    def count(self, screened: ScreenedPhoto) -> None:
+        """Counts a photo that was screened."""
+        self.metrics.screened(
+            screened.screening.verdict.value,
+            tuple(reason.value for reason in screened.screening.reasons),
+            screened.screening.shown.scores.tolist(),
+            # Drawing and encoding that did not happen would pull the times of those that did towards zero.
+            {
+                stage: screened.timings_ms[stage]
+                for stage in STAGES
+                if screened.picture or stage not in ("draw", "encode")
+            },
+        )
 
     def drain(self) -> None:
         """Turns readiness off; requests are still taken, and answered with `Connection: close`."""
@@ -125,9 +140,11 @@ class Service:
     async def running(self) -> AsyncIterator[None]:
         """Loads the detectors in the background, so that the server answers at once, and closes them at the end."""
         loading = asyncio.create_task(self._start())
+        freeing = asyncio.create_task(_return_free_pages())
         try:
             yield
         finally:
+            freeing.cancel()
             await loading
             for task in self._reloads:
                 task.cancel()
@@ -207,6 +224,12 @@ class Service:
             }
             for engine in self.models.engines
         )
+
+
+async def _return_free_pages() -> None:
+    while True:
+        await asyncio.sleep(FREE_PAGES_S)
+        await asyncio.to_thread(return_free_pages)
 
 
 def make_service(

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from app import images
-from app.bundle import FLOAT32_MODEL, INT8_MODEL, Bundle
 from app.detections import Detections
 from app.errors import RuntimeUnavailable
-from app.runtimes import Precision
+from app.runtimes import fitted
 
 
-def model_input(pixels: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.float32]:
-    """A photo of any size as float32 `[1, height, width, 3]` within -1 to 1.
+def model_input(
+    pixels: npt.NDArray[np.uint8], height: int, width: int, *, out: npt.NDArray[np.float32] | None = None
+) -> npt.NDArray[np.float32]:
+    """A photo of any size as float32 `[1, height, width, 3]` within -1 to 1, in `out` if that is given.
 
     This is the MobileNetV2 preprocessing of the Object Detection API; the SavedModel holds it, TFLite files do not.
     """
-    resized = images.resize(pixels, height, width)
-    return resized[np.newaxis].astype(np.float32) * np.float32(2.0 / 255.0) - np.float32(1.0)
+    scaled = np.multiply(fitted(pixels, height, width)[np.newaxis], np.float32(2.0 / 255.0), out=out)
+    scaled -= np.float32(1.0)
+    return scaled
 
 
 class LiteRTRuntime:
@@ -30,12 +31,17 @@ class LiteRTRuntime:
     name = "litert"
     device = "cpu"
 
-    def __init__(self, model: Path, *, threads: int = 1) -> None:
+    def __init__(
+        self, model: Path, *, threads: int = 1, alone_threads: int | None = None, mapped: bool = False
+    ) -> None:
         """Loads the file.
 
         Args:
             model: the `.tflite` file.
             threads: CPU threads for one inference.
+            alone_threads: of one by `detect_alone`; another number than `threads` takes an interpreter of its own.
+            mapped: the file is mapped instead of read; for one that nobody can change, since one that is copied over
+                would end the process (SIGBUS).
 
         Raises:
             RuntimeUnavailable: LiteRT is not installed, or the file is not such a model.
@@ -45,27 +51,42 @@ class LiteRTRuntime:
         except ImportError as error:
             raise RuntimeUnavailable(f"the litert runtime is not installed: {error}") from error
         try:
-            # Given the path, LiteRT maps the file, and a file that is copied over then ends the process (SIGBUS).
-            self._interpreter = Interpreter(model_content=model.read_bytes(), num_threads=threads)
-            self._run = self._interpreter.get_signature_runner()
-            ((self._input, details),) = self._run.get_input_details().items()
+            given = {"model_path": str(model)} if mapped else {"model_content": model.read_bytes()}
+            self._model = _Model(Interpreter(**given, num_threads=threads))
+            self._alone = self._model
+            if alone_threads not in (None, threads):
+                self._alone = _Model(Interpreter(**given, num_threads=alone_threads))
         except (OSError, ValueError, RuntimeError) as error:
             raise RuntimeUnavailable(f"{model} cannot be loaded: {error}") from error
-        _, self._height, self._width, _ = (int(size) for size in details["shape"])
-
-    @classmethod
-    def of_bundle(cls, bundle: Bundle, precision: Precision, *, threads: int) -> Self:
-        """The bundle's model of this precision."""
-        file = FLOAT32_MODEL if precision is Precision.FLOAT32 else INT8_MODEL
-        if not (bundle.path / file).exists():
-            raise RuntimeUnavailable(f"{bundle.name} {bundle.version} holds no {file}: choose the tensorflow runtime")
-        return cls(bundle.path / file, threads=threads)
 
     def detect(self, pixels: npt.NDArray[np.uint8]) -> Detections:
         """See `app.runtimes.Runtime.detect`."""
+        return self._model.detect(pixels)
+
+    def detect_alone(self, pixels: npt.NDArray[np.uint8]) -> Detections:
+        """See `app.runtimes.Runtime.detect_alone`."""
+        return self._alone.detect(pixels)
+
+
+class _Model:
+    """One interpreter and where its input and outputs are."""
+
+    def __init__(self, interpreter: Any) -> None:
+        self._interpreter = interpreter
+        interpreter.allocate_tensors()
+        signature = interpreter.get_signature_runner()
+        ((_, details),) = signature.get_input_details().items()
+        self._input: int = details["index"]
+        _, self._height, self._width, _ = (int(size) for size in details["shape"])
+        outputs = signature.get_output_details()
         # The signature's outputs are in reverse order of the postprocessing: count, scores, classes from 0, boxes.
-        outputs = self._run(**{self._input: model_input(pixels, self._height, self._width)})
-        count = int(outputs["output_0"].item())
-        return Detections.from_raw(
-            outputs["output_3"][0, :count], outputs["output_1"][0, :count], outputs["output_2"][0, :count] + 1
-        )
+        self._outputs = [outputs[f"output_{number}"]["index"] for number in range(4)]
+
+    def detect(self, pixels: npt.NDArray[np.uint8]) -> Detections:
+        """See `app.runtimes.Runtime.detect`."""
+        # Written where the model reads it. The view has to be gone before the model runs.
+        model_input(pixels, self._height, self._width, out=self._interpreter.tensor(self._input)())
+        self._interpreter.invoke()
+        count, scores, classes, boxes = (self._interpreter.get_tensor(index) for index in self._outputs)
+        found = int(count.item())
+        return Detections.from_raw(boxes[0, :found], scores[0, :found], classes[0, :found] + 1)

@@ -1,42 +1,59 @@
 """A runtime in a process of its own, so that a crash in its native code ends one request and not the server.
 
-The photo is resized in the server's process; only the model's input and the detections go through a socket. For a model
-of 320x320 that is 307 kB, which takes 0.1 ms. A photo of 640x480 takes about 1 ms longer in all than in a thread of the
-server, of 32 ms: another process has to be woken and its caches filled (`benchmarks/isolation.py`).
+The photo is resized in the server's process and written into memory that both share; only a word about it and the
+detections go through a socket. A photo of 640x480 takes under 1 ms longer in all than in a thread of the server:
+another process has to be woken and its caches filled (`benchmarks/isolation.py`).
 
-    server to worker    once: JSON, which bundle and how to run it; then the input's samples for each photo
-    worker to server    once: JSON, the runtime's name and device, or why there is none; then for each photo a byte
-                        that says whether detection went well, and float32 `[n, 6]` or the text of the error
+    server to worker    once: JSON, what to run and how, a TFLite model by a file descriptor; then three bytes for each
+                        call: from which place on photos lie in the shared memory, how many, and whether they have the
+                        machine to themselves
+    worker to server    once: JSON, the runtime's name and device and how many photos it takes at once, or why there is
+                        none; then for each call a byte that says whether detection went well, and for each photo the
+                        number n of its boxes as uint32 and float32 `[n, 6]`; or the text of the error
 """
 
 from __future__ import annotations
 
-import contextlib
-import faulthandler
+import fcntl
 import json
 import logging
+import math
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
-from multiprocessing.connection import Connection
+import threading
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from app import images
-from app.bundle import Bundle, read_bundle
+from app.bundle import Bundle
 from app.detections import Detections
-from app.errors import RuntimeUnavailable, WorkerDied
-from app.runtimes import Precision, RuntimeKind, load_runtime
+from app.errors import BundleError, RuntimeUnavailable, WorkerDied
+from app.runtimes import Precision, RuntimeKind, fitted, may_be_tensorflow
+from app.runtimes.worker import FAILED, MODEL, receive, send, shared
 
 logger = logging.getLogger(__name__)
 
-DONE, FAILED = b"\0", b"\1"
+AHEAD = 2
+"""Calls that may be with a worker of one photo a call: it begins the next without waiting for the server's threads."""
+
 END_S = 5
 """Seconds that a worker gets to end once its socket is closed."""
+
+HANG_S = 120.0
+"""Seconds after which a worker that has not answered a photo is ended; more than any first inference on a GPU takes."""
+
+
+LITERT = ("threads", "alone_threads")
+"""The options of `load_runtime` that LiteRT takes."""
 
 
 class DetectionFailed(Exception):
@@ -51,44 +68,49 @@ class WorkerProcess:
         pid: of the worker.
     """
 
-    def __init__(
-        self, bundle: Bundle, kind: str = RuntimeKind.AUTO, *, precision: str = Precision.FLOAT32, threads: int = 1
-    ) -> None:
+    def __init__(self, bundle: Bundle, kind: str = RuntimeKind.AUTO, **options: Any) -> None:
         """Starts the worker and waits until its runtime is loaded. The arguments are those of `load_runtime`.
 
         Raises:
-            RuntimeUnavailable: the runtime is not installed or cannot run the bundle.
+            RuntimeUnavailable: the runtime is not installed or cannot run the bundle, or the bundle's files are no
+                longer those that were verified.
             WorkerDied: the worker ended while it loaded.
         """
-        self._height, self._width = bundle.input_height, bundle.input_width
-        ours, theirs = socket.socketpair()
-        with theirs:
-            # Wherever this package was imported from, the worker imports the same one.
-            paths = (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", ""))
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "app.runtimes.process", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
-            )
+        places = max(AHEAD, int(options.get("batch_size", 1)))
+        shape = (places, bundle.input_height, bundle.input_width, 3)
+        job: dict[str, Any] = {"model": None, "path": str(bundle.path), "sha256": bundle.sha256, "kind": kind}
+        job |= {"shape": shape, "options": options}
+        self._model: _Model | None = None
+        if not may_be_tensorflow(bundle, kind):
+            self._model = _model(bundle, bundle.tflite(Precision(options.get("precision", Precision.FLOAT32))))
+            job |= {"model": self._model.memory}
+            job |= {"options": {name: options[name] for name in LITERT if name in options}}
+        with _memory() as memory:
+            os.ftruncate(memory, math.prod(shape))
+            self._inputs = shared(memory, shape)
+            self._socket, theirs = socket.socketpair()
+            with theirs:
+                # Wherever this package was imported from, the worker imports the same one.
+                paths = (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", ""))
+                self._process = subprocess.Popen(
+                    [sys.executable, "-P", "-m", "app.runtimes.worker", str(theirs.fileno()), str(memory)],
+                    pass_fds=[theirs.fileno(), memory, *([self._model.memory] if self._model else [])],
+                    stdin=subprocess.DEVNULL,
+                    env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+                )
         self.pid = self._process.pid
-        self._socket = Connection(ours.detach())
-        job = {
-            "path": str(bundle.path),
-            "sha256": bundle.sha256,
-            "kind": kind,
-            "precision": precision,
-            "threads": threads,
-        }
         try:
             loaded = json.loads(self._ask(json.dumps(job).encode()))
-            if "error" in loaded:
-                raise RuntimeUnavailable(loaded["error"])
+            if error := loaded.get("error"):
+                raise RuntimeUnavailable(self._model.named(error) if self._model else error)
+            self._set_time_limit(HANG_S)
         except BaseException:
             self.close()
             raise
         self.name: str = loaded["name"]
         self.device: str = loaded["device"]
+        self.batch_size: int = loaded["batch_size"]
+        self._calls = 0
 
     @property
     def alive(self) -> bool:
@@ -99,18 +121,59 @@ class WorkerProcess:
         """See `app.runtimes.Runtime.detect`.
 
         Raises:
-            WorkerDied: the worker ended before its answer.
+            WorkerDied: the worker ended before its answer, or had to be ended because none came.
             DetectionFailed: the runtime raised an error.
         """
-        resized = images.resize(pixels, self._height, self._width)
-        answer = self._ask(resized.reshape(-1).data)
+        return self._detect([pixels])[0]
+
+    def detect_alone(self, pixels: npt.NDArray[np.uint8]) -> Detections:
+        """See `app.runtimes.Runtime`; errors as of `detect`."""
+        return self._detect([pixels], alone=True)[0]
+
+    def detect_batch(self, photos: Sequence[npt.NDArray[np.uint8]]) -> list[Detections]:
+        """See `app.runtimes.Runtime`; errors as of `detect`."""
+        return self._detect(photos)
+
+    def begin(self, pixels: npt.NDArray[np.uint8], *, alone: bool = False) -> None:
+        """Hands a photo over; `finish` gives its detections. At most `AHEAD` may be begun and not finished.
+
+        Raises:
+            WorkerDied: the worker ended.
+        """
+        self._calls += 1
+        self._hand_over([pixels], alone, place=self._calls % AHEAD)
+
+    def finish(self) -> Detections:
+        """The detections of the photo that was begun first; errors as of `detect`."""
+        return self._answer(1)[0]
+
+    def _detect(self, photos: Sequence[npt.NDArray[np.uint8]], *, alone: bool = False) -> list[Detections]:
+        self._hand_over(photos, alone)
+        return self._answer(len(photos))
+
+    def _hand_over(self, photos: Sequence[npt.NDArray[np.uint8]], alone: bool, *, place: int = 0) -> None:
+        _, height, width, _ = self._inputs.shape
+        for pixels, where in zip(photos, self._inputs[place:], strict=False):
+            where[...] = fitted(pixels, height, width)
+        with self._noticing_death():
+            send(self._socket, bytes((place, len(photos), alone)))
+
+    def _answer(self, photos: int) -> list[Detections]:
+        with self._noticing_death():
+            answer = receive(self._socket)
         if answer[:1] == FAILED:
             raise DetectionFailed(answer[1:].decode())
-        rows = np.frombuffer(answer, np.float32, offset=1).reshape(-1, 6)
-        return Detections(rows[:, :4], rows[:, 4], rows[:, 5].astype(np.int32))
+        found, at = [], 1
+        for _ in range(photos):
+            count = int.from_bytes(answer[at : at + 4], sys.byteorder)
+            rows = np.frombuffer(answer, np.float32, count * 6, at + 4).reshape(-1, 6)
+            found.append(Detections.of_valid(rows[:, :4], rows[:, 4], rows[:, 5].astype(np.int32)))
+            at += 4 + rows.nbytes
+        return found
 
     def close(self) -> None:
         """Ends the worker. May be called twice."""
+        self._model = None
         self._socket.close()
         try:
             self._process.wait(END_S)
@@ -118,10 +181,27 @@ class WorkerProcess:
             self._process.kill()
             self._process.wait()
 
-    def _ask(self, message: bytes | memoryview) -> bytes:
+    def _set_time_limit(self, seconds: float) -> None:
+        """Lets what waits for the worker's answers fail with BlockingIOError after so long; costs a photo nothing."""
+        whole = int(seconds)
+        timeval = struct.pack("ll", whole, int((seconds - whole) * 1e6))
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
+
+    def _ask(self, message: bytes) -> bytes:
+        with self._noticing_death():
+            send(self._socket, message)
+            return receive(self._socket)
+
+    @contextmanager
+    def _noticing_death(self) -> Iterator[None]:
+        """Turns what the socket of a dead worker raises into WorkerDied."""
         try:
-            self._socket.send_bytes(message)
-            return self._socket.recv_bytes()
+            yield
+            return
+        except BlockingIOError:
+            self._process.kill()
+            self.close()
+            how = f"no answer within {HANG_S:g} s"
         except (OSError, EOFError):
             self.close()
             how = _how_it_ended(self._process.returncode)
@@ -138,39 +218,48 @@ def _how_it_ended(status: int) -> str:
         return f"signal {-status}"
 
 
-def _serve(connection: Connection) -> None:
-    """The worker's life: load, then photo after photo until the server closes the socket or ends."""
-    job = json.loads(connection.recv_bytes())
+@contextmanager
+def _memory() -> Iterator[int]:
+    """The file descriptor of memory without a file, for photos; whoever has mapped it or inherited it keeps it."""
+    memory = os.memfd_create("photos")
     try:
-        # A worker that takes the place of another starts long after the server verified the files.
-        bundle = read_bundle(Path(job["path"]))
-        if bundle.sha256 != job["sha256"]:
-            raise RuntimeUnavailable(f"{bundle.path} was replaced while it was live; reload to take what it holds")
-        runtime = load_runtime(bundle, job["kind"], precision=job["precision"], threads=job["threads"])
-    except Exception as error:
-        connection.send_bytes(json.dumps({"error": str(error)}).encode())
-        return
-    connection.send_bytes(json.dumps({"name": runtime.name, "device": runtime.device}).encode())
-    shape = (bundle.input_height, bundle.input_width, 3)
-    while True:
-        pixels = np.frombuffer(connection.recv_bytes(), np.uint8).reshape(shape)
+        yield memory
+    finally:
+        os.close(memory)
+
+
+class _Model:
+    """A TFLite file of a bundle in memory that nobody can change any more, for all workers that run it.
+
+    Attributes:
+        memory: its file descriptor, until nobody has this object any more.
+    """
+
+    def __init__(self, bundle: Bundle, file: Path) -> None:
+        self._file = file
+        self.memory = os.memfd_create(MODEL, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        weakref.finalize(self, os.close, self.memory)
         try:
-            found = runtime.detect(pixels)
-        except Exception as error:  # one photo's failure must not end the worker
-            connection.send_bytes(FAILED + f"{type(error).__name__}: {error}".encode())
-            continue
-        columns = (found.boxes, found.scores[:, np.newaxis], found.class_ids[:, np.newaxis].astype(np.float32))
-        connection.send_bytes(DONE + np.concatenate(columns, axis=1, dtype=np.float32).tobytes())
+            with os.fdopen(os.dup(self.memory), "wb") as stream:
+                bundle.copy_verified(file, stream)
+            fcntl.fcntl(self.memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+        except (OSError, BundleError) as error:
+            how = "what is live was verified before: reload to take what is there"
+            raise RuntimeUnavailable(f"{error}; {how}") from error
+
+    def named(self, error: str) -> str:
+        """A worker's error with the file's name instead of the descriptor's."""
+        return error.replace(f"/proc/self/fd/{self.memory}", str(self._file))
 
 
-def _main() -> None:
-    faulthandler.enable()
-    # A terminal and some service managers signal every process; the server decides when its workers end.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    with contextlib.suppress(EOFError, ConnectionError):
-        _serve(Connection(int(sys.argv[1])))
+_models: weakref.WeakValueDictionary[tuple[str, Path], _Model] = weakref.WeakValueDictionary()
+_models_lock = threading.Lock()
 
 
-if __name__ == "__main__":
-    _main()
+def _model(bundle: Bundle, file: Path) -> _Model:
+    """The file in memory, where a worker of the same bundle may have it already."""
+    with _models_lock:
+        model = _models.get((bundle.sha256, file))
+        if model is None:
+            model = _models[bundle.sha256, file] = _Model(bundle, file)
+        return model

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from app import images
 from app.detections import Detections
 from app.errors import RuntimeUnavailable
+from app.runtimes import fitted
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -26,12 +27,16 @@ def visible_gpus() -> list[str]:
     return [str(tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)) for gpu in gpus]
 
 
+BATCH_SIGNATURE = "image_batch"
+"""Of a SavedModel that takes several photos at once: `images`, uint8 `[n, height, width, 3]`, of the input's size."""
+
+
 class TensorFlowRuntime:
     """A SavedModel with the `image_tensor` signature of the Object Detection API."""
 
     name = "tensorflow"
 
-    def __init__(self, saved_model: Path, height: int, width: int, *, threads: int = 1) -> None:
+    def __init__(self, saved_model: Path, height: int, width: int, *, threads: int = 1, batch_size: int = 1) -> None:
         """Loads the SavedModel.
 
         Args:
@@ -39,6 +44,7 @@ class TensorFlowRuntime:
             height, width: pixels of the detector's input; photos are resized before TensorFlow sees them, so that both
                 runtimes look at the same pixels.
             threads: CPU threads for one inference; has an effect for the first instance of a process only.
+            batch_size: photos to take at once, if the model can.
 
         Raises:
             RuntimeUnavailable: TensorFlow is not installed, or the folder holds no such model.
@@ -61,13 +67,24 @@ class TensorFlowRuntime:
             # The signature dies with the loaded object, so both are kept.
             self._model: Any = tf.saved_model.load(str(saved_model))
             self._run: Any = self._model.signatures["serving_default"]
+            self._run_batch: Any = self._model.signatures.get(BATCH_SIGNATURE)
         except (OSError, KeyError) as error:
             raise RuntimeUnavailable(f"{saved_model} holds no SavedModel that can be served: {error}") from error
         self._to_tensor: Any = tf.constant
+        self.batch_size = batch_size if self._run_batch is not None else 1
+        self._batch = np.empty((self.batch_size, height, width, 3), np.uint8)
 
     def detect(self, pixels: npt.NDArray[np.uint8]) -> Detections:
         """See `app.runtimes.Runtime.detect`."""
-        resized = images.resize(pixels, self._height, self._width)
+        resized = fitted(pixels, self._height, self._width)
         outputs = self._run(input_tensor=self._to_tensor(resized[np.newaxis]))
         boxes, scores, classes = (outputs[f"detection_{name}"].numpy()[0] for name in ("boxes", "scores", "classes"))
         return Detections.from_raw(boxes, scores, classes)
+
+    def detect_batch(self, photos: Sequence[npt.NDArray[np.uint8]]) -> list[Detections]:
+        """Detections on each of up to `batch_size` photos, see `app.runtimes.Runtime`."""
+        for place, pixels in zip(self._batch, photos, strict=False):
+            place[...] = fitted(pixels, self._height, self._width)
+        outputs = self._run_batch(images=self._to_tensor(self._batch[: len(photos)]))
+        columns = (outputs[f"detection_{name}"].numpy() for name in ("boxes", "scores", "classes"))
+        return [Detections.from_raw(*photo) for photo in zip(*columns, strict=True)]

@@ -26,6 +26,7 @@ BUNDLE = Bundle(
     input_height=32,
     input_width=48,
     operating_point=OperatingPoint(0.5, 5, None, None, "nothing"),
+    calibration=None,
     manifest=MappingProxyType({}),
 )
 
@@ -245,4 +246,141 @@ def test_many_callers_at_once(held: Held) -> None:
     assert len(futures) == 400
     for future in futures:
         future.result(10)
+    engine.close()
+
+
+def forget(held: Held) -> None:
+    """As if it had seen nothing yet."""
+    held.seen.clear()
+    while held.busy.acquire(blocking=False):
+        pass
+
+
+class Alone(Held):
+    """A runtime that notes which photos it had the machine for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.alone: list[int] = []
+
+    def detect_alone(self, pixels: np.ndarray) -> Detections:
+        """Notes the photo."""
+        self.alone.append(int(pixels[0, 0, 0]))
+        return self.detect(pixels)
+
+
+def test_a_photo_alone_gets_the_machine_and_goes_to_the_first_worker() -> None:
+    first, second = Alone(), Alone()
+    engine = Engine(BUNDLE, lambda: second, load_first=lambda: first, workers=2)
+    engine.start()
+    for held in (first, second):
+        forget(held)
+        held.alone.clear()
+    for number in (1, 2, 3, 9):
+        while len(engine._idle) < 2:
+            time.sleep(0.001)
+        engine.submit(photo(number), alone=number < 9).result(5)
+    assert (first.alone, first.seen, second.seen) == ([1, 2, 3], [1, 2, 3, 9], [])
+    forget(first)
+    first.gate.clear()
+    while len(engine._idle) < 2:
+        time.sleep(0.001)
+    held_up = engine.submit(photo(4))
+    assert first.busy.acquire(timeout=5)
+    engine.submit(photo(5)).result(5)
+    first.gate.set()
+    held_up.result(5)
+    assert (second.seen, second.alone, first.alone[3:]) == ([5], [], [4])
+    engine.close()
+
+
+def test_photos_that_wait_are_not_alone() -> None:
+    runtime = Alone()
+    engine = Engine(BUNDLE, lambda: runtime)
+    engine.start()
+    forget(runtime)
+    runtime.alone.clear()
+    runtime.gate.clear()
+    futures = [engine.submit(photo(1))]
+    assert runtime.busy.acquire(timeout=5)
+    futures += [engine.submit(photo(number)) for number in (2, 3)]
+    runtime.gate.set()
+    for future in futures:
+        future.result(5)
+    assert runtime.alone == [1, 3]
+    engine.close()
+
+
+class Batching(Held):
+    """A runtime that takes three photos at once."""
+
+    batch_size = 3
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches: list[list[int]] = []
+
+    def detect_batch(self, photos: list[np.ndarray]) -> list[Detections]:
+        """Notes the batch; each photo's box is as high as its number says."""
+        self.batches.append([int(pixels[0, 0, 0]) for pixels in photos])
+        if 13 in self.batches[-1]:
+            raise ValueError("unlucky")
+        boxes = [np.array([[0, 0, int(pixels[0, 0, 0]) / 100, 1]], np.float32) for pixels in photos]
+        return [Detections(box, np.ones(1), np.ones(1)) for box in boxes]
+
+
+@pytest.fixture
+def batching() -> Batching:
+    return Batching()
+
+
+def batching_engine(batching: Batching, **options: float) -> Engine:
+    """A started engine whose runtime is at work on a photo, until its gate is opened."""
+    engine = Engine(BUNDLE, lambda: batching, **options)
+    engine.start()
+    batching.batches.clear()
+    forget(batching)
+    batching.gate.clear()
+    engine.submit(photo(1))
+    assert batching.busy.acquire(timeout=5)
+    return engine
+
+
+def test_photos_that_wait_together_are_detected_at_once(batching: Batching) -> None:
+    engine = batching_engine(batching)
+    futures = [engine.submit(photo(number)) for number in (20, 30, 40, 50)]
+    futures[1].cancel()
+    batching.gate.set()
+    for number, future in ((20, futures[0]), (40, futures[2])):
+        assert future.result(5).detections.boxes[0, 2] == pytest.approx(number / 100)
+    futures[3].result(5)
+    assert (batching.batches, batching.seen) == ([[20, 40]], [1, 50])
+    engine.close()
+
+
+def test_a_failing_batch_does_not_end_the_worker(batching: Batching) -> None:
+    engine = batching_engine(batching)
+    futures = [engine.submit(photo(number)) for number in (13, 14)]
+    batching.gate.set()
+    for future in futures:
+        with pytest.raises(ValueError, match="unlucky"):
+            future.result(5)
+    assert len(engine.submit(photo(2)).result(5).detections) == 0
+    engine.close()
+
+
+def test_a_batch_waits_for_more_photos_but_one_photo_alone_does_not(batching: Batching) -> None:
+    engine = batching_engine(batching, batch_wait_s=0.5)
+    futures = [engine.submit(photo(number)) for number in (2, 3)]
+    batching.gate.set()
+    # The photo at work was not met by others when it was taken up; these two go together and at once.
+    assert futures[0].result(0.4) is not None
+    futures = [engine.submit(photo(4))]
+    time.sleep(0.1)
+    assert not futures[0].done()
+    futures += [engine.submit(photo(number)) for number in (5, 6)]
+    assert futures[2].result(0.3) is not None
+    assert batching.batches == [[2, 3], [4, 5, 6]]
+    assert engine.submit(photo(7)).result(5).queue_ms > 400
+    assert engine.submit(photo(8)).result(5).queue_ms < 400
     engine.close()

@@ -11,6 +11,7 @@ from app.screening import (
     box_iou,
     count_teeth,
     screen,
+    screened_side,
 )
 
 GOOD = PhotoQuality(shorter_side=300, luminance=120.0, sharpness=0.3, tissue=0.6)
@@ -46,6 +47,23 @@ def test_all_classes_on_request_leave_the_verdict_alone() -> None:
     answer = ask(teeth, classes=ClassSelection.ALL)
     assert answer.verdict is Verdict.NO_CARIES_FOUND
     assert len(answer.shown) == 3
+
+
+def test_a_suspect_tooth_is_not_listed_as_sound_as_well() -> None:
+    here, beside, there = [0.2, 0.1, 0.4, 0.2], [0.2, 0.11, 0.4, 0.21], [0.2, 0.5, 0.4, 0.6]
+    both = Detections([here, beside, there], [0.9, 0.6, 0.8], [NORMAL, CARIES, NORMAL])
+    shown = ask(both, classes=ClassSelection.ALL).shown
+    assert shown.class_ids.tolist() == [NORMAL, CARIES]
+    assert shown.boxes == pytest.approx(np.array([there, beside]))
+    assert len(ask(both, classes=ClassSelection.ALL, score_threshold=0.7).shown) == 2
+
+
+def test_teeth_are_counted_before_calibration() -> None:
+    teeth = row_of_teeth((NORMAL, 0.9), (NORMAL, 0.8), (NORMAL, 0.7))
+    unsure = Detections(teeth.boxes, teeth.scores / 3, teeth.class_ids)
+    assert ask(unsure).verdict is Verdict.NOT_ASSESSABLE
+    answer = ask(unsure, seen=teeth)
+    assert (answer.verdict, answer.teeth_seen) == (Verdict.NO_CARIES_FOUND, 3)
 
 
 def test_max_boxes_keeps_the_highest_and_counts_the_rest() -> None:
@@ -135,3 +153,24 @@ def test_sharpness_falls_with_blur_and_not_with_resolution() -> None:
     assert sharp.reasons == ()
     assert large.sharpness == pytest.approx(sharp.sharpness, rel=0.05)
     assert blurred.reasons == (Reason.BLURRED,)
+
+
+@pytest.mark.parametrize(("height", "scale"), [(960, 2), (1201, 2), (1930, 4), (2600, 4)])
+def test_a_scaled_photo_is_judged_as_the_whole_one(height: int, scale: int) -> None:
+    from PIL import Image, ImageFilter
+
+    random = np.random.default_rng(5)
+    squares = Image.fromarray(random.integers(20, 240, (24, 25, 3), np.uint8)).resize((height + 40, height), 0)
+    whole = squares.filter(ImageFilter.GaussianBlur(height / 300))
+    expected = assess_quality(np.asarray(whole))
+    found = assess_quality(np.asarray(whole.reduce(scale)), shorter_side=height)
+    assert found.shorter_side == height
+    assert found.sharpness == pytest.approx(expected.sharpness, rel=0.15)
+    assert found.luminance == pytest.approx(expected.luminance, abs=0.5)
+    assert found.tissue == pytest.approx(expected.tissue, abs=0.01)
+
+
+def test_the_side_that_is_enough_serves_model_and_quality() -> None:
+    assert screened_side(320, 320) == 640
+    assert screened_side(320, 512) == 1024
+    assert screened_side(32, 32) == 480

@@ -14,7 +14,7 @@ FIELDS = [field.name for field in dataclasses.fields(Settings)]
 def test_defaults() -> None:
     settings = Settings.read({})
     assert settings == Settings()
-    assert (settings.runtime, settings.precision, settings.workers) == ("auto", "float32", 1)
+    assert (settings.runtime, settings.precision, settings.workers) == ("auto", "float32", None)
     assert (settings.host, settings.port) == ("127.0.0.1", 8000)
 
 
@@ -69,6 +69,8 @@ def test_what_is_set_is_described() -> None:
         ("docs", "no"),
         ("workers", "0"),
         ("threads", "two"),
+        ("batch_size", "0"),
+        ("batch_wait_ms", "-1"),
         ("isolation", "container"),
         ("photos_open", "0"),
         ("queue", "-1"),

@@ -16,6 +16,7 @@ import uvicorn
 from PIL import Image
 
 from app.api import create_app
+from app.api.server import Protocol
 from app.bundle import write_manifest
 from app.detections import Detections
 from app.settings import Settings
@@ -106,7 +107,8 @@ def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> None:
 def serving(settings: Settings, **options: Any) -> Iterator[Live]:
     """A server in a thread on a free port."""
     app = create_app(settings, **options)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, log_level="critical", lifespan="on"))
+    config = uvicorn.Config(app, http=Protocol, port=0, log_config=None, log_level="critical", lifespan="on")
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
@@ -120,14 +122,19 @@ def serving(settings: Settings, **options: Any) -> Iterator[Live]:
         assert not thread.is_alive(), "the server did not shut down"
 
 
-def make_photo(width: int = 320, height: int = 240, kind: str = "JPEG") -> bytes:
-    """A photo with enough detail and light to be assessable, as a file."""
+def make_photo(width: int = 320, height: int = 240, kind: str = "JPEG", *, light: int = 130) -> bytes:
+    """A photo with enough detail and light, 90 to 170, to be assessable, as a file."""
     rows, columns = np.mgrid[:height, :width]
-    base = 128 + 60 * np.sin(columns / 9) * np.cos(rows / 7)
+    base = light + 60 * np.sin(columns / 9) * np.cos(rows / 7)
     pixels = np.stack([base + 20, base - 10, base - 20], axis=2).clip(0, 255).astype(np.uint8)
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, kind)
     return out.getvalue()
+
+
+def light_of(pixels: np.ndarray) -> int:
+    """The light that `make_photo` was asked for, to the nearest ten, whatever became of the photo's size since."""
+    return round((float(pixels.mean()) + 10 / 3) / 10) * 10
 
 
 Start = Callable[..., AbstractContextManager[Live]]

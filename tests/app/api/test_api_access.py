@@ -289,6 +289,58 @@ def test_address(client: tuple[str, int] | None, address: str) -> None:
     assert address_of({"type": "http", "client": client}) == address
 
 
+ELSEWHERE = {"Origin": "https://elsewhere.example"}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ELSEWHERE,
+        {"Origin": "null"},
+        {"Origin": "http://localhost:3000"},
+        {"Host": "elsewhere.example"},
+        {"Host": "elsewhere.example.:8000", "Origin": "http://elsewhere.example.:8000"},
+        {"Host": "127.0.0.1.elsewhere.example:8000"},
+        {"Host": "[::1"},
+        {"Sec-Fetch-Site": "cross-site"},
+    ],
+    ids=str,
+)
+def test_without_keys_a_page_of_another_site_is_refused(start: Start, photo: bytes, headers: dict[str, str]) -> None:
+    with start(requests_per_minute=4) as live:
+        for _ in range(6):
+            answer = live.client.post("/models/reload", content='{"version": 1}', headers=headers)
+            assert_refused(answer, 403, "foreign-page")
+        assert_refused(live.client.post("/detect", content=photo, headers=headers), 403, "foreign-page")
+        # Neither counted nor shut out: what programs of this machine ask.
+        assert live.client.post("/detect", content=photo).status_code == 200
+
+
+@pytest.mark.parametrize("address", ["/models", "/metrics"])
+def test_without_keys_a_name_from_elsewhere_reads_nothing(start: Start, address: str) -> None:
+    with start() as live:
+        assert_refused(live.client.get(address, headers={"Host": "elsewhere.example"}), 403, "foreign-page")
+        assert live.client.get("/health/ready", headers={"Host": "elsewhere.example"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "LOCALHOST:8000", "127.0.0.1:9", "[::1]:8000", "workstation-3", "caries.localhost", "localhost."],
+)
+def test_without_keys_the_own_page_and_programs_are_answered(start: Start, photo: bytes, host: str) -> None:
+    own = {"Host": host, "Origin": f"http://{host.lower()}", "Sec-Fetch-Site": "same-origin"}
+    with start() as live:
+        for headers in ({"Host": host}, own):
+            assert live.client.post("/detect", content=photo, headers=headers).status_code == 200
+        assert live.client.get("/models", headers={"Host": host, **ELSEWHERE}).status_code == 200
+
+
+def test_with_a_key_it_does_not_matter_which_name_leads_here(start: Start, path: Path, key: str, photo: bytes) -> None:
+    with start(keys=path) as live:
+        headers = {**bearer(key), "Host": "caries.clinic.example", **ELSEWHERE}
+        assert live.client.post("/detect", content=photo, headers=headers).status_code == 200
+
+
 def test_description_names_both_ways(start: Start, path: Path, key: str) -> None:
     with start(keys=path) as live:
         description = live.client.get("/openapi.json").json()
@@ -310,6 +362,7 @@ def test_description_names_no_key_where_none_is_asked_for(start: Start) -> None:
     assert "securitySchemes" not in description["components"]
     assert "security" not in description["paths"]["/detect"]["post"]
     assert "401" not in description["paths"]["/detect"]["post"]["responses"]
+    assert "another site" in description["paths"]["/detect"]["post"]["responses"]["403"]["description"]
 
 
 def test_a_server_does_not_begin_on_a_broken_file(path: Path) -> None:

@@ -92,7 +92,7 @@ def test_metrics_count(live: Live, photo: bytes) -> None:
     live.client.post("/detect", content=make_photo(32, 32))
     live.client.post("/detect", content=b"x")
     live.client.get("/no/such/address/of/a/patient")
-    live.client.request("INVENTED", "/detect")
+    live.client.request("PROPFIND", "/detect")
     response = live.client.get("/metrics")
     assert response.headers["content-type"].startswith("text/plain")
     for line in (
@@ -113,7 +113,7 @@ def test_metrics_count(live: Live, photo: bytes) -> None:
         assert line in response.text
     assert 'caries_model_info{device="cpu",name="stand-in",runtime="litert"' in response.text
     assert "patient" not in response.text
-    assert "INVENTED" not in response.text
+    assert "PROPFIND" not in response.text
 
 
 def test_description(live: Live) -> None:

@@ -7,15 +7,18 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import httpx
 import pytest
-from live_server import StandIn, Start, write_bundle
+from live_server import StandIn, Start, wait_for, write_bundle
 from test_drain import running
 
+from app.api.access import NO_KEYS_PER_MINUTE, WRONG_KEYS_PER_MINUTE
+from app.api.audited import TALLY_S
 from app.api.request_log import HEADER
-from app.audit import verify
+from app.audit import AuditLog, verify
 from app.errors import AuditError
 from app.key_file import KeyFile, Role
 
@@ -84,6 +87,67 @@ def test_the_keys_name_is_on_record_and_who_has_none_as_well(start: Start, photo
     assert key.rpartition("_")[2] not in json.dumps(kept)
 
 
+def test_a_flood_of_somebody_unknown_does_not_fill_the_disk(start: Start, photo: bytes, tmp_path: Path) -> None:
+    _, key = KeyFile(tmp_path / "keys.json").add("reception", Role.DETECT)
+    authorization = {"Authorization": f"Bearer {key}"}
+    unknown = [{}, {"X-API-Key": "caries_00000000_" + 64 * "0"}]
+    began = time.monotonic()
+    with start(audit=tmp_path / "audit", keys=tmp_path / "keys.json", requests_per_minute=1) as live:
+        statuses = Counter(live.client.get("/models", headers=unknown[turn % 2]).status_code for turn in range(300))
+        assert statuses == {401: NO_KEYS_PER_MINUTE + WRONG_KEYS_PER_MINUTE, 429: 220}
+        seen = [live.client.get("/models", headers=authorization).status_code for _ in range(2)]
+        assert seen == [200, 429]
+        assert live.metric("caries_problems_total", type="too-many-requests") == 221
+    kept = records(tmp_path / "audit")
+    unknown_refused = [entry for entry in kept if (entry["key"], entry["status"]) == (None, 429)]
+    assert unknown_refused[0]["requests"] == 1, "the first of them is there before its answer left"
+    assert sum(entry["requests"] for entry in unknown_refused) == 220
+    assert len(unknown_refused) <= 2 + (time.monotonic() - began) / TALLY_S
+    assert Counter((entry["key"], entry["status"]) for entry in kept if entry not in unknown_refused) == {
+        (None, 401): statuses[401],
+        ("reception", 200): 1,
+        ("reception", 429): 1,
+    }
+
+
+def test_refusals_of_somebody_unknown_are_on_record_after_a_while(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.api.audited.TALLY_S", 0.3)
+    KeyFile(tmp_path / "keys.json").add("reception", Role.DETECT)
+    with start(audit=tmp_path / "audit", keys=tmp_path / "keys.json") as live:
+
+        def refused() -> list[int]:
+            return [entry["requests"] for entry in records(tmp_path / "audit") if entry["status"] == 429]
+
+        for _ in range(NO_KEYS_PER_MINUTE):
+            assert live.client.get("/models").status_code == 401
+        for number in range(3):
+            assert live.client.get("/models").status_code == 429
+            if number == 0:
+                assert refused() == [1]
+        wait_for(lambda: sum(refused()) == 3)
+
+
+def test_a_full_disk_loses_the_number_of_refusals_into_the_log_only(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("app.api.audited.TALLY_S", 0.3)
+    append = AuditLog.append
+
+    def full(log: AuditLog, entry: dict) -> object:
+        if entry.get("requests", 1) > 1:
+            raise AuditError("the audit log cannot be written: No space left on device")
+        return append(log, entry)
+
+    monkeypatch.setattr("app.audit.AuditLog.append", full)
+    KeyFile(tmp_path / "keys.json").add("reception", Role.DETECT)
+    with start(audit=tmp_path / "audit", keys=tmp_path / "keys.json") as live:
+        for _ in range(NO_KEYS_PER_MINUTE + 3):
+            live.client.get("/models")
+        wait_for(lambda: "2 requests that were refused (429) are not on record" in caplog.text)
+
+
 def test_what_cannot_be_recorded_is_not_answered(
     start: Start, photo: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,7 +201,9 @@ def test_every_answer_is_on_record_after_the_server_was_killed_under_load(
             senders = [threading.Thread(target=send) for _ in range(6)]
             for sender in senders:
                 sender.start()
-            time.sleep(random.uniform(0.3, 1.0))
+            before = len(answered)
+            wait_for(lambda before=before: len(answered) > before + 15, seconds=60)
+            time.sleep(random.uniform(0.0, 0.3))
             server.process.kill()
             for sender in senders:
                 sender.join(30)

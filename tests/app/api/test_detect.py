@@ -5,11 +5,13 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
+import numpy as np
 import pytest
-from live_server import Live, make_photo
+from live_server import Live, StandIn, make_photo
 from PIL import Image
 
 from app.api.answers import ScreeningAnswer
+from app.detections import Detections
 from app.screen_photo import STAGES
 
 JSON = {"Accept": "application/json"}
@@ -71,6 +73,30 @@ def test_picture_answer(live: Live, photo: bytes, headers: dict[str, str], query
     assert picture.format == kind
     assert picture.width >= 320
     assert picture.height >= 240
+
+
+def test_a_large_jpeg_is_screened_scaled_and_answered_whole(live: Live, stand_in: StandIn) -> None:
+    """The detector sees the same pixels whatever the format of the answer."""
+    seen = []
+    detect = stand_in.detect
+
+    def recorded(pixels: np.ndarray) -> Detections:
+        seen.append(pixels)
+        return detect(pixels)
+
+    stand_in.detect = recorded  # type: ignore[method-assign]
+    data = make_photo(1400, 1000)
+    answer = live.client.post("/detect", content=data, headers=JSON).json()
+    assert (answer["image"]["width"], answer["image"]["height"]) == (1400, 1000)
+    assert answer["verdict"] == "caries_suspected"
+    assert answer["detections"][0]["box"] == box(420.0, 100.0, 700.0, 600.0)
+    response = live.client.post("/detect", content=data)
+    picture = Image.open(io.BytesIO(response.content)).convert("RGB")
+    assert picture.width == 1400
+    assert picture.height > 1000
+    sent = np.asarray(Image.open(io.BytesIO(data)))
+    assert (np.asarray(picture)[700:1000] == sent[700:]).all(), "the picture is not the whole photo"
+    assert (seen[0] == seen[1]).all()
 
 
 def test_headers_tell_the_answer(live: Live, photo: bytes) -> None:

@@ -27,7 +27,7 @@ import app.api, app.cli
 
 class Slow(StandIn):
     def detect(self, pixels):
-        if pixels.shape[0] > 32:
+        if pixels.any():  # the warm-up is black
             time.sleep({seconds})
         return super().detect(pixels)
 
@@ -200,10 +200,12 @@ def test_workers_end_with_the_server(shipped_bundle: Any, tmp_path: Path) -> Non
         )
         server = Server(process)
         tasks = Path(f"/proc/{process.pid}/task")
-        (worker,) = (int(pid) for task in tasks.iterdir() for pid in (task / "children").read_text().split())
+        workers = [int(pid) for task in tasks.iterdir() for pid in (task / "children").read_text().split()]
+        assert workers
         process.send_signal(number)
         assert server.ends() == (0 if number == signal.SIGTERM else -signal.SIGKILL)
-        wait_for(lambda worker=worker: not Path(f"/proc/{worker}").exists() or is_zombie(worker))
+        for worker in workers:
+            wait_for(lambda worker=worker: not Path(f"/proc/{worker}").exists() or is_zombie(worker))
 
 
 def is_zombie(pid: int) -> bool:

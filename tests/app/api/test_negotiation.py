@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.api.negotiation import Format, choose_format
+from app.api.negotiation import MEDIA_TYPES, Format, choose_format
 from app.api.problems import NotAcceptable
 
 
@@ -31,10 +31,10 @@ from app.api.problems import NotAcceptable
     ],
 )
 def test_format_that_the_client_likes_best(accept: str | None, chosen: Format) -> None:
-    assert choose_format(accept) is chosen
+    assert choose_format(accept, MEDIA_TYPES) is chosen
 
 
 @pytest.mark.parametrize("accept", ["text/html", "image/gif", "image/png;q=0", "*/*;q=0", "image/png;q=2", ";", "q=1"])
 def test_nothing_acceptable_names_what_is_offered(accept: str) -> None:
     with pytest.raises(NotAcceptable, match="image/png, image/jpeg, image/webp, application/json"):
-        choose_format(accept)
+        choose_format(accept, MEDIA_TYPES)

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -130,7 +131,21 @@ def test_nothing_of_a_photo_or_its_sender_stays_behind(server: Server, example_p
                 assert not set(picture.info) & {"exif", "xmp", "comment", "Comment", "Patient", "icc_profile"}
                 seen += np.asarray(picture.convert("RGB"))[8:32, 8:32].tobytes()
     assert "pixels" in traces(seen), "the marked pixels are there to be found"
+    several = [(f"{MARK}{kind}", data) for kind, data in [*marked_photos(example_photos[0]).items(), ("x", b"x")]]
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as zipped:
+        for name, data in several:
+            zipped.writestr(f"{MARK}/{name}", data)
+        zipped.comment = MARK.encode()
+    for sent in ({"content": archive.getvalue()}, {"files": [("files", entry) for entry in several]}):
+        for accept in ("application/json", "application/x-ndjson", "application/zip"):
+            answer = client.post("/detect/batch", headers={**headers, "Accept": accept}, **sent)
+            assert answer.status_code == 200
+            assert answer.content.count(b'"verdict"') == 3
+            assert not set(traces(answer.content)) & {"text", "utf-16", "base64"}
     refused = [
+        client.post("/detect/batch", content=archive.getvalue()[:-1], headers=headers),
+        client.post("/detect/batch", files={MARK: (f"{MARK}.jpg", b"x")}),
         client.post("/detect", files={"file": (f"{MARK}.pdf", b"%PDF-1.7 " + MARK.encode())}, headers=headers),
         client.post("/detect", files={"file": (f"{MARK}.jpg", marked_photos(example_photos[0])["JPEG"][:9000])}),
         client.post("/detect", files={MARK: (f"{MARK}.jpg", b"x")}),
@@ -149,6 +164,10 @@ def test_nothing_of_a_photo_or_its_sender_stays_behind(server: Server, example_p
     metrics = client.get("/metrics").content
     assert b"caries_verdicts_total" in metrics
     assert traces(metrics) == []
+    limits = Path(f"/proc/{server.process.pid}/limits").read_text(encoding="ascii")
+    assert re.search(r"^Max core file size\s+[01]\s+[01]\s", limits, re.MULTILINE), (
+        "a crash would write memory to a disk"
+    )
     server.stop()
     written = [path for path in server.folder.rglob("*") if path.is_file()]
     assert {path.relative_to(server.folder).parts[0] for path in written} == {"keys.json", "audit", "log"}

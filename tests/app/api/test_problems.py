@@ -5,6 +5,7 @@ import logging
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ from PIL import Image
 
 from app import errors
 from app.api import problems
+from app.screen_photo import LARGE_AT_ONCE
 
 GIF = b"GIF89a" + bytes(100)
 FORM = {"Content-Type": "multipart/form-data; boundary=xx"}
@@ -220,6 +222,27 @@ def test_overload_is_answered_at_once_and_passes(start: Start, stand_in: StandIn
         assert live.client.post("/detect", content=photo).status_code == 200
 
 
+def test_few_large_photos_are_held_at_once_and_they_do_not_keep_others_waiting(
+    start: Start, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.screen_photo.LARGE_PIXELS", 320 * 240 - 1)
+    with start(photos_open=4, workers=4, isolation="thread") as live, ThreadPoolExecutor(6) as clients:
+        stand_in.gate.clear()
+        calls = stand_in.calls
+        large = [clients.submit(live.client.post, "/detect", content=make_photo()) for _ in range(4)]
+        wait_for(lambda: live.service.screener.admitted == 4 and stand_in.calls == calls + LARGE_AT_ONCE)
+        small = [clients.submit(live.client.post, "/detect", content=make_photo(300, 240)) for _ in range(2)]
+        wait_for(lambda: stand_in.calls == calls + LARGE_AT_ONCE + 2)
+        time.sleep(0.2)
+        assert stand_in.calls == calls + LARGE_AT_ONCE + 2
+        stand_in.gate.set()
+        answers = [sent.result() for sent in (*large, *small)]
+        assert [answer.status_code for answer in answers] == [200] * 6
+    with start(max_pixels=320 * 240 - 2) as live:
+        response = live.client.post("/detect", content=make_photo())
+        assert "320x240" in assert_problem(response, 413, "photo-too-large")["detail"]
+
+
 def test_limits_of_settings_hold(start: Start, photo: bytes) -> None:
     with start(max_side=319) as live:
         assert (
@@ -257,9 +280,10 @@ def test_deadline(start: Start, stand_in: StandIn, photo: bytes) -> None:
         assert stand_in.calls == calls + 1, "the photo whose deadline passed was worked on"
 
 
-def test_slow_upload(start: Start, photo: bytes) -> None:
+@pytest.mark.parametrize("address", ["/detect", "/detect/batch", "/models/reload"])
+def test_slow_upload(start: Start, address: str) -> None:
     with start(upload_s=0.3) as live, socket.create_connection(("127.0.0.1", live.port)) as client:
-        client.sendall(b"POST /detect HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc")
+        client.sendall(f"POST {address} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc".encode())
         client.settimeout(5)
         answer = b""
         while piece := client.recv(65536):

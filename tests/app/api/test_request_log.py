@@ -31,7 +31,7 @@ def test_a_request_is_logged_by_its_route(live: Live, photo: bytes, caplog: pyte
     caplog.set_level(logging.INFO, logger="app.api.request_log")
     live.client.post("/detect?lang=ko", content=photo)
     live.client.get("/patients/Hong?born=1970")
-    live.client.request("INVENTED", "/detect")
+    live.client.request("PROPFIND", "/detect")
     live.client.get("/health/ready")
     said = [re.sub(r"[\d.]+ ms", "", message).strip() for message in caplog.messages]
     assert said == ["POST /detect 200", "GET unmatched 404", "other /detect 405"]

@@ -1,5 +1,6 @@
 """A detector's process that crashes behind a real server: its photo alone is lost."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -22,7 +23,12 @@ def all_workers() -> list[int]:
     children = [
         int(pid) for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()
     ]
-    return [pid for pid in children if b"app.runtimes.process" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    found = []
+    for pid in children:
+        with contextlib.suppress(FileNotFoundError):  # it has ended since
+            if b"app.runtimes.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+    return found
 
 
 def state(pid: int) -> str:
@@ -61,7 +67,7 @@ def test_a_crash_costs_one_request(isolated: Live, workers: Workers, example_pho
     ]
     for sender in senders:
         sender.start()
-    wait_for(lambda: isolated.service.screener.admitted == 4 and isolated.service.live.waiting == 2)
+    wait_for(lambda: isolated.service.screener.admitted == 4 and 1 <= isolated.service.live.waiting <= 2)
     os.kill(before[0], signal.SIGSEGV)
     for pid in before:
         os.kill(pid, signal.SIGCONT)
@@ -86,7 +92,7 @@ def test_not_ready_when_no_worker_can_take_its_place_until_a_reload(
     photo = example_photos[0].read_bytes()
     bundle = shutil.copytree(shipped_bundle.path, tmp_path / shipped_bundle.name / str(shipped_bundle.version))
     model = (bundle / FLOAT32_MODEL).read_bytes()
-    with serving(Settings(model_store=tmp_path, runtime="litert", isolation="process")) as live:
+    with serving(Settings(model_store=tmp_path, runtime="litert", workers=1, isolation="process")) as live:
         live.wait_until_ready()
         (bundle / FLOAT32_MODEL).write_bytes(model[: len(model) // 2])
         assert live.client.post("/detect", content=photo).status_code == 200
@@ -112,7 +118,7 @@ def test_versions_change_under_load_with_the_real_detector(
         path = shutil.copytree(shipped_bundle.path, tmp_path / shipped_bundle.name / str(version))
         model = {"name": shipped_bundle.name, "version": version}
         write_manifest(path, {**shipped_bundle.manifest, "model": model})
-    with serving(Settings(model_store=tmp_path, runtime="litert", isolation="process")) as live:
+    with serving(Settings(model_store=tmp_path, runtime="litert", workers=1, isolation="process")) as live:
         live.wait_until_ready()
         stop = threading.Event()
         seen: list[tuple[int, str]] = []

@@ -1,25 +1,26 @@
 """A runtime in a process of its own: the same answers, and what becomes of photos and engine when the process dies."""
 
-import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from multiprocessing import Pipe
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 
-from app.bundle import FLOAT32_MODEL, Bundle, read_bundle, write_manifest
+from app import engine as engine_module
+from app.bundle import FLOAT32_MODEL, INT8_MODEL, Bundle, read_bundle, write_manifest
 from app.detections import Detections
 from app.engine import STARTS, Engine
 from app.errors import RuntimeUnavailable, WorkerDied
 from app.images import decode
-from app.runtimes import load_in_process, load_runtime, process
+from app.runtimes import Precision, load_in_process, load_runtime, process
 from app.runtimes.process import WorkerProcess
+from app.runtimes.worker import MODEL
 
 
 @pytest.fixture(scope="module")
@@ -34,14 +35,21 @@ def made(shipped_bundle) -> list[WorkerProcess]:
 
 
 @pytest.fixture
-def engine(shipped_bundle, made) -> Iterator[Engine]:
-    """An engine of two worker processes."""
+def start_worker(shipped_bundle, made) -> Callable[[], WorkerProcess]:
+    """Starts one more of `made`."""
 
-    def load() -> WorkerProcess:
+    def start() -> WorkerProcess:
         made.append(WorkerProcess(shipped_bundle, "litert"))
         return made[-1]
 
-    running = Engine(shipped_bundle, load, workers=2)
+    return start
+
+
+@pytest.fixture
+def engine(shipped_bundle, start_worker, made) -> Iterator[Engine]:
+    """An engine of two worker processes."""
+
+    running = Engine(shipped_bundle, start_worker, workers=2)
     running.start()
     yield running
     running.close()
@@ -90,7 +98,55 @@ def test_copying_over_the_model_does_not_reach_a_worker(own_bundle, photo) -> No
         worker.close()
 
 
-def test_a_worker_starts_on_no_other_files_than_were_verified(own_bundle) -> None:
+def test_a_worker_starts_on_no_other_model_than_was_verified(own_bundle, photo) -> None:
+    before = load_runtime(own_bundle, "litert").detect(photo)
+    (own_bundle.path / "MODEL_CARD.md").write_text("another")
+    worker = WorkerProcess(own_bundle, "litert")
+    assert (worker.detect(photo).scores == before.scores).all(), "it runs what was verified"
+    worker.close()
+    manifest = dict(own_bundle.manifest)
+    shutil.copy(own_bundle.path / INT8_MODEL, own_bundle.path / FLOAT32_MODEL)
+    for _ in range(2):
+        with pytest.raises(RuntimeUnavailable, match=r"altered.*reload"):
+            WorkerProcess(own_bundle, "litert")
+        write_manifest(own_bundle.path, manifest)  # a whole bundle, and not the one that is live
+
+
+def test_workers_of_a_bundle_share_its_model_and_nobody_can_change_it(shipped_bundle, start_worker, photo) -> None:
+    workers = [start_worker() for _ in range(2)]
+    for worker in workers:
+        worker.detect(photo)
+    mapped = [
+        [line.split() for line in Path(f"/proc/{worker.pid}/maps").read_text().splitlines() if MODEL in line]
+        for worker in workers
+    ]
+    assert len({inode for lines in mapped for *_, inode, _, _ in lines}) == 1
+    assert all(permissions == "r--s" for lines in mapped for _, permissions, *_ in lines)
+    with pytest.raises(PermissionError):
+        Path(f"/proc/{os.getpid()}/fd/{workers[0]._model.memory}").write_bytes(b"another")
+    for worker in workers:
+        of_model, resident = False, 0
+        for line in Path(f"/proc/{worker.pid}/smaps").read_text().splitlines():
+            if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
+                of_model = MODEL in line
+            elif of_model and line.startswith("Rss:"):
+                resident += int(line.split()[1]) * 1024
+        assert resident < shipped_bundle.tflite(Precision.FLOAT32).stat().st_size / 4
+
+
+def test_a_model_that_cannot_be_loaded_is_named_by_its_file(own_bundle) -> None:
+    (own_bundle.path / FLOAT32_MODEL).write_bytes(b"no model")
+    manifest = {key: value for key, value in own_bundle.manifest.items() if key not in ("files", "format_version")}
+    write_manifest(own_bundle.path, manifest)
+    with pytest.raises(RuntimeUnavailable, match=rf"{own_bundle.path}/{FLOAT32_MODEL} cannot be loaded"):
+        WorkerProcess(read_bundle(own_bundle.path), "litert")
+
+
+def test_a_worker_that_may_take_tensorflow_starts_on_no_other_bundle(own_bundle, monkeypatch) -> None:
+    monkeypatch.setattr(process, "may_be_tensorflow", lambda *_: True)
+    worker = WorkerProcess(own_bundle, "litert")
+    assert worker.name == "litert"
+    worker.close()
     manifest = dict(own_bundle.manifest)
     (own_bundle.path / "MODEL_CARD.md").write_text("another")
     with pytest.raises(RuntimeUnavailable, match="altered"):
@@ -100,12 +156,11 @@ def test_a_worker_starts_on_no_other_files_than_were_verified(own_bundle) -> Non
         WorkerProcess(own_bundle, "litert")
 
 
-def test_worker_that_exits_is_noticed(shipped_bundle, photo) -> None:
+def test_worker_that_exits_is_noticed(shipped_bundle) -> None:
     worker = WorkerProcess(shipped_bundle, "litert")
     try:
-        worker._height = 1  # sends too few samples, which only a mistake of ours could
         with pytest.raises(WorkerDied, match="exit status 1"):
-            worker.detect(photo)
+            worker._ask(b"what only a mistake of ours could send")
     finally:
         worker.close()
 
@@ -130,6 +185,80 @@ def test_a_dying_worker_fails_its_photo_alone(engine, made, photo) -> None:
     assert other.alive
     assert len(engine.submit(photo).result(30).detections) > 0
     assert engine.ready
+
+
+@pytest.fixture
+def one_worker(shipped_bundle, start_worker, made) -> Iterator[Engine]:
+    """An engine of one worker process, which is stopped, with three photos: two in the worker's hands, one waiting."""
+
+    running = Engine(shipped_bundle, start_worker)
+    running.start()
+    os.kill(made[0].pid, signal.SIGSTOP)
+    yield running
+    running.close()
+
+
+def test_a_worker_has_the_next_photo_before_it_is_done_with_one(one_worker, made, photo, shipped_bundle) -> None:
+    others = [photo[::-1], photo[:, ::-1], photo[::-1, ::-1]]
+    futures = [one_worker.submit(pixels) for pixels in (photo, *others)]
+    # With the first, or as soon as it is done with that.
+    wait_for(lambda: one_worker.waiting <= 3)
+    os.kill(made[0].pid, signal.SIGCONT)
+    runtime = load_runtime(shipped_bundle, "litert")
+    for future, pixels in zip(futures, (photo, *others), strict=True):
+        assert (future.result(30).detections.scores == runtime.detect(pixels).scores).all(), "in its turn"
+        assert future.result().queue_ms >= 0
+        assert future.result().inference_ms > 0
+    assert len(made) == 1
+
+
+def test_the_photo_that_a_dying_worker_had_ahead_goes_to_the_next_one(one_worker, made, photo) -> None:
+    with one_worker._lock:  # so that all of them are there when the worker's thread looks
+        futures = [submit_locked(one_worker, photo) for _ in range(3)]
+        one_worker._wake_one()
+    wait_for(lambda: one_worker.waiting == 1)
+    os.kill(made[0].pid, signal.SIGKILL)
+    with pytest.raises(WorkerDied, match="SIGKILL"):
+        futures[0].result(30)
+    for future in futures[1:]:
+        assert len(future.result(30).detections) > 0
+    assert len(made) == 2
+
+
+def submit_locked(engine: Engine, photo: np.ndarray):
+    job = engine_module._Job(photo, float("inf"), False)
+    engine._queue.append(job)
+    return job.future
+
+
+def test_an_engine_that_is_closed_answers_what_its_worker_has(one_worker, made, photo) -> None:
+    with one_worker._lock:
+        futures = [submit_locked(one_worker, photo) for _ in range(3)]
+        one_worker._wake_one()
+    wait_for(lambda: one_worker.waiting == 1)
+    closing = threading.Thread(target=one_worker.close)
+    closing.start()
+    with pytest.raises(RuntimeUnavailable, match="shutting down"):
+        futures[2].result(30)
+    os.kill(made[0].pid, signal.SIGCONT)
+    for future in futures[:2]:
+        assert len(future.result(30).detections) > 0
+    closing.join(30)
+    assert not made[0].alive
+
+
+def test_a_worker_that_dies_while_its_engine_is_closed_leaves_nobody_waiting(one_worker, made, photo) -> None:
+    with one_worker._lock:
+        futures = [submit_locked(one_worker, photo) for _ in range(2)]
+        one_worker._wake_one()
+    wait_for(lambda: one_worker.waiting == 0)
+    closing = threading.Thread(target=one_worker.close)
+    closing.start()
+    wait_for(lambda: not one_worker._open)
+    os.kill(made[0].pid, signal.SIGKILL)
+    for future in futures:
+        assert isinstance(future.exception(30), WorkerDied | RuntimeUnavailable)
+    closing.join(30)
 
 
 def test_a_worker_that_died_idle_costs_no_answer(engine, made, photo) -> None:
@@ -190,6 +319,100 @@ def test_engine_is_not_ready_when_the_replacement_dies_at_every_start(shipped_bu
     engine.close()
 
 
+@pytest.fixture
+def replaceable(shipped_bundle, made, monkeypatch) -> Iterator[tuple[Engine, threading.Event]]:
+    """An engine of one worker process, and an event without which no process can be started."""
+    possible = threading.Event()
+    possible.set()
+
+    def load() -> WorkerProcess:
+        if not possible.is_set():
+            raise RuntimeUnavailable("the file is gone")
+        made.append(WorkerProcess(shipped_bundle, "litert"))
+        return made[-1]
+
+    monkeypatch.setattr("app.engine.RETRY_S", 0.2)
+    running = Engine(shipped_bundle, load)
+    running.start()
+    yield running, possible
+    running.close()
+
+
+def wait_for(condition) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+
+
+def test_a_worker_that_died_idle_is_replaced_before_a_photo_comes(replaceable, made) -> None:
+    engine, _ = replaceable
+    os.kill(made[0].pid, signal.SIGKILL)
+    wait_for(lambda: not engine.ready)
+    wait_for(lambda: engine.ready)
+    assert len(made) == 2
+
+
+def test_an_engine_whose_worker_cannot_be_replaced_recovers_by_itself(replaceable, made, photo) -> None:
+    engine, possible = replaceable
+    possible.clear()
+    os.kill(made[0].pid, signal.SIGKILL)
+    wait_for(lambda: engine._workers[0].stuck)
+    assert not engine.ready
+    with pytest.raises(RuntimeUnavailable):
+        engine.submit(photo)
+    possible.set()
+    wait_for(lambda: engine.ready)
+    assert len(engine.submit(photo).result(30).detections) > 0
+
+
+def test_a_worker_that_cannot_be_replaced_leaves_the_others_at_work(shipped_bundle, made, photo, monkeypatch) -> None:
+    possible = threading.Event()
+
+    def load() -> WorkerProcess:
+        if len(made) >= 2 and not possible.is_set():
+            raise RuntimeUnavailable("the file is gone")
+        made.append(WorkerProcess(shipped_bundle, "litert"))
+        return made[-1]
+
+    monkeypatch.setattr("app.engine.RETRY_S", 0.2)
+    engine = Engine(shipped_bundle, load, workers=2)
+    engine.start()
+    os.kill(made[0].pid, signal.SIGKILL)
+    wait_for(lambda: any(worker.stuck for worker in engine._workers))
+    assert engine.ready
+    for future in [engine.submit(photo) for _ in range(6)]:
+        assert len(future.result(30).detections) > 0
+    possible.set()
+    wait_for(lambda: len(made) == 3 and not any(worker.stuck for worker in engine._workers))
+    engine.close()
+
+
+def test_an_engine_is_closed_at_once_while_a_worker_cannot_be_replaced(replaceable, made, monkeypatch) -> None:
+    monkeypatch.setattr("app.engine.RETRY_S", 60)
+    engine, possible = replaceable
+    possible.clear()
+    os.kill(made[0].pid, signal.SIGKILL)
+    wait_for(lambda: engine._workers[0].stuck)
+    started = time.monotonic()
+    engine.close()
+    assert time.monotonic() - started < 5
+
+
+def test_a_worker_that_hangs_is_replaced(shipped_bundle, start_worker, made, photo, monkeypatch) -> None:
+    monkeypatch.setattr(process, "HANG_S", 0.5)
+
+    engine = Engine(shipped_bundle, start_worker)
+    engine.start()
+    os.kill(made[0].pid, signal.SIGSTOP)
+    with pytest.raises(WorkerDied, match=r"no answer within 0\.5 s"):
+        engine.submit(photo).result(30)
+    monkeypatch.setattr(process, "HANG_S", 120)
+    assert len(engine.submit(photo).result(30).detections) > 0
+    assert not made[0].alive
+    engine.close()
+
+
 class FailsWarmUp(WorkerProcess):
     """A worker whose runtime fails."""
 
@@ -208,35 +431,3 @@ def test_no_process_is_left_where_the_warm_up_fails(shipped_bundle) -> None:
     with pytest.raises(ValueError, match="unlucky"):
         Engine(shipped_bundle, load).start()
     assert not made[0].alive
-
-
-def test_a_photo_that_the_runtime_fails_on_does_not_end_the_worker(shipped_bundle, monkeypatch) -> None:
-    class Unlucky:
-        name, device = "litert", "cpu"
-
-        def detect(self, pixels: np.ndarray) -> Detections:
-            """Fails on dark photos."""
-            if not pixels.any():
-                raise ValueError("too dark")
-            return Detections.empty()
-
-    monkeypatch.setattr(process, "load_runtime", lambda *_, **__: Unlucky())
-    ours, theirs = Pipe()
-
-    def serve() -> None:
-        with contextlib.suppress(EOFError):
-            process._serve(theirs)
-
-    worker = threading.Thread(target=serve)
-    worker.start()
-    order = {"path": str(shipped_bundle.path), "sha256": shipped_bundle.sha256}
-    order |= {"kind": "litert", "precision": "float32", "threads": 1}
-    ours.send_bytes(json.dumps(order).encode())
-    assert json.loads(ours.recv_bytes()) == {"name": "litert", "device": "cpu"}
-    photo = np.zeros((shipped_bundle.input_height, shipped_bundle.input_width, 3), np.uint8)
-    for value, answer in ((0, b"\1ValueError: too dark"), (9, b"\0"), (0, b"\1ValueError: too dark")):
-        ours.send_bytes((photo + np.uint8(value)).reshape(-1).data)
-        assert ours.recv_bytes() == answer
-    ours.close()
-    worker.join(5)
-    assert not worker.is_alive()

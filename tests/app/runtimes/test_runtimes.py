@@ -10,7 +10,7 @@ import pytest
 
 from app.errors import RuntimeUnavailable
 from app.images import decode
-from app.runtimes import load_runtime
+from app.runtimes import load_in_process, load_runtime, tensorflow
 from training.parity import MAX_BOX_DIFFERENCE, MAX_SCORE_DIFFERENCE, compare
 
 needs_tensorflow = pytest.mark.skipif(
@@ -80,6 +80,41 @@ def test_the_runtimes_agree_within_the_parity_bound(shipped_bundle, photos) -> N
     assert parity.max_box_difference <= MAX_BOX_DIFFERENCE
 
 
+def test_alone_a_photo_gets_the_same_answer(shipped_bundle, photos) -> None:
+    runtime = load_runtime(shipped_bundle, "litert", precision="int8", threads=1, alone_threads=2)
+    for pixels in photos:
+        alone, shared = runtime.detect_alone(pixels), runtime.detect(pixels)
+        assert len(alone) == len(shared) > 0
+        assert np.abs(alone.scores - shared.scores).max() < 1e-6
+
+
+@needs_tensorflow
+@pytest.mark.parametrize("load", [load_runtime, load_in_process])
+def test_a_batch_gets_the_answers_of_its_photos(shipped_bundle, photos, load) -> None:
+    runtime = load(shipped_bundle, "tensorflow", threads=2, batch_size=len(photos))
+    try:
+        assert runtime.batch_size == len(photos) > 2
+        single = [runtime.detect(pixels) for pixels in photos]
+        # Fewer than fit come after more, whose samples must not be seen again.
+        for start in (0, 1):
+            for found, alone in zip(runtime.detect_batch(photos[start:]), single[start:], strict=True):
+                assert len(found) == len(alone) > 0
+                assert np.abs(found.scores - alone.scores).max() < 1e-5
+                assert np.abs(found.boxes - alone.boxes).max() < 1e-5
+                assert (found.class_ids == alone.class_ids).all()
+    finally:
+        if load is load_in_process:
+            runtime.close()
+
+
+@needs_tensorflow
+def test_photos_go_one_by_one_through_a_model_that_takes_no_batch(shipped_bundle, photos, monkeypatch) -> None:
+    monkeypatch.setattr(tensorflow, "BATCH_SIGNATURE", "missing")
+    runtime = load_runtime(shipped_bundle, "tensorflow", batch_size=8)
+    assert runtime.batch_size == 1
+    assert len(runtime.detect(photos[0])) > 0
+
+
 def test_auto_takes_litert_where_there_is_no_gpu(shipped_bundle) -> None:
     assert load_runtime(shipped_bundle, "auto").device.startswith("gpu") or (
         load_runtime(shipped_bundle, "auto").name == "litert"
@@ -96,7 +131,7 @@ def test_litert_never_imports_tensorflow(shipped_bundle) -> None:
         "import sys\n"
         "from pathlib import Path\n"
         "from app.bundle import read_bundle\n"
-        "from app.runtimes import load_runtime\n"
+        "from app.runtimes import load_in_process, load_runtime, tensorflow\n"
         f"load_runtime(read_bundle(Path({str(shipped_bundle.path)!r})), 'litert')\n"
         "import app.api\n"
         "assert 'tensorflow' not in sys.modules\n"

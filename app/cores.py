@@ -1,0 +1,37 @@
+"""How many processor cores this process may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+CGROUPS = Path("/sys/fs/cgroup")
+MEMBERSHIP = Path("/proc/self/cgroup")
+
+
+def usable_cores() -> int:
+    """Cores that the process may run on, as far as a container's CPU limit allows; at least 1.
+
+    A limit that is no whole number is rounded down: threads beyond it would be stopped for the rest of each period,
+    every 100 ms, which is what the slowest answers would be made of.
+    """
+    return max(1, int(min([len(os.sched_getaffinity(0)), *_limits()])))
+
+
+def _limits() -> list[float]:
+    """Cores that `cpu.max` grants the process's cgroup and those above it (cgroups(7), version 2)."""
+    try:
+        lines = MEMBERSHIP.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return []
+    (path,) = [line.removeprefix("0::/") for line in lines if line.startswith("0::/")] or [""]
+    limits = []
+    for folder in (CGROUPS / path, *(CGROUPS / path).parents):
+        if not folder.is_relative_to(CGROUPS):
+            break
+        try:
+            quota, period = (folder / "cpu.max").read_text(encoding="ascii").split()
+            limits.append(int(quota) / int(period))
+        except (OSError, ValueError):  # no such file, or "max"
+            continue
+    return limits

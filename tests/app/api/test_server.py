@@ -1,0 +1,155 @@
+"""HTTP below the application: what is no request, what never becomes one, and what is one in an unusual way."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from live_server import Live, make_photo
+
+from app.api.server import HEAD_BYTES, Protocol
+
+GET = b"GET /health/live HTTP/1.1\r\nHost: a\r\n"
+
+
+@contextmanager
+def connected(live: Live) -> Iterator[socket.socket]:
+    with socket.create_connection(("127.0.0.1", live.port), timeout=10) as connection:
+        yield connection
+
+
+def read_answer(connection: socket.socket) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body of the next answer."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += connection.recv(1) or pytest.fail(f"closed after {data!r}")
+    lines = data.decode().splitlines()
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:-1])}
+    length, body = int(headers["content-length"]), b""
+    while len(body) < length:
+        body += connection.recv(length - len(body)) or pytest.fail("closed within a body")
+    return int(lines[0].split()[1]), headers, body
+
+
+def is_closed(connection: socket.socket) -> bool:
+    """Whether the server has closed it, with nothing more to read."""
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+@pytest.mark.parametrize(
+    "bytes_sent",
+    [
+        pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", id="TLS"),
+        pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", id="HTTP/2"),
+        pytest.param(b"GET / HTTP/9.9\r\nHost: a\r\n\r\n", id="unknown version"),
+        pytest.param(b"INVENTED /detect HTTP/1.1\r\nHost: a\r\n\r\n", id="invented method"),
+        pytest.param(b"GET / HTTP/1.1\r\n\r\n", id="no host"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", id="two hosts"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost : a\r\n\r\n", id="space in a name"),
+        pytest.param(b"GET /\xff HTTP/1.1\r\nHost: a\r\n\r\n", id="bytes in the address"),
+        pytest.param(GET + b"X: " + b"a" * (HEAD_BYTES + 9) + b"\r\n\r\n", id="long header, whole"),
+        pytest.param(GET + b"X: " + b"a" * (HEAD_BYTES + 2**19), id="long header, without an end"),
+        pytest.param(GET + b"a: b\r\n" * HEAD_BYTES, id="many headers"),
+        pytest.param(b"GET /" + b"a" * (HEAD_BYTES + 9) + b" HTTP/1.1\r\nHost: a\r\n\r\n", id="long address"),
+        pytest.param(b"\r\n" * (HEAD_BYTES + 9), id="empty lines"),
+        pytest.param(
+            b"POST /detect HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n",
+            id="two lengths",
+        ),
+        pytest.param(
+            b"POST /detect HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", id="no size of a chunk"
+        ),
+        pytest.param(
+            b"POST /detect HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX: "
+            + b"a" * (HEAD_BYTES + 2**19),
+            id="long trailer",
+        ),
+    ],
+)
+def test_what_is_no_request_gets_a_problem_and_is_cut_off(live: Live, bytes_sent: bytes) -> None:
+    with connected(live) as connection:
+        # The server closes while more is on its way.
+        try:
+            connection.sendall(bytes_sent)
+            status, headers, body = read_answer(connection)
+        except ConnectionError:
+            assert len(bytes_sent) > HEAD_BYTES
+            return
+        assert (status, headers["content-type"], headers["connection"]) == (400, "application/problem+json", "close")
+        assert json.loads(body)["type"] == "/problems/malformed-request"
+        assert headers["x-content-type-options"] == "nosniff"
+        assert is_closed(connection)
+
+
+def test_a_head_of_almost_the_limit_is_read(live: Live) -> None:
+    with connected(live) as connection:
+        connection.sendall(GET + b"X: " + b"a" * (HEAD_BYTES - 200) + b"\r\n\r\n")
+        assert read_answer(connection)[0] == 200
+
+
+def test_requests_follow_each_other_on_one_connection_with_empty_lines_between_them(live: Live) -> None:
+    with connected(live) as connection:
+        for _ in range(3):
+            connection.sendall(b"\r\n" + GET + b"\r\n")
+            assert read_answer(connection)[0] == 200
+
+
+def test_requests_that_do_not_wait_for_answers_get_them_in_order(live: Live) -> None:
+    photo = make_photo()
+    post = b"POST /detect?format=json HTTP/1.1\r\nHost: a\r\nContent-Type: image/jpeg\r\n"
+    with connected(live) as connection:
+        connection.sendall(post + f"Content-Length: {len(photo)}\r\n\r\n".encode() + photo + GET + b"\r\n")
+        status, _, body = read_answer(connection)
+        assert (status, "verdict" in json.loads(body)) == (200, True)
+        status, _, body = read_answer(connection)
+        assert (status, json.loads(body)) == (200, {"status": "live"})
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [b"", b"G", GET, b"\r\n\r\n"],
+    ids=["nothing", "a letter", "a head without an end", "empty lines"],
+)
+@pytest.mark.parametrize("earlier", [0, 1], ids=["first", "behind another"])
+def test_whoever_does_not_end_a_head_is_cut_off(live: Live, beginning: bytes, earlier: int, monkeypatch) -> None:
+    monkeypatch.setattr(Protocol, "head_s", 0.3)
+    with connected(live) as connection:
+        for _ in range(earlier):
+            connection.sendall(GET + b"\r\n")
+            assert read_answer(connection)[0] == 200
+        started = time.monotonic()
+        connection.sendall(beginning)
+        assert is_closed(connection)
+        # A kept connection on which nothing comes at all has uvicorn's five seconds.
+        assert 0.2 < time.monotonic() - started < (10 if earlier and not beginning else 4)
+
+
+def test_a_head_that_trickles_in_is_cut_off_whatever_comes(live: Live, monkeypatch) -> None:
+    monkeypatch.setattr(Protocol, "head_s", 0.5)
+    started = time.monotonic()
+    with connected(live) as connection:
+        connection.sendall(GET + b"X: ")
+        with contextlib.suppress(ConnectionError):
+            while time.monotonic() - started < 5:
+                connection.sendall(b"a")
+                time.sleep(0.05)
+    assert 0.4 < time.monotonic() - started < 4
+
+
+def test_a_body_may_take_longer_than_a_head(live: Live, monkeypatch) -> None:
+    monkeypatch.setattr(Protocol, "head_s", 0.3)
+    photo = make_photo()
+    with connected(live) as connection:
+        head = f"POST /detect?format=json HTTP/1.1\r\nHost: a\r\nContent-Length: {len(photo)}\r\n\r\n"
+        connection.sendall(head.encode() + photo[:100])
+        time.sleep(0.8)
+        connection.sendall(photo[100:])
+        assert read_answer(connection)[0] == 200
