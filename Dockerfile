@@ -1,6 +1,6 @@
 # One file, three images:
 #
-#   docker build .                     cpu: the server on LiteRT, the default
+#   docker build .                     cpu: the server on LiteRT, the default; no shell, no package manager
 #   docker build --target gpu .        the server on TensorFlow with NVIDIA's libraries
 #   docker build --target training .   the training package
 #
@@ -16,34 +16,58 @@ RUN python -m venv /opt/tools && /opt/tools/bin/python -m pip install --quiet --
 # bytecode that does not depend on when it was compiled; without pip.
 COPY deploy/install.sh /src/deploy/install.sh
 
+FROM build AS store
+COPY model_store /srv/model_store
+# Whatever time and umask the sources were checked out with.
+RUN chmod -R u=rwX,go=rX /srv/model_store && mkdir -p /var/lib/caries \
+    && find /srv/model_store /var/lib/caries -exec touch --date "@$SOURCE_DATE_EPOCH" {} +
+
 FROM build AS build-cpu
 COPY requirements/serve.txt /src/requirements/serve.txt
 COPY pyproject.toml README.md LICENSE /src/
 COPY app /src/app
 RUN sh /src/deploy/install.sh requirements/serve.txt
 
-FROM python:3.11-slim AS base
+FROM build-cpu AS root-cpu
+COPY deploy/rootfs.py /src/deploy/rootfs.py
+RUN python /src/deploy/rootfs.py /root-cpu /opt/caries
+
+FROM scratch AS cpu
 ARG REVISION=unknown
+ARG VERSION=0.1.0
 LABEL org.opencontainers.image.title="caries-screen" \
       org.opencontainers.image.description="Finds teeth that look carious in photos of the mouth. Not a medical device." \
       org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
+COPY --from=root-cpu /root-cpu /
+COPY --from=store /srv/model_store /srv/model_store
 # The folder of a volume belongs to the user who may write there.
-RUN useradd --system --uid 10001 --no-create-home --home-dir /nonexistent caries \
-    && install -d -o caries -g caries /var/lib/caries
-ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+COPY --from=store --chown=10001:10001 /var/lib/caries /var/lib/caries
+ENV PATH=/opt/caries/bin PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
+    SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
+    CARIES_MODEL_STORE=/srv/model_store CARIES_HOST=0.0.0.0 CARIES_KEYS=/var/lib/caries/keys.json
 USER 10001
-
-FROM base AS serve
-COPY model_store /srv/model_store
-ENV CARIES_MODEL_STORE=/srv/model_store CARIES_HOST=0.0.0.0 CARIES_KEYS=/var/lib/caries/keys.json
 VOLUME /var/lib/caries
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s CMD ["/opt/caries/bin/caries", "health"]
 CMD ["/opt/caries/bin/caries", "serve"]
 
-FROM serve AS cpu
-COPY --from=build-cpu /opt/caries /opt/caries
+FROM python:3.11-slim AS base
+ARG SOURCE_DATE_EPOCH=0
+ARG REVISION=unknown
+ARG VERSION=0.1.0
+LABEL org.opencontainers.image.title="caries-screen" \
+      org.opencontainers.image.description="Finds teeth that look carious in photos of the mouth. Not a medical device." \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.base.name="docker.io/library/python:3.11-slim" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+# The folder of a volume belongs to the user who may write there.
+RUN SOURCE_DATE_EPOCH=$SOURCE_DATE_EPOCH useradd --system --uid 10001 --no-create-home --home-dir /nonexistent caries \
+    && install -d -o caries -g caries /var/lib/caries
+ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+USER 10001
 
 FROM build AS build-gpu
 COPY requirements/gpu.txt /src/requirements/gpu.txt
@@ -51,9 +75,14 @@ COPY pyproject.toml README.md LICENSE /src/
 COPY app /src/app
 RUN sh /src/deploy/install.sh requirements/gpu.txt
 
-FROM serve AS gpu
-ENV CARIES_RUNTIME=tensorflow
+FROM base AS gpu
+COPY --from=store /srv/model_store /srv/model_store
 COPY --from=build-gpu /opt/caries /opt/caries
+ENV CARIES_RUNTIME=tensorflow CARIES_MODEL_STORE=/srv/model_store CARIES_HOST=0.0.0.0 CARIES_KEYS=/var/lib/caries/keys.json
+VOLUME /var/lib/caries
+EXPOSE 8000
+HEALTHCHECK --interval=30s --timeout=5s --start-period=20s CMD ["/opt/caries/bin/caries", "health"]
+CMD ["/opt/caries/bin/caries", "serve"]
 
 FROM build AS build-training
 COPY requirements/all.txt requirements/no-deps.txt /src/requirements/

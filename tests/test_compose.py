@@ -1,0 +1,52 @@
+"""What the compose file promises for every service, read without a Docker engine."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+COMPOSE = yaml.safe_load((Path(__file__).parents[1] / "docker-compose.yml").read_text(encoding="utf-8"))
+OURS = ("caries", "caries-gpu", "tls")
+PROFILES = {
+    "caries": None,
+    "caries-gpu": ["gpu"],
+    "tls": ["tls"],
+    "prometheus": ["monitoring"],
+    "grafana": ["monitoring"],
+}
+
+
+@pytest.fixture(params=PROFILES)
+def service(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+    return request.param, COMPOSE["services"][request.param]
+
+
+def test_only_the_server_starts_unasked() -> None:
+    assert {name: service.get("profiles") for name, service in COMPOSE["services"].items()} == PROFILES
+
+
+def test_no_service_can_take_the_machine(service: tuple[str, dict[str, Any]]) -> None:
+    name, options = service
+    assert options["cap_drop"] == ["ALL"]
+    assert options["security_opt"] == ["no-new-privileges:true"]
+    assert {"mem_limit", "cpus"} <= set(options)
+    assert options["logging"]["options"] == {"max-size": "10m", "max-file": "5"}
+    assert options["restart"] == "unless-stopped"
+    if name in OURS:
+        assert options["read_only"] is True
+        assert options["tmpfs"] == ["/tmp:size=64m,noexec,nosuid,nodev"]
+        assert options["pids_limit"] <= 256
+
+
+def test_only_the_proxy_is_open_to_the_network(service: tuple[str, dict[str, Any]]) -> None:
+    name, options = service
+    for port in options["ports"]:
+        assert port.startswith("127.0.0.1:") == (name != "tls"), port
+
+
+def test_the_gpu_is_reserved_and_photos_never_swapped() -> None:
+    (device,) = COMPOSE["services"]["caries-gpu"]["deploy"]["resources"]["reservations"]["devices"]
+    assert device == {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}
+    for name in ("caries", "caries-gpu"):
+        assert COMPOSE["services"][name]["memswap_limit"] == COMPOSE["services"][name]["mem_limit"]
