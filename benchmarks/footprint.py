@@ -1,9 +1,10 @@
 """Start-up time and memory of the server process, and the size of its environment.
 
-    .venv/serve/bin/python benchmarks/footprint.py [--runs 5]
+    .venv/serve/bin/python benchmarks/footprint.py [--runs 5] [--precision int8]
 
 Each run starts `caries serve` on a free port, waits for `/health/ready`, posts one example photo, and reads the memory
-of the process and of its worker from /proc: resident and proportional set size after the answer, in MB (10**6 bytes).
+of the process and of its workers from /proc: resident and proportional set size after the answer, in MB (10**6 bytes).
+Resident counts what processes share, such as libraries, in each of them; proportional counts it once.
 """
 
 from __future__ import annotations
@@ -20,14 +21,15 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 
-def measure() -> dict[str, float]:
-    """One server from start to end."""
+def measure(precision: str = "float32") -> dict[str, float]:
+    """One server from start to end, with the model of this precision."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     started = time.monotonic()
     command = [sys.executable, "-m", "app", "serve", "--port", str(port), "--model-store", str(ROOT / "model_store")]
-    server = subprocess.Popen([*command, "--log-level", "warning"], cwd=ROOT)
+    command += ["--precision", precision, "--log-level", "warning"]
+    server = subprocess.Popen(command, cwd=ROOT)
     try:
         while True:
             try:
@@ -64,7 +66,9 @@ def _children(pid: int) -> list[int]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=5)
-    runs = [measure() for _ in range(parser.parse_args().runs)]
+    parser.add_argument("--precision", choices=("float32", "int8"), default="float32")
+    arguments = parser.parse_args()
+    runs = [measure(arguments.precision) for _ in range(arguments.runs)]
     for name in runs[0]:
         values = [run[name] for run in runs]
         print(f"{name}: median {statistics.median(values):.2f} of {', '.join(f'{value:.2f}' for value in values)}")

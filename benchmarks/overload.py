@@ -2,10 +2,12 @@
 follows.
 
     python -m benchmarks.overload --seconds 300 --out overload.json
+    python -m benchmarks.overload --table overload.json              its figures as docs/reliability.md shows them
 
-First a closed loop finds the capacity. Then requests are offered at that rate, and then at ten times that rate, whether
-or not earlier ones were answered; then single requests until they are as fast as before. The load comes from this
-process; the server, with the settings that it is shipped with, runs in others on the same processor.
+First as many clients as the server has places, each of which sends its next photo when the last one was answered: that
+is its capacity, all that it can hold with nobody refused. Then requests are offered at that rate, and then at ten times
+that rate, whether or not earlier ones were answered; then single requests until they are as fast as before. The load
+comes from this process; the server, with the settings that it is shipped with, runs in others on the same processor.
 """
 
 from __future__ import annotations
@@ -17,16 +19,17 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from app.settings import Settings
 from benchmarks.fuzz import memory_kib, processes, request, serving
 
 PHOTO = Path(__file__).parents[1] / "examples" / "img_train"
 TIMES = 10
-CLOSED_CLIENTS = 4
+PLACES = Settings().photos_open + Settings().queue
 MEASURE_S = 20.0
 RECOVERED = 1.5
 """A single request is as fast as before when it takes at most this much of its median before the load."""
@@ -43,12 +46,14 @@ class Load:
         accepted_ms: milliseconds of each that was answered 200.
         refused_ms: of each that was answered 503.
         seconds: that the phase took.
+        ended: when the last request was sent, on the clock of `time.perf_counter`.
     """
 
     statuses: Counter[int] = field(default_factory=Counter)
     accepted_ms: list[float] = field(default_factory=list)
     refused_ms: list[float] = field(default_factory=list)
     seconds: float = 0.0
+    ended: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -132,7 +137,8 @@ async def open_loop(client: Client, rate: float, seconds: float, each_second: Ca
             each_second()
         await asyncio.sleep(0.002)
     # The rate ends here; those still being answered are waited for.
-    load.seconds = time.perf_counter() - started
+    load.ended = time.perf_counter()
+    load.seconds = load.ended - started
     await asyncio.gather(*tasks)
     return load
 
@@ -147,21 +153,20 @@ async def measure(port: int, server: int, seconds: float) -> dict[str, Any]:
         if probe.statuses[200]:
             break
         await asyncio.sleep(0.1)
-    await closed_loop(client, CLOSED_CLIENTS, 3)
+    await closed_loop(client, 4, 3)
     alone = await closed_loop(client, 1, 3)
     single_ms = quantiles(alone.accepted_ms)["p50"]
-    capacity = await closed_loop(client, CLOSED_CLIENTS, MEASURE_S)
+    capacity = await closed_loop(client, PLACES, MEASURE_S)
     rate = len(capacity.accepted_ms) / capacity.seconds
-    at_capacity = await open_loop(client, rate, MEASURE_S, lambda: None)
+    at_its_rate = await open_loop(client, rate, MEASURE_S, lambda: None)
     overload = await open_loop(client, TIMES * rate, seconds, lambda: memory.append(memory_kib(processes(server))))
-    ended, recovery_s = time.perf_counter(), None
-    while recovery_s is None and time.perf_counter() - ended < 30:
+    recovery_s = None
+    while recovery_s is None and time.perf_counter() - overload.ended < 30:
         if 0 < await client.send(Load()) <= RECOVERED * single_ms:
-            recovery_s = round(time.perf_counter() - ended, 2)
+            recovery_s = round(time.perf_counter() - overload.ended, 2)
     third = max(1, len(memory) // 3)
     growth = statistics.median(memory[-third:]) / statistics.median(memory[:third])
-    # Of two phases that both fill the queue, or a capacity that just does not: its longest wait is the measure.
-    ratio = overload.as_dict()["accepted_ms"]["p99"] / at_capacity.as_dict()["accepted_ms"]["p99"]
+    ratio = overload.as_dict()["accepted_ms"]["p99"] / capacity.as_dict()["accepted_ms"]["p99"]
     reached = {
         "accepted p99 under twice its value at capacity": ratio < MAX_P99_RATIO,
         "memory flat": growth < MAX_GROWTH,
@@ -171,7 +176,7 @@ async def measure(port: int, server: int, seconds: float) -> dict[str, Any]:
     return {
         "single_ms": single_ms,
         "capacity": capacity.as_dict(),
-        "at_capacity": at_capacity.as_dict(),
+        "at_the_rate_of_capacity": at_its_rate.as_dict(),
         "overload": overload.as_dict(),
         "seconds": seconds,
         "p99_ratio": round(ratio, 2),
@@ -179,10 +184,58 @@ async def measure(port: int, server: int, seconds: float) -> dict[str, Any]:
             "first": round(memory[0] / 1024),
             "highest": round(max(memory) / 1024),
             "growth": round(growth, 3),
+            "each_half_minute": [round(kib / 1024) for kib in memory[::30]],
         },
         "recovery_s": recovery_s,
         "reached": reached,
     }
+
+
+PHASES = {
+    "capacity": "{places} clients, each sends its next when answered: capacity",
+    "at_the_rate_of_capacity": "offered at that rate, answered or not",
+    "overload": "offered at {times} times that rate, {seconds:g} s",
+}
+
+
+def table(result: dict[str, Any]) -> str:
+    """The figures of a run as Markdown: a row for each phase, then what the goals are about."""
+    lines = [
+        "| load | offered a second | 200 a second | answers | 200, p50 / p99 ms | 503, p50 / p99 ms |",
+        "|---|---|---|---|---|---|",
+    ]
+    for phase, name in PHASES.items():
+        load = result[phase]
+        cells = (
+            name.format(places=PLACES, times=TIMES, seconds=result["seconds"]),
+            f"{load['offered_a_second']:,.1f}",
+            f"{load['accepted_a_second']:,.1f}",
+            ", ".join(f"{status}: {times:,}" for status, times in load["statuses"].items()),
+            *(
+                f"{load[which]['p50']:,.0f} / {load[which]['p99']:,.0f}" if load[which] else ""
+                for which in ("accepted_ms", "refused_ms")
+            ),
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    memory, recovery = result["memory_mib"], result["recovery_s"]
+    back = "not within 30 s" if recovery is None else f"after {recovery:.2f} s"
+    rows = (
+        ("p99 of accepted requests under overload, of that at capacity", f"{result['p99_ratio']:.2f}", "under 2"),
+        (
+            "memory of all processes, last third of the overload to the first",
+            f"{memory['growth']:.3f} ({memory['first']} MiB at first, {memory['highest']} at most)",
+            f"under {MAX_GROWTH:g}",
+        ),
+        (f"a single request as fast as before ({result['single_ms']:.0f} ms)", back, f"within {MAX_RECOVERY_S:g} s"),
+        ("answers other than 200 and 503", str(others(result["overload"]["statuses"])), "none"),
+    )
+    lines += ["", "| goal | measured | to be |", "|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)]
+    return "\n".join(lines)
+
+
+def others(statuses: Mapping[str, int]) -> int:
+    """How many answers were neither 200 nor 503."""
+    return sum(times for status, times in statuses.items() if status not in ("200", "503"))
 
 
 def main() -> int:
@@ -190,7 +243,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=300.0, help="of overload")
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
+    parser.add_argument("--table", type=Path, help="measure nothing; print what --out wrote as Markdown")
     arguments = parser.parse_args()
+    if arguments.table:
+        print(table(json.loads(arguments.table.read_text(encoding="utf-8"))))
+        return 0
     with serving() as (port, process):
         result = asyncio.run(measure(port, process.pid, arguments.seconds))
     print(json.dumps(result, indent=1))

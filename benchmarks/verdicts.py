@@ -1,9 +1,9 @@
 """Posts every photo of a data folder, and pictures of other things, to a running server and tables the verdicts.
 
-    python benchmarks/verdicts.py --data DIR [--address http://127.0.0.1:8000]
+    python -m benchmarks.verdicts --data DIR [--address http://127.0.0.1:8000]
 
-`--data` is a folder in the layout of the training data. The pictures of other things are made here (noise, walls) or
-come with scikit-image. Exits 1 if any request fails or a picture without teeth is answered `no_caries_found`.
+`--data` is a folder in the layout of the training data. The pictures of other things are those of
+`benchmarks.other_pictures`. Exits 1 if any request fails or a picture without teeth is answered `no_caries_found`.
 """
 
 from __future__ import annotations
@@ -14,30 +14,11 @@ import sys
 from pathlib import Path
 
 import httpx
-import numpy as np
-import skimage.data
 
 from app.images import encode
 from app.screening import Verdict
+from benchmarks.other_pictures import pictures
 from training.annotations import CLASS_IDS, read_annotated_photos
-
-
-def pictures_without_teeth() -> dict[str, np.ndarray]:
-    """Name to uint8 `[height, width, 3]`."""
-    random = np.random.default_rng(0)
-    ramp = np.linspace(150, 190, 640)[None, :, None] * np.array([1.0, 0.98, 0.94])
-    plaster = np.clip(np.broadcast_to(ramp, (480, 640, 3)) + random.normal(0, 3, (480, 640, 1)), 0, 255)
-    pictures = {
-        "noise": random.integers(0, 256, (480, 640, 3), np.uint8),
-        "plain grey wall": np.full((480, 640, 3), 170, np.uint8),
-        "plastered wall": plaster.astype(np.uint8),
-        "black frame": np.zeros((480, 640, 3), np.uint8),
-        "white frame": np.full((480, 640, 3), 255, np.uint8),
-    }
-    for name in ("cat", "coffee", "astronaut", "rocket", "camera", "brick", "grass", "coins"):
-        picture = getattr(skimage.data, name)()
-        pictures[name] = np.ascontiguousarray(picture if picture.ndim == 3 else np.stack([picture] * 3, axis=2))
-    return pictures
 
 
 def main() -> int:
@@ -63,11 +44,12 @@ def main() -> int:
             shown = "real, caries labelled" if (photo.class_ids == CLASS_IDS["caries"]).any() else "real, none labelled"
             fold = "held out" if photo.fold == 0 else "trained on"
             table[f"{shown}, {fold}"][str(ask(photo.path.read_bytes())["verdict"])] += 1
-        for name, picture in pictures_without_teeth().items():
-            answer = ask(encode(picture, "image/png"))
-            table["no teeth"][str(answer["verdict"])] += 1
-            print(f"{name}: {answer['verdict']} {answer['reasons']}")
-            failed += answer["verdict"] == Verdict.NO_CARIES_FOUND
+        for kind, name, picture in pictures():
+            verdict = ask(encode(picture, "image/png"))["verdict"]
+            table[f"other: {kind}"][str(verdict)] += 1
+            if verdict == Verdict.NO_CARIES_FOUND:
+                failed += 1
+                print(f"{kind}, {name}: {verdict}")
     verdicts = [*Verdict, *sorted({name for row in table.values() for name in row} - set(Verdict))]
     print("\n| photos | " + " | ".join(verdicts) + " |")
     print("|---" * (len(verdicts) + 1) + "|")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,15 +20,41 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of the training part are skipped where only the server's environment is installed.
+LONGEST_FIRST = ("test_architectures.py", "test_train.py", "test_run.py", "test_notebook.py", "tests/training/")
+"""Which tests begin, so that no process is left alone with minutes of work at the end."""
 
-    What shares a costly fixture runs in one process, and else what shares a file.
-    """
-    for item in items:
-        shared = "tiny_run" if "tiny_run" in getattr(item, "fixturenames", ()) else item.path.name
-        item.add_marker(pytest.mark.xdist_group(shared))
+SHARE_A_RUN = (
+    "test_run.py",
+    "test_detectors.py",
+    "test_out_of_fold.py",
+    "test_repackage.py",
+    "test_cross_validation.py",
+)
+"""Files whose tests use `tiny_run`, a training of minutes."""
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """What shares a file runs in one process, and so does what shares a costly fixture."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "tiny_run" if file.endswith(SHARE_A_RUN) else file
+
+    return Scheduling(config, log)
+
+
+def _turn(item: pytest.Item) -> int:
+    path = item.path.as_posix()
+    if path.endswith(SHARE_A_RUN):
+        path = SHARE_A_RUN[0]
+    return next((turn for turn, part in enumerate(LONGEST_FIRST) if part in path), len(LONGEST_FIRST))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of the training part are skipped where only the server's environment is installed."""
+    items.sort(key=_turn)
     if importlib.util.find_spec("object_detection") is None:
         skip = pytest.mark.skip(reason="the training environment is not installed")
         for item in items:

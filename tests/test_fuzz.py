@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from benchmarks.fuzz import Case, Generator, complaint, fuzz, request, serving
+from benchmarks.fuzz import Case, Generator, complaint, fuzz, request, serving, table
 
 HEADERS = {"content-type": "application/problem+json", "x-request-id": "1"}
 
@@ -26,6 +26,20 @@ def test_the_same_seed_makes_the_same_requests() -> None:
     assert sent != [other.case().raw for _ in range(50)]
 
 
+def test_the_counts_become_the_table_of_the_documents() -> None:
+    result = {"requests": 1300, "seed": 3, "seconds": 9, "memory_kib": [2048, 4096, 4096, 5120], "failures": []}
+    statuses = {"form": {"200": 3, "400": 1234}, "good": {"200": 63}}
+    assert table(result | {"statuses": statuses}).splitlines() == [
+        "| what was tried | answers, by status |",
+        "|---|---|",
+        "| form | 200: 3, 400: 1,234 |",
+        "| good | 200: 63 |",
+        "",
+        "1,300 requests of seed 3 in 9 s: 0 wrong answers; 63 good photos; at rest 2, 4, 4, 5 MiB in the four "
+        "quarters.",
+    ]
+
+
 def problem(status: int, slug: str, title: str) -> bytes:
     return json.dumps({"type": f"/problems/{slug}", "title": title, "status": status, "detail": "x"}).encode()
 
@@ -41,6 +55,7 @@ def problem(status: int, slug: str, title: str) -> bytes:
         (404, HEADERS, problem(404, "invented", "x"), "no problem of the table"),
         (404, HEADERS, problem(404, "not-found", "Another title"), "does not say what the table says"),
         (0, {}, b"", "no answer"),
+        (200, {}, b'{"results":[{"index":1,"problem":{"type":"/problems/internal-error"}}]}', "a mistake"),
     ],
 )
 def test_a_wrong_answer_is_noticed(status: int, headers: dict, body: bytes, said: str) -> None:

@@ -1,0 +1,59 @@
+"""What every peer runs: the same model file, by the same runtime."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+from PIL import Image
+
+from app.bundle import INT8_MODEL, find_bundle, read_bundle
+from app.detections import Detections
+from app.screening import PhotoQuality, screen
+from benchmarks.floor import ROOT, Bare
+
+USABLE = PhotoQuality(shorter_side=480, luminance=120.0, sharpness=0.3, tissue=0.5)
+
+
+class Tuned:
+    """What somebody writes who has measured: this project's own decoding, resizing and rules, one thread."""
+
+    def __init__(self) -> None:
+        self._bare = Bare("int8", threads=1)
+
+    def answer(self, data: bytes) -> dict[str, Any]:
+        """Boxes of the suspect teeth on an encoded photo."""
+        return _answer(self._bare.screen(self._bare.open(data)).shown)
+
+
+class Plain:
+    """What somebody writes first: Pillow, and the interpreter as its documentation starts it; no look at the photo."""
+
+    def __init__(self) -> None:
+        self._bundle = read_bundle(find_bundle(ROOT / "model_store"), verify=False)
+        self._interpreter = Interpreter(model_path=str(self._bundle.path / INT8_MODEL))
+        self._run = self._interpreter.get_signature_runner()
+        ((self._input, _),) = self._run.get_input_details().items()
+
+    def answer(self, data: bytes) -> dict[str, Any]:
+        """Boxes of the suspect teeth on an encoded photo."""
+        picture = (
+            Image.open(io.BytesIO(data)).convert("RGB").resize((self._bundle.input_width, self._bundle.input_height))
+        )
+        pixels = np.asarray(picture, np.float32)[np.newaxis] / 127.5 - 1
+        outputs = self._run(**{self._input: pixels})
+        detections = Detections.from_raw(outputs["output_3"][0], outputs["output_1"][0], outputs["output_2"][0] + 1)
+        screening = screen(
+            self._bundle.calibrated(detections),
+            USABLE,
+            seen=detections,
+            screened_class_id=self._bundle.screened_class_id,
+            score_threshold=self._bundle.operating_point.score_threshold,
+        )
+        return _answer(screening.shown)
+
+
+def _answer(shown: Detections) -> dict[str, Any]:
+    return {"boxes": [[*map(float, box), score] for box, score, _ in shown]}

@@ -1,0 +1,198 @@
+"""What decoding, resizing and encoding a photo costs with each library at hand: CPU milliseconds, bytes, equality.
+
+    python -m benchmarks.pixels [--rounds 7] [--sizes 640x480,1600x1200,4032x3024]
+
+Libraries that are not installed are left out. Every way is taken once in each round, so that whatever else the machine
+does falls on all; the lowest CPU time of the rounds is shown. Photos are an example photo at the size asked for, with
+noise as a sensor adds it, as a JPEG of quality 90 with 4:2:0 chroma.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+import time
+import zlib
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from app import images
+from app.screening import screened_side
+
+ROOT = Path(__file__).parent.parent
+NOISE = 3.0
+"""Standard deviation of the noise, of 255."""
+
+MODEL_INPUT = (320, 320)
+
+Way = Callable[[], Any]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--sizes", default="640x480,1600x1200,4032x3024", help="WIDTHxHEIGHT, separated by commas")
+    arguments = parser.parse_args()
+    for size in arguments.sizes.split(","):
+        width, height = map(int, size.split("x"))
+        data = photo(width, height)
+        pixels = images.decode(data).pixels
+        for subject, ways in (("decode", decoders(data)), ("resize", resizers(pixels)), ("PNG", encoders(pixels))):
+            print(f"\n| {subject} {size} | CPU ms | result |\n|---|---|---|")
+            times: dict[str, float] = {}
+            results = {name: way() for name, way in ways.items()}
+            for _ in range(arguments.rounds):
+                for name, way in ways.items():
+                    started = time.process_time()
+                    way()
+                    times[name] = min(times.get(name, 1e9), (time.process_time() - started) * 1000)
+            first = next(iter(results.values()))
+            for name, result in results.items():
+                print(f"| {name} | {times[name]:.2f} | {described(result, first)} |", flush=True)
+    return 0
+
+
+def photo(width: int, height: int) -> bytes:
+    """A JPEG of the first example photo, of this size."""
+    example = Image.open(min((ROOT / "examples" / "img_train").glob("*.jpg"))).resize((width, height))
+    noise = np.random.default_rng(0).normal(0, NOISE, (height, width, 3))
+    out = io.BytesIO()
+    noisy = (np.asarray(example) + noise).clip(0, 255).astype(np.uint8)
+    Image.fromarray(noisy).save(out, "JPEG", quality=90, subsampling="4:2:0")
+    return out.getvalue()
+
+
+def decoders(data: bytes) -> dict[str, Way]:
+    """JPEG to an array of samples, whole and scaled."""
+
+    def pillow(scale: int) -> np.ndarray:
+        image = Image.open(io.BytesIO(data))
+        image.draft(None, (image.width // scale, image.height // scale))
+        return np.asarray(image)
+
+    ways: dict[str, Way] = {
+        "Pillow": lambda: pillow(1),
+        "app.images": lambda: images.decode(data).pixels,
+        "app.images, scaled": lambda: images.decode(data, shorter_side=screened_side(*MODEL_INPUT)).pixels,
+    }
+    width, height = Image.open(io.BytesIO(data)).size
+    scales = [scale for scale in (2, 4, 8) if min(width, height) >= scale * min(MODEL_INPUT)]
+    for scale in scales:
+        ways[f"Pillow 1/{scale}"] = lambda scale=scale: pillow(scale)
+    if simplejpeg := found("simplejpeg"):
+        ways["simplejpeg"] = lambda: simplejpeg.decode_jpeg(data)
+        for scale in scales:
+            ways[f"simplejpeg 1/{scale}"] = lambda scale=scale: simplejpeg.decode_jpeg(
+                data, min_height=height // scale, min_width=width // scale
+            )
+    if cv2 := found("cv2"):
+        ways["OpenCV"] = lambda: cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+        for scale in scales:
+            flag = getattr(cv2, f"IMREAD_REDUCED_COLOR_{scale}")
+            ways[f"OpenCV 1/{scale}"] = lambda flag=flag: cv2.imdecode(np.frombuffer(data, np.uint8), flag)
+    return ways
+
+
+def resizers(pixels: images.Pixels) -> dict[str, Way]:
+    """A photo to the model's input."""
+    image = Image.fromarray(pixels)
+    ways: dict[str, Way] = {
+        "Pillow, exact": lambda: np.asarray(image.resize(MODEL_INPUT, Image.Resampling.BILINEAR)),
+        "app.images": lambda: images.resize(pixels, *MODEL_INPUT),
+        "Pillow, gap 3, from an image": lambda: np.asarray(
+            image.resize(MODEL_INPUT, Image.Resampling.BILINEAR, reducing_gap=3.0)
+        ),
+    }
+    if cv2 := found("cv2"):
+        cv2.setNumThreads(1)
+        ways["OpenCV area"] = lambda: cv2.resize(pixels, MODEL_INPUT, interpolation=cv2.INTER_AREA)
+    if resizer := found("cykooz_resizer"):
+        ways["cykooz-resizer"] = lambda: resized_by(resizer, pixels)
+    return ways
+
+
+def resized_by(library: Any, pixels: images.Pixels) -> np.ndarray:
+    """Antialiased bilinear by cykooz-resizer."""
+    height, width, _ = pixels.shape
+    source = library.ImageData(width, height, library.PixelType.U8x3, pixels.tobytes())
+    target = library.ImageData(*MODEL_INPUT, library.PixelType.U8x3)
+    options = library.ResizeOptions(resize_alg=library.ResizeAlg.convolution(library.FilterType.bilinear))
+    library.Resizer().resize(source, target, options)
+    return np.frombuffer(target.get_buffer(), np.uint8).reshape(*MODEL_INPUT[::-1], 3)
+
+
+def encoders(pixels: images.Pixels) -> dict[str, Way]:
+    """A photo to a PNG file, or, for bare compressors, its rows filtered by Up to a zlib stream."""
+
+    def pillow(level: int) -> bytes:
+        out = io.BytesIO()
+        Image.fromarray(pixels).save(out, "PNG", compress_level=level)
+        return out.getvalue()
+
+    samples = pixels.reshape(pixels.shape[0], -1)
+    rows = np.empty((samples.shape[0], samples.shape[1] + 1), np.uint8)
+    rows[:, 0], rows[0, 1:] = 2, samples[0]
+    np.subtract(samples[1:], samples[:-1], out=rows[1:, 1:])
+
+    def packed(library: Any, *arguments: Any) -> bytes:
+        packer = library.compressobj(*arguments)
+        return packer.compress(rows.data) + packer.flush()
+
+    ways: dict[str, Way] = {
+        "Pillow, level 6": lambda: pillow(6),
+        "Pillow, level 1": lambda: pillow(1),
+        "app.images": lambda: images.encode(pixels, "image/png"),
+        "rows, zlib level 1 RLE": lambda: packed(zlib, 1, zlib.DEFLATED, 15, 9, zlib.Z_RLE),
+        "rows, zlib Huffman": lambda: packed(zlib, 1, zlib.DEFLATED, 15, 9, zlib.Z_HUFFMAN_ONLY),
+    }
+    if ng := found("zlib_ng.zlib_ng"):
+        for name, level, strategy in (
+            ("level 1", 1, 0),
+            ("level 2", 2, 0),
+            ("level 3", 3, 0),
+            ("RLE", 1, zlib.Z_RLE),
+            ("RLE, level 2", 2, zlib.Z_RLE),
+            ("Huffman", 2, zlib.Z_HUFFMAN_ONLY),
+        ):
+            ways[f"rows, zlib-ng {name}"] = lambda ng=ng, level=level, strategy=strategy: packed(
+                ng, level, zlib.DEFLATED, 15, 9, strategy
+            )
+    if isal := found("isal.isal_zlib"):
+        for level in (0, 1, 2, 3):
+            ways[f"rows, isal level {level}"] = lambda level=level: packed(isal, level)
+    if deflate := found("deflate"):
+        ways["rows, libdeflate level 1"] = lambda: deflate.zlib_compress(rows.data, 1)
+    if cv2 := found("cv2"):
+        ways["OpenCV"] = lambda: cv2.imencode(".png", pixels)[1].tobytes()
+    if fpng := found("fpng"):
+        ways["fpng"] = lambda: fpng.from_ndarray(pixels)
+    return ways
+
+
+def found(module: str) -> Any:
+    """The module, or None where it is not installed."""
+    try:
+        return import_module(module)
+    except ImportError:
+        return None
+
+
+def described(result: Any, first: Any) -> str:
+    """Bytes of a file, in proportion to the first way's; of samples their shape and largest difference from it."""
+    if isinstance(result, bytes | bytearray):
+        return f"{len(result)} bytes, {len(result) / len(first):.2f} x"
+    shape = "x".join(map(str, result.shape[1::-1]))
+    if result.shape != first.shape:
+        return shape
+    difference = np.abs(result.astype(np.int16) - first)
+    return f"{shape}, differs by at most {difference.max()}, {difference.mean():.3f} on average"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,111 @@
+"""What a detector loses when large JPEGs are decoded scaled, as the server does: AP@.5 both ways, scores and reasons.
+
+    python -m benchmarks.scaled_decode [--data DIR] [--bundle DIR] [--shorter-side 640] [--photos N] [--out FILE]
+
+Each annotated photo is enlarged to 12 megapixels, written as a JPEG of quality 95, decoded whole and scaled, and
+screened by LiteRT in both precisions. The photos as they are, of one megapixel or less, are decoded whole either way.
+
+Writes JSON to FILE or standard output: `full` and `scaled` are the mean AP@.5 over both classes of the precision where
+they differ more, `difference` is scaled less full, and `precisions` holds both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from app import images
+from app.bundle import find_bundle, read_bundle
+from app.detections import Detections
+from app.runtimes import Precision, load_runtime
+from app.screening import assess_quality, screen, screened_side
+from training.annotations import AnnotatedPhoto, read_annotated_photos
+from training.metrics import average_precisions, coco_evaluation
+
+ROOT = Path(__file__).parent.parent
+MEGAPIXELS = 12.0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=ROOT / ".." / "shared" / "data" / "tooth-photos")
+    parser.add_argument("--bundle", type=Path, help="the store's newest if left out")
+    parser.add_argument("--shorter-side", type=int, help="pixels that are enough; as the server does if left out")
+    parser.add_argument("--photos", type=int, help="the first N only")
+    parser.add_argument("--out", type=Path, help="file for the JSON")
+    arguments = parser.parse_args()
+    bundle = read_bundle(arguments.bundle or find_bundle(ROOT / "model_store"))
+    shorter_side = arguments.shorter_side or screened_side(bundle.input_height, bundle.input_width)
+    photos = read_annotated_photos(arguments.data)[: arguments.photos]
+    runtimes = {str(precision): load_runtime(bundle, "litert", precision=precision) for precision in Precision}
+    found: dict[str, tuple[list[Detections], list[Detections]]] = {name: ([], []) for name in runtimes}
+    other_reasons, other_verdicts = 0, dict.fromkeys(runtimes, 0)
+    for photo in tqdm(photos, unit="photo"):
+        data = enlarged(photo)
+        both = images.decode(data), images.decode(data, shorter_side=shorter_side)
+        qualities = [assess_quality(way.pixels, shorter_side=min(way.width, way.height)) for way in both]
+        other_reasons += qualities[0].reasons != qualities[1].reasons
+        for name, runtime in runtimes.items():
+            verdicts = []
+            for way, quality, detections in zip(both, qualities, found[name], strict=True):
+                detections.append(runtime.detect(way.pixels))
+                screening = screen(
+                    detections[-1],
+                    quality,
+                    screened_class_id=bundle.screened_class_id,
+                    score_threshold=bundle.operating_point.score_threshold,
+                )
+                verdicts.append(screening.verdict)
+            other_verdicts[name] += verdicts[0] != verdicts[1]
+    precisions = {name: compared(photos, *ways) for name, ways in found.items()}
+    worst = max(precisions.values(), key=lambda figures: abs(figures["difference"]))
+    result = {
+        **{key: worst[key] for key in ("full", "scaled", "difference")},
+        "photos": len(photos),
+        "shorter_side": shorter_side,
+        "other_reasons": other_reasons,
+        "precisions": {
+            name: {**figures, "other_verdicts": other_verdicts[name]} for name, figures in precisions.items()
+        },
+    }
+    text = json.dumps(result, indent=2)
+    print(text)
+    if arguments.out is not None:
+        arguments.out.write_text(text + "\n", encoding="utf-8")
+    return 0
+
+
+def enlarged(photo: AnnotatedPhoto) -> bytes:
+    """The photo at 12 megapixels as a JPEG."""
+    image = Image.fromarray(images.decode(photo.path.read_bytes()).pixels)
+    scale = (MEGAPIXELS * 1e6 / (image.width * image.height)) ** 0.5
+    out = io.BytesIO()
+    large = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC)
+    large.save(out, "JPEG", quality=95)
+    return out.getvalue()
+
+
+def compared(photos: Sequence[AnnotatedPhoto], full: list[Detections], scaled: list[Detections]) -> dict[str, Any]:
+    """AP@.5 both ways, and how far the ten best scores of a photo are apart."""
+    values = [average_precisions(coco_evaluation(photos, ways)) for ways in (full, scaled)]
+    apart = [np.abs(a.scores[:10] - b.scores[:10]).max() for a, b in zip(full, scaled, strict=True)]
+    return {
+        "full": values[0]["mAP@.5"],
+        "scaled": values[1]["mAP@.5"],
+        "difference": values[1]["mAP@.5"] - values[0]["mAP@.5"],
+        "by_class": {name: [value[name] for value in values] for name in values[0] if name.startswith("AP@.5")},
+        "scores_apart": {"median": float(np.median(apart)), "highest": float(np.max(apart))},
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""What the comparison with other servers does around them; the servers themselves need environments of their own."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks.peers import compare
+from benchmarks.peers.compare import PEERS, Peer, PeerError, boxes_in, check_same, group
+
+BOX = [0.1, 0.2, 0.3, 0.4, 0.9]
+
+
+def test_boxes_are_read_from_an_answer_as_it_is_and_in_the_v2_protocol() -> None:
+    plain = json.dumps({"boxes": [BOX]})
+    assert boxes_in(plain) == [BOX]
+    assert boxes_in(json.dumps({"outputs": [{"data": [plain]}]})) == [BOX]
+    with pytest.raises(ValueError, match="without boxes"):
+        boxes_in('{"detail": "Not Found"}')
+
+
+def test_a_peer_has_to_find_the_same_boxes() -> None:
+    moved = [0.15, *BOX[1:]]
+    check_same([BOX], [[0.11, *BOX[1:]]], 0.02)
+    for theirs in ([], [moved], [BOX, BOX]):
+        with pytest.raises(PeerError, match="finds"):
+            check_same([BOX], theirs, 0.02)
+    check_same([BOX], [moved, BOX], 0.1)
+
+
+def test_a_peer_that_cannot_be_installed_is_listed_with_the_error(tmp_path, monkeypatch) -> None:
+    (tmp_path / "here" / "nothing").mkdir(parents=True)
+    (tmp_path / "here" / "nothing" / "requirements.txt").write_text("no-such-package-of-any-name==0\n")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setattr(compare, "HERE", tmp_path / "here")
+    monkeypatch.setattr(compare, "ENVIRONMENTS", tmp_path / "environments")
+    monkeypatch.setattr(compare, "PEERS", (Peer("nothing", "nothing", "Nothing", "best", "none"),))
+    out = tmp_path / "peers.json"
+    assert compare.main(["--out", str(out), "--logs", str(tmp_path)]) == 0
+    (row,) = json.loads(out.read_text())
+    assert (row["peer"], row["json"]) == ("Nothing", None)
+    assert "cannot be installed" in row["error"]
+    assert "no-such-package-of-any-name" in row["error"]
+
+
+def test_a_peer_that_ends_at_its_start_is_listed_with_its_last_words(tmp_path) -> None:
+    peer = Peer("nothing", "nothing", "Nothing", "best", "none")
+    with (
+        pytest.raises(PeerError, match=r"does not answer: .*No module named 'benchmarks.peers.nothing'"),
+        compare.running(peer, sys.executable, tmp_path / "log"),  # type: ignore[arg-type]
+    ):
+        pass
+
+
+def test_whatever_a_peer_started_ends_with_it() -> None:
+    code = "import subprocess, time; subprocess.Popen(['sleep', '60']); print(flush=True); time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    assert len(group(process.pid)) == 2
+    compare._end(process)
+    assert group(process.pid) == []
+    process.stdout.close()
+
+
+def test_every_peer_has_a_server_and_exact_requirements() -> None:
+    for peer in PEERS:
+        folder = compare.HERE / peer.name
+        assert (folder / "server.py").exists()
+        lines = (folder / "requirements.txt").read_text().split()
+        assert all("==" in line for line in lines)
+        assert any(line.startswith(peer.package) for line in lines)
