@@ -9,7 +9,7 @@ OUT ?= runs/caries-320
 SERVE := .venv/serve
 ALL := .venv/all
 
-.PHONY: run test train lint lock image offline-kit clean
+.PHONY: run test train lint lock image offline-kit bench bench-floor bench-server bench-peers clean
 
 # Serve, post the example photos to the server, keep serving.
 run: $(SERVE)/.installed
@@ -17,7 +17,7 @@ run: $(SERVE)/.installed
 
 # Every check: style, types, tests, a small training from end to end.
 test: lint
-	$(ALL)/bin/python -m pytest -n 2 --dist loadgroup --durations 30
+	$(ALL)/bin/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --durations 30
 
 lint: $(ALL)/.installed
 	$(ALL)/bin/ruff check .
@@ -43,6 +43,24 @@ $(ALL)/.installed: requirements/all.txt requirements/no-deps.txt pyproject.toml
 	$(ALL)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-build-isolation -r requirements/no-deps.txt
 	$(ALL)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
+
+# How fast: the bare way of a photo, the server, other servers on the same model; then benchmarks/RESULTS.md.
+BENCH := build/benchmarks
+bench: bench-floor bench-server bench-peers
+	$(ALL)/bin/python -m benchmarks.scaled_decode --data $(DATA) --out $(BENCH)/scaled_decode.json
+	$(ALL)/bin/python -m benchmarks.report --results $(BENCH)
+
+bench-floor: $(ALL)/.installed
+	mkdir -p $(BENCH)
+	$(ALL)/bin/python -m benchmarks.floor --out $(BENCH)/floor.json
+
+bench-server: $(ALL)/.installed
+	mkdir -p $(BENCH)
+	$(ALL)/bin/python -m benchmarks.server --seconds 2 --out $(BENCH)/server.json
+
+bench-peers: $(ALL)/.installed
+	mkdir -p $(BENCH)
+	$(ALL)/bin/python -m benchmarks.peers --seconds 1.5 --out $(BENCH)/peers.json
 
 # Write the lock files anew from pyproject.toml: versions and hashes, no address.
 COMPILE := $(ALL)/bin/pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url \
