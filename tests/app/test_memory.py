@@ -101,7 +101,8 @@ def resident(path):
     return [int(line.split()[1]) for line in found]
 
 path = sys.argv[1]
-mapped = mmap.mmap(open(path, "rb").fileno(), 0, access=mmap.ACCESS_READ)
+with open(path, "rb") as stream:
+    mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
 whole = mapped[:]
 print(*resident(path))
 unmap_pages("another")
