@@ -51,9 +51,10 @@ def _module(name: str, **attributes: Any) -> ModuleType:
 def _import_with_onednn() -> Any:
     """TensorFlow with the convolutions of oneDNN.
 
-    By itself it takes them only where the processor has instructions for neural networks; on one of AVX2 alone a
-    training step takes half as long with them. There its fused convolutions take 2 s a photo instead of 0.1, so that
-    nothing is fused. The variable, which TensorFlow reads once, is not left to the processes that this one starts.
+    By itself it takes them only where the processor has instructions for neural networks, but a training step is
+    faster with them on one of AVX2 alone as well (docs/training.md, "Speed of the loop"). Convolutions that TensorFlow
+    fuses with what follows are not: they took many times as long there, so that nothing is fused. The variable, which
+    TensorFlow reads once, is not left to the processes that this one starts.
     """
     if "TF_ENABLE_ONEDNN_OPTS" in os.environ or "tensorflow" in sys.modules:
         import tensorflow

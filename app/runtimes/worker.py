@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.detections import Detections
-from app.memory import unmap_pages
+from app.memory import keep_freed_blocks, unmap_pages
 
 DONE, FAILED = b"\0", b"\1"
 
@@ -76,6 +76,7 @@ def load(job: dict[str, Any]) -> Any:
             os.close(job["model"])
             # LiteRT has packed the weights into memory of its own. What is read again is mapped again.
             unmap_pages(MODEL)
+    keep_freed_blocks()
     from app.bundle import read_bundle
     from app.errors import RuntimeUnavailable
     from app.runtimes import load_runtime

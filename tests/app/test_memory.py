@@ -116,3 +116,31 @@ print(mapped[:] == whole)
     command = [sys.executable, "-c", code, str(file)]
     done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["1024", "1024", "0", "True"]
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="this is not glibc")
+def test_blocks_that_are_kept_are_not_faulted_in_again() -> None:
+    code = """
+import resource, sys
+import numpy as np
+from app.memory import keep_freed_blocks
+
+if sys.argv[1] == "on":
+    keep_freed_blocks()
+def batch():
+    tensors = [np.ones(40 * 2**20, np.uint8) for _ in range(3)]
+batch()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    batch()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+    def faults(mode: str) -> int:
+        command = [sys.executable, "-c", code, mode]
+        environment = {**os.environ, "NUMPY_MADVISE_HUGEPAGE": "0"}
+        root = Path(__file__).parents[2]
+        return int(subprocess.run(command, cwd=root, env=environment, capture_output=True, check=True).stdout)
+
+    assert faults("on") < 1_000
+    assert faults("off") > 50_000
