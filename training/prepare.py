@@ -144,6 +144,8 @@ def label_map_text() -> str:
 
 
 def _write_records(path: Path, photos: Iterable[AnnotatedPhoto]) -> None:
+    # A training may follow in this process, and how TensorFlow is set up is decided where it is imported first.
+    import training.compat  # noqa: F401  isort: skip
     import tensorflow as tf
 
     partial = path.with_suffix(".partial")
