@@ -5,15 +5,21 @@ The folder of a cross-validation:
     records/               the photos, prepared once
     fold_0/ ... fold_4/    the folder of a run each, and predictions.npz once its training has ended
                            predictions_int8.npz of its int8 model, where that was asked for
+        at_416/            the same weights at another input size, where that was asked for, with their predictions
     evaluation.json, .md   figures of all predictions together, with plots
     calibrated/            the same with calibrated scores, each fold's fitted on the others
+    int8.json              what int8 costs
+    at_416/                the same at another input size, and gain.json: what it gains
+
+What says how the photos were judged is `run.json`, `seconds.json` and the predictions: with these alone, trained folds
+count as finished.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,38 +72,69 @@ def train_fold(folder: Path, recipe: Recipe, fold: int) -> None:
     started = time.monotonic()
     configure_step(run, recipe, validation_fold=fold)
     train_step(run)
-    photos = [photo for photo in run.photos() if photo.fold == fold]
-    found = predict(load_checkpoint(run.pipeline_config, find_checkpoint(run.checkpoints)), photos)
     (run.path / SECONDS).write_text(json.dumps(round(time.monotonic() - started)) + "\n", encoding="utf-8")
-    save_predictions(
-        {photo.path.name: item for photo, item in zip(photos, found, strict=True)}, run.path / PREDICTIONS["float32"]
-    )
+    runtime = load_checkpoint(run.pipeline_config, find_checkpoint(run.checkpoints))
+    _save(run, fold, "float32", lambda photos: predict(runtime, photos))
 
 
-def quantize_fold(folder: Path, fold: int) -> None:
+def enlarge_fold(folder: Path, fold: int, input_size: int) -> None:
+    """Predicts on the fold with its detector's weights at another input size; does nothing twice.
+
+    Args:
+        folder: of the cross-validation.
+        fold: has been trained.
+        input_size: pixels, a multiple of 32.
+    """
+    from training.evaluate import predict
+    from training.export import find_checkpoint
+    from training.model_runtime import load_checkpoint
+    from training.second_look.enlarged import enlarge_run
+
+    run = fold_folder(folder, fold, input_size)
+    if not (run.path / PREDICTIONS["float32"]).exists():
+        enlarge_run(fold_folder(folder, fold), run, input_size)
+        runtime = load_checkpoint(run.pipeline_config, find_checkpoint(run.checkpoints))
+        _save(run, fold, "float32", lambda photos: predict(runtime, photos))
+
+
+def quantize_fold(folder: Path, fold: int, input_size: int | None = None) -> None:
     """Converts the detector of a trained fold to int8 and predicts on the fold; does nothing twice.
 
     Args:
         folder: of the cross-validation.
         fold: has been trained.
+        input_size: one at which it has been run; that of the recipe if None.
     """
     from training.evaluate import load_exported, predict
     from training.run import export_step, tflite_step
 
-    run = fold_folder(folder, fold)
+    run = fold_folder(folder, fold, input_size)
     if (run.path / PREDICTIONS["int8"]).exists():
         return
     export_step(run)
     tflite_step(run, precisions=("int8",))
     recipe, _ = run.configured()
+    _save(run, fold, "int8", lambda photos: predict(load_exported(run.export, "int8", recipe.input_size), photos))
+
+
+def _save(
+    run: RunFolder, fold: int, precision: str, judge: Callable[[Sequence[AnnotatedPhoto]], Sequence[Detections]]
+) -> None:
     photos = [photo for photo in run.photos() if photo.fold == fold]
-    found = predict(load_exported(run.export, "int8", recipe.input_size), photos)
+    found = judge(photos)
     save_predictions(
-        {photo.path.name: item for photo, item in zip(photos, found, strict=True)}, run.path / PREDICTIONS["int8"]
+        {photo.path.name: item for photo, item in zip(photos, found, strict=True)}, run.path / PREDICTIONS[precision]
     )
 
 
-def assess_folds(folder: Path, recipe: Recipe, folds: Sequence[int], *, score_threshold: float | None = None) -> str:
+def assess_folds(
+    folder: Path,
+    recipe: Recipe,
+    folds: Sequence[int],
+    *,
+    score_threshold: float | None = None,
+    input_size: int | None = None,
+) -> str:
     """Measures the predictions of these folds together; writes figures and plots, and returns their text.
 
     With two folds or more, the figures of calibrated scores follow, if there is anything to calibrate on.
@@ -107,26 +144,31 @@ def assess_folds(folder: Path, recipe: Recipe, folds: Sequence[int], *, score_th
         recipe: what was trained.
         folds: every one of them has been trained.
         score_threshold: of the screened class, before calibration; that of the highest F1 on these photos if None.
+        input_size: another one than the recipe's, see `enlarge_fold`.
     """
     from training.machine import this_machine
     from training.score_calibration import CalibrationError, cross_fitted
 
-    found = read_out_of_fold(folder, folds)
+    found = read_out_of_fold(folder, folds, input_size=input_size)
     boxes = sum(len(photo.class_ids) for photo in found.photos)
     minutes = sum(json.loads((fold_folder(folder, fold).path / SECONDS).read_text("utf-8")) for fold in folds) / 60
     state = {"recipe": recipe.as_dict(), "folds": list(folds), "minutes": minutes}
+    name, out = recipe.model_name, folder
+    if input_size is not None:
+        state["input_size"] = input_size
+        name, out = f"{name} at {input_size} px", folder / at(input_size)
     heading = (
         f"{len(found.photos)} photos, {boxes} boxes, each judged by a detector trained without its fold (folds "
         f"{', '.join(map(str, folds))}); {minutes:.0f} minutes of training on {this_machine()}."
     )
-    text = _assess(folder, f"# {recipe.model_name}, out of fold\n\n{heading}", found, score_threshold, state)
+    text = _assess(out, f"# {name}, out of fold\n\n{heading}", found, score_threshold, state)
     if len(folds) > 1:
         try:
             calibrated = OutOfFold(found.photos, cross_fitted(found.photos, found.predictions))
         except CalibrationError as error:
             return f"{text}\nNot calibrated: {error}.\n"
-        title = f"# {recipe.model_name}, out of fold, calibrated\n\n{heading} Calibrated by the other folds."
-        text += "\n" + _assess(folder / "calibrated", title, calibrated, None, state)
+        title = f"# {name}, out of fold, calibrated\n\n{heading} Calibrated by the other folds."
+        text += "\n" + _assess(out / "calibrated", title, calibrated, None, state)
     return text
 
 
@@ -147,42 +189,31 @@ def _assess(out: Path, heading: str, found: OutOfFold, score_threshold: float | 
     return text
 
 
-def compare_precisions(folder: Path, folds: Sequence[int]) -> str:
-    """What int8 costs out of fold: differences of calibrated figures, with intervals over photos; one line for each."""
-    from training.metrics import average_precisions, bootstrap, coco_evaluation
-    from training.score_calibration import fit
-
-    of = {name: read_out_of_fold(folder, folds, name) for name in PREDICTIONS}
-    photos = of["float32"].photos
-    # The bundle has one calibration, which is the float32 detector's.
-    calibration = fit(photos, of["float32"].predictions)
-    evaluations = [
-        coco_evaluation(photos, [calibration.apply(item) for item in of[name].predictions]) for name in PREDICTIONS
-    ]
-
-    def differences(sample: Sequence[int]) -> dict[str, float]:
-        float32, int8 = (average_precisions(evaluation, sample) for evaluation in evaluations)
-        return {name: int8[name] - float32[name] for name in float32}
-
-    values, intervals = differences(range(len(photos))), bootstrap(len(photos), differences)
-    (folder / "int8.json").write_text(
-        json.dumps({name: {"value": value, "interval": intervals[name]} for name, value in values.items()}, indent=2)
-        + "\n",
-        encoding="utf-8",
-    )
-    return "".join(
-        f"int8 - float32  {name}: {value:+.4f} [{intervals[name][0]:+.4f}, {intervals[name][1]:+.4f}]\n"
-        for name, value in values.items()
-    )
+def fold_folder(folder: Path, fold: int, input_size: int | None = None) -> RunFolder:
+    """The run with this fold held out, or that of its weights at another input size."""
+    run = folder / f"fold_{fold}"
+    return RunFolder(run if input_size is None else run / at(input_size), shared_records=folder / "records")
 
 
-def fold_folder(folder: Path, fold: int) -> RunFolder:
-    """The run with this fold held out."""
-    return RunFolder(folder / f"fold_{fold}", shared_records=folder / "records")
+def at(input_size: int) -> str:
+    """The folder of what was measured at another input size."""
+    return f"at_{input_size}"
 
 
-def read_out_of_fold(folder: Path, folds: Sequence[int] = range(FOLDS), precision: str = "float32") -> OutOfFold:
-    """The predictions of these folds, of the checkpoint (`float32`) or of the `int8` model.
+def read_out_of_fold(
+    folder: Path,
+    folds: Sequence[int] = range(FOLDS),
+    precision: str = "float32",
+    *,
+    input_size: int | None = None,
+) -> OutOfFold:
+    """The predictions of these folds.
+
+    Args:
+        folder: of the cross-validation.
+        folds: which.
+        precision: `float32` for those of the checkpoint, or `int8`.
+        input_size: another one than the recipe's, at which they were predicted as well.
 
     Raises:
         CrossValidationError: one of the folds has none yet.
@@ -190,10 +221,11 @@ def read_out_of_fold(folder: Path, folds: Sequence[int] = range(FOLDS), precisio
     photos: list[AnnotatedPhoto] = []
     predictions: list[Detections] = []
     for fold in folds:
-        run = fold_folder(folder, fold)
+        run = fold_folder(folder, fold, input_size)
         path = run.path / PREDICTIONS[precision]
         if not path.exists():
-            raise CrossValidationError(f"{run.path} holds no {path.name}: fold {fold} has not been trained to its end")
+            reason = "has not been trained to its end" if input_size is None else f"was not run at {input_size} pixels"
+            raise CrossValidationError(f"{run.path} holds no {path.name}: fold {fold} {reason}")
         found = load_predictions(path)
         held_out = [photo for photo in run.photos() if photo.fold == fold]
         photos += held_out

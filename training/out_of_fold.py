@@ -21,24 +21,26 @@ def out_of_fold_evidence(folder: Path, recipe: Recipe, trained_on: Sequence[Anno
     is fitted on all of them.
 
     Args:
-        folder: of a cross-validation over all folds.
+        folder: of a cross-validation over all folds; where its recipe has another input size than the one to be
+            released, it was run at that size as well.
         recipe: of the detector that is to be released.
         trained_on: the photos that it was trained on.
 
     Raises:
         CrossValidationError: a fold is missing, or was trained by another recipe.
     """
+    of_first, _ = fold_folder(folder, 0).configured()
+    input_size = None if of_first.input_size == recipe.input_size else recipe.input_size
     for fold in range(FOLDS):
         of_fold, _ = fold_folder(folder, fold).configured()
-        if of_fold != recipe:
-            differences = _differences(of_fold, recipe)
+        if differences := _differences(of_fold, recipe):
             raise CrossValidationError(f"{folder} is a cross-validation of another recipe: {differences}")
-    found = read_out_of_fold(folder)
+    found = read_out_of_fold(folder, input_size=input_size)
     calibrated = cross_fitted(found.photos, found.predictions)
     threshold, counts = operating_point(found.photos, match_screened(found.photos, calibrated))
     evaluations = {"float32": assess(found.photos, calibrated, score_threshold=threshold).as_dict()}
-    if (fold_folder(folder, 0).path / PREDICTIONS["int8"]).exists():
-        int8 = read_out_of_fold(folder, precision="int8").predictions
+    if (fold_folder(folder, 0, input_size).path / PREDICTIONS["int8"]).exists():
+        int8 = read_out_of_fold(folder, precision="int8", input_size=input_size).predictions
         quantized = cross_fitted(found.photos, int8, fitted_on=found.predictions)
         evaluations["int8"] = assess(found.photos, quantized, score_threshold=threshold).as_dict()
     return Evidence(
@@ -53,9 +55,10 @@ def out_of_fold_evidence(folder: Path, recipe: Recipe, trained_on: Sequence[Anno
 
 
 def _differences(first: Recipe, second: Recipe) -> str:
+    """What would make another training: neither the name nor the size at which its weights are run."""
     ours, theirs = first.as_dict(), second.as_dict()
     return ", ".join(
         f"{key} {ours.get(key)!r} instead of {theirs.get(key)!r}"
         for key in {**ours, **theirs}
-        if ours.get(key) != theirs.get(key)
+        if key not in ("model_name", "input_size") and ours.get(key) != theirs.get(key)
     )

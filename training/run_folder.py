@@ -16,12 +16,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from training.annotations import AnnotatedPhoto
 from training.errors import TrainingError
 from training.prepare import PHOTOS
 from training.recipe import Recipe
 from training.saved_photos import load_photos
+
+RECORDS = "records"
 
 
 class RunError(TrainingError):
@@ -40,9 +43,17 @@ class RunFolder:
     path: Path
     shared_records: Path | None = None
 
+    @classmethod
+    def part(cls, path: Path) -> Self:
+        """The run in this folder; one of a cross-validation or a sweep shares the records of those around it."""
+        for around in path.absolute().parents[:2]:
+            if not (path / RECORDS).exists() and (around / RECORDS).exists():
+                return cls(path, shared_records=around / RECORDS)
+        return cls(path)
+
     @property
     def records(self) -> Path:
-        return self.shared_records or self.path / "records"
+        return self.shared_records or self.path / RECORDS
 
     @property
     def state(self) -> Path:
@@ -91,7 +102,7 @@ class RunFolder:
         Raises:
             RunError: the run was not configured.
         """
-        if not self.state.exists() or not self.pipeline_config.exists():
+        if not self.state.exists():
             raise RunError(f"{self.path} is not configured: run configure or train first")
         state = json.loads(self.state.read_text(encoding="utf-8"))
         return Recipe.of_values(state["recipe"]), state["validation_fold"]

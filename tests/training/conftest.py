@@ -2,7 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+LARGER = 416
+"""Pixels of the input at which the made-up cross-validation was run as well; its recipe has 320."""
 
 TINY_RECIPE = """
 model_name = "tiny"
@@ -53,6 +57,43 @@ def tiny_run(rendered_data, tiny_recipe, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("run")
     assert main(["run", "--data", str(rendered_data), "--out", str(out), "--recipe", str(tiny_recipe)]) == 0
     return out
+
+
+@pytest.fixture(scope="session")
+def cross_validation(rendered_data, tiny_recipe, tmp_path_factory) -> Path:
+    """The folder of a cross-validation as it lies on disk, with made-up predictions: nine in ten of the classes right,
+    by a detector that is surer than that, and an int8 model that says the same with rounding. At `LARGER` pixels all
+    classes are right."""
+    from app.detections import Detections
+    from training.annotations import FOLDS
+    from training.cross_validation import fold_folder
+    from training.predictions import save_predictions
+    from training.recipe import Recipe
+    from training.run import configure_step, prepare_step
+    from training.run_folder import RunFolder
+
+    folder = tmp_path_factory.mktemp("cross")
+    random = np.random.default_rng(3)
+    recipe = Recipe.read(tiny_recipe)
+    prepare_step(rendered_data, RunFolder(folder))
+    for fold in range(FOLDS):
+        run, larger = fold_folder(folder, fold), fold_folder(folder, fold, LARGER)
+        configure_step(run, recipe, validation_fold=fold)
+        larger.path.mkdir()
+        of_larger, found, rounded = {}, {}, {}
+        for photo in run.photos():
+            if photo.fold == fold:
+                wrong = random.random(len(photo.class_ids)) < 0.1
+                classes = np.where(wrong, 3 - photo.class_ids, photo.class_ids).astype(np.int32)
+                scores = random.uniform(0.95, 0.99, len(classes)).astype(np.float32)
+                found[photo.path.name] = Detections(photo.boxes, scores, classes)
+                rounded[photo.path.name] = Detections(photo.boxes, scores - np.float32(0.01), classes)
+                surely = np.where(wrong, 0.9, scores).astype(np.float32)
+                of_larger[photo.path.name] = Detections(photo.boxes, surely, photo.class_ids)
+        save_predictions(found, run.path / "predictions.npz")
+        save_predictions(rounded, run.path / "predictions_int8.npz")
+        save_predictions(of_larger, larger.path / "predictions.npz")
+    return folder
 
 
 @pytest.fixture(scope="session")

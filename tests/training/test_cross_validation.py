@@ -1,18 +1,21 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from training.cli import main
-from training.cross_validation import CrossValidationError, read_out_of_fold
+from training.cross_validation import CrossValidationError, fold_folder, read_out_of_fold
+from training.run_folder import RunFolder
 
 
 def test_every_photo_is_judged_by_a_detector_that_never_saw_it(small_data, small_recipe, tmp_path, capsys) -> None:
     out = tmp_path / "cross"
     command = ["cross-validate", "--data", str(small_data), "--out", str(out), "--recipe", str(small_recipe)]
     command += ["--set", "num_steps=2", "--set", "batch_norm_decay=0.001"]
-    assert main([*command, "--folds", "0"]) == 0
-    assert "2 photos" in capsys.readouterr().out
+    assert main([*command, "--folds", "0", "--input-sizes", "160"]) == 0
+    text = capsys.readouterr().out
+    assert "2 photos" in text
     with pytest.raises(CrossValidationError, match="fold 3 has not been trained"):
         read_out_of_fold(out, [0, 3])
 
@@ -35,6 +38,23 @@ def test_every_photo_is_judged_by_a_detector_that_never_saw_it(small_data, small
         assert f"fold_{fold}.tfrecord" in held_out
     # Two steps of training leave nothing to calibrate, which does not spoil the rest.
     assert "Not calibrated: of" in captured.out or (out / "calibrated" / "evaluation.json").exists()
+    # At another size the same weights see something else.
+    run = fold_folder(out, 0, 160)
+    recipe, fold = run.configured()
+    assert (recipe.input_size, recipe.model_name, fold) == (160, "small-160", 0)
+    assert RunFolder.part(run.path).records == out / "records"
+    assert "# small at 160 px, out of fold" in text
+    own, larger = (read_out_of_fold(out, [0], input_size=size).predictions[0].scores for size in (None, 160))
+    assert own.tobytes() != larger.tobytes()
+    # What is kept of the folds is enough to measure them again.
+    kept = tmp_path / "kept"
+    for path in (*out.rglob("run.json"), *out.rglob("seconds.json"), *out.rglob("predictions.npz")):
+        (kept / path.relative_to(out)).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, kept / path.relative_to(out))
+    command[command.index("--out") + 1] = str(kept)
+    assert main([*command, "--folds", "0", "--input-sizes", "160"]) == 0
+    assert capsys.readouterr().out == text
+    assert not list(kept.rglob("checkpoints"))
     # Another photo's boxes would be others: the detectors were trained on different folds.
     assert all(np.isfinite(item.scores).all() and len(item) for item in found.predictions)
 

@@ -3,45 +3,19 @@
 import json
 import shutil
 
-import numpy as np
 import pytest
 
 from app.bundle import read_bundle
-from app.detections import Detections
 from app.images import decode
 from app.runtimes import load_runtime
+from tests.training.conftest import LARGER
 from training.annotations import FOLDS
 from training.cli import main
-from training.cross_validation import CrossValidationError, compare_precisions, fold_folder
+from training.cross_validation import CrossValidationError, fold_folder
 from training.out_of_fold import out_of_fold_evidence
-from training.predictions import save_predictions
 from training.recipe import Recipe
-from training.run import configure_step, prepare_step
+from training.run import prepare_step
 from training.run_folder import RunFolder
-
-
-@pytest.fixture(scope="module")
-def cross_validation(rendered_data, tiny_recipe, tmp_path_factory):
-    """The folder of a cross-validation as it lies on disk, with made-up predictions: nine in ten of the classes right,
-    by a detector that is surer than that, and an int8 model that says the same with rounding."""
-    folder = tmp_path_factory.mktemp("cross")
-    random = np.random.default_rng(3)
-    recipe = Recipe.read(tiny_recipe)
-    prepare_step(rendered_data, RunFolder(folder))
-    for fold in range(FOLDS):
-        run = fold_folder(folder, fold)
-        configure_step(run, recipe, validation_fold=fold)
-        found, rounded = {}, {}
-        for photo in run.photos():
-            if photo.fold == fold:
-                wrong = random.random(len(photo.class_ids)) < 0.1
-                classes = np.where(wrong, 3 - photo.class_ids, photo.class_ids).astype(np.int32)
-                scores = random.uniform(0.95, 0.99, len(classes)).astype(np.float32)
-                found[photo.path.name] = Detections(photo.boxes, scores, classes)
-                rounded[photo.path.name] = Detections(photo.boxes, scores - np.float32(0.01), classes)
-        save_predictions(found, run.path / "predictions.npz")
-        save_predictions(rounded, run.path / "predictions_int8.npz")
-    return folder
 
 
 def test_the_bundle_says_what_was_measured_out_of_fold(
@@ -90,9 +64,26 @@ def test_a_cross_validation_of_another_recipe_is_refused(cross_validation, tiny_
         out_of_fold_evidence(cross_validation, other, [])
 
 
-def test_the_cost_of_int8_is_measured(cross_validation) -> None:
-    text = compare_precisions(cross_validation, range(FOLDS))
-    assert "int8 - float32  mAP@.5: " in text
-    written = json.loads((cross_validation / "int8.json").read_text())
-    assert written["mAP@.5"]["interval"][0] <= written["mAP@.5"]["value"] <= written["mAP@.5"]["interval"][1]
-    assert abs(written["mAP@.5"]["value"]) < 0.1
+def test_a_detector_enlarged_after_training_has_the_figures_of_its_size(cross_validation, tiny_recipe) -> None:
+    recipe = Recipe.read(tiny_recipe)
+    enlarged = Recipe.of_values({**recipe.as_dict(), "input_size": LARGER, "model_name": "tiny-larger"})
+    f1 = [
+        out_of_fold_evidence(cross_validation, one, []).evaluations["float32"]["figures"]["best F1 caries"]["value"]
+        for one in (recipe, enlarged)
+    ]
+    assert f1[1] > f1[0] + 0.02
+    other = Recipe.of_values({**recipe.as_dict(), "input_size": 640})
+    with pytest.raises(CrossValidationError, match="was not run at 640 pixels"):
+        out_of_fold_evidence(cross_validation, other, [])
+
+
+def test_what_is_kept_of_a_cross_validation_is_enough(cross_validation, tiny_recipe, rendered_data, tmp_path) -> None:
+    recipe = Recipe.read(tiny_recipe)
+    for fold in range(FOLDS):
+        kept = fold_folder(tmp_path, fold).path
+        kept.mkdir()
+        for name in ("run.json", "predictions.npz"):
+            shutil.copy(fold_folder(cross_validation, fold).path / name, kept)
+    prepare_step(rendered_data, RunFolder(tmp_path))
+    evidence = out_of_fold_evidence(tmp_path, recipe, [])
+    assert evidence.score_threshold == out_of_fold_evidence(cross_validation, recipe, []).score_threshold

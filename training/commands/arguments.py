@@ -80,6 +80,25 @@ def read_folds(arguments: argparse.Namespace) -> list[int]:
     return folds
 
 
+def add_input_sizes_argument(parser: argparse.ArgumentParser) -> None:
+    """Other input sizes at which weights are run as well."""
+    parser.add_argument(
+        "--input-sizes", default="", help="pixels at which the detector's weights are run as well, such as 416,512"
+    )
+
+
+def read_input_sizes(arguments: argparse.Namespace) -> list[int]:
+    """Other input sizes, in pixels.
+
+    Raises:
+        TrainingError: one of them is not allowed.
+    """
+    sizes = [text.strip() for text in arguments.input_sizes.split(",") if text.strip()]
+    if not all(text.isdecimal() and 96 <= int(text) <= 1280 and int(text) % 32 == 0 for text in sizes):
+        raise TrainingError(f"--input-sizes is {arguments.input_sizes!r}, allowed are multiples of 32 from 96 to 1280")
+    return [int(text) for text in sizes]
+
+
 def add_cross_validation_argument(parser: argparse.ArgumentParser) -> None:
     """Where a bundle's figures come from."""
     parser.add_argument(

@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> None:
     from training import run as steps
     from training.run_folder import RunError, RunFolder
 
-    folder = RunFolder(arguments.out)
+    folder = RunFolder.part(arguments.out)
     if arguments.model is None:
         steps.evaluate_step(folder)
         return
@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> None:
     from training.detectors import find_detector
 
     detector = find_detector(arguments.model, model=arguments.which, input_size=arguments.input_size)
-    of_model = RunFolder(arguments.model)
+    of_model = RunFolder.part(arguments.model)
     if arguments.data:
         photos = read_annotated_photos(arguments.data)
     else:

@@ -17,4 +17,4 @@ def run(arguments: argparse.Namespace) -> None:
     from training import run as steps
     from training.run_folder import RunFolder
 
-    steps.export_step(RunFolder(arguments.out), checkpoint=arguments.checkpoint)
+    steps.export_step(RunFolder.part(arguments.out), checkpoint=arguments.checkpoint)

@@ -20,6 +20,6 @@ def run(arguments: argparse.Namespace) -> None:
     from training import run as steps
     from training.run_folder import RunFolder
 
-    folder = RunFolder(arguments.out)
+    folder = RunFolder.part(arguments.out)
     bundle = steps.package_step(folder, version=arguments.version, cross_validation=arguments.cross_validation)
     print(bundle.path)

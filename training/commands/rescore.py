@@ -5,7 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from training.commands.arguments import add_data_arguments, add_folds_argument, read_folds, read_source
+from training.commands.arguments import (
+    add_data_arguments,
+    add_folds_argument,
+    add_input_sizes_argument,
+    read_folds,
+    read_input_sizes,
+    read_source,
+)
 from training.errors import TrainingError
 from training.second_look.views import VIEWS
 
@@ -25,9 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--views", default="", help=f"what else the detector is shown, with commas between: {', '.join(VIEWS)}"
     )
-    parser.add_argument(
-        "--input-sizes", default="", help="pixels at which the detector's weights are run as well, such as 416,512"
-    )
+    add_input_sizes_argument(parser)
     add_folds_argument(parser)
 
 
@@ -39,9 +44,6 @@ def run(arguments: argparse.Namespace) -> None:
     unknown = [name for name in views if name not in VIEWS]
     if unknown:
         raise TrainingError(f"--views is {unknown[0]!r}, allowed are {', '.join(VIEWS)}")
-    sizes = [text.strip() for text in arguments.input_sizes.split(",") if text.strip()]
-    if not all(text.isdecimal() and 96 <= int(text) <= 1280 and int(text) % 32 == 0 for text in sizes):
-        raise TrainingError(f"--input-sizes is {arguments.input_sizes!r}, allowed are multiples of 32 from 96 to 1280")
     folds = read_folds(arguments)
     photos = read_annotated_photos(arguments.data, read_source(arguments))
     text = rescore(
@@ -52,6 +54,6 @@ def run(arguments: argparse.Namespace) -> None:
         cross_validation=arguments.cross_validation,
         second_look=arguments.second_look,
         views=views,
-        input_sizes=[int(text) for text in sizes],
+        input_sizes=read_input_sizes(arguments),
     )
     print(text, end="")

@@ -20,4 +20,4 @@ def run(arguments: argparse.Namespace) -> None:
     from training.run_folder import RunFolder
     from training.tflite import FILES
 
-    steps.tflite_step(RunFolder(arguments.out), precisions=tuple(arguments.precision or FILES))
+    steps.tflite_step(RunFolder.part(arguments.out), precisions=tuple(arguments.precision or FILES))

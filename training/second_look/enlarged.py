@@ -8,6 +8,7 @@ up for (Touvron et al. 2019, "Fixing the train-test resolution discrepancy").
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -68,18 +69,43 @@ def enlarge(bundle: Bundle, folder: RunFolder, size: int, *, validation_fold: in
     """
     import tensorflow as tf
 
-    recipe = _recipe_at(bundle, size)
+    recipe = _recipe_at(_recipe_of(bundle), size)
     configure_step(folder, recipe, validation_fold=validation_fold)
     model, _ = _rebuilt(bundle, size)
     saved = tf.train.CheckpointManager(tf.train.Checkpoint(model=model), str(folder.checkpoints), max_to_keep=1)
     saved.save(checkpoint_number=recipe.num_steps)
 
 
-def _recipe_at(bundle: Bundle, size: int) -> Recipe:
-    recipe = Recipe.of_values(bundle.manifest["recipe"])
+def enlarge_run(run: RunFolder, folder: RunFolder, size: int) -> None:
+    """The same from the folder of a run, whose latest checkpoint it takes.
+
+    Args:
+        run: trained to its end.
+        folder: holds records.
+        size: pixels, a multiple of 32.
+
+    Raises:
+        RunError: see `enlarge`.
+    """
+    import training.compat  # noqa: F401  isort: skip
+    import tensorflow as tf
+
+    recipe, validation_fold = run.configured()
+    latest = Path(tf.train.latest_checkpoint(str(find_checkpoint(run.checkpoints))))
+    configure_step(folder, _recipe_at(recipe, size), validation_fold=validation_fold)
+    folder.checkpoints.mkdir(exist_ok=True)
+    for file in (*run.checkpoints.glob(f"{latest.name}.*"), run.checkpoints / "checkpoint"):
+        shutil.copy(file, folder.checkpoints)
+
+
+def _recipe_at(recipe: Recipe, size: int) -> Recipe:
     return replace(
         recipe, input_size=size, model_name=f"{recipe.model_name.removesuffix(f'-{recipe.input_size}')}-{size}"
     )
+
+
+def _recipe_of(bundle: Bundle) -> Recipe:
+    return Recipe.of_values(bundle.manifest["recipe"])
 
 
 def _rebuilt(bundle: Bundle, size: int) -> tuple[Any, ModelRuntime]:
@@ -91,7 +117,7 @@ def _rebuilt(bundle: Bundle, size: int) -> tuple[Any, ModelRuntime]:
 
     nowhere = Path("unused")
     text = configure(
-        _recipe_at(bundle, size),
+        _recipe_at(_recipe_of(bundle), size),
         label_map=nowhere,
         train_records=[nowhere],
         validation_records=[nowhere],

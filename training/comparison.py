@@ -1,0 +1,76 @@
+"""Two ways to judge the same photos out of fold, side by side: differences of figures, with intervals over photos."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from app.detections import Detections
+from training.annotations import AnnotatedPhoto
+from training.cross_validation import PREDICTIONS, at, read_out_of_fold
+from training.evaluate import SCREENED_CLASS, match_screened
+from training.metrics import average_precisions, best_f1, bootstrap, coco_evaluation
+from training.score_calibration import cross_fitted, fit
+
+
+def compare_precisions(folder: Path, folds: Sequence[int], *, input_size: int | None = None) -> str:
+    """What int8 costs; writes `int8.json` and returns a line for each figure.
+
+    Args:
+        folder: of a cross-validation.
+        folds: which; there are int8 predictions of each.
+        input_size: another one than the recipe's.
+    """
+    of = {name: read_out_of_fold(folder, folds, name, input_size=input_size) for name in PREDICTIONS}
+    photos = of["float32"].photos
+    # The bundle has one calibration, which is the float32 detector's.
+    calibration = fit(photos, of["float32"].predictions)
+    float32, int8 = ([calibration.apply(item) for item in of[name].predictions] for name in PREDICTIONS)
+    out = folder if input_size is None else folder / at(input_size)
+    return _compare("int8 - float32", photos, int8, float32, out / "int8.json")
+
+
+def compare_sizes(folder: Path, folds: Sequence[int], input_size: int) -> str:
+    """What another input size gains, both calibrated by the other folds; writes `at_SIZE/gain.json` and returns a line
+    for each figure.
+
+    Args:
+        folder: of a cross-validation.
+        folds: two or more.
+        input_size: at which all of them were run as well.
+
+    Raises:
+        CalibrationError: there is nothing to calibrate on.
+    """
+    own, other = read_out_of_fold(folder, folds), read_out_of_fold(folder, folds, input_size=input_size)
+    before, after = (cross_fitted(found.photos, found.predictions) for found in (own, other))
+    return _compare(f"{input_size} px", own.photos, after, before, folder / at(input_size) / "gain.json")
+
+
+def _compare(
+    title: str, photos: Sequence[AnnotatedPhoto], first: Sequence[Detections], second: Sequence[Detections], path: Path
+) -> str:
+    pairs = [(coco_evaluation(photos, found), match_screened(photos, found)) for found in (first, second)]
+
+    def differences(sample: Sequence[int]) -> dict[str, float]:
+        ours, theirs = (
+            {
+                **average_precisions(evaluation, sample),
+                f"best F1 {SCREENED_CLASS}": best_f1([matches[place] for place in sample])[1].f1,
+            }
+            for evaluation, matches in pairs
+        )
+        return {name: ours[name] - theirs[name] for name in ours}
+
+    values, intervals = differences(range(len(photos))), bootstrap(len(photos), differences)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(
+        json.dumps({name: {"value": value, "interval": intervals[name]} for name, value in values.items()}, indent=2)
+        + "\n",
+        encoding="utf-8",
+    )
+    return "".join(
+        f"{title}  {name}: {value:+.4f} [{intervals[name][0]:+.4f}, {intervals[name][1]:+.4f}]\n"
+        for name, value in values.items()
+    )
