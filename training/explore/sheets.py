@@ -20,6 +20,12 @@ TITLE_HEIGHT = 18
 SURROUNDINGS = 0.25
 """Of a tooth's height and width, shown around it on each side."""
 
+NEIGHBOURHOOD = 1.5
+"""The same where its neighbours are to be seen."""
+
+TOOTH_HEIGHT = 140
+"""Pixels of a tooth's picture."""
+
 
 def contact_sheet(
     pictures: Sequence[Image.Image], *, columns: int, tallest: float = 0.75, titles: Sequence[str] = ()
@@ -83,19 +89,42 @@ def labelled_photo(photo: AnnotatedPhoto, *, longest_side: int = 800, numbered: 
 
 def tooth_crops(photos: Sequence[AnnotatedPhoto], class_name: str, count: int, *, seed: int = 0) -> list[Image.Image]:
     """Teeth of one class, drawn at random, with `SURROUNDINGS` as far as the photo shows any."""
-    places = [(photo, row) for photo in photos for row in np.flatnonzero(photo.class_ids == CLASS_IDS[class_name])]
+    places = [(photo, int(row)) for photo in photos for row in np.flatnonzero(photo.class_ids == CLASS_IDS[class_name])]
     chosen = np.random.default_rng(seed).permutation(len(places))[:count]
-    crops = []
-    for position in chosen:
-        photo, row = places[int(position)]
-        ymin, xmin, ymax, xmax = (float(edge) for edge in photo.boxes[row])
-        above, beside = (ymax - ymin) * SURROUNDINGS, (xmax - xmin) * SURROUNDINGS
-        left, right = round(max(0, xmin - beside) * photo.width), round(min(1, xmax + beside) * photo.width)
-        top, bottom = round(max(0, ymin - above) * photo.height), round(min(1, ymax + above) * photo.height)
-        pixels = images.decode(photo.path.read_bytes()).pixels
-        crop = Image.fromarray(pixels[top : max(bottom, top + 1), left : max(right, left + 1)])
-        crops.append(crop.resize((max(1, round(140 * crop.width / crop.height)), 140)))
-    return crops
+    return [_tooth(*places[int(position)], SURROUNDINGS)[0] for position in chosen]
+
+
+def tooth_in_place(photo: AnnotatedPhoto, row: int) -> Image.Image:
+    """One labelled tooth, framed, with its neighbours.
+
+    Args:
+        photo: with its labels.
+        row: of the tooth.
+    """
+    crop, frame = _tooth(photo, row, NEIGHBOURHOOD)
+    draw = ImageDraw.Draw(crop)
+    for edge, colour in enumerate((INK, COLOURS[int(photo.class_ids[row])])):
+        left, top, right, bottom = frame
+        draw.rectangle((left - 1 + edge, top - 1 + edge, right + 1 - edge, bottom + 1 - edge), outline=colour)
+    return crop
+
+
+def _tooth(
+    photo: AnnotatedPhoto, row: int, surroundings: float
+) -> tuple[Image.Image, tuple[float, float, float, float]]:
+    """What is around a tooth, `TOOTH_HEIGHT` pixels high, and where the tooth is in it: left, top, right, bottom."""
+    ymin, xmin, ymax, xmax = (float(edge) for edge in photo.boxes[row])
+    above, beside = (ymax - ymin) * surroundings, (xmax - xmin) * surroundings
+    left, right = round(max(0, xmin - beside) * photo.width), round(min(1, xmax + beside) * photo.width)
+    top, bottom = round(max(0, ymin - above) * photo.height), round(min(1, ymax + above) * photo.height)
+    pixels = images.decode(photo.path.read_bytes()).pixels
+    crop = Image.fromarray(pixels[top : max(bottom, top + 1), left : max(right, left + 1)])
+    scale = TOOTH_HEIGHT / crop.height
+    frame = (
+        *((xmin * photo.width - left) * scale, (ymin * photo.height - top) * scale),
+        *((xmax * photo.width - left) * scale, (ymax * photo.height - top) * scale),
+    )
+    return crop.resize((max(1, round(scale * crop.width)), TOOTH_HEIGHT)), frame
 
 
 def random_photos(

@@ -1,0 +1,60 @@
+import csv
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from training.annotations import AnnotatedPhoto
+from training.cli import main
+from training.cross_validation import read_out_of_fold
+from training.review import JudgedTooth, contradicted, review, worst_misses
+
+
+def test_teeth_that_are_judged_otherwise_than_labelled_come_first(cross_validation, tmp_path) -> None:
+    found = read_out_of_fold(cross_validation)
+    kinds = tmp_path / "views.csv"
+    rows = [f"{photo.path.name},{'front' if photo.fold < 2 else 'side'}" for photo in found.photos]
+    kinds.write_text("\n".join(["image,view", *rows]))
+    out = tmp_path / "review"
+    text = review(found, out, kinds=kinds, resamples=20)
+
+    # The made-up predictions are the labelled boxes, some of them of the other class.
+    wrong = {
+        (photo.path.name, str(row + 1))
+        for photo, seen in zip(found.photos, found.predictions, strict=True)
+        for row, box in enumerate(photo.boxes)
+        if seen.class_ids[(seen.boxes == box).all(axis=1)].tolist() != [photo.class_ids[row]]
+    }
+    labels = list(csv.DictReader((out / "labels.csv").open()))
+    assert {(row["image"], row["tooth"]) for row in labels[: len(wrong)]} == wrong
+    misses = list(csv.DictReader((out / "misses.csv").open()))
+    assert {row["label"] for row in misses} == {"caries"}
+    carious_and_wrong = [row for row in labels[: len(wrong)] if row["label"] == "caries"]
+    assert [row["tooth"] for row in misses[: len(carious_and_wrong)]] == [row["tooth"] for row in carious_and_wrong]
+    assert Image.open(out / "labels.png").width == Image.open(out / "misses.png").width
+
+    table = [line.split("|") for line in text.splitlines() if line.startswith("|")][2:]
+    names = [row[1].strip() for row in table]
+    assert names == ["all", "longer side: 321 to 640", "view: front", "view: side"]
+    photos, teeth, carious = (np.array([int(row[cell]) for row in table]) for cell in (2, 3, 4))
+    assert photos.tolist() == [10, 10, 4, 6]
+    assert teeth[0] == teeth[1] == teeth[2] + teeth[3]
+    assert carious[0] == carious[2] + carious[3]
+
+
+def test_a_table_that_lacks_a_photo_is_refused(cross_validation, tmp_path, capsys) -> None:
+    kinds = tmp_path / "views.csv"
+    kinds.write_text("image,view\nanother.jpg,front\n")
+    command = ["review", "--cross-validation", str(cross_validation), "--out", str(tmp_path / "review")]
+    assert main([*command, "--kinds", str(kinds)]) == 1
+    assert "says nothing of 10 photos, such as " in capsys.readouterr().err
+    assert not (tmp_path / "review").exists()
+
+
+def test_teeth_that_were_not_found_are_the_worst_misses_and_contradict_nothing() -> None:
+    boxes = np.array([[0, 0, 0.1, 0.1], [0, 0, 0.2, 0.2], [0, 0, 0.3, 0.3], [0, 0, 0.4, 0.4]], np.float32)
+    photo = AnnotatedPhoto(Path("a.jpg"), 100, 100, boxes, np.array([2, 2, 2, 1], np.int32), "a", 0)
+    judged = [JudgedTooth(photo, row, caries) for row, caries in enumerate([None, None, 0.3, 0.9])]
+    assert [tooth.row for tooth in worst_misses(judged)] == [1, 0, 2]
+    assert [tooth.row for tooth in contradicted(judged)] == [3, 2]
+    assert [tooth.says for tooth in judged] == ["not found", "not found", "0.30", "0.90"]

@@ -1,0 +1,26 @@
+"""The command `review`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from training.commands.arguments import add_folds_argument, read_folds
+
+SUMMARY = "where a cross-validated detector goes wrong: by kind of photo, and tooth by tooth"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--cross-validation", type=Path, required=True, help="folder of cross-validate")
+    parser.add_argument("--input-size", type=int, help="the predictions at this size (default: the recipe's)")
+    parser.add_argument("--out", type=Path, required=True, help="folder for figures, lists and pictures of teeth")
+    parser.add_argument("--kinds", type=Path, help="CSV: image, and a column for each way to tell photos apart")
+    add_folds_argument(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    from training.cross_validation import read_out_of_fold
+    from training.review import review
+
+    found = read_out_of_fold(arguments.cross_validation, read_folds(arguments), input_size=arguments.input_size)
+    print(review(found, arguments.out, kinds=arguments.kinds), end="")

@@ -1,0 +1,216 @@
+"""Where a cross-validated detector goes wrong: by kind of photo, and tooth by tooth.
+
+Written to the folder:
+
+    by_kind.md            figures by photo size, and by the kinds that a table gives, such as the view of the mouth
+    misses.csv, .png      the carious teeth that were missed by most
+    labels.csv, .png      the labels that are contradicted most
+
+The pictures show the photos themselves: they are shared only where these may be.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from app.detections import Detections
+from training.annotations import CLASS_IDS, AnnotatedPhoto
+from training.assessment import assess
+from training.cross_validation import OutOfFold
+from training.errors import TrainingError
+from training.evaluate import SCREENED_CLASS, match_screened, operating_point
+from training.explore.sheets import contact_sheet, tooth_in_place
+from training.score_calibration import cross_fitted
+from training.second_look.opinions import detector_opinion
+
+MISSES, LABELS = 30, 50
+"""Teeth in each list."""
+
+SIZES = (200, 320, 640)
+"""Pixels of the longer side at which one kind of photo ends."""
+
+FIGURES = ("mAP@.5", "AP@.5 caries", "F1", "sensitivity", "precision", "class right on found teeth")
+"""By kind, see `training.assessment`."""
+
+
+class ReviewError(TrainingError):
+    """The table of kinds cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedTooth:
+    """A labelled tooth and what was seen of it.
+
+    Attributes:
+        photo: the photo.
+        row: of the tooth's label in it.
+        caries: probability of caries, given that it is a tooth, 0 to 1; None where no box overlaps it by half.
+    """
+
+    photo: AnnotatedPhoto
+    row: int
+    caries: float | None
+
+    @property
+    def is_carious(self) -> bool:
+        """As labelled."""
+        return bool(self.photo.class_ids[self.row] == CLASS_IDS[SCREENED_CLASS])
+
+    @property
+    def area(self) -> float:
+        """Share of the photo."""
+        ymin, xmin, ymax, xmax = self.photo.boxes[self.row].tolist()
+        return float((ymax - ymin) * (xmax - xmin))
+
+    @property
+    def says(self) -> str:
+        """The probability in two digits, or that the tooth was not found."""
+        return "not found" if self.caries is None else f"{self.caries:.2f}"
+
+
+def review(found: OutOfFold, out: Path, *, kinds: Path | None = None, resamples: int = 1000) -> str:
+    """Writes figures by kind and both lists of teeth, and returns the figures as a text.
+
+    Args:
+        found: photos of two folds or more; each fold is calibrated by the others.
+        out: made if missing.
+        kinds: a CSV file with a column `image` and one for each way to tell photos apart; every photo is in it.
+        resamples: of the bootstrap.
+
+    Raises:
+        ReviewError: a photo is not in the table of kinds.
+        CalibrationError: there is nothing to calibrate on.
+    """
+    groups = [("longer side", [_size(photo) for photo in found.photos])]
+    if kinds is not None:
+        groups += read_kinds(kinds, found.photos)
+    calibrated = cross_fitted(found.photos, found.predictions)
+    text = by_kind(found.photos, calibrated, groups, resamples=resamples)
+    teeth = judged_teeth(found.photos, calibrated)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "by_kind.md").write_text(text, encoding="utf-8")
+    _write_teeth(worst_misses(teeth)[:MISSES], out / "misses")
+    _write_teeth(contradicted(teeth)[:LABELS], out / "labels")
+    return text
+
+
+def read_kinds(path: Path, photos: Sequence[AnnotatedPhoto]) -> list[tuple[str, list[str]]]:
+    """The kinds of these photos: each column's name, and what it says of each photo.
+
+    Raises:
+        ReviewError: see `review`.
+    """
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    by_image = {row.get("image"): row for row in rows}
+    missing = [photo.path.name for photo in photos if photo.path.name not in by_image]
+    if missing:
+        raise ReviewError(f"{path} says nothing of {len(missing)} photos, such as {missing[0]}")
+    names = [name for name in rows[0] if name != "image"] if rows else []
+    return [(name, [by_image[photo.path.name][name] for photo in photos]) for name in names]
+
+
+def by_kind(
+    photos: Sequence[AnnotatedPhoto],
+    calibrated: Sequence[Detections],
+    groups: Iterable[tuple[str, Sequence[str]]],
+    *,
+    resamples: int,
+) -> str:
+    """A Markdown table: a row for each kind of photo, its figures at the one operating point of all photos.
+
+    Args:
+        photos: labelled.
+        calibrated: what was seen, with calibrated scores.
+        groups: what tells photos apart, and the kind of each photo.
+        resamples: of the bootstrap.
+    """
+    threshold, _ = operating_point(photos, match_screened(photos, calibrated))
+    rows = [
+        f"At a probability of {SCREENED_CLASS} of {threshold:.3f}, the best F1's over all {len(photos)} photos.\n",
+        "| photos | number | teeth | labelled carious | " + " | ".join(FIGURES) + " |",
+        "|---" * (4 + len(FIGURES)) + "|",
+    ]
+    kinds = [("all", ["all"] * len(photos)), *groups]
+    for name, of_photo in kinds:
+        for kind in sorted(set(of_photo), key=_order):
+            places = [place for place, value in enumerate(of_photo) if value == kind]
+            chosen = [photos[place] for place in places]
+            result = assess(
+                chosen,
+                [calibrated[place] for place in places],
+                score_threshold=threshold,
+                resamples=resamples,
+            )
+            class_ids = np.concatenate([photo.class_ids for photo in chosen])
+            cells = [
+                "all" if name == "all" else f"{name}: {kind}",
+                *(str(len(chosen)), str(len(class_ids)), str(int((class_ids == CLASS_IDS[SCREENED_CLASS]).sum()))),
+            ]
+            for figure in FIGURES:
+                value, span = result.figures[figure]
+                cells.append("-" if value is None or span is None else f"{value:.3f} [{span[0]:.3f}, {span[1]:.3f}]")
+            rows.append("| " + " | ".join(cells) + " |")
+    return "\n".join(rows) + "\n"
+
+
+def judged_teeth(photos: Sequence[AnnotatedPhoto], calibrated: Sequence[Detections]) -> list[JudgedTooth]:
+    """Every labelled tooth of these photos, judged by what was seen on them."""
+    return [
+        JudgedTooth(photo, row, None if np.isnan(opinion) else float(1 / (1 + np.exp(-opinion))))
+        for photo, found in zip(photos, calibrated, strict=True)
+        for row, opinion in enumerate(detector_opinion(photo, found))
+    ]
+
+
+def worst_misses(teeth: Iterable[JudgedTooth]) -> list[JudgedTooth]:
+    """The teeth labelled carious, least suspected first: those that were not found, large before small, then those of
+    the lowest probability of caries."""
+    carious = [tooth for tooth in teeth if tooth.is_carious]
+    return sorted(carious, key=lambda tooth: (-1.0, -tooth.area) if tooth.caries is None else (tooth.caries, 0.0))
+
+
+def contradicted(teeth: Iterable[JudgedTooth]) -> list[JudgedTooth]:
+    """The found teeth, those first of whose label the detector that never saw it thinks least (confident learning,
+    Northcutt et al. 2021)."""
+
+    def of_label(tooth: JudgedTooth) -> float:
+        assert tooth.caries is not None
+        return tooth.caries if tooth.is_carious else 1 - tooth.caries
+
+    return sorted((tooth for tooth in teeth if tooth.caries is not None), key=of_label)
+
+
+def _write_teeth(teeth: Sequence[JudgedTooth], path: Path) -> None:
+    names = {class_id: name for name, class_id in CLASS_IDS.items()}
+    rows = [
+        (tooth.photo.path.name, tooth.row + 1, names[int(tooth.photo.class_ids[tooth.row])], tooth.says)
+        for tooth in teeth
+    ]
+    with path.with_suffix(".csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("image", "tooth", "label", "probability_of_caries"))
+        writer.writerows(rows)
+    if teeth:
+        pictures = [tooth_in_place(tooth.photo, tooth.row) for tooth in teeth]
+        titles = [f"{Path(image).stem} {number}: {label}, {says}" for image, number, label, says in rows]
+        contact_sheet(pictures, columns=5, titles=titles).save(path.with_suffix(".png"))
+
+
+def _size(photo: AnnotatedPhoto) -> str:
+    longer = max(photo.width, photo.height)
+    for low, high in zip((0, *SIZES), SIZES, strict=False):
+        if longer <= high:
+            return f"up to {high}" if low == 0 else f"{low + 1} to {high}"
+    return f"from {SIZES[-1] + 1}"
+
+
+def _order(kind: str) -> tuple[int, str]:
+    """Sizes by their number, other kinds by name."""
+    numbers = [int(word) for word in kind.split() if word.isdecimal()]
+    return (numbers[-1] if numbers else 0, kind)
