@@ -16,7 +16,7 @@ from training.commands.arguments import (
     read_source,
 )
 
-SUMMARY = "train a recipe once for input_size fold, and measure it on photos that it never saw"
+SUMMARY = "train a recipe once for each fold, and measure it on photos that it never saw"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,9 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_recipe_arguments(parser, has_fold=False)
     add_folds_argument(parser)
     add_input_sizes_argument(parser)
-    parser.add_argument(
-        "--int8", action="store_true", help="convert input_size detector to int8, and say what that costs"
-    )
+    parser.add_argument("--int8", action="store_true", help="convert each detector to int8, and say what that costs")
     parser.add_argument("--threshold", type=float, help="score of caries (default: the best F1's over all these folds)")
 
 
