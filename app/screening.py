@@ -17,6 +17,10 @@ DEFAULT_MAX_BOXES = 5
 TOOTH_SCORE = 0.4
 """A box of any class counts as a tooth from this score on."""
 
+CLEAR_TOOTH_SCORE = 0.5
+"""The same where nothing is suspect: what a detector takes for teeth in pictures of other things scores little more than
+`TOOTH_SCORE`, three teeth of a mouth score more than this."""
+
 SAME_TOOTH_IOU = 0.5
 """Boxes of any class that overlap at least this much are one tooth."""
 
@@ -151,7 +155,11 @@ def screen(
     seen = detections if seen is None else seen
     teeth_seen = count_teeth(seen.where(seen.scores >= TOOTH_SCORE).joined(suspects))
     reasons = quality.reasons
-    if teeth_seen < (MIN_TEETH_TO_SUSPECT if suspect.any() else MIN_TEETH_TO_CLEAR):
+    if suspect.any():
+        is_enough = teeth_seen >= MIN_TEETH_TO_SUSPECT
+    else:
+        is_enough = count_teeth(seen.where(seen.scores >= CLEAR_TOOTH_SCORE)) >= MIN_TEETH_TO_CLEAR
+    if not is_enough:
         reasons += (Reason.TOO_FEW_TEETH if teeth_seen else Reason.NO_TEETH_SEEN,)
     if reasons:
         verdict = Verdict.NOT_ASSESSABLE

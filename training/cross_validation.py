@@ -59,6 +59,9 @@ def train_fold(folder: Path, recipe: Recipe, fold: int) -> None:
         folder: of the cross-validation; its records are there.
         recipe: what to train.
         fold: which one is held out.
+
+    Raises:
+        CrossValidationError: the fold was finished with another recipe.
     """
     from training.evaluate import predict
     from training.export import find_checkpoint
@@ -67,6 +70,9 @@ def train_fold(folder: Path, recipe: Recipe, fold: int) -> None:
 
     run = fold_folder(folder, fold)
     if (run.path / PREDICTIONS["float32"]).exists():
+        of_fold, _ = run.configured()
+        if differences := of_fold.differences(recipe, apart_from=("model_name",)):
+            raise CrossValidationError(f"{run.path} was trained by another recipe: {differences}")
         say(f"fold {fold}    finished earlier")
         return
     started = time.monotonic()

@@ -13,6 +13,9 @@ from training.package import Evidence
 from training.recipe import Recipe
 from training.score_calibration import cross_fitted, fit
 
+SAME_TRAINING = ("model_name", "input_size")
+"""What a recipe may say otherwise and still train the same weights, which may be run at another size."""
+
 
 def out_of_fold_evidence(folder: Path, recipe: Recipe, trained_on: Sequence[AnnotatedPhoto]) -> Evidence:
     """Calibration and operating point from predictions on photos that their detectors never saw.
@@ -33,7 +36,7 @@ def out_of_fold_evidence(folder: Path, recipe: Recipe, trained_on: Sequence[Anno
     input_size = None if of_first.input_size == recipe.input_size else recipe.input_size
     for fold in range(FOLDS):
         of_fold, _ = fold_folder(folder, fold).configured()
-        if differences := _differences(of_fold, recipe):
+        if differences := of_fold.differences(recipe, apart_from=SAME_TRAINING):
             raise CrossValidationError(f"{folder} is a cross-validation of another recipe: {differences}")
     found = read_out_of_fold(folder, input_size=input_size)
     calibrated = cross_fitted(found.photos, found.predictions)
@@ -51,14 +54,4 @@ def out_of_fold_evidence(folder: Path, recipe: Recipe, trained_on: Sequence[Anno
         cross_fitted=counts,
         training_photos=len(trained_on),
         calibration=fit(found.photos, found.predictions),
-    )
-
-
-def _differences(first: Recipe, second: Recipe) -> str:
-    """What would make another training: neither the name nor the size at which its weights are run."""
-    ours, theirs = first.as_dict(), second.as_dict()
-    return ", ".join(
-        f"{key} {ours.get(key)!r} instead of {theirs.get(key)!r}"
-        for key in {**ours, **theirs}
-        if key not in ("model_name", "input_size") and ours.get(key) != theirs.get(key)
     )

@@ -177,6 +177,20 @@ class Recipe:
         for key in sorted(ARCHITECTURES[self.architecture].intersection(keys)):
             raise RecipeError(f"{key} is set, but {self.architecture} has no use for it")
 
+    def differences(self, other: Self, *, apart_from: Iterable[str] = ()) -> str:
+        """What the other recipe says otherwise, in words; empty if nothing.
+
+        Args:
+            other: another recipe.
+            apart_from: keys that do not count.
+        """
+        ours, theirs = self.as_dict(), other.as_dict()
+        return ", ".join(
+            f"{key} {ours[key]!r} instead of {theirs[key]!r}"
+            for key in ours
+            if key not in apart_from and ours[key] != theirs[key]
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """Every key with its value, ready for JSON."""
         return asdict(self)

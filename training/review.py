@@ -25,7 +25,7 @@ from training.cross_validation import OutOfFold
 from training.errors import TrainingError
 from training.evaluate import SCREENED_CLASS, match_screened, operating_point
 from training.explore.sheets import contact_sheet, tooth_in_place
-from training.score_calibration import cross_fitted
+from training.score_calibration import CalibrationError, cross_fitted
 from training.second_look.opinions import detector_opinion
 
 MISSES, LABELS = 30, 50
@@ -33,6 +33,9 @@ MISSES, LABELS = 30, 50
 
 SIZES = (200, 320, 640)
 """Pixels of the longer side at which one kind of photo ends."""
+
+FEWEST = 10
+"""Photos of a kind from which on intervals are given: of fewer, a resample may show no carious tooth at all."""
 
 FIGURES = ("mAP@.5", "AP@.5 caries", "F1", "sensitivity", "precision", "class right on found teeth")
 """By kind, see `training.assessment`."""
@@ -77,21 +80,24 @@ def review(found: OutOfFold, out: Path, *, kinds: Path | None = None, resamples:
     """Writes figures by kind and both lists of teeth, and returns the figures as a text.
 
     Args:
-        found: photos of two folds or more; each fold is calibrated by the others.
+        found: photos and what was seen on them. Each fold is calibrated by the others; scores stay as they are where
+            there is one fold, or nothing to calibrate on.
         out: made if missing.
         kinds: a CSV file with a column `image` and one for each way to tell photos apart; every photo is in it.
         resamples: of the bootstrap.
 
     Raises:
         ReviewError: a photo is not in the table of kinds.
-        CalibrationError: there is nothing to calibrate on.
     """
     groups = [("longer side", [_size(photo) for photo in found.photos])]
     if kinds is not None:
         groups += read_kinds(kinds, found.photos)
-    calibrated = cross_fitted(found.photos, found.predictions)
-    text = by_kind(found.photos, calibrated, groups, resamples=resamples)
-    teeth = judged_teeth(found.photos, calibrated)
+    try:
+        scored, note = cross_fitted(found.photos, found.predictions), ""
+    except CalibrationError as error:
+        scored, note = found.predictions, f"Not calibrated: {error}.\n\n"
+    text = note + by_kind(found.photos, scored, groups, resamples=resamples)
+    teeth = judged_teeth(found.photos, scored)
     out.mkdir(parents=True, exist_ok=True)
     (out / "by_kind.md").write_text(text, encoding="utf-8")
     _write_teeth(worst_misses(teeth)[:MISSES], out / "misses")
@@ -117,22 +123,23 @@ def read_kinds(path: Path, photos: Sequence[AnnotatedPhoto]) -> list[tuple[str, 
 
 def by_kind(
     photos: Sequence[AnnotatedPhoto],
-    calibrated: Sequence[Detections],
+    predictions: Sequence[Detections],
     groups: Iterable[tuple[str, Sequence[str]]],
     *,
     resamples: int,
 ) -> str:
-    """A Markdown table: a row for each kind of photo, its figures at the one operating point of all photos.
+    """A Markdown table: a row for each kind of photo, its figures at the one operating point of all photos, with 95 %
+    intervals by bootstrap over photos.
 
     Args:
         photos: labelled.
-        calibrated: what was seen, with calibrated scores.
+        predictions: what was seen on them.
         groups: what tells photos apart, and the kind of each photo.
         resamples: of the bootstrap.
     """
-    threshold, _ = operating_point(photos, match_screened(photos, calibrated))
+    threshold, _ = operating_point(photos, match_screened(photos, predictions))
     rows = [
-        f"At a probability of {SCREENED_CLASS} of {threshold:.3f}, the best F1's over all {len(photos)} photos.\n",
+        f"At a score of {SCREENED_CLASS} of {threshold:.3f}, the best F1's over all {len(photos)} photos.\n",
         "| photos | number | teeth | labelled carious | " + " | ".join(FIGURES) + " |",
         "|---" * (4 + len(FIGURES)) + "|",
     ]
@@ -143,7 +150,7 @@ def by_kind(
             chosen = [photos[place] for place in places]
             result = assess(
                 chosen,
-                [calibrated[place] for place in places],
+                [predictions[place] for place in places],
                 score_threshold=threshold,
                 resamples=resamples,
             )
@@ -154,16 +161,17 @@ def by_kind(
             ]
             for figure in FIGURES:
                 value, span = result.figures[figure]
-                cells.append("-" if value is None or span is None else f"{value:.3f} [{span[0]:.3f}, {span[1]:.3f}]")
+                interval = f" [{span[0]:.3f}, {span[1]:.3f}]" if span and len(chosen) >= FEWEST else ""
+                cells.append("-" if value is None else f"{value:.3f}{interval}")
             rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows) + "\n"
 
 
-def judged_teeth(photos: Sequence[AnnotatedPhoto], calibrated: Sequence[Detections]) -> list[JudgedTooth]:
+def judged_teeth(photos: Sequence[AnnotatedPhoto], predictions: Sequence[Detections]) -> list[JudgedTooth]:
     """Every labelled tooth of these photos, judged by what was seen on them."""
     return [
         JudgedTooth(photo, row, None if np.isnan(opinion) else float(1 / (1 + np.exp(-opinion))))
-        for photo, found in zip(photos, calibrated, strict=True)
+        for photo, found in zip(photos, predictions, strict=True)
         for row, opinion in enumerate(detector_opinion(photo, found))
     ]
 

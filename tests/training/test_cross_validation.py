@@ -55,6 +55,8 @@ def test_every_photo_is_judged_by_a_detector_that_never_saw_it(small_data, small
     assert main([*command, "--folds", "0", "--input-sizes", "160"]) == 0
     assert capsys.readouterr().out == text
     assert not list(kept.rglob("checkpoints"))
+    assert main([*command, "--folds", "0", "--set", "num_steps=3"]) == 1
+    assert "fold_0 was trained by another recipe: num_steps 2 instead of 3" in capsys.readouterr().err
     # Another photo's boxes would be others: the detectors were trained on different folds.
     assert all(np.isfinite(item.scores).all() and len(item) for item in found.predictions)
 

@@ -42,6 +42,12 @@ def test_teeth_that_are_judged_otherwise_than_labelled_come_first(cross_validati
     assert carious[0] == carious[2] + carious[3]
 
 
+def test_a_single_fold_is_reviewed_without_calibration(cross_validation, tmp_path) -> None:
+    text = review(read_out_of_fold(cross_validation, [2]), tmp_path, resamples=5)
+    assert text.startswith("Not calibrated: photos of one fold only")
+    assert (tmp_path / "labels.png").exists()
+
+
 def test_a_table_that_lacks_a_photo_is_refused(cross_validation, tmp_path, capsys) -> None:
     kinds = tmp_path / "views.csv"
     kinds.write_text("image,view\nanother.jpg,front\n")
