@@ -18,8 +18,8 @@ TOOTH_SCORE = 0.4
 """A box of any class counts as a tooth from this score on."""
 
 CLEAR_TOOTH_SCORE = 0.5
-"""The same where nothing is suspect: what a detector takes for teeth in pictures of other things scores little more than
-`TOOTH_SCORE`, three teeth of a mouth score more than this."""
+"""The same where nothing is suspect: what a detector takes for teeth in pictures of other things scores little more
+than `TOOTH_SCORE`, three teeth of a mouth score more than this."""
 
 SAME_TOOTH_IOU = 0.5
 """Boxes of any class that overlap at least this much are one tooth."""
