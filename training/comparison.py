@@ -9,8 +9,8 @@ from pathlib import Path
 from app.detections import Detections
 from training.annotations import AnnotatedPhoto
 from training.cross_validation import PREDICTIONS, at, read_out_of_fold
-from training.evaluate import SCREENED_CLASS, match_screened
-from training.metrics import average_precisions, best_f1, bootstrap, coco_evaluation
+from training.evaluate import main_figures, match_screened
+from training.metrics import bootstrap, coco_evaluation
 from training.score_calibration import cross_fitted, fit
 
 
@@ -54,13 +54,7 @@ def _compare(
     pairs = [(coco_evaluation(photos, found), match_screened(photos, found)) for found in (first, second)]
 
     def differences(sample: Sequence[int]) -> dict[str, float]:
-        ours, theirs = (
-            {
-                **average_precisions(evaluation, sample),
-                f"best F1 {SCREENED_CLASS}": best_f1([matches[place] for place in sample])[1].f1,
-            }
-            for evaluation, matches in pairs
-        )
+        ours, theirs = (main_figures(evaluation, matches, sample) for evaluation, matches in pairs)
         return {name: ours[name] - theirs[name] for name in ours}
 
     values, intervals = differences(range(len(photos))), bootstrap(len(photos), differences)

@@ -65,8 +65,7 @@ def evaluate(photos: Sequence[AnnotatedPhoto], predictions: Sequence[Detections]
     matches = match_screened(photos, predictions)
 
     def figures(sample: Sequence[int]) -> dict[str, float]:
-        _, best = best_f1([matches[position] for position in sample])
-        return {**average_precisions(evaluation, sample), f"best F1 {SCREENED_CLASS}": best.f1}
+        return main_figures(evaluation, matches, sample)
 
     values = figures(range(len(photos)))
     intervals = bootstrap(len(photos), figures)
@@ -75,6 +74,18 @@ def evaluate(photos: Sequence[AnnotatedPhoto], predictions: Sequence[Detections]
         "figures": {name: {"value": value, "interval": intervals[name]} for name, value in values.items()},
         "best_f1_score_threshold": best_f1(matches)[0],
     }
+
+
+def main_figures(evaluation: Any, matches: Sequence[Matches], sample: Sequence[int]) -> dict[str, float]:
+    """The average precisions and the best F1 of the screened class over a resample of photos.
+
+    Args:
+        evaluation: what `training.metrics.coco_evaluation` returned.
+        matches: what `match_screened` returned for the same predictions.
+        sample: positions of photos, with repetitions.
+    """
+    _, best = best_f1([matches[position] for position in sample])
+    return {**average_precisions(evaluation, sample), f"best F1 {SCREENED_CLASS}": best.f1}
 
 
 def match_screened(photos: Sequence[AnnotatedPhoto], predictions: Sequence[Detections]) -> list[Matches]:

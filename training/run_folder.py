@@ -46,10 +46,9 @@ class RunFolder:
     @classmethod
     def part(cls, path: Path) -> Self:
         """The run in this folder; one of a cross-validation or a sweep shares the records of those around it."""
-        for around in path.absolute().parents[:2]:
-            if not (path / RECORDS).exists() and (around / RECORDS).exists():
-                return cls(path, shared_records=around / RECORDS)
-        return cls(path)
+        whole = path.absolute()
+        records = next((place / RECORDS for place in (whole, *whole.parents[:2]) if (place / RECORDS).exists()), None)
+        return cls(path, shared_records=records)
 
     @property
     def records(self) -> Path:

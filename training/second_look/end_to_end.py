@@ -12,8 +12,8 @@ from app.detections import Detections
 from app.screening import box_iou
 from training.annotations import CLASS_IDS, AnnotatedPhoto
 from training.curves import photo_scores
-from training.evaluate import SCREENED_CLASS, match_screened
-from training.metrics import MATCH_IOU, average_precisions, best_f1, bootstrap, coco_evaluation
+from training.evaluate import SCREENED_CLASS, main_figures, match_screened
+from training.metrics import MATCH_IOU, bootstrap, coco_evaluation
 from training.score_calibration import CalibrationError
 from training.second_look.fusion import (
     IDS,
@@ -95,8 +95,7 @@ def table(
             right = ((said > 0) == np.concatenate([labels[place] for place in sample]))[~np.isnan(said)]
             auc = photo_scores(chosen).auc
             of_name = {
-                **average_precisions(evaluation, sample),
-                f"best F1 {SCREENED_CLASS}": best_f1(chosen)[1].f1,
+                **main_figures(evaluation, matches, sample),
                 "photo AUC": np.nan if auc is None else auc,
                 "class right": float(right.mean()) if len(right) else np.nan,
             }

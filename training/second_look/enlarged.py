@@ -67,6 +67,7 @@ def enlarge(bundle: Bundle, folder: RunFolder, size: int, *, validation_fold: in
         DetectorError: see `load_enlarged`.
         RunError: there are no records, or the folder holds another training.
     """
+    import training.compat  # noqa: F401  isort: skip
     import tensorflow as tf
 
     recipe = _recipe_at(_recipe_of(bundle), size)
