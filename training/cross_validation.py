@@ -28,7 +28,7 @@ from app.detections import Detections
 from training.annotations import FOLDS, AnnotatedPhoto
 from training.errors import TrainingError
 from training.predictions import load_predictions, save_predictions
-from training.recipe import Recipe
+from training.recipe import NAMES, Recipe
 from training.run_folder import RunFolder
 
 PREDICTIONS = {"float32": "predictions.npz", "int8": "predictions_int8.npz"}
@@ -71,7 +71,7 @@ def train_fold(folder: Path, recipe: Recipe, fold: int) -> None:
     run = fold_folder(folder, fold)
     if (run.path / PREDICTIONS["float32"]).exists():
         of_fold, _ = run.configured()
-        if differences := of_fold.differences(recipe, apart_from=("model_name",)):
+        if differences := of_fold.differences(recipe, apart_from=NAMES):
             raise CrossValidationError(f"{run.path} was trained by another recipe: {differences}")
         say(f"fold {fold}    finished earlier")
         return

@@ -10,10 +10,10 @@ from training.assessment import assess
 from training.cross_validation import PREDICTIONS, CrossValidationError, fold_folder, read_out_of_fold
 from training.evaluate import match_screened, operating_point
 from training.package import Evidence
-from training.recipe import Recipe
+from training.recipe import NAMES, Recipe
 from training.score_calibration import cross_fitted, fit
 
-SAME_TRAINING = ("model_name", "input_size")
+SAME_TRAINING = (*NAMES, "input_size")
 """What a recipe may say otherwise and still train the same weights, which may be run at another size."""
 
 

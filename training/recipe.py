@@ -30,6 +30,9 @@ ARCHITECTURES: Mapping[str, frozenset[str]] = {
 """The detectors of the Object Detection API that can be trained, each with the keys that it has no use for; the stock
 configuration of each is `configs/<architecture>.config`."""
 
+NAMES = ("model_name", "data_credit")
+"""Keys that name a detector and its data; recipes that differ in these alone train the same detector."""
+
 COCO_BACKBONE = "coco-backbone"
 NO_PRETRAINED = "none"
 

@@ -111,8 +111,12 @@ def read_kinds(path: Path, photos: Sequence[AnnotatedPhoto]) -> list[tuple[str, 
     Raises:
         ReviewError: see `review`.
     """
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    try:
+        # A byte order mark, as spreadsheets write it, is no part of the first column's name.
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ReviewError(f"{path} cannot be read as CSV in UTF-8: {error}") from error
     by_image = {row.get("image"): row for row in rows}
     missing = [photo.path.name for photo in photos if photo.path.name not in by_image]
     if missing:

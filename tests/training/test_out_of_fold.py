@@ -64,6 +64,13 @@ def test_a_cross_validation_of_another_recipe_is_refused(cross_validation, tiny_
         out_of_fold_evidence(cross_validation, other, [])
 
 
+def test_what_a_recipe_says_of_its_data_does_not_make_it_another(cross_validation, tiny_recipe) -> None:
+    credited = Recipe.of_values(
+        {**Recipe.read(tiny_recipe).as_dict(), "data_credit": "A clinic", "model_name": "other"}
+    )
+    assert out_of_fold_evidence(cross_validation, credited, []).evaluations
+
+
 def test_a_detector_enlarged_after_training_has_the_figures_of_its_size(cross_validation, tiny_recipe) -> None:
     recipe = Recipe.read(tiny_recipe)
     enlarged = Recipe.of_values({**recipe.as_dict(), "input_size": LARGER, "model_name": "tiny-larger"})

@@ -2,6 +2,7 @@ import csv
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from training.annotations import AnnotatedPhoto
@@ -14,7 +15,7 @@ def test_teeth_that_are_judged_otherwise_than_labelled_come_first(cross_validati
     found = read_out_of_fold(cross_validation)
     kinds = tmp_path / "views.csv"
     rows = [f"{photo.path.name},{'front' if photo.fold < 2 else 'side'}" for photo in found.photos]
-    kinds.write_text("\n".join(["image,view", *rows]))
+    kinds.write_text("\n".join(["image,view", *rows]), encoding="utf-8-sig")
     out = tmp_path / "review"
     text = review(found, out, kinds=kinds, resamples=20)
 
@@ -48,12 +49,24 @@ def test_a_single_fold_is_reviewed_without_calibration(cross_validation, tmp_pat
     assert (tmp_path / "labels.png").exists()
 
 
-def test_a_table_that_lacks_a_photo_is_refused(cross_validation, tmp_path, capsys) -> None:
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (b"image,view\nanother.jpg,front\n", "says nothing of 10 photos, such as "),
+        ("image,view\nanother.jpg,앞\n".encode("cp949"), "views.csv cannot be read as CSV in UTF-8"),
+        (None, "views.csv cannot be read as CSV in UTF-8"),
+    ],
+    ids=["lacks photos", "another encoding", "not there"],
+)
+def test_a_table_that_does_not_tell_the_photos_apart_is_refused(
+    cross_validation, tmp_path, capsys, table, message
+) -> None:
     kinds = tmp_path / "views.csv"
-    kinds.write_text("image,view\nanother.jpg,front\n")
+    if table is not None:
+        kinds.write_bytes(table)
     command = ["review", "--cross-validation", str(cross_validation), "--out", str(tmp_path / "review")]
     assert main([*command, "--kinds", str(kinds)]) == 1
-    assert "says nothing of 10 photos, such as " in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "review").exists()
 
 
