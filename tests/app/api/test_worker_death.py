@@ -1,9 +1,12 @@
 """A detector's process that crashes behind a real server: its photo alone is lost."""
 
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
+import sys
+import termios
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +16,7 @@ import pytest
 from live_server import Live, serving, wait_for
 
 from app.bundle import FLOAT32_MODEL, Bundle, write_manifest
+from app.runtimes.process import WorkerProcess
 from app.settings import Settings
 
 Workers = Callable[[], list[int]]
@@ -20,9 +24,10 @@ Workers = Callable[[], list[int]]
 
 def all_workers() -> list[int]:
     """Process ids of the workers of this process, of whichever server."""
-    children = [
-        int(pid) for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()
-    ]
+    children: list[int] = []
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # a thread that has ended since; its children go to another
+            children += map(int, (task / "children").read_text().split())
     found = []
     for pid in children:
         with contextlib.suppress(FileNotFoundError):  # it has ended since
@@ -34,6 +39,11 @@ def all_workers() -> list[int]:
 def state(pid: int) -> str:
     """`R` running, `S` asleep, `T` stopped, ..., see proc(5)."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def unread_bytes(runtime: WorkerProcess) -> int:
+    """How much of what a worker was sent it has not read yet."""
+    return int.from_bytes(fcntl.ioctl(runtime._socket, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
 
 
 @pytest.fixture
@@ -68,6 +78,7 @@ def test_a_crash_costs_one_request(isolated: Live, workers: Workers, example_pho
     for sender in senders:
         sender.start()
     wait_for(lambda: isolated.service.screener.admitted == 4 and 1 <= isolated.service.live.waiting <= 2)
+    wait_for(lambda: all(unread_bytes(worker.runtime) for worker in isolated.service.live._workers))
     os.kill(before[0], signal.SIGSEGV)
     for pid in before:
         os.kill(pid, signal.SIGCONT)
