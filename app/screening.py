@@ -17,9 +17,10 @@ DEFAULT_MAX_BOXES = 5
 TOOTH_SCORE = 0.4
 """A box of any class counts as a tooth from this score on."""
 
-CLEAR_TOOTH_SCORE = 0.5
-"""The same where nothing is suspect: what a detector takes for teeth in pictures of other things scores little more
-than `TOOTH_SCORE`, three teeth of a mouth score more than this."""
+CLEAR_TOOTH_SCORE = 0.6
+"""The same where nothing is suspect: what a detector takes for teeth in pictures of other things scores less. Chosen on
+photos of mouths alone: of these, judged by detectors that never saw them, two in a hundred at most may be lost by it
+(docs/quality.md, "Verdicts")."""
 
 SAME_TOOTH_IOU = 0.5
 """Boxes of any class that overlap at least this much are one tooth."""

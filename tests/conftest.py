@@ -63,11 +63,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def shipped_bundle():
-    """The newest bundle of the repository's model store."""
+def model_store() -> Path:
+    """That of the repository."""
+    return ROOT / "model_store"
+
+
+@pytest.fixture(scope="session")
+def shipped_bundle(model_store):
+    """The bundle of the repository that is served where no other is asked for."""
     from app.bundle import find_bundle, read_bundle
 
-    return read_bundle(find_bundle(ROOT / "model_store"))
+    return read_bundle(find_bundle(model_store))
 
 
 @pytest.fixture(scope="session")

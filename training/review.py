@@ -1,7 +1,8 @@
-"""Where a cross-validated detector goes wrong: by kind of photo, and tooth by tooth.
+"""Where a cross-validated detector goes wrong: photo by photo, by kind of photo, and tooth by tooth.
 
 Written to the folder:
 
+    verdicts.md           what the server would say of the photos
     by_kind.md            figures by photo size, and by the kinds that a table gives, such as the view of the mouth
     misses.csv, .png      the carious teeth that were missed by most
     labels.csv, .png      the labels that are contradicted most
@@ -19,6 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from app.detections import Detections
+from app.images import decode
+from app.screening import Verdict, assess_quality, screen
 from training.annotations import CLASS_IDS, AnnotatedPhoto
 from training.assessment import assess
 from training.cross_validation import OutOfFold
@@ -77,7 +80,7 @@ class JudgedTooth:
 
 
 def review(found: OutOfFold, out: Path, *, kinds: Path | None = None, resamples: int = 1000) -> str:
-    """Writes figures by kind and both lists of teeth, and returns the figures as a text.
+    """Writes verdicts, figures by kind and both lists of teeth, and returns verdicts and figures as a text.
 
     Args:
         found: photos and what was seen on them. Each fold is calibrated by the others; scores stay as they are where
@@ -88,6 +91,7 @@ def review(found: OutOfFold, out: Path, *, kinds: Path | None = None, resamples:
 
     Raises:
         ReviewError: a photo is not in the table of kinds.
+        PhotoError: a photo cannot be read any more.
     """
     groups = [("longer side", [_size(photo) for photo in found.photos])]
     if kinds is not None:
@@ -96,13 +100,15 @@ def review(found: OutOfFold, out: Path, *, kinds: Path | None = None, resamples:
         scored, note = cross_fitted(found.photos, found.predictions), ""
     except CalibrationError as error:
         scored, note = found.predictions, f"Not calibrated: {error}.\n\n"
-    text = note + by_kind(found.photos, scored, groups, resamples=resamples)
+    answers = note + _verdicts_table(verdicts(found.photos, found.predictions, scored))
+    figures = note + by_kind(found.photos, scored, groups, resamples=resamples)
     teeth = judged_teeth(found.photos, scored)
     out.mkdir(parents=True, exist_ok=True)
-    (out / "by_kind.md").write_text(text, encoding="utf-8")
+    (out / "verdicts.md").write_text(answers, encoding="utf-8")
+    (out / "by_kind.md").write_text(figures, encoding="utf-8")
     _write_teeth(worst_misses(teeth)[:MISSES], out / "misses")
     _write_teeth(contradicted(teeth)[:LABELS], out / "labels")
-    return text
+    return f"{answers}\n{figures}"
 
 
 def read_kinds(path: Path, photos: Sequence[AnnotatedPhoto]) -> list[tuple[str, list[str]]]:
@@ -123,6 +129,37 @@ def read_kinds(path: Path, photos: Sequence[AnnotatedPhoto]) -> list[tuple[str, 
         raise ReviewError(f"{path} says nothing of {len(missing)} photos, such as {missing[0]}")
     names = [name for name in rows[0] if name != "image"] if rows else []
     return [(name, [by_image[photo.path.name][name] for photo in photos]) for name in names]
+
+
+def verdicts(
+    photos: Sequence[AnnotatedPhoto], seen: Sequence[Detections], scored: Sequence[Detections]
+) -> dict[str, dict[Verdict, int]]:
+    """How many photos with and without labelled caries get which verdict of the server, at the one operating point of
+    all photos.
+
+    Args:
+        photos: labelled; they are read.
+        seen: what was seen on them.
+        scored: the same, calibrated.
+
+    Raises:
+        PhotoError: a photo cannot be read any more.
+    """
+    threshold, _ = operating_point(photos, match_screened(photos, scored))
+    screened = CLASS_IDS[SCREENED_CLASS]
+    labelled, clean = f"{SCREENED_CLASS} labelled", "none labelled"
+    counts = {kind: dict.fromkeys(Verdict, 0) for kind in (labelled, clean)}
+    for photo, before, after in zip(photos, seen, scored, strict=True):
+        quality = assess_quality(decode(photo.path.read_bytes()).pixels)
+        answer = screen(after, quality, seen=before, screened_class_id=screened, score_threshold=threshold)
+        counts[labelled if (photo.class_ids == screened).any() else clean][answer.verdict] += 1
+    return counts
+
+
+def _verdicts_table(counts: dict[str, dict[Verdict, int]]) -> str:
+    rows = ["| photos | " + " | ".join(Verdict) + " |", "|---" * (1 + len(Verdict)) + "|"]
+    rows += [f"| {kind} | " + " | ".join(map(str, of_kind.values())) + " |" for kind, of_kind in counts.items()]
+    return "\n".join(rows) + "\n"
 
 
 def by_kind(

@@ -80,8 +80,8 @@ def test_max_boxes_keeps_the_highest_and_counts_the_rest() -> None:
         ([(NORMAL, 0.2), (NORMAL, 0.3), (NORMAL, 0.3)], Reason.NO_TEETH_SEEN),
         ([(NORMAL, 0.95), (NORMAL, 0.95)], Reason.TOO_FEW_TEETH),
         ([(CARIES, 0.95)], Reason.TOO_FEW_TEETH),
-        ([(NORMAL, 0.499)] * 9, Reason.TOO_FEW_TEETH),
-        ([(NORMAL, 0.95), (NORMAL, 0.95), (NORMAL, 0.499)], Reason.TOO_FEW_TEETH),
+        ([(NORMAL, 0.599)] * 9, Reason.TOO_FEW_TEETH),
+        ([(NORMAL, 0.95), (NORMAL, 0.95), (NORMAL, 0.599)], Reason.TOO_FEW_TEETH),
     ],
 )
 def test_without_a_row_of_teeth_nothing_is_said(teeth, reason) -> None:
@@ -96,7 +96,7 @@ def test_two_teeth_are_enough_to_point_at_one() -> None:
 
 
 def test_three_teeth_of_half_the_score_are_enough_to_say_that_nothing_was_found() -> None:
-    assert ask(row_of_teeth(*[(NORMAL, 0.5)] * 3)).verdict is Verdict.NO_CARIES_FOUND
+    assert ask(row_of_teeth(*[(NORMAL, 0.6)] * 3)).verdict is Verdict.NO_CARIES_FOUND
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What the committed detector says, through the runtime that serves it."""
+"""What the committed detectors say, through the runtime that serves them."""
 
 import json
 from collections import Counter, defaultdict
@@ -7,23 +7,30 @@ import numpy as np
 import pytest
 import skimage.data
 
+from app.bundle import Bundle, find_bundle, read_bundle
 from app.images import decode, encode
 from app.runtimes import load_runtime
 from app.screening import Verdict, assess_quality, box_iou, screen
 from benchmarks.other_pictures import pictures
 
 
+@pytest.fixture(scope="module", params=["caries-ssd-mobilenet-v2-fpnlite-320", "caries-ssd-mobilenet-v2-fpnlite-416"])
+def bundle(request, model_store) -> Bundle:
+    return read_bundle(find_bundle(model_store, request.param))
+
+
 @pytest.fixture(scope="module")
-def judge(shipped_bundle):
-    runtime = load_runtime(shipped_bundle, "litert", threads=2)
-    point = shipped_bundle.operating_point
+def judge(bundle):
+    runtime = load_runtime(bundle, "litert", threads=2)
 
     def judge(pixels):
+        seen = runtime.detect(pixels)
         return screen(
-            runtime.detect(pixels),
+            bundle.calibrated(seen),
             assess_quality(pixels),
-            screened_class_id=shipped_bundle.screened_class_id,
-            score_threshold=point.score_threshold,
+            seen=seen,
+            screened_class_id=bundle.screened_class_id,
+            score_threshold=bundle.operating_point.score_threshold,
             max_boxes=100,
         )
 
@@ -39,17 +46,9 @@ def verdicts(judge) -> dict[str, Counter]:
     return found
 
 
-@pytest.mark.parametrize("kind", ["one colour", "ramps", "noise", "scikit-image's"])
-def test_a_picture_of_something_else_is_never_called_healthy(verdicts, kind) -> None:
-    assert verdicts[kind].total() > 20
-    assert verdicts[kind][Verdict.NO_CARIES_FOUND] == 0
-
-
-def test_heaps_and_patterns_are_called_healthy_seldom(verdicts) -> None:
-    """README, Limits: these detectors saw no such thing in their training."""
-    drawn = verdicts["heaps of shapes"] + verdicts["patterns"]
-    assert drawn.total() == 172
-    assert drawn[Verdict.NO_CARIES_FOUND] <= 9
+def test_a_picture_of_something_else_is_never_called_healthy(verdicts) -> None:
+    assert sum(verdicts.values(), Counter()).total() == 366
+    assert all(found.total() > 20 and found[Verdict.NO_CARIES_FOUND] == 0 for found in verdicts.values()), verdicts
 
 
 @pytest.mark.parametrize("kind", ["one colour", "ramps"])
@@ -58,13 +57,16 @@ def test_a_picture_of_nothing_is_not_assessable(verdicts, kind) -> None:
 
 
 @pytest.mark.parametrize("name", ["coffee", "brick", "coins", "grass", "noise"])
-def test_a_picture_of_something_else_is_not_assessable(judge, name) -> None:
+def test_a_picture_of_something_else_is_not_assessable(judge, bundle, name) -> None:
     if name == "noise":
         picture = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
     else:
         picture = getattr(skimage.data, name)()
     colours = picture if picture.ndim == 3 else np.stack([picture] * 3, axis=2)
-    assert judge(np.ascontiguousarray(colours)).verdict is Verdict.NOT_ASSESSABLE
+    # README, Limits: a cup is suspected by the larger detector.
+    is_mistaken = (name, bundle.input_height) == ("coffee", 416)
+    expected = Verdict.CARIES_SUSPECTED if is_mistaken else Verdict.NOT_ASSESSABLE
+    assert judge(np.ascontiguousarray(colours)).verdict is expected
 
 
 def test_a_picture_of_something_else_stays_so_at_any_size(judge) -> None:
@@ -74,7 +76,7 @@ def test_a_picture_of_something_else_stays_so_at_any_size(judge) -> None:
         assert judge(larger).verdict is not Verdict.NO_CARIES_FOUND
 
 
-def test_lesions_of_the_examples_are_found(judge, example_photos, shipped_bundle) -> None:
+def test_lesions_of_the_examples_are_found(judge, example_photos) -> None:
     found = labelled = 0
     for path in example_photos:
         pixels = decode(path.read_bytes()).pixels
@@ -93,6 +95,19 @@ def test_lesions_of_the_examples_are_found(judge, example_photos, shipped_bundle
     assert found / labelled >= 0.75
 
 
-def test_the_card_holds_what_a_clinic_must_know(shipped_bundle) -> None:
+def test_a_photo_of_teeth_is_assessable(judge, real_photos) -> None:
+    """Ninety-eight of a hundred at least."""
+    photos = sorted(real_photos.rglob("*.jpg"))
+    verdicts = Counter(judge(decode(photo.read_bytes()).pixels).verdict for photo in photos)
+    assert verdicts.total() == 209
+    assert verdicts[Verdict.NOT_ASSESSABLE] <= 4, verdicts
+
+
+def test_the_first_by_name_is_the_default(bundle, shipped_bundle) -> None:
+    assert shipped_bundle.name == "caries-ssd-mobilenet-v2-fpnlite-320"
+    assert bundle.input_height == int(bundle.name.rpartition("-")[2])
+
+
+def test_the_card_holds_what_a_clinic_must_know(bundle) -> None:
     for words in ("not a medical device", "CC BY 4.0", "Intended use", "Limits", "Parity", "Apache-2.0"):
-        assert words in shipped_bundle.card
+        assert words in bundle.card

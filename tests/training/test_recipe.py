@@ -10,10 +10,15 @@ def read(tmp_path, text) -> Recipe:
     return Recipe.read(path)
 
 
-def test_the_shipped_recipe_is_valid() -> None:
-    recipe = Recipe.read(SHIPPED_RECIPE)
-    assert recipe.num_steps >= 2000
-    assert recipe.batch_size >= 16
+@pytest.mark.parametrize("path", SHIPPED_RECIPE.parent.glob("*320*.toml"), ids=lambda path: path.stem)
+def test_the_recipes_are_valid(path) -> None:
+    recipe = Recipe.read(path)
+    assert recipe.input_size == 320
+    assert recipe.num_steps * recipe.batch_size >= 4000
+
+
+def test_the_shipped_recipe_is_that_of_the_shipped_detector(shipped_bundle) -> None:
+    assert Recipe.of_values(shipped_bundle.manifest["recipe"]) == Recipe.read(SHIPPED_RECIPE)
 
 
 def test_a_recipe_survives_json() -> None:

@@ -34,7 +34,13 @@ def test_teeth_that_are_judged_otherwise_than_labelled_come_first(cross_validati
     assert [row["tooth"] for row in misses[: len(carious_and_wrong)]] == [row["tooth"] for row in carious_and_wrong]
     assert Image.open(out / "labels.png").width == Image.open(out / "misses.png").width
 
-    table = [line.split("|") for line in text.splitlines() if line.startswith("|")][2:]
+    verdicts = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[:4]]
+    assert verdicts[0] == ["photos", "caries_suspected", "no_caries_found", "not_assessable"]
+    with_caries = sum((photo.class_ids == 2).any() for photo in found.photos)
+    assert [sum(map(int, row[1:])) for row in verdicts[2:]] == [with_caries, 10 - with_caries]
+    assert int(verdicts[2][1]) >= with_caries - 1
+
+    table = [line.split("|") for line in text.splitlines() if line.startswith("|")][6:]
     names = [row[1].strip() for row in table]
     assert names == ["all", "longer side: 321 to 640", "view: front", "view: side"]
     photos, teeth, carious = (np.array([int(row[cell]) for row in table]) for cell in (2, 3, 4))
