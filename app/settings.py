@@ -135,7 +135,11 @@ class Settings:
         ),
     )
     precision: str = field(
-        default="float32", metadata=_row("LiteRT model to run; int8 is faster.", _one_of("float32", "int8"))
+        default="float32",
+        metadata=_row(
+            "LiteRT model to run; int8 takes less memory and, where the processor has instructions for it, less time.",
+            _one_of("float32", "int8"),
+        ),
     )
     host: str = field(
         default="127.0.0.1",
