@@ -18,9 +18,9 @@ TOOTH_SCORE = 0.4
 """A box of any class counts as a tooth from this score on."""
 
 CLEAR_TOOTH_SCORE = 0.6
-"""The same where nothing is suspect: what a detector takes for teeth in pictures of other things scores less. Chosen on
-photos of mouths alone: of these, judged by detectors that never saw them, two in a hundred at most may be lost by it
-(docs/quality.md, "Verdicts")."""
+"""The same where nothing is suspect: what a detector takes for teeth in pictures of other things scores less. The
+value is by photos of mouths: of these, judged by detectors that never saw them, two in a hundred at most may be lost by
+it (docs/quality.md, "Verdicts")."""
 
 SAME_TOOTH_IOU = 0.5
 """Boxes of any class that overlap at least this much are one tooth."""
