@@ -189,20 +189,26 @@ def tooth_numbers(detections: Detections) -> npt.NDArray[np.intp]:
     """
     numbers = np.full(len(detections), -1, np.intp)
     overlaps = box_iou(detections.boxes, detections.boxes) >= SAME_TOOTH_IOU
+    left = np.ones(len(detections), np.bool_)
     tooth = 0
-    for row in range(len(detections)):
-        if numbers[row] < 0:
-            numbers[(numbers < 0) & overlaps[row]] = tooth
-            numbers[row] = tooth
-            tooth += 1
+    while left.any():
+        best = left.argmax()
+        shown = overlaps[best] & left
+        shown[best] = True  # an empty box overlaps nothing, not even itself
+        numbers[shown] = tooth
+        left &= ~shown
+        tooth += 1
     return numbers
 
 
 def box_iou(first: FloatArray, second: FloatArray) -> FloatArray:
     """Intersection over union of every pair: `[n, 4]` and `[m, 4]` to `[n, m]`; 0 where both boxes are empty."""
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    intersection = np.clip(high - low, 0, None).prod(axis=2)
+    # Side by side rather than as an axis of two, along which NumPy's product takes several times as long.
+    sides = [
+        np.minimum(first[:, None, axis + 2], second[:, axis + 2]) - np.maximum(first[:, None, axis], second[:, axis])
+        for axis in (0, 1)
+    ]
+    intersection = np.clip(sides[0], 0, None) * np.clip(sides[1], 0, None)
     areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (first, second)]
     union = areas[0][:, None] + areas[1][None, :] - intersection
     iou: FloatArray = np.where(union > 0, intersection / np.where(union > 0, union, 1), 0).astype(np.float32)
