@@ -18,9 +18,9 @@ TOOTH_SCORE = 0.4
 """A box of any class counts as a tooth from this score on."""
 
 CLEAR_TOOTH_SCORE = 0.6
-"""The same where nothing is suspect: what a detector takes for teeth in pictures of other things scores less. The
-value is by photos of mouths: of these, judged by detectors that never saw them, two in a hundred at most may be lost by
-it (docs/quality.md, "Verdicts")."""
+"""The same where nothing is suspect: what a detector takes for teeth in pictures of other things mostly scores less.
+The value is by photos of mouths: of these, judged by detectors that never saw them, two in a hundred at most may be
+lost by it (docs/quality.md, "Verdicts")."""
 
 SAME_TOOTH_IOU = 0.5
 """Boxes of any class that overlap at least this much are one tooth."""
@@ -187,7 +187,7 @@ def tooth_numbers(detections: Detections) -> npt.NDArray[np.intp]:
 
     Boxes of any class that overlap the best box of a tooth by `SAME_TOOTH_IOU` show that tooth.
     """
-    numbers = np.full(len(detections), -1, np.intp)
+    numbers = np.empty(len(detections), np.intp)
     overlaps = box_iou(detections.boxes, detections.boxes) >= SAME_TOOTH_IOU
     left = np.ones(len(detections), np.bool_)
     tooth = 0

@@ -31,7 +31,7 @@ A detector of teeth in colour photos of the mouth. It draws one box around each 
 ## Model
 
 {architecture} at {height} x {width} pixels, trained with the TensorFlow Object Detection API:
-{num_steps} steps of {batch_size} photos. Pretrained weights: {pretrained_weights}
+{num_steps} steps of {batch_size} photos{trained_at}. Pretrained weights: {pretrained_weights}
 
 The bundle holds it as {formats}.
 
@@ -97,6 +97,7 @@ def model_card(manifest: Mapping[str, Any]) -> str:
         formats=_formats(manifest["parity"]),
         num_steps=manifest["recipe"]["num_steps"],
         batch_size=manifest["recipe"]["batch_size"],
+        trained_at=_trained_at(manifest.get("trained_input_size")),
         pretrained_weights=manifest["pretrained_weights"],
         photos=data["photos"],
         training_photos=data["training_photos"],
@@ -119,6 +120,10 @@ def model_card(manifest: Mapping[str, Any]) -> str:
         per_photo=PER_PHOTO,
         parity=_parity_table(manifest["parity"]),
     )
+
+
+def _trained_at(size: int | None) -> str:
+    return "" if size is None else f" at {size} x {size}, whose weights run here at the larger size"
 
 
 def _others(count: int) -> str:

@@ -60,6 +60,7 @@ def package(
     evidence: Evidence,
     parity: dict[str, Parity],
     checkpoint: str,
+    trained_input_size: int | None = None,
 ) -> Bundle:
     """Writes the bundle `store/<model_name>/<version>/`, all of it or nothing, and returns it verified.
 
@@ -73,6 +74,7 @@ def package(
         parity: `float32` and `int8` to their differences from the SavedModel; empty for an architecture that does not
             reach TFLite, whose bundle TensorFlow alone can run.
         checkpoint: `latest`, or `best` by the figures on the held-out fold.
+        trained_input_size: pixels, where the weights were trained at another size than the recipe's.
 
     Raises:
         ParityError: the float32 TFLite model differs from the SavedModel by more than rounding.
@@ -126,6 +128,8 @@ def package(
     }
     if evidence.calibration is not None:
         manifest["calibration"] = {"measured_on": measured_on, **evidence.calibration.as_dict()}
+    if trained_input_size not in (None, recipe.input_size):
+        manifest["trained_input_size"] = trained_input_size
     target = store / recipe.model_name / str(version)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{version}-", dir=target.parent))

@@ -9,7 +9,7 @@ from pathlib import Path
 from app.bundle import Bundle
 from training.recipe import Recipe
 from training.run import configure_step, package_step, prepare_step
-from training.run_folder import RunFolder
+from training.run_folder import RunError, RunFolder
 from training.source import Source
 from training.tflite import FILES, set_nms_score_threshold
 
@@ -39,9 +39,15 @@ def repackage(
 
     Raises:
         AnnotationError: the data has problems.
-        RunError: the fold holds no photo, or the folder another run.
+        RunError: the fold holds no photo, the folder another run, or the bundle's training held out no fold.
         ParityError: the float32 TFLite model differs from the SavedModel by more than rounding.
     """
+    of_data = bundle.manifest["data"]
+    if of_data["training_photos"] == of_data["photos"]:
+        raise RunError(
+            f"{bundle.path} was trained on all {of_data['photos']} photos, so none is left to measure it on: "
+            "package it again from its run, with a cross-validation"
+        )
     recipe = Recipe.of_values(bundle.manifest["recipe"])
     if nms_score_threshold is not None:
         recipe = replace(recipe, nms_score_threshold=nms_score_threshold)
@@ -58,5 +64,7 @@ def repackage(
         shutil.copy(bundle.path / name, folder.export)
         if nms_score_threshold is not None:
             set_nms_score_threshold(folder.export / name, nms_score_threshold)
+    if (trained_at := bundle.manifest.get("trained_input_size")) is not None:
+        folder.trained_at.write_text(f"{trained_at}\n", encoding="utf-8")
     folder.exported_checkpoint.write_text(bundle.manifest.get("checkpoint", "latest") + "\n", encoding="utf-8")
     return package_step(folder, version=version)

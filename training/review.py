@@ -100,15 +100,15 @@ def review(found: OutOfFold, out: Path, *, kinds: Path | None = None, resamples:
         scored, note = cross_fitted(found.photos, found.predictions), ""
     except CalibrationError as error:
         scored, note = found.predictions, f"Not calibrated: {error}.\n\n"
-    answers = note + _verdicts_table(verdicts(found.photos, found.predictions, scored))
-    figures = note + by_kind(found.photos, scored, groups, resamples=resamples)
+    answers = _verdicts_table(verdicts(found.photos, found.predictions, scored))
+    figures = by_kind(found.photos, scored, groups, resamples=resamples)
     teeth = judged_teeth(found.photos, scored)
     out.mkdir(parents=True, exist_ok=True)
-    (out / "verdicts.md").write_text(answers, encoding="utf-8")
-    (out / "by_kind.md").write_text(figures, encoding="utf-8")
+    (out / "verdicts.md").write_text(note + answers, encoding="utf-8")
+    (out / "by_kind.md").write_text(note + figures, encoding="utf-8")
     _write_teeth(worst_misses(teeth)[:MISSES], out / "misses")
     _write_teeth(contradicted(teeth)[:LABELS], out / "labels")
-    return f"{answers}\n{figures}"
+    return f"{note}{answers}\n{figures}"
 
 
 def read_kinds(path: Path, photos: Sequence[AnnotatedPhoto]) -> list[tuple[str, list[str]]]:

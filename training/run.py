@@ -247,6 +247,8 @@ def assess_step(
     ]
     if fold == "all":
         heading.append("The detector may have been trained on some of them, which flatters it.")
+    elif _held_out_none(detector.bundle):
+        heading.append("The detector was trained on all photos of its data, which flatters it if these are among them.")
     if threshold is None:
         heading.append("The score threshold was chosen on these same photos, which flatters the figures at it.")
     out.mkdir(parents=True, exist_ok=True)
@@ -300,9 +302,15 @@ def package_step(folder: RunFolder, *, version: int, cross_validation: Path | No
             name: compare(predictions["saved_model"], found) for name, found in predictions.items() if name in FILES
         },
         checkpoint=folder.exported_checkpoint.read_text(encoding="utf-8").strip(),
+        trained_input_size=int(folder.trained_at.read_text(encoding="utf-8")) if folder.trained_at.exists() else None,
     )
     say(f"package   {bundle.path}")
     return bundle
+
+
+def _held_out_none(bundle: Bundle) -> bool:
+    data = bundle.manifest.get("data", {})
+    return "photos" in data and data["photos"] == data["training_photos"]
 
 
 def _nothing_held_out(validation_fold: int | None) -> str:

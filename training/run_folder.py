@@ -4,6 +4,7 @@ records/            label map, TFRecords by fold, photos.json       prepare
 run.json            recipe and held-out fold                        configure
 pretrained/         weights that the training starts from           configure
 pipeline.config     the Object Detection API's configuration        configure
+trained_at.txt      input size of the training, if it was another   enlarge
 checkpoints/        checkpoints, losses, evaluations, TensorBoard   train
 export/             saved_model/                                    export
                     model.tflite, ..._float16, ..._int8             tflite
@@ -61,6 +62,11 @@ class RunFolder:
     @property
     def pipeline_config(self) -> Path:
         return self.path / "pipeline.config"
+
+    @property
+    def trained_at(self) -> Path:
+        """Holds the pixels of the input that the weights were trained at, where the run is of another size."""
+        return self.path / "trained_at.txt"
 
     @property
     def checkpoints(self) -> Path:

@@ -9,7 +9,7 @@ from uint8 `[320, 320, 3]` to boxes; runtimes without LiteRT's postprocessing op
 suppression in the graph. Every variant is a process of its own, loaded once; in every round each detects on the same
 photos of fold 0, in turns.
 
-    accuracy    AP@.5, the mean of both classes, over fold 0, which the detector was not trained on; its difference to
+    accuracy    AP@.5, the mean of both classes, over fold 0, which flatters a detector that saw it; its difference to
                 LiteRT int8 with a 95 % interval by bootstrap over photos, the same photos for both; and which share of
                 the boxes of LiteRT at the same precision is found
     timing      median of the rounds' medians, ms; resident memory of the process and seconds to import, load and detect

@@ -95,7 +95,7 @@ def test_two_teeth_are_enough_to_point_at_one() -> None:
     assert ask(row_of_teeth((CARIES, 0.9), (NORMAL, 0.4))).verdict is Verdict.CARIES_SUSPECTED
 
 
-def test_three_teeth_of_half_the_score_are_enough_to_say_that_nothing_was_found() -> None:
+def test_three_teeth_of_the_clear_score_are_enough_to_say_that_nothing_was_found() -> None:
     assert ask(row_of_teeth(*[(NORMAL, 0.6)] * 3)).verdict is Verdict.NO_CARIES_FOUND
 
 

@@ -71,6 +71,13 @@ def test_a_calibration_is_in_the_manifest_and_explained_in_the_card(pack) -> Non
     assert "## Calibration" not in pack(version=2).card
 
 
+def test_a_detector_of_another_size_than_it_was_trained_at_says_so(pack) -> None:
+    enlarged = pack(trained_input_size=256)
+    assert enlarged.manifest["trained_input_size"] == 256
+    assert "at 256 x 256, whose weights run here" in enlarged.card
+    assert "whose weights run here" not in pack(version=2, trained_input_size=320).card
+
+
 def test_figures_of_a_checkpoint_that_was_chosen_by_them_are_said_to_flatter(pack) -> None:
     assert "flatter" in pack(checkpoint="best").card
     assert "flatter" not in pack().card

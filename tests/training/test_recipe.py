@@ -10,7 +10,7 @@ def read(tmp_path, text) -> Recipe:
     return Recipe.read(path)
 
 
-@pytest.mark.parametrize("path", SHIPPED_RECIPE.parent.glob("*320*.toml"), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(SHIPPED_RECIPE.parent.glob("*320*.toml")), ids=lambda path: path.stem)
 def test_the_recipes_are_valid(path) -> None:
     recipe = Recipe.read(path)
     assert recipe.input_size == 320

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from training.commands.arguments import add_folds_argument, read_folds
 
-SUMMARY = "where a cross-validated detector goes wrong: by kind of photo, and tooth by tooth"
+SUMMARY = "verdicts of a cross-validated detector, and where it goes wrong: by kind of photo, and tooth by tooth"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

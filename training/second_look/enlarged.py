@@ -75,6 +75,8 @@ def enlarge(bundle: Bundle, folder: RunFolder, size: int, *, validation_fold: in
     model, _ = _rebuilt(bundle, size)
     saved = tf.train.CheckpointManager(tf.train.Checkpoint(model=model), str(folder.checkpoints), max_to_keep=1)
     saved.save(checkpoint_number=recipe.num_steps)
+    trained_at = bundle.manifest.get("trained_input_size", bundle.input_height)
+    folder.trained_at.write_text(f"{trained_at}\n", encoding="utf-8")
 
 
 def enlarge_run(run: RunFolder, folder: RunFolder, size: int) -> None:
@@ -97,6 +99,7 @@ def enlarge_run(run: RunFolder, folder: RunFolder, size: int) -> None:
     folder.checkpoints.mkdir(exist_ok=True)
     for file in (*run.checkpoints.glob(f"{latest.name}.*"), run.checkpoints / "checkpoint"):
         shutil.copy(file, folder.checkpoints)
+    folder.trained_at.write_text(f"{recipe.input_size}\n", encoding="utf-8")
 
 
 def _recipe_at(recipe: Recipe, size: int) -> Recipe:

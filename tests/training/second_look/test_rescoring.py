@@ -51,6 +51,7 @@ def test_a_bundle_goes_on_as_a_run_of_another_size(small_data, shipped_bundle, s
     assert main([*command, "--out", str(out)]) == 0
     recipe, fold = RunFolder(out).configured()
     assert (recipe.model_name, recipe.input_size, fold) == ("caries-ssd-mobilenet-v2-fpnlite-96", 96, 0)
+    assert RunFolder(out).trained_at.read_text() == "320\n"
     # Back at its own size it sees what the shipped detector sees.
     pixels = decode(read_annotated_photos(small_data)[0].path.read_bytes()).pixels
     seen, again = shipped.detect(pixels), load_enlarged(out, 320).detect(pixels)
