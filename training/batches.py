@@ -11,11 +11,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from training.augmentation import UNCHANGED, Augmentation
 from training.randomness import stateless
 
 
 def training_batches(
-    configs: dict[str, Any], model: Any, *, seed: int, first_step: int, input_context: Any = None
+    configs: dict[str, Any],
+    model: Any,
+    *,
+    seed: int,
+    first_step: int,
+    augmentation: Augmentation = UNCHANGED,
+    input_context: Any = None,
 ) -> Any:
     """An endless `tf.data.Dataset` of `(features, labels)` as `inputs.train_input` describes them.
 
@@ -26,6 +33,7 @@ def training_batches(
         model: the detection model, whose preprocessing is applied.
         seed: of the order of the photos and of their augmentation.
         first_step: steps before this one were done; counted from 0.
+        augmentation: what is done to a photo before the API's own steps.
         input_context: which part of each batch this worker's replicas take; all of it if None.
     """
     import training.compat  # noqa: F401  isort: skip
@@ -53,7 +61,7 @@ def training_batches(
             epoch = tf.stack([tf.constant(seed, tf.int64), sample // count])
             index = tf.random.experimental.index_shuffle(sample % count, epoch, tf.constant(count - 1, tf.int64))
             with stateless(tf.stack([tf.constant(seed, tf.int64), sample])):
-                return transform_input_data_fn(decoder.decode(tf.gather(records, index)))
+                return transform_input_data_fn(augmentation.apply(decoder.decode(tf.gather(records, index))))
 
         places = tf.data.Dataset.range(first_step * share, train_config.num_steps * share)
         photos = places.map(example, tf.data.AUTOTUNE, deterministic=True)

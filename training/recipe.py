@@ -69,6 +69,8 @@ class Recipe:
         other_pictures: how many pictures of anything else (`training.render.others`) join it as well.
         data_credit: whose photos these are and under which licence, for the model card.
         data_augmentation: steps of the API's preprocessor in protobuf text format, in order.
+        rotation, zoom_out, white_balance: what is done to a photo before them, see `training.augmentation`: degrees,
+            share of the photos, largest relative change.
     """
 
     model_name: str
@@ -95,6 +97,9 @@ class Recipe:
     other_pictures: int = 0
     data_credit: str = ""
     data_augmentation: tuple[str, ...] = ("random_horizontal_flip {}",)
+    rotation: float = 0.0
+    zoom_out: float = 0.0
+    white_balance: float = 0.0
 
     def __post_init__(self) -> None:
         for name, low, high in _RANGES:
@@ -222,6 +227,9 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("early_stop_after", 0, 1_000),
     ("rendered_photos", 0, 100_000),
     ("other_pictures", 0, 100_000),
+    ("rotation", 0.0, 180.0),
+    ("zoom_out", 0.0, 1.0),
+    ("white_balance", 0.0, 0.5),
 )
 _WHOLE_NUMBERS = (
     *("input_size", "batch_size", "num_steps", "seed", "warmup_steps"),

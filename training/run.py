@@ -15,6 +15,7 @@ from typing import Any
 from app.bundle import Bundle
 from training.annotations import FOLDS, AnnotatedPhoto, AnnotationError, Source
 from training.assessment import assess, markdown
+from training.augmentation import Augmentation
 from training.configure import configure, parse_pipeline
 from training.detectors import Detector
 from training.evaluate import evaluate, figures_table, load_exported, match_screened, operating_point, predict
@@ -126,7 +127,7 @@ def configure_step(folder: RunFolder, recipe: Recipe, *, validation_fold: int | 
     if not any(path.stat().st_size for path in train_records):
         raise RunError(f"all photos are in fold {validation_fold}, which is held out: none is left to train on")
     state = json.dumps({"recipe": recipe.as_dict(), "validation_fold": validation_fold}, indent=2) + "\n"
-    if folder.checkpoints.exists() and folder.state.exists() and folder.state.read_text(encoding="utf-8") != state:
+    if folder.checkpoints.exists() and folder.state.exists() and folder.configured() != (recipe, validation_fold):
         raise RunError(f"{folder.path} holds a training with another recipe or fold: choose another folder")
     folder.path.mkdir(parents=True, exist_ok=True)
     fine_tune = (
@@ -160,7 +161,8 @@ def train_step(folder: RunFolder, *, checkpoint_every: int = CHECKPOINT_EVERY) -
     held_out = [photo for photo in folder.photos() if photo.fold == validation_fold] if recipe.evaluate_every else []
     if recipe.evaluate_every and not held_out:
         raise RunError(_nothing_held_out(validation_fold))
-    train(folder.pipeline_config, folder.checkpoints, schedule, validation=held_out)
+    augmentation = Augmentation(recipe.rotation, recipe.zoom_out, recipe.white_balance)
+    train(folder.pipeline_config, folder.checkpoints, schedule, augmentation=augmentation, validation=held_out)
 
 
 def export_step(folder: RunFolder, *, checkpoint: str = "latest") -> None:

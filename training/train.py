@@ -29,6 +29,7 @@ from typing import Any
 from tqdm import tqdm
 
 from training.annotations import AnnotatedPhoto
+from training.augmentation import UNCHANGED, Augmentation
 from training.batch_norm import build_reestimation, moving_statistics, needs_reestimation
 from training.batches import training_batches
 from training.devices import choose_strategy, is_chief, worker_count
@@ -72,6 +73,7 @@ def train(
     out: Path,
     schedule: Schedule,
     *,
+    augmentation: Augmentation = UNCHANGED,
     validation: Sequence[AnnotatedPhoto] = (),
     strategy: Any = None,
 ) -> Path:
@@ -81,6 +83,7 @@ def train(
         pipeline_config: the API's configuration; `train_config.num_steps` says when to stop.
         out: folder of the checkpoints; the latest one there is continued from.
         schedule: when to save, evaluate and stop.
+        augmentation: what is done to a photo beside the steps that the configuration names.
         validation: photos to evaluate on.
         strategy: a `tf.distribute.Strategy`; `training.devices.choose_strategy` decides if None.
 
@@ -102,7 +105,7 @@ def train(
     if done >= configs["train_config"].num_steps or _should_stop(log, schedule):
         return out
     tf.keras.utils.set_random_seed(schedule.seed)
-    _Training(configs, out, schedule, log, strategy, validation, latest).run()
+    _Training(configs, out, schedule, augmentation, log, strategy, validation, latest).run()
     return out
 
 
@@ -123,6 +126,7 @@ class _Training:
         configs: dict[str, Any],
         out: Path,
         schedule: Schedule,
+        augmentation: Augmentation,
         log: EvaluationLog,
         strategy: Any,
         validation: Sequence[AnnotatedPhoto],
@@ -133,7 +137,7 @@ class _Training:
         from object_detection.builders import model_builder, optimizer_builder
 
         self._configs, self._out, self._schedule, self._log = configs, out, schedule, log
-        self._strategy, self._latest = strategy, latest
+        self._augmentation, self._strategy, self._latest = augmentation, strategy, latest
         self._done = step_of(latest)
         self._total: int = configs["train_config"].num_steps
         self._chief = is_chief(strategy)
@@ -269,7 +273,12 @@ class _Training:
     def _distribute(self, seed: int, first_step: int) -> Any:
         def batches(input_context: Any) -> Any:
             return training_batches(
-                self._configs, self._model, seed=seed, first_step=first_step, input_context=input_context
+                self._configs,
+                self._model,
+                seed=seed,
+                first_step=first_step,
+                augmentation=self._augmentation,
+                input_context=input_context,
             )
 
         return self._strategy.distribute_datasets_from_function(batches)

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from training.augmentation import Augmentation
 from training.cli import main
 
+BEFORE_THE_API = Augmentation(rotation=10, zoom_out=0.5, white_balance=0.1)
 AUGMENTATION = [
     "random_horizontal_flip {}",
     "random_crop_image { min_area: 0.3 random_coef: 0.1 }",
@@ -38,11 +40,13 @@ def test_a_training_continued_at_a_step_sees_what_it_would_have_seen(built) -> N
     from training.batches import training_batches
 
     configs, model = built
-    whole = pictures(training_batches(configs, model, seed=3, first_step=0), 6)
-    continued = pictures(training_batches(configs, model, seed=3, first_step=4), 2)
+    whole = pictures(training_batches(configs, model, seed=3, first_step=0, augmentation=BEFORE_THE_API), 6)
+    continued = pictures(training_batches(configs, model, seed=3, first_step=4, augmentation=BEFORE_THE_API), 2)
     np.testing.assert_array_equal(np.stack(whole[4:]), np.stack(continued))
-    other = pictures(training_batches(configs, model, seed=4, first_step=0), 1)
+    other = pictures(training_batches(configs, model, seed=4, first_step=0, augmentation=BEFORE_THE_API), 1)
     assert not np.array_equal(other[0], whole[0])
+    without = pictures(training_batches(configs, model, seed=3, first_step=0), 1)
+    assert not np.array_equal(without[0], whole[0])
 
 
 def test_every_photo_comes_once_an_epoch_in_another_order(built) -> None:
@@ -82,7 +86,7 @@ def test_no_augmentation_keeps_a_state_of_its_own(built) -> None:
     from training.randomness import STATEFUL_OPERATIONS
 
     configs, model = built
-    dataset = training_batches(configs, model, seed=3, first_step=0)
+    dataset = training_batches(configs, model, seed=3, first_step=0, augmentation=BEFORE_THE_API)
     graph = tf.compat.v1.GraphDef.FromString(dataset._as_serialized_graph().numpy())
     operations = {node.op for function in graph.library.function for node in function.node_def}
     assert operations & {"StatelessRandomUniformV2", "StatelessSampleDistortedBoundingBox"}

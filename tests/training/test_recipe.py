@@ -38,6 +38,7 @@ def test_a_recipe_survives_json() -> None:
         ("model_name = 'm'\naspect_ratios = []", "aspect_ratios"),
         ("model_name = 'm'\naspect_ratios = 1.0", "aspect_ratios is 1.0, allowed is a list"),
         ("model_name = 'm'\naspect_ratios = ['wide']", "aspect_ratios is .'wide'., allowed are numbers"),
+        ("model_name = 'm'\nzoom_out = 15", "zoom_out is 15, allowed is 0 to 1"),
         ("model_name = 'm'\nnum_steps = 200\nwarmup_steps = 300", "warmup_steps is 300"),
         ("model_name = 'm'\nearly_stop_after = 3", "needs evaluate_every above 0"),
         ("model_name = 'm'\narchitecture = 'ssd_mobilenet'", "the nearest is ssd_mobilenet_v2_fpnlite"),

@@ -13,6 +13,7 @@ from app.bundle import FLOAT32_MODEL, INT8_MODEL, read_bundle
 from app.images import decode
 from app.runtimes import load_runtime
 from training.annotations import read_annotated_photos
+from training.augmentation import Augmentation
 from training.cli import main
 from training.prepare import write_other_records
 
@@ -96,7 +97,25 @@ def test_a_finished_training_is_not_repeated(tiny_run, tiny_recipe) -> None:
     assert (tiny_run / "checkpoints" / "losses.jsonl").read_bytes() == before
 
 
-@pytest.mark.parametrize("change", ["--set=anchor_scale=2.0", "--fold=1"])
+def test_a_training_begun_before_a_key_was_added_goes_on(tiny_run, tiny_recipe, tmp_path) -> None:
+    begun = tmp_path / "run"
+    shutil.copytree(tiny_run, begun)
+    state = json.loads((begun / "run.json").read_text())
+    assert state["recipe"].pop("rotation") == 0
+    (begun / "run.json").write_text(json.dumps(state))
+    assert main(["train", "--out", str(begun), "--recipe", str(tiny_recipe)]) == 0
+
+
+def test_the_photos_are_changed_as_the_recipe_says(prepared, small_recipe, monkeypatch) -> None:
+    asked = []
+    monkeypatch.setattr("training.run.train", lambda *_, augmentation, **__: asked.append(augmentation))
+    settings = ("rotation=9", "zoom_out=0.2", "white_balance=0.1")
+    command = ["train", "--out", str(prepared), "--recipe", str(small_recipe), *(f"--set={one}" for one in settings)]
+    assert main(command) == 0
+    assert asked == [Augmentation(rotation=9, zoom_out=0.2, white_balance=0.1)]
+
+
+@pytest.mark.parametrize("change", ["--set=anchor_scale=2.0", "--set=rotation=5.0", "--fold=1"])
 def test_another_recipe_or_fold_in_the_same_folder_is_refused(tiny_run, tiny_recipe, change, capsys) -> None:
     before = (tiny_run / "pipeline.config").read_bytes()
     assert main(["train", "--out", str(tiny_run), "--recipe", str(tiny_recipe), change]) == 1

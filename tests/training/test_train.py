@@ -39,7 +39,7 @@ def test_a_training_killed_at_a_random_step_ends_as_one_that_was_not(prepared, s
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for run in (whole, killed):
         shutil.copytree(prepared, run)
-    settings = ("evaluate_every=6",)
+    settings = ("evaluate_every=6", "rotation=10", "zoom_out=0.3", "white_balance=0.1")
     subprocess.run(train_command(whole, small_recipe, *settings), check=True)
     kill_after = random.randrange(6, 12)
     process = subprocess.Popen(train_command(killed, small_recipe, *settings))
