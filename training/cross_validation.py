@@ -18,7 +18,6 @@ count as finished.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +66,7 @@ def train_fold(folder: Path, recipe: Recipe, fold: int) -> None:
     from training.export import find_checkpoint
     from training.model_runtime import load_checkpoint
     from training.run import configure_step, say, train_step
+    from training.train import seconds_trained
 
     run = fold_folder(folder, fold)
     if (run.path / PREDICTIONS["float32"]).exists():
@@ -75,10 +75,9 @@ def train_fold(folder: Path, recipe: Recipe, fold: int) -> None:
             raise CrossValidationError(f"{run.path} was trained by another recipe: {differences}")
         say(f"fold {fold}    finished earlier")
         return
-    started = time.monotonic()
     configure_step(run, recipe, validation_fold=fold)
     train_step(run)
-    (run.path / SECONDS).write_text(json.dumps(round(time.monotonic() - started)) + "\n", encoding="utf-8")
+    (run.path / SECONDS).write_text(json.dumps(round(seconds_trained(run.checkpoints))) + "\n", encoding="utf-8")
     runtime = load_checkpoint(run.pipeline_config, find_checkpoint(run.checkpoints))
     _save(run, fold, "float32", lambda photos: predict(runtime, photos))
 

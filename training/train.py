@@ -315,6 +315,21 @@ class _Training:
         return step
 
 
+def seconds_trained(checkpoints: Path) -> float:
+    """What the steps of a training took, however often it was stopped and continued.
+
+    Args:
+        checkpoints: the folder that `train` returned.
+    """
+    total = before = 0.0
+    for line in (checkpoints / LOSSES).read_text(encoding="utf-8").splitlines():
+        seconds = float(json.loads(line)["seconds"])  # since the leg began
+        if seconds < before:
+            total += before
+        before = seconds
+    return total + before
+
+
 def keep_lines(path: Path, count: int) -> None:
     """Cuts a log of one line a step back to the step from which a training goes on."""
     if not path.exists():

@@ -159,6 +159,15 @@ def train_on_two_machines(run: Path, recipe: Path, *settings: str) -> None:
             process.wait()
 
 
+def test_a_training_that_was_stopped_twice_took_the_time_of_its_three_legs(tmp_path) -> None:
+    from training.train import LOSSES, seconds_trained
+
+    legs = [3.0, 4.0, 5.5], [0.5, 2.0], [1.0, 7.25]
+    lines = [json.dumps({"step": 1, "seconds": seconds}) for leg in legs for seconds in leg]
+    (tmp_path / LOSSES).write_text("\n".join(lines) + "\n")
+    assert seconds_trained(tmp_path) == 5.5 + 2.0 + 7.25
+
+
 def test_the_log_forgets_what_came_after_the_checkpoint(tmp_path) -> None:
     path = tmp_path / "evaluations.jsonl"
     log = EvaluationLog(path, up_to_step=0)
