@@ -76,6 +76,14 @@ def shipped_bundle(model_store):
     return read_bundle(find_bundle(model_store))
 
 
+@pytest.fixture(scope="session", params=["caries-ssd-mobilenet-v2-fpnlite-320", "caries-ssd-mobilenet-v2-fpnlite-416"])
+def each_bundle(request, model_store):
+    """Every bundle of the repository, one after the other."""
+    from app.bundle import find_bundle, read_bundle
+
+    return read_bundle(find_bundle(model_store, request.param))
+
+
 @pytest.fixture(scope="session")
 def real_photos() -> Path:
     """Folder of the real photos, beside the repository; they are not part of it."""

@@ -97,7 +97,7 @@ def model_card(manifest: Mapping[str, Any]) -> str:
         formats=_formats(manifest["parity"]),
         num_steps=manifest["recipe"]["num_steps"],
         batch_size=manifest["recipe"]["batch_size"],
-        trained_at=_trained_at(manifest.get("trained_input_size")),
+        trained_at=_trained_at(manifest.get("trained_input_size"), manifest["input"]["height"]),
         pretrained_weights=manifest["pretrained_weights"],
         photos=data["photos"],
         training_photos=data["training_photos"],
@@ -122,8 +122,10 @@ def model_card(manifest: Mapping[str, Any]) -> str:
     )
 
 
-def _trained_at(size: int | None) -> str:
-    return "" if size is None else f" at {size} x {size}, whose weights run here at the larger size"
+def _trained_at(trained: int | None, runs: int) -> str:
+    if trained is None:
+        return ""
+    return f" at {trained} x {trained}, whose weights run here at the {'larger' if runs > trained else 'smaller'} size"
 
 
 def _others(count: int) -> str:

@@ -7,30 +7,24 @@ import numpy as np
 import pytest
 import skimage.data
 
-from app.bundle import Bundle, find_bundle, read_bundle
 from app.images import decode, encode
 from app.runtimes import load_runtime
 from app.screening import Verdict, assess_quality, box_iou, screen
 from benchmarks.other_pictures import pictures
 
 
-@pytest.fixture(scope="module", params=["caries-ssd-mobilenet-v2-fpnlite-320", "caries-ssd-mobilenet-v2-fpnlite-416"])
-def bundle(request, model_store) -> Bundle:
-    return read_bundle(find_bundle(model_store, request.param))
-
-
 @pytest.fixture(scope="module")
-def judge(bundle):
-    runtime = load_runtime(bundle, "litert", threads=2)
+def judge(each_bundle):
+    runtime = load_runtime(each_bundle, "litert", threads=2)
 
     def judge(pixels):
         seen = runtime.detect(pixels)
         return screen(
-            bundle.calibrated(seen),
+            each_bundle.calibrated(seen),
             assess_quality(pixels),
             seen=seen,
-            screened_class_id=bundle.screened_class_id,
-            score_threshold=bundle.operating_point.score_threshold,
+            screened_class_id=each_bundle.screened_class_id,
+            score_threshold=each_bundle.operating_point.score_threshold,
             max_boxes=100,
         )
 
@@ -57,14 +51,14 @@ def test_a_picture_of_nothing_is_not_assessable(verdicts, kind) -> None:
 
 
 @pytest.mark.parametrize("name", ["coffee", "brick", "coins", "grass", "noise"])
-def test_a_picture_of_something_else_is_not_assessable(judge, bundle, name) -> None:
+def test_a_picture_of_something_else_is_not_assessable(judge, each_bundle, name) -> None:
     if name == "noise":
         picture = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
     else:
         picture = getattr(skimage.data, name)()
     colours = picture if picture.ndim == 3 else np.stack([picture] * 3, axis=2)
     # README, Limits: a cup is suspected by the larger detector.
-    is_mistaken = (name, bundle.input_height) == ("coffee", 416)
+    is_mistaken = (name, each_bundle.input_height) == ("coffee", 416)
     expected = Verdict.CARIES_SUSPECTED if is_mistaken else Verdict.NOT_ASSESSABLE
     assert judge(np.ascontiguousarray(colours)).verdict is expected
 
@@ -103,11 +97,11 @@ def test_a_photo_of_teeth_is_assessable(judge, real_photos) -> None:
     assert verdicts[Verdict.NOT_ASSESSABLE] <= 4, verdicts
 
 
-def test_the_first_by_name_is_the_default(bundle, shipped_bundle) -> None:
+def test_the_first_by_name_is_the_default(each_bundle, shipped_bundle) -> None:
     assert shipped_bundle.name == "caries-ssd-mobilenet-v2-fpnlite-320"
-    assert bundle.input_height == int(bundle.name.rpartition("-")[2])
+    assert each_bundle.input_height == int(each_bundle.name.rpartition("-")[2])
 
 
-def test_the_card_holds_what_a_clinic_must_know(bundle) -> None:
+def test_the_card_holds_what_a_clinic_must_know(each_bundle) -> None:
     for words in ("not a medical device", "CC BY 4.0", "Intended use", "Limits", "Parity", "Apache-2.0"):
-        assert words in bundle.card
+        assert words in each_bundle.card

@@ -74,7 +74,8 @@ def test_a_calibration_is_in_the_manifest_and_explained_in_the_card(pack) -> Non
 def test_a_detector_of_another_size_than_it_was_trained_at_says_so(pack) -> None:
     enlarged = pack(trained_input_size=256)
     assert enlarged.manifest["trained_input_size"] == 256
-    assert "at 256 x 256, whose weights run here" in enlarged.card
+    assert "at 256 x 256, whose weights run here at the larger size" in enlarged.card
+    assert "whose weights run here at the smaller size" in pack(version=3, trained_input_size=416).card
     assert "whose weights run here" not in pack(version=2, trained_input_size=320).card
 
 

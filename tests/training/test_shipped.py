@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from app.bundle import FLOAT32_MODEL, INT8_MODEL, Bundle, find_bundle, read_bundle
+from app.bundle import FLOAT32_MODEL, INT8_MODEL
 from app.runtimes.litert import LiteRTRuntime
 from app.screening import Verdict
 from tests.conftest import ROOT
@@ -26,11 +26,6 @@ REFERENCE = {"mAP@.5:.95": 0.327, "mAP@.5": 0.632, "AP@.5 caries": 0.610, "best 
 """Stock settings, 800 steps, batch-norm statistics re-estimated, on fold 0."""
 
 
-@pytest.fixture(scope="module", params=["caries-ssd-mobilenet-v2-fpnlite-320", "caries-ssd-mobilenet-v2-fpnlite-416"])
-def bundle(request, model_store) -> Bundle:
-    return read_bundle(find_bundle(model_store, request.param))
-
-
 @pytest.fixture(scope="module")
 def kept_folds(real_photos, tmp_path_factory):
     """What is kept of the shipped recipe's cross-validation, with the records that reading it needs."""
@@ -41,15 +36,15 @@ def kept_folds(real_photos, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def evidence(bundle, kept_folds, real_photos) -> Evidence:
+def evidence(each_bundle, kept_folds, real_photos) -> Evidence:
     return out_of_fold_evidence(
-        kept_folds, Recipe.of_values(bundle.manifest["recipe"]), read_annotated_photos(real_photos)
+        kept_folds, Recipe.of_values(each_bundle.manifest["recipe"]), read_annotated_photos(real_photos)
     )
 
 
 @pytest.mark.parametrize("model", ["float32", "int8"])
-def test_the_card_tells_the_truth(bundle, evidence, model) -> None:
-    claimed = bundle.manifest["metrics"]["models"][model]["figures"]
+def test_the_card_tells_the_truth(each_bundle, evidence, model) -> None:
+    claimed = each_bundle.manifest["metrics"]["models"][model]["figures"]
     found = evidence.evaluations[model]["figures"]
     assert claimed.keys() == found.keys()
     for name, figure in found.items():
@@ -57,25 +52,27 @@ def test_the_card_tells_the_truth(bundle, evidence, model) -> None:
         assert figure["interval"] == pytest.approx(claimed[name]["interval"], abs=1e-6), name
 
 
-def test_calibration_and_threshold_are_those_of_the_folds(bundle, evidence) -> None:
-    np.testing.assert_allclose(bundle.calibration.weights, evidence.calibration.weights, rtol=1e-6)
-    np.testing.assert_allclose(bundle.calibration.biases, evidence.calibration.biases, rtol=1e-6)
+def test_calibration_and_threshold_are_those_of_the_folds(each_bundle, evidence) -> None:
+    np.testing.assert_allclose(each_bundle.calibration.weights, evidence.calibration.weights, rtol=1e-6)
+    np.testing.assert_allclose(each_bundle.calibration.biases, evidence.calibration.biases, rtol=1e-6)
     # Rounded down, so that the box which it was taken from stays.
-    assert 0 <= evidence.score_threshold - bundle.operating_point.score_threshold < 1e-4
+    assert 0 <= evidence.score_threshold - each_bundle.operating_point.score_threshold < 1e-4
     for name in ("sensitivity", "precision", "f1", "false_positives_per_image"):
         counted = getattr(evidence.cross_fitted, name)
-        assert bundle.manifest["operating_point"][name] == pytest.approx(counted, abs=1e-4), name
+        assert each_bundle.manifest["operating_point"][name] == pytest.approx(counted, abs=1e-4), name
 
 
-def test_the_reference_run_is_beaten(bundle) -> None:
-    figures = bundle.manifest["metrics"]["models"]["float32"]["figures"]
+def test_the_reference_run_is_beaten(each_bundle) -> None:
+    figures = each_bundle.manifest["metrics"]["models"]["float32"]["figures"]
     for name, value in REFERENCE.items():
         assert figures[name]["value"] > value, name
 
 
-def test_two_mouths_of_a_hundred_at_most_are_not_assessable(bundle, kept_folds) -> None:
+def test_two_mouths_of_a_hundred_at_most_are_not_assessable(each_bundle, kept_folds) -> None:
     """Judged by detectors that never saw them."""
-    found = read_out_of_fold(kept_folds, input_size=None if bundle.input_height == 320 else bundle.input_height)
+    found = read_out_of_fold(
+        kept_folds, input_size=None if each_bundle.input_height == 320 else each_bundle.input_height
+    )
     counts = verdicts(found.photos, found.predictions, cross_fitted(found.photos, found.predictions))
     everything = sum((Counter(of_kind) for of_kind in counts.values()), Counter())
     assert everything.total() == 209
@@ -84,18 +81,18 @@ def test_two_mouths_of_a_hundred_at_most_are_not_assessable(bundle, kept_folds) 
 
 @pytest.mark.parametrize(("model", "file"), [("float32", FLOAT32_MODEL), ("int8", INT8_MODEL)])
 def test_photos_that_it_was_trained_on_are_told_better_than_the_folds_told_them(
-    bundle, real_photos, model, file
+    each_bundle, real_photos, model, file
 ) -> None:
     photos = read_annotated_photos(real_photos)
-    found = [bundle.calibrated(one) for one in predict(LiteRTRuntime(bundle.path / file, threads=2), photos)]
-    claimed = bundle.manifest["metrics"]["models"][model]["figures"]["class right on found teeth"]["value"]
+    found = [each_bundle.calibrated(one) for one in predict(LiteRTRuntime(each_bundle.path / file, threads=2), photos)]
+    claimed = each_bundle.manifest["metrics"]["models"][model]["figures"]["class right on found teeth"]["value"]
     for fold in range(FOLDS):
         places = [place for place, photo in enumerate(photos) if photo.fold == fold]
         of_fold = assess([photos[place] for place in places], [found[place] for place in places], resamples=2)
         assert of_fold.as_dict()["figures"]["class right on found teeth"]["value"] > claimed, fold
 
 
-def test_the_card_says_at_which_size_it_was_trained(bundle) -> None:
-    is_enlarged = bundle.input_height != 320
-    assert bundle.manifest.get("trained_input_size") == (320 if is_enlarged else None)
-    assert ("at 320 x 320, whose weights run here at the larger size" in bundle.card) == is_enlarged
+def test_the_card_says_at_which_size_it_was_trained(each_bundle) -> None:
+    is_enlarged = each_bundle.input_height != 320
+    assert each_bundle.manifest.get("trained_input_size") == (320 if is_enlarged else None)
+    assert ("at 320 x 320, whose weights run here at the larger size" in each_bundle.card) == is_enlarged
