@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import signal
@@ -22,6 +23,9 @@ DETECT_SETTINGS = ("model_store", "model", "model_version", "runtime", "precisio
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; the exit status: 0 done, 1 something failed, 2 the command line or a setting is wrong."""
     parsed = _parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names of files and folders may hold what the output's encoding does not.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status: int = parsed.run(parsed)
     except SettingsError as error:
@@ -92,6 +96,10 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--noted", metavar="SHA256", help="a hash that an earlier verification printed")
     _add_settings(verify, ("audit",))
     verify.set_defaults(run=_verify_audit)
+
+    backup = commands.add_parser("backup", help="write the API keys and the audit log to standard output, as tar")
+    _add_settings(backup, ("keys", "audit"))
+    backup.set_defaults(run=_backup)
 
     settings = commands.add_parser("settings", help="list the settings and what they are set to")
     settings.set_defaults(run=_settings)
@@ -270,6 +278,19 @@ def _verify_audit(parsed: argparse.Namespace) -> int:
     state = "broken" if found.findings else "unbroken"
     print(f"{found.lines} lines, {found.first} to {found.last.seq}, {state}; the last has the hash {found.last.sha256}")
     return 1 if found.findings else 0
+
+
+def _backup(parsed: argparse.Namespace) -> int:
+    from app.backup import write_backup
+
+    settings = _read_settings(parsed)
+    if settings.keys is None and settings.audit is None:
+        raise SettingsError(f"there is nothing to back up; set {variable('keys')} or {variable('audit')}")
+    if sys.stdout.isatty():
+        raise SettingsError("the backup is no text for a terminal; send standard output to a file")
+    files = write_backup(sys.stdout.buffer, keys=settings.keys, audit=settings.audit)
+    print(f"caries: the backup holds {files} files", file=sys.stderr)
+    return 0
 
 
 def _settings(_: argparse.Namespace) -> int:

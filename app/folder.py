@@ -9,7 +9,7 @@ import json
 import sys
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -48,10 +48,12 @@ def detect_photos(
 ) -> list[Failure]:
     """Screens every photo, writes `[Result]<name>` for each and `detections.csv` for all into the folder `out`.
 
-    Files appear whole or not at all. A photo that fails does not stop the others.
+    Files appear whole or not at all. A photo that fails does not stop the others. Bytes of a name that are not UTF-8
+    stand in the table, and as JSON, as `\\udc80` to `\\udcff`.
 
     Args:
-        inputs: photos and folders; folders are searched with their subfolders, `out` and earlier results left out.
+        inputs: photos and folders; folders are searched with their subfolders, an `out` inside them and earlier results
+            left out.
         out: made if need be.
         options: with the media type of the annotated photos.
         settings: limits, model and runtime. The deadline does not apply.
@@ -63,6 +65,7 @@ def detect_photos(
 
     Raises:
         CariesError: the detector cannot be loaded.
+        BrokenPipeError: nobody reads the printed lines any more. The table is not written then.
     """
     photos, failures = find_photos(inputs, out)
     if photos:
@@ -87,13 +90,14 @@ def find_photos(inputs: Iterable[Path], out: Path) -> tuple[list[Path], list[Fai
     results = out.resolve()
     for given in inputs:
         if given.is_dir():
+            results_inside = given.resolve() in results.parents
             found = [
                 path
                 for path in sorted(given.rglob("*"))
                 if path.suffix.lower() in PHOTO_SUFFIXES
                 and path.is_file()
                 and not path.name.startswith((PREFIX, "."))
-                and (results not in path.resolve().parents or results == given.resolve())
+                and not (results_inside and results in path.resolve().parents)
             ]
             if not found:
                 failures.append((given, f"the folder holds no photo ({', '.join(sorted(PHOTO_SUFFIXES))})"))
@@ -129,7 +133,8 @@ def written_whole(path: Path) -> Iterator[TextIO]:
     """A text file that appears under its name when the block ends well, and not at all otherwise."""
     partial = path.with_name(f".{path.name}.partial")
     try:
-        with partial.open("w", encoding="utf-8", newline="") as stream:
+        # Names of files may hold bytes of another encoding, which nothing else here can.
+        with partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
             yield stream
         partial.replace(path)
     finally:
@@ -142,11 +147,14 @@ async def _screen_all(
     from tqdm import tqdm
 
     assert options.media_type is not None
-    screener = Screener.of_settings(settings)
-    screen = functools.partial(screener.screen, options=options, engine=engine)
     names = result_names(photos, SUFFIXES[options.media_type])
     failures: list[Failure] = []
-    with written_whole(out / TABLE) as stream, tqdm(total=len(photos), unit="photo", file=sys.stderr) as bar:
+    with (
+        written_whole(out / TABLE) as stream,
+        tqdm(total=len(photos), unit="photo", file=sys.stderr) as bar,
+        closing(Screener.of_settings(settings)) as screener,
+    ):
+        screen = functools.partial(screener.screen, options=options, engine=engine)
         table = csv.writer(stream)
         table.writerow(COLUMNS)
         answers = _in_order(photos, screen, settings.max_bytes, settings.photos_open)
@@ -156,13 +164,14 @@ async def _screen_all(
                     await asyncio.to_thread(_write_bytes, out / names[photo], answer.picture or b"")
                     table.writerows(_rows(photo, answer, names[photo]))
                     if print_json:
-                        print(json.dumps({"file": str(photo), **answer.as_dict()}, ensure_ascii=False), flush=True)
+                        print(json.dumps({"file": str(photo), **answer.as_dict()}), flush=True)
+                except BrokenPipeError:  # no fault of the photo: whoever reads the lines has enough
+                    raise
                 except OSError as error:
                     failures.append((photo, f"the result cannot be written: {error.strerror}"))
             else:
                 failures.append((photo, answer))
             bar.update()
-    screener.close()
     return failures
 
 

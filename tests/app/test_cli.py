@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -195,6 +196,67 @@ def test_results_in_the_folder_itself_are_not_screened_again(tmp_path: Path) -> 
     for _ in range(2):
         assert main(["detect", str(tmp_path / "in"), "--out", str(tmp_path / "in")]) == 0
     assert sorted(path.name for path in (tmp_path / "in").iterdir()) == ["[Result]a.png", "a.jpg", "detections.csv"]
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize("out", [".", "..", "in/results"])
+def test_results_around_and_inside_the_folder(tmp_path: Path, out: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_photo(tmp_path / "work" / "in" / "a.jpg")
+    write_photo(tmp_path / "work" / "in" / "results" / "other.jpg")
+    monkeypatch.chdir(tmp_path / "work")
+    taken = ["in/a.jpg"] if out == "in/results" else ["in/a.jpg", "in/results/other.jpg"]
+    for _ in range(2):
+        assert main(["detect", "in", "--out", out]) == 0
+        assert [row["file"] for row in read_table(Path(out))] == taken
+
+
+@pytest.mark.usefixtures("store")
+def test_names_that_are_not_utf_8(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Archives of Korean Windows leave names in CP949."""
+    named = os.fsdecode("충치".encode("cp949"))
+    photos = [write_photo(tmp_path / "in" / f"{name}.jpg") for name in ("a", "나", named)]
+    (tmp_path / "in" / f"{named}.png").touch()
+    assert main(["detect", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--json"]) == 1
+    said = capfd.readouterr()
+    assert {json.loads(line)["file"] for line in said.out.splitlines()} == set(map(str, photos))
+    assert "1 failed" in said.err
+    assert ".png: the photo has no bytes" in said.err
+    escaped = named.encode(errors="backslashreplace").decode()
+    assert {row["result"] for row in read_table(tmp_path / "out")} == {
+        *("[Result]a.png", "[Result]나.png", f"[Result]{escaped}.png")
+    }
+    assert (tmp_path / "out" / f"[Result]{named}.png").stat().st_size > 0
+
+
+@pytest.mark.parametrize("command", ["models", "settings"])
+def test_folders_that_are_not_named_in_utf_8_are_printed(store: Path, command: str) -> None:
+    other = store.rename(store.with_name(os.fsdecode("모델".encode("cp949"))))
+    said = subprocess.run(
+        [sys.executable, "-m", "app", command],
+        cwd=ROOT,
+        env={**os.environ, "CARIES_MODEL_STORE": str(other), "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert str(other).encode(errors="backslashreplace").decode() in said.stdout
+
+
+def test_a_reader_that_has_enough_ends_the_work(tmp_path: Path, example_photos: list[Path]) -> None:
+    for number in range(30):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        shutil.copy(example_photos[0], tmp_path / "in" / f"{number}.jpg")
+    command = [sys.executable, "-m", "app", "detect", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--json"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as detect:
+        assert detect.stdout is not None
+        assert detect.stderr is not None
+        assert json.loads(detect.stdout.readline())["verdict"] == "caries_suspected"
+        detect.stdout.close()
+        said = detect.stderr.read()
+    assert detect.returncode == 1
+    assert "failed" not in said
+    assert "Error" not in said
+    assert 0 < len(list((tmp_path / "out").iterdir())) < 30
 
 
 @pytest.mark.usefixtures("store")
