@@ -1,7 +1,8 @@
 """The audit log: who asked for what and what was answered, one JSON line each, chained by hash. No photo, no file name.
 
     audit-000000000001.jsonl   lines from number 1 on; a file that is full is followed by another
-    head                       number and hash of the last line; locked by the server that writes
+    head                       number and hash of the last line, after a power cut of an earlier one; locked by the
+                               server that writes
 
     {"seq": 2, "time": "...", ..., "previous": "<sha256 of line 1>", "sha256": "<of this line up to here>"}
 
@@ -123,11 +124,16 @@ class AuditLog:
                 raise OSError(0, "the disk is full")
             if self._fsync:
                 os.fsync(self._file)
+            self._write_head(place)
         except OSError:
             os.ftruncate(self._file, self._size)
             raise
         self._size += len(line)
-        os.pwrite(self._head, b"%015d %s\n" % (place.seq, place.sha256.encode()), 0)
+
+    def _write_head(self, place: Position) -> None:
+        text = b"%015d %s\n" % (place.seq, place.sha256.encode())
+        if os.pwrite(self._head, text, 0) != len(text):
+            raise OSError(0, "the disk is full")
 
     def _open(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -150,15 +156,23 @@ class AuditLog:
                 break
         else:
             last = START
-        noted = _read_head(os.pread(self._head, 100, 0)) or START
-        # The process may have been killed between a line and the head.
-        if last is None or not (last == noted or last.seq == noted.seq + 1):
+        head = _read_head(os.pread(self._head, 100, 0))
+        noted = head or START
+        if last is None or noted.seq > last.seq:
             notes.append({"event": "lines_missing", "from": last.seq + 1 if last else None, "to": noted.seq})
+        elif head is None and last != START:
+            notes.append({"event": "lines_missing", "from": last.seq + 1, "to": None})
+        # A head that lags is no loss: it is written after each line, and reaches the disk later still.
+        elif last != noted and not _holds(self._folder, noted):
+            notes.append({"event": "lines_missing", "from": noted.seq, "to": noted.seq})
         self._last = noted if last is None or noted.seq > last.seq else last
         if self._file is not None:
             self._size = os.fstat(self._file).st_size
         for note in notes:
             self.append(note)
+        # On the disk before the first line, so that no power cut leaves lines with a head that names nothing.
+        self._write_head(self._last)
+        os.fsync(self._head)
 
 
 @dataclass(slots=True)
@@ -240,11 +254,32 @@ def verify(folder: Path, *, noted: str | None = None) -> Verification:
     return found
 
 
+def files_to_copy(folder: Path) -> Iterator[Path]:
+    """The files of a log; a copy holds together, whoever writes meanwhile, if each is copied before the next is taken.
+
+    The head is the first, and only then is looked for the others: it names no line that the copy does not hold.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    yield folder / HEAD
+    yield from _files(folder)
+
+
 def _line(last: Position, entry: Mapping[str, Any]) -> tuple[Position, bytes]:
     body = {"seq": last.seq + 1, **entry, "previous": last.sha256}
     text = json.dumps(body, separators=(",", ":")).encode()[:-1]
     sha256 = hashlib.sha256(text).hexdigest()
     return Position(last.seq + 1, sha256), text + f',"sha256":"{sha256}"}}\n'.encode()
+
+
+def _holds(folder: Path, place: Position) -> bool:
+    """Whether the line of this number is there, with this hash."""
+    for path in reversed(_files(folder)):
+        if path.name <= f"audit-{place.seq:012d}.jsonl":
+            matches = (_LINE.fullmatch(line) for line in _lines(path))
+            return any(match and Position(int(match[2]), match[4].decode()) == place for match in matches)
+    return place == START
 
 
 def _read_head(text: bytes) -> Position | None:

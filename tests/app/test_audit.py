@@ -1,5 +1,6 @@
 """The chained log: what it holds after kills, full disks and restarts, and which changes `verify` finds."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -142,6 +143,60 @@ def test_a_line_that_the_head_does_not_name_yet_is_no_loss(tmp_path: Path) -> No
     assert verify(tmp_path).findings == []
     write(tmp_path, 1)
     assert (verify(tmp_path).findings, verify(tmp_path).lines) == ([], 6)
+
+
+@pytest.mark.parametrize("lines_ahead", [2, 30])
+def test_a_head_that_lags_after_a_power_cut_accuses_nobody(tmp_path: Path, lines_ahead: int) -> None:
+    """The head is not waited for on the disk: its state of some seconds ago may be what is left of it."""
+    for before in (0, 4):
+        folder = tmp_path / str(before)
+        write(folder, before, max_bytes=1000)
+        head = (folder / HEAD).read_bytes()
+        write(folder, lines_ahead, max_bytes=1000)
+        (folder / HEAD).write_bytes(head)
+        assert verify(folder).findings == []
+        write(folder, 1, max_bytes=1000)
+        assert (verify(folder).findings, verify(folder).lines) == ([], before + lines_ahead + 1)
+
+
+@pytest.mark.parametrize("named", [2, 4], ids=["earlier", "last"])
+def test_a_head_that_names_another_line_is_noted(tmp_path: Path, named: int) -> None:
+    write(tmp_path, 4)
+    (tmp_path / HEAD).write_bytes(b"%015d %s\n" % (named, b"0" * 64))
+    write(tmp_path, 1)
+    entry = json.loads(lines(tmp_path)[4])
+    assert (entry["event"], entry["from"], entry["to"]) == ("lines_missing", named, named)
+    (finding,) = verify(tmp_path).findings
+    assert "the server noted that lines before it were missing" in finding
+
+
+def test_a_head_that_was_emptied_is_noted(tmp_path: Path) -> None:
+    log = AuditLog(tmp_path)
+    assert (tmp_path / HEAD).stat().st_size > 0, "not even before the first line it is empty by itself"
+    log.close()
+    write(tmp_path, 4)
+    (tmp_path / HEAD).write_bytes(b"")
+    write(tmp_path, 1)
+    entry = json.loads(lines(tmp_path)[4])
+    assert (entry["event"], entry["from"], entry["to"]) == ("lines_missing", 5, None)
+    assert len(verify(tmp_path).findings) == 1
+
+
+def test_a_line_that_the_head_cannot_name_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    log = AuditLog(tmp_path)
+    log.append({"status": 200})
+    for pwrite in (full, lambda *_: 0):
+        with monkeypatch.context() as patch:
+            patch.setattr("os.pwrite", pwrite)
+            with pytest.raises(AuditError, match="cannot be written"):
+                log.append({"status": 503})
+    log.append({"status": 200})
+    log.close()
+    assert [json.loads(line)["status"] for line in lines(tmp_path)] == [200, 200]
+    assert verify(tmp_path).findings == []
 
 
 def test_one_process_has_the_folder(tmp_path: Path) -> None:
