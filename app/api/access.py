@@ -20,6 +20,7 @@ from app.access import KeysInForce
 from app.api.answers import problem_responses
 from app.api.problems import ForeignPage, KeyNeeded, RoleNeeded, quoted
 from app.api.rate_limits import MinuteLimit, address_of
+from app.errors import CariesError
 from app.key_file import Key, Role
 
 ROLES: dict[str, Role | None] = {
@@ -111,7 +112,8 @@ class CheckAccess:
     """ASGI middleware that lets a request through or raises, before its body is read.
 
     The name of the key goes into the scope's state as `key_name`; where no key is needed, there is none. `count_more`
-    goes there as well: it counts further requests of the same client.
+    goes there as well: it counts further requests of the same client. Where a request is not let through, and who sent
+    it is unknown, `unknown_refused` is true.
     """
 
     def __init__(self, app: ASGIApp, *, keys: KeysInForce | None, requests_per_minute: int) -> None:
@@ -137,7 +139,11 @@ class CheckAccess:
         if scope["type"] == "http":
             role = needed_role(scope["path"])
             if role is not None:
-                await self._check(scope, role)
+                try:
+                    await self._check(scope, role)
+                except CariesError:
+                    scope["state"]["unknown_refused"] = "key_name" not in scope["state"]
+                    raise
         await self._app(scope, receive, send)
 
     async def _check(self, scope: Scope, role: Role) -> None:

@@ -23,11 +23,8 @@ logger = logging.getLogger(__name__)
 UNRECORDED = "/metrics"
 """Asked for every few seconds by a program, and tells nothing about a photo."""
 
-TOO_MANY = 429
-"""Status that has no line of its own each time where it meets somebody without a key, see `RefusalTally`."""
-
 TALLY_S = 10.0
-"""Seconds from one line of such refusals to the next: at most 4 MB a day."""
+"""Seconds from one line of refusals to the next of the same problem, see `RefusalTally`: at most 4 MB a day."""
 
 
 def note_photo(request: Request, sha256: str, screened: ScreenedPhoto | None = None) -> None:
@@ -87,11 +84,28 @@ def _entry(sha256: str | None, screened: ScreenedPhoto | None) -> dict[str, Any]
 
 
 class RefusalTally:
-    """The refusals (429) of callers without a key: any number of them in a line every `TALLY_S`, with their number.
+    """What the check of access refused to somebody unknown: of each problem a line every `TALLY_S`, with the number.
 
     The first is on record before its answer leaves, like every other request. A line for each further one would
     let somebody unknown fill the disk.
     """
+
+    def __init__(self, log: AuditLog) -> None:
+        self._log = log
+        self._problems: dict[str, _ProblemTally] = {}
+
+    def count(self, line: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Takes a refusal, and gives the line that is to be written now; None if it is written later."""
+        return self._problems.setdefault(line["problem"], _ProblemTally(self._log)).count(line)
+
+    async def close(self) -> None:
+        """Writes what was counted and has no line yet."""
+        for tally in self._problems.values():
+            await tally.close()
+
+
+class _ProblemTally:
+    """The refusals of one problem."""
 
     def __init__(self, log: AuditLog) -> None:
         self._log = log
@@ -102,7 +116,6 @@ class RefusalTally:
         self._writing: asyncio.Future[None] | None = None
 
     def count(self, line: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Takes a refusal, and gives the line that is to be written now; None if it is written later."""
         loop = asyncio.get_running_loop()
         if loop.time() >= self._due and self._timer is None:
             self._due = loop.time() + TALLY_S
@@ -114,7 +127,6 @@ class RefusalTally:
         return None
 
     async def close(self) -> None:
-        """Writes what was counted and has no line yet."""
         if self._timer is not None:
             self._write_soon()
         if self._writing is not None:
@@ -133,7 +145,8 @@ class RefusalTally:
         try:
             self._log.append(line)
         except AuditError as error:
-            logger.error("%s: %d requests that were refused (429) are not on record", error, line["requests"])
+            refused = "%s: %d requests that were refused (%d) are not on record"
+            logger.error(refused, error, line["requests"], line["status"])
 
 
 class AuditRequests:
@@ -167,9 +180,9 @@ class AuditRequests:
             if message["type"] == "http.response.start":
                 noted = scope["state"].get("noted", {})
                 entry = {"status": message["status"], "problem": scope["state"].get("problem")} | noted
-                refused_unknown = message["status"] == TOO_MANY and scope["state"].get("key_name") is None
+                count = self._tally.count if scope["state"].get("unknown_refused") else None
                 try:
-                    await self._record(scope, entry, self._tally.count if refused_unknown else None)
+                    await self._record(scope, entry, count)
                 except AuditError as error:
                     failure = error
             if failure is None:
