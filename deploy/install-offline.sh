@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the offline kit on a machine without internet: checks every file, loads the image, starts the server.
+# Installs the offline kit on a machine without internet: checks every file, loads the images, starts the server.
 #
 #   sh install.sh            load and start
 #   sh install.sh --no-start load only
@@ -13,7 +13,7 @@ docker load --quiet --input caries-screen.tar
 [ "${1:-}" = --no-start ] && exit 0
 if docker compose version >/dev/null 2>&1; then compose="docker compose"; else compose=docker-compose; fi
 command -v "${compose%% *}" >/dev/null || fail "docker compose is not installed"
-# Nothing is built or pulled: the image was just loaded.
+# Nothing is built or pulled: the images were just loaded.
 $compose up --detach --no-build caries
 echo "the server is on http://127.0.0.1:${CARIES_PUBLISH:-8000}; its first API key:"
 tries=60

@@ -1,7 +1,10 @@
 #!/bin/sh
-# Writes one archive with everything that a machine without internet needs: image, compose file, checksums, READMEs.
+# Writes one archive with everything that a machine without internet needs: the images of the server and of the HTTPS
+# proxy, compose file, checksums, READMEs, docs.
 #
 #   deploy/offline-kit.sh build/offline-kit    writes caries-screen-offline.tar and its .sha256 there
+#
+# BUILD_NETWORK=host where a build has no network of its own.
 set -eu
 cd "$(dirname "$0")/.."
 out=$1
@@ -9,12 +12,21 @@ kit=$out/caries-screen-offline
 rm -rf "$kit"
 mkdir -p "$kit"
 docker image inspect caries-screen:cpu >/dev/null 2>&1 || { echo "offline-kit: build the image first" >&2; exit 1; }
-docker save --output "$kit/caries-screen.tar" caries-screen:cpu
+docker build --quiet --network="${BUILD_NETWORK:-default}" --tag caries-tls deploy/tls
+docker save --output "$kit/caries-screen.tar" caries-screen:cpu caries-tls
 cp docker-compose.yml README.md README.ko.md LICENSE "$kit/"
 cp deploy/install-offline.sh "$kit/install.sh"
-# Older versions of compose look for the folders of every service, whether it is started or not.
-mkdir "$kit/deploy"
-cp -r deploy/tls deploy/monitoring "$kit/deploy/"
+# Older versions of compose look for the folders of every service, whether it is started or not. All is named, as these
+# folders may hold secrets: the server's key for Prometheus, a certificate's.
+mkdir -p "$kit/deploy/tls" "$kit/docs/quality"
+cp deploy/tls/Dockerfile deploy/tls/nginx.conf deploy/tls/start.sh "$kit/deploy/tls/"
+for file in prometheus.yml grafana/dashboards/caries.json grafana/provisioning/dashboards/caries.yml \
+  grafana/provisioning/datasources/prometheus.yml; do
+  mkdir -p "$(dirname "$kit/deploy/monitoring/$file")"
+  cp "deploy/monitoring/$file" "$kit/deploy/monitoring/$file"
+done
+cp docs/*.md docs/*.jpg "$kit/docs/"
+cp docs/quality/*.png docs/quality/*.csv "$kit/docs/quality/"
 (cd "$kit" && find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum > ../SHA256SUMS && mv ../SHA256SUMS SHA256SUMS)
 tar --create --file "$out/caries-screen-offline.tar" --directory "$out" --sort=name --owner=0 --group=0 --numeric-owner \
   caries-screen-offline

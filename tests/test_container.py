@@ -184,6 +184,24 @@ def test_its_audit_log_holds_every_request(container, example_photos) -> None:
     assert "unbroken" in run("docker", "exec", container.id, "/opt/caries/bin/caries", "audit", "verify")
 
 
+def test_a_backup_is_put_back_into_an_empty_volume(container, example_photos, tmp_path) -> None:
+    assert container.client.post("/detect", content=example_photos[0].read_bytes()).status_code == 200
+    archive, volume = tmp_path / "caries-backup.tar", f"caries-restored-{uuid.uuid4().hex[:8]}"
+    with archive.open("wb") as stream:
+        command = ["docker", "exec", container.id, "/opt/caries/bin/caries", "backup"]
+        subprocess.run(command, stdout=stream, check=True, timeout=60)
+    archive.chmod(0o644)
+    inside, image = ["docker", "run", "--rm", "--volume", f"{volume}:/var/lib/caries"], container.inspect("{{.Image}}")
+    unpack = ["/opt/caries/bin/python", "-m", "tarfile", "-e", "/caries-backup.tar", "/var/lib/caries"]
+    caries = [*inside, image, "/opt/caries/bin/caries"]
+    try:
+        run(*inside, "--volume", f"{archive}:/caries-backup.tar:ro", image, *unpack)
+        assert "unbroken" in run(*caries, "audit", "verify", "--audit", "/var/lib/caries/audit")
+        assert run(*caries, "keys", "list").endswith("admin")
+    finally:
+        run("docker", "volume", "rm", volume, check=False)
+
+
 def test_the_image_is_small_and_says_what_is_in_it(container) -> None:
     image = container.inspect("{{.Image}}")
     assert int(run("docker", "image", "inspect", "--format", "{{.Size}}", image)) <= MOST_BYTES
@@ -291,7 +309,8 @@ def test_it_comes_back_after_it_was_killed_with_the_same_key(container, example_
 
 
 def test_the_offline_kit_installs_without_a_network(container, compose, tmp_path, example_photos) -> None:
-    run("sh", str(ROOT / "deploy" / "offline-kit.sh"), str(tmp_path / "kit"))
+    script = str(ROOT / "deploy" / "offline-kit.sh")
+    run("sh", script, str(tmp_path / "kit"), env={**os.environ, "BUILD_NETWORK": "host"})
     archive = tmp_path / "kit" / "caries-screen-offline.tar"
     sum_of_archive = (tmp_path / "kit" / "caries-screen-offline.tar.sha256").read_text().split()[0]
     assert hashlib.sha256(archive.read_bytes()).hexdigest() == sum_of_archive
@@ -300,12 +319,18 @@ def test_the_offline_kit_installs_without_a_network(container, compose, tmp_path
     names = {path.name for path in folder.iterdir()}
     assert names == {
         "caries-screen.tar", "docker-compose.yml", "install.sh", "LICENSE", "README.md", "README.ko.md", "SHA256SUMS",
-        "deploy",
+        "deploy", "docs",
     }  # fmt: skip
-    port = free_port()
+    with tarfile.open(folder / "caries-screen.tar") as images:
+        saved = json.load(images.extractfile("manifest.json"))
+    assert {tag for image in saved for tag in image["RepoTags"]} == {"caries-screen:cpu", "caries-tls:latest"}
+    port, tls_port = free_port(), free_port()
     environment = {
         **os.environ,
         "CARIES_PUBLISH": str(port),
+        "CARIES_TLS_PUBLISH": str(tls_port),
+        "CARIES_TLS_NAME": "192.168.0.10",
+        "COMPOSE_PROFILES": "tls",
         "COMPOSE_PROJECT_NAME": f"caries-kit-{uuid.uuid4().hex[:8]}",
         # Every attempt to reach anything but this machine fails.
         **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9"),
@@ -328,6 +353,21 @@ def test_the_offline_kit_installs_without_a_network(container, compose, tmp_path
         photo = example_photos[0].read_bytes()
         answer = httpx.post(f"http://127.0.0.1:{port}/detect", content=photo, headers=headers, timeout=60)
         assert answer.json()["verdict"] == "caries_suspected"
+
+        run(*nowhere, *compose, "up", "--detach", "--no-build", "tls", cwd=folder, env=environment)
+
+        def is_ready_over_https() -> bool:
+            try:
+                return httpx.get(f"https://127.0.0.1:{tls_port}/health/ready", verify=False).status_code == 200
+            except httpx.HTTPError:
+                return False
+
+        wait_for(is_ready_over_https)
+        # The certificate is for the address that was asked for, whichever way leads to the proxy here.
+        certificate = ssl.get_server_certificate(("127.0.0.1", tls_port))
+        trusting = ssl.create_default_context(cadata=certificate)
+        with socket.create_connection(("127.0.0.1", tls_port)) as plain:
+            trusting.wrap_socket(plain, server_hostname="192.168.0.10").close()
     finally:
         run(*compose, "down", "--volumes", "--timeout", "5", cwd=folder, env=environment, check=False)
 

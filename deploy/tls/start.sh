@@ -4,8 +4,14 @@ set -eu
 folder=/etc/caries-tls
 if [ ! -f "$folder/certificate.pem" ] && [ ! -f "$folder/key.pem" ]; then
   name=${CARIES_TLS_NAME:-localhost}
+  # Clients that ask for an address look for it among the addresses of the certificate, never among its names.
+  case $name in
+    *:*) kind=IP ;;
+    *[!0-9.]*) kind=DNS ;;
+    *) kind=IP ;;
+  esac
   (umask 077 && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 825 \
-    -subj "/CN=$name" -addext "subjectAltName=DNS:$name,IP:127.0.0.1" \
+    -subj "/CN=$name" -addext "subjectAltName=$kind:$name,IP:127.0.0.1" \
     -keyout "$folder/key.pem" -out "$folder/certificate.pem" 2>/dev/null)
   echo "no certificate in $folder: made a self-signed one for $name" >&2
 fi

@@ -1,0 +1,110 @@
+"""The scripts of `deploy/` where no Docker engine is; with one, `test_container.py` runs the same."""
+
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+SECRET = "caries_0123abcd_" + 64 * "f"
+DOCKER = """#!/bin/sh
+# Stands for the engine: writes the names of the images where these would be saved.
+if [ "$1" = save ]; then shift 2; out=$1; shift; echo "$@" > "$out"; fi
+"""
+NGINX = """#!/bin/sh
+echo "$@"
+"""
+
+
+def program(folder: Path, name: str, text: str) -> dict[str, str]:
+    """An environment in which a program is that script."""
+    path = folder / "bin" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o755)
+    return {**os.environ, "PATH": f"{path.parent}:{os.environ['PATH']}"}
+
+
+@pytest.fixture(scope="module")
+def kit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The unpacked kit of a checkout in which an operator has put secrets."""
+    folder = tmp_path_factory.mktemp("kit")
+    checkout = folder / "checkout"
+    for name in ("deploy", "docs"):
+        shutil.copytree(ROOT / name, checkout / name)
+    for name in ("docker-compose.yml", "README.md", "README.ko.md", "LICENSE"):
+        shutil.copy(ROOT / name, checkout / name)
+    for place in ("monitoring/key", "monitoring/grafana/provisioning/key", "tls/key.pem"):
+        (checkout / "deploy" / place).write_text(SECRET, encoding="utf-8")
+    command = ["sh", str(checkout / "deploy" / "offline-kit.sh"), str(folder / "out")]
+    subprocess.run(command, env=program(folder, "docker", DOCKER), check=True, capture_output=True)
+    with tarfile.open(folder / "out" / "caries-screen-offline.tar") as archive:
+        archive.extractall(folder, filter="data")
+    return folder / "caries-screen-offline"
+
+
+def test_the_kit_holds_no_secret(kit: Path) -> None:
+    files = [path for path in kit.rglob("*") if path.is_file()]
+    assert files
+    assert [path for path in files if SECRET.encode() in path.read_bytes()] == []
+
+
+def test_the_kit_holds_the_images_that_a_clinic_starts_and_the_files_that_it_mounts(kit: Path) -> None:
+    services = yaml.safe_load((kit / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+    saved = (kit / "caries-screen.tar").read_text(encoding="utf-8").split()
+    assert saved == [services["caries"]["image"], services["tls"]["image"]]
+    assert (kit / services["tls"]["build"]["context"] / "Dockerfile").is_file()
+    mounts = [mount.split(":")[0] for name in ("prometheus", "grafana") for mount in services[name]["volumes"]]
+    mounted = [ROOT / mount for mount in mounts if mount.startswith("./")]
+    files = [file for path in mounted for file in (path, *path.rglob("*")) if file.is_file()]
+    assert len(files) >= 4
+    for file in files:
+        assert (kit / file.relative_to(ROOT)).read_bytes() == file.read_bytes()
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.ko.md"])
+def test_the_kit_holds_the_docs_that_its_readmes_name(kit: Path, page: str) -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", (kit / page).read_text(encoding="utf-8"))
+    told = [link for link in links if link.startswith("docs/")]
+    assert told
+    for link in told:
+        assert (kit / link).is_file(), link
+
+
+def test_git_does_not_take_the_key_of_the_monitoring() -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+    (mount,) = [volume for volume in compose["services"]["prometheus"]["volumes"] if "CARIES_METRICS_KEY" in volume]
+    path = mount.partition(":-")[2].partition("}")[0]
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is no checkout")
+    assert subprocess.run(["git", "-C", str(ROOT), "check-ignore", "--quiet", path], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("192.168.0.10", "ip"),
+        ("2001:db8::10", "ip"),
+        ("caries.clinic.example", "hostname"),
+        ("10.clinic.example", "hostname"),
+        ("", "hostname"),
+    ],
+)
+def test_the_certificate_that_the_proxy_makes_fits_what_clients_ask_for(tmp_path: Path, name: str, kind: str) -> None:
+    script = (ROOT / "deploy" / "tls" / "start.sh").read_text(encoding="utf-8")
+    # The folder is a volume of the container.
+    script = script.replace("/etc/caries-tls", str(tmp_path))
+    environment = {**program(tmp_path, "nginx", NGINX), "CARIES_TLS_NAME": name}
+    done = subprocess.run(["sh", "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "-c /opt/nginx.conf\n"
+    assert "sha256 Fingerprint" in done.stderr
+    certificate = tmp_path / "certificate.pem"
+    for option, asked in ((f"-verify_{kind}", name or "localhost"), ("-verify_ip", "127.0.0.1")):
+        command = ["openssl", "verify", "-CAfile", str(certificate), option, asked, str(certificate)]
+        assert subprocess.run(command, check=False, capture_output=True).returncode == 0, asked
+    assert (tmp_path / "key.pem").stat().st_mode & 0o777 == 0o600
