@@ -158,12 +158,14 @@ def confusion(photo: AnnotatedPhoto, detections: Detections, score_threshold: fl
 
     Returns:
         int64 `[classes + 1, classes + 1]` in the order of `CLASS_IDS`; the last row holds detections where no tooth is
-        labelled, the last column labelled teeth that were missed.
+        labelled, the last column labelled teeth that were missed. A further box on a tooth that was found, such as the
+        less likely class of a calibrated one, is in none of them.
     """
     ids = list(CLASS_IDS.values())
     counts = np.zeros((len(ids) + 1, len(ids) + 1), np.int64)
     shown = detections.where(detections.scores >= score_threshold)
-    overlaps = box_iou(shown.boxes, photo.boxes)
+    on_teeth = box_iou(shown.boxes, photo.boxes)
+    overlaps = on_teeth.copy()
     found: set[int] = set()
     for row, (_, _, class_id) in enumerate(shown):
         label = int(overlaps[row].argmax()) if len(photo.boxes) else -1
@@ -171,7 +173,7 @@ def confusion(photo: AnnotatedPhoto, detections: Detections, score_threshold: fl
             counts[ids.index(int(photo.class_ids[label])), ids.index(class_id)] += 1
             overlaps[:, label] = -1.0
             found.add(label)
-        else:
+        elif not (on_teeth[row, sorted(found)] >= MATCH_IOU).any():
             counts[-1, ids.index(class_id)] += 1
     for label, class_id in enumerate(photo.class_ids):
         if label not in found:
