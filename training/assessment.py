@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -104,15 +105,23 @@ def assess(
         sensitivities = [curve.at(rate) for rate in FROC_RATES]
         matched = confusions[list(sample)].sum(axis=0)[:-1, :-1]
         of_photos = scores.take(sample)
+
+        def of_labels(value: float) -> float | None:
+            return value if counts.labelled else None
+
+        precisions = average_precisions(evaluation, sample)
         return {
-            **average_precisions(evaluation, sample),
-            f"best F1 {SCREENED_CLASS}": best_f1(chosen)[1].f1,
-            "sensitivity": counts.sensitivity,
+            **{name: None if math.isnan(value) else value for name, value in precisions.items()},
+            f"best F1 {SCREENED_CLASS}": of_labels(best_f1(chosen)[1].f1),
+            "sensitivity": of_labels(counts.sensitivity),
             "precision": counts.precision,
-            "F1": counts.f1,
+            "F1": of_labels(counts.f1),
             "false positives per photo": counts.false_positives_per_image,
-            **{f"FROC sensitivity at {rate:g}": value for rate, value in zip(FROC_RATES, sensitivities, strict=True)},
-            "FROC mean sensitivity": float(np.mean(sensitivities)),
+            **{
+                f"FROC sensitivity at {rate:g}": of_labels(value)
+                for rate, value in zip(FROC_RATES, sensitivities, strict=True)
+            },
+            "FROC mean sensitivity": of_labels(float(np.mean(sensitivities))),
             "photo AUC": of_photos.auc,
             "photo sensitivity": of_photos.sensitivity(threshold),
             "photo specificity": of_photos.specificity(threshold),

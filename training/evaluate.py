@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -58,8 +59,8 @@ def evaluate(photos: Sequence[AnnotatedPhoto], predictions: Sequence[Detections]
     """The figures of one model over these photos, ready for JSON.
 
     Returns:
-        `coco` (12 numbers), `figures` (name to `value` and 95 % `interval` by bootstrap over photos) and
-        `best_f1_score_threshold`.
+        `coco` (12 numbers), `figures` (name to `value` and 95 % `interval` by bootstrap over photos, both None where
+        the photos cannot give the figure) and `best_f1_score_threshold`.
     """
     evaluation = coco_evaluation(photos, predictions)
     matches = match_screened(photos, predictions)
@@ -67,17 +68,25 @@ def evaluate(photos: Sequence[AnnotatedPhoto], predictions: Sequence[Detections]
     def figures(sample: Sequence[int]) -> dict[str, float]:
         return main_figures(evaluation, matches, sample)
 
+    def known(sample: Sequence[int]) -> dict[str, float]:
+        return {name: value for name, value in figures(sample).items() if name not in unknown}
+
     values = figures(range(len(photos)))
-    intervals = bootstrap(len(photos), figures)
+    unknown = {name for name, value in values.items() if math.isnan(value)}
+    intervals = bootstrap(len(photos), known)
     return {
         "coco": coco_figures(photos, predictions),
-        "figures": {name: {"value": value, "interval": intervals[name]} for name, value in values.items()},
+        "figures": {
+            name: {"value": None if name in unknown else value, "interval": intervals.get(name)}
+            for name, value in values.items()
+        },
         "best_f1_score_threshold": best_f1(matches)[0],
     }
 
 
 def main_figures(evaluation: Any, matches: Sequence[Matches], sample: Sequence[int]) -> dict[str, float]:
-    """The average precisions and the best F1 of the screened class over a resample of photos.
+    """The average precisions and the best F1 of the screened class over a resample of photos; NaN where it cannot give
+    one, see `training.metrics.average_precisions`.
 
     Args:
         evaluation: what `training.metrics.coco_evaluation` returned.
@@ -85,7 +94,8 @@ def main_figures(evaluation: Any, matches: Sequence[Matches], sample: Sequence[i
         sample: positions of photos, with repetitions.
     """
     _, best = best_f1([matches[position] for position in sample])
-    return {**average_precisions(evaluation, sample), f"best F1 {SCREENED_CLASS}": best.f1}
+    f1 = best.f1 if best.labelled else math.nan
+    return {**average_precisions(evaluation, sample), f"best F1 {SCREENED_CLASS}": f1}
 
 
 def match_screened(photos: Sequence[AnnotatedPhoto], predictions: Sequence[Detections]) -> list[Matches]:

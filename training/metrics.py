@@ -94,6 +94,9 @@ def coco_figures(photos: Sequence[AnnotatedPhoto], predictions: Sequence[Detecti
 def average_precisions(evaluation: Any, sample: Sequence[int] | None = None) -> dict[str, float]:
     """mAP@.5:.95, mAP@.5 and AP@.5 of each class from an evaluated `COCOeval`, optionally over a resample of photos.
 
+    The means are over the classes that are labelled. NaN is what the sample cannot give: where it holds no label of a
+    class, the AP of the class, and the means if other photos hold one.
+
     Args:
         evaluation: what `coco_evaluation` returned.
         sample: positions of photos, with repetitions; all photos once if None.
@@ -122,12 +125,19 @@ def average_precisions(evaluation: Any, sample: Sequence[int] | None = None) -> 
 
     def mean(values: Scored) -> float:
         known = values[values > -1]
-        return float(known.mean()) if known.size else -1.0
+        return float(known.mean()) if known.size else np.nan
 
-    figures = {"mAP@.5:.95": mean(precision), "mAP@.5": mean(precision[0])}
-    for name, class_id in CLASS_IDS.items():
-        figures[f"AP@.5 {name}"] = mean(precision[0, :, evaluation.params.catIds.index(class_id)])
-    return figures
+    of_class = {
+        class_id: mean(precision[0, :, evaluation.params.catIds.index(class_id)]) for class_id in CLASS_IDS.values()
+    }
+    labelled = {annotation["category_id"] for annotation in evaluation.cocoGt.anns.values()}
+    if any(np.isnan(of_class[class_id]) for class_id in labelled):
+        precision = precision[..., :0]
+    return {
+        "mAP@.5:.95": mean(precision),
+        "mAP@.5": mean(precision[0]),
+        **{f"AP@.5 {name}": of_class[class_id] for name, class_id in CLASS_IDS.items()},
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +242,8 @@ def bootstrap(
 
     Args:
         photos: how many photos there are.
-        figure: positions of photos, with repetitions, to figures by name.
+        figure: positions of photos, with repetitions, to figures by name; NaN where they cannot give one, which does
+            not count towards its interval, which is NaN where no draw gives the figure.
         resamples: how many times photos are drawn.
         seed: of the draws.
     """
@@ -240,6 +251,8 @@ def bootstrap(
     draws = [figure(random.integers(0, photos, photos).tolist()) for _ in range(resamples)]
     intervals = {}
     for name in draws[0]:
-        low, high = np.nanpercentile([draw[name] for draw in draws], INTERVAL)
+        values = np.array([draw[name] for draw in draws])
+        known = values[~np.isnan(values)]
+        low, high = np.percentile(known, INTERVAL) if len(known) else (np.nan, np.nan)
         intervals[name] = (float(low), float(high))
     return intervals

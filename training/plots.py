@@ -41,7 +41,8 @@ def _write(path: Path, draw: Callable[[Any, Assessment], None], assessment: Asse
 def _precision_recall(axes: Any, assessment: Assessment) -> None:
     for name, curve in assessment.precision_recall.items():
         value = assessment.figures[f"AP@.5 {name}"][0]
-        axes.plot(curve.sensitivity, curve.precision, label=f"{name}, AP {value:.3f}")
+        label = f"{name}, none labelled" if value is None else f"{name}, AP {value:.3f}"
+        axes.plot(curve.sensitivity, curve.precision, label=label)
     axes.set(
         xlabel="sensitivity", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02), title="Precision and recall, IoU 0.5"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,9 +51,11 @@ class Validation:
         self._pixels = [images.resize(images.decode(photo.path.read_bytes()).pixels, height, width) for photo in photos]
 
     def evaluate(self, runtime: ModelRuntime, step: int) -> tuple[Evaluation, list[npt.NDArray[np.uint8]]]:
-        """The figures after this step, and pictures of labels and detections on the first photos."""
+        """The figures after this step, -1 where the photos cannot give one, and pictures of labels and detections on
+        the first photos."""
         predictions = runtime.detect_all(self._pixels)
         figures = average_precisions(coco_evaluation(self._photos, predictions))
+        figures = {name: -1.0 if math.isnan(value) else value for name, value in figures.items()}
         pictures = [
             side_by_side(pixels, photo, found)
             for pixels, photo, found in zip(

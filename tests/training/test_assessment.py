@@ -10,6 +10,7 @@ import pytest
 from app.detections import Detections
 from training.annotations import AnnotatedPhoto, read_annotated_photos
 from training.assessment import assess, markdown
+from training.evaluate import evaluate
 from training.metrics import COCO_NAMES, coco_evaluation, coco_figures
 from training.plots import write_plots
 
@@ -50,6 +51,31 @@ def test_photos_without_a_sound_one_have_no_auc_and_say_so() -> None:
     result = assess(photos, predictions, resamples=20)
     assert result.figures["photo AUC"] == (None, None)
     assert "| photo AUC | - |  |" in markdown(result, "# Made up")
+
+
+def test_photos_without_a_carious_tooth_have_no_figures_of_it_and_are_drawn(tmp_path) -> None:
+    photos, predictions = made_up(2, caries=0.0)
+    result = assess(photos, predictions, resamples=20)
+    for figure in ("AP@.5 caries", "best F1 caries", "sensitivity", "F1", "FROC mean sensitivity"):
+        assert result.figures[figure] == (None, None), figure
+    assert result.figures["mAP@.5"] == result.figures["AP@.5 normal"]
+    assert write_plots(result, tmp_path)
+
+
+def test_an_interval_is_of_the_resamples_that_give_the_figure() -> None:
+    photos, _ = made_up(2, caries=0.0)
+    photos[0].class_ids[:] = 2
+    perfect = [Detections(photo.boxes, np.ones(len(photo.boxes)), photo.class_ids) for photo in photos]
+    # A third of the resamples lack the one photo with caries.
+    figures = assess(photos, perfect, resamples=60).figures
+    for figure in ("mAP@.5", "AP@.5 caries", "best F1 caries", "sensitivity"):
+        value, interval = figures[figure]
+        assert value == pytest.approx(1), figure
+        assert interval == pytest.approx((1, 1)), figure
+    of_exported = evaluate(photos, perfect)["figures"]
+    assert of_exported["AP@.5 caries"]["interval"] == pytest.approx((1, 1))
+    without = evaluate(photos[1:], perfect[1:])["figures"]
+    assert without["best F1 caries"] == {"value": None, "interval": None}
 
 
 def test_no_detection_at_all_is_measured_as_such() -> None:

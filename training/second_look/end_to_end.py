@@ -116,7 +116,10 @@ def table(
             keys = [f"{name}|{figure}{suffix}" for figure in names]
             sign = "+" if suffix else ""
             cells = [
-                f"{found[key]:{sign}.3f} [{intervals[key][0]:{sign}.3f}, {intervals[key][1]:{sign}.3f}]" for key in keys
+                "-"
+                if np.isnan(found[key])
+                else f"{found[key]:{sign}.3f} [{intervals[key][0]:{sign}.3f}, {intervals[key][1]:{sign}.3f}]"
+                for key in keys
             ]
             rows.append(f"| {title.format(name)} | " + " | ".join(cells) + " |")
     return "\n".join(rows) + "\n"
