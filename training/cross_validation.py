@@ -29,6 +29,7 @@ from training.errors import TrainingError
 from training.predictions import load_predictions, save_predictions
 from training.recipe import NAMES, Recipe
 from training.run_folder import RunFolder
+from training.saved_photos import photos_sha256
 
 PREDICTIONS = {"float32": "predictions.npz", "int8": "predictions_int8.npz"}
 SECONDS = "seconds.json"
@@ -61,6 +62,7 @@ def train_fold(folder: Path, recipe: Recipe, fold: int) -> None:
 
     Raises:
         CrossValidationError: the fold was finished with another recipe.
+        RunError: it was begun with other photos, labels or folds.
     """
     from training.evaluate import predict
     from training.export import find_checkpoint
@@ -73,6 +75,7 @@ def train_fold(folder: Path, recipe: Recipe, fold: int) -> None:
         of_fold, _ = run.configured()
         if differences := of_fold.differences(recipe, apart_from=NAMES):
             raise CrossValidationError(f"{run.path} was trained by another recipe: {differences}")
+        run.check_photos(photos_sha256(run.photos()))
         say(f"fold {fold}    finished earlier")
         return
     configure_step(run, recipe, validation_fold=fold)

@@ -146,7 +146,8 @@ def _index_of(checkpoint: Path) -> Path:
 
 
 def _find_config(path: Path) -> Path | None:
-    folders = [path, *path.resolve().parents][:3]
+    """`pipeline.config` in a folder, or beside a checkpoint's prefix, or in the two folders above."""
+    folders = [*([path.resolve()] if path.is_dir() else []), *path.resolve().parents][:3]
     return next((folder / "pipeline.config" for folder in folders if (folder / "pipeline.config").is_file()), None)
 
 

@@ -17,7 +17,31 @@ SAME_TRAINING = (*NAMES, "input_size")
 """What a recipe may say otherwise and still train the same weights, which may be run at another size."""
 
 
-def out_of_fold_evidence(folder: Path, recipe: Recipe, trained_on: Sequence[AnnotatedPhoto]) -> Evidence:
+def check_same_training(folder: Path, recipe: Recipe, trained_input_size: int | None = None) -> None:
+    """Raises CrossValidationError unless every fold of a cross-validation was trained as this detector was.
+
+    Args:
+        folder: of the cross-validation.
+        recipe: of the detector.
+        trained_input_size: pixels, where its weights were trained at another size than the recipe's.
+    """
+    trained_at = trained_input_size or recipe.input_size
+    # Looking at a training does not change it, unless that may end it.
+    same = SAME_TRAINING if recipe.early_stop_after else (*SAME_TRAINING, "evaluate_every")
+    for fold in range(FOLDS):
+        of_fold, _ = fold_folder(folder, fold).configured()
+        if differences := of_fold.differences(recipe, apart_from=same):
+            raise CrossValidationError(f"{folder} is a cross-validation of another recipe: {differences}")
+        if of_fold.input_size != trained_at:
+            raise CrossValidationError(
+                f"{folder} is a cross-validation of detectors that were trained at {of_fold.input_size} pixels, not at "
+                f"{trained_at}"
+            )
+
+
+def out_of_fold_evidence(
+    folder: Path, recipe: Recipe, trained_on: Sequence[AnnotatedPhoto], *, trained_input_size: int | None = None
+) -> Evidence:
     """Calibration and operating point from predictions on photos that their detectors never saw.
 
     The figures are those of calibrated scores, each fold's calibrated on the others; the calibration that is released
@@ -28,16 +52,14 @@ def out_of_fold_evidence(folder: Path, recipe: Recipe, trained_on: Sequence[Anno
             released, it was run at that size as well.
         recipe: of the detector that is to be released.
         trained_on: the photos that it was trained on.
+        trained_input_size: pixels, where its weights were trained at another size than the recipe's.
 
     Raises:
-        CrossValidationError: a fold is missing, or was trained by another recipe.
+        CrossValidationError: a fold is missing, or was trained by another recipe or at another size.
     """
+    check_same_training(folder, recipe, trained_input_size)
     of_first, _ = fold_folder(folder, 0).configured()
     input_size = None if of_first.input_size == recipe.input_size else recipe.input_size
-    for fold in range(FOLDS):
-        of_fold, _ = fold_folder(folder, fold).configured()
-        if differences := of_fold.differences(recipe, apart_from=SAME_TRAINING):
-            raise CrossValidationError(f"{folder} is a cross-validation of another recipe: {differences}")
     found = read_out_of_fold(folder, input_size=input_size)
     calibrated = cross_fitted(found.photos, found.predictions)
     threshold, counts = operating_point(found.photos, match_screened(found.photos, calibrated))

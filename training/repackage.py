@@ -8,7 +8,7 @@ from pathlib import Path
 
 from app.bundle import Bundle
 from training.recipe import Recipe
-from training.run import configure_step, package_step, prepare_step
+from training.run import configure_step, package_step, prepare_step, trained_on_all
 from training.run_folder import RunError, RunFolder
 from training.source import Source
 from training.tflite import FILES, set_nms_score_threshold
@@ -42,11 +42,10 @@ def repackage(
         RunError: the fold holds no photo, the folder another run, or the bundle's training held out no fold.
         ParityError: the float32 TFLite model differs from the SavedModel by more than rounding.
     """
-    of_data = bundle.manifest["data"]
-    if of_data["training_photos"] == of_data["photos"]:
+    if trained_on_all(bundle):
         raise RunError(
-            f"{bundle.path} was trained on all {of_data['photos']} photos, so none is left to measure it on: "
-            "package it again from its run, with a cross-validation"
+            f"{bundle.path} was trained on all {bundle.manifest['data']['photos']} photos, so none is left to measure "
+            "it on: package it again from its run, with a cross-validation"
         )
     recipe = Recipe.of_values(bundle.manifest["recipe"])
     if nms_score_threshold is not None:

@@ -15,14 +15,13 @@ from typing import Any
 from app.bundle import Bundle
 from training.annotations import FOLDS, AnnotatedPhoto, AnnotationError, Source
 from training.assessment import assess, markdown
-from training.augmentation import Augmentation
 from training.configure import configure, parse_pipeline
 from training.detectors import Detector
 from training.evaluate import evaluate, figures_table, load_exported, match_screened, operating_point, predict
 from training.export import SAVED_MODEL, export, find_checkpoint
 from training.machine import this_machine
 from training.model_runtime import load_checkpoint
-from training.out_of_fold import out_of_fold_evidence
+from training.out_of_fold import check_same_training, out_of_fold_evidence
 from training.package import Evidence, package
 from training.parity import compare
 from training.plots import write_plots
@@ -30,11 +29,14 @@ from training.prepare import prepare, write_other_records, write_rendered_record
 from training.pretrained import fine_tune_source
 from training.recipe import NO_PRETRAINED, Recipe
 from training.run_folder import RunError, RunFolder
+from training.saved_photos import photos_sha256
 from training.tflite import FILES, can_be_converted, convert
 from training.train import CHECKPOINT_EVERY, Schedule, train
 
 BUNDLED = ("saved_model", "float32", "int8")
 """The models that a bundle holds, where the architecture reaches TFLite."""
+
+SAW_THEM = "The detector was trained on these photos if they are of its data, which flatters it."
 
 
 def run(
@@ -59,9 +61,12 @@ def run(
         cross_validation: see `package_step`.
 
     Raises:
-        RunError: `out` holds a run of another recipe.
+        RunError: `out` holds a run of another recipe or other data.
+        CrossValidationError: it is of another recipe; nothing is trained then.
     """
     folder = RunFolder(out)
+    if cross_validation is not None:
+        check_same_training(cross_validation, recipe)
     prepare_step(data, folder, source)
     configure_step(folder, recipe, validation_fold=validation_fold)
     train_step(folder)
@@ -80,15 +85,20 @@ def run_trial(records: Path, out: Path, recipe: Recipe, *, validation_fold: int)
 
     Returns:
         Figure name to value.
+
+    Raises:
+        RunError: no tooth is labelled on the held-out fold.
     """
     folder = RunFolder(out, shared_records=records)
     configure_step(folder, recipe, validation_fold=validation_fold)
     train_step(folder)
     photos = [photo for photo in folder.photos() if photo.fold == validation_fold]
+    if not any(len(photo.class_ids) for photo in photos):
+        raise RunError(f"no tooth is labelled on the photos of fold {validation_fold}: hold out another one")
     runtime = load_checkpoint(folder.pipeline_config, find_checkpoint(folder.checkpoints))
     figures = evaluate(photos, predict(runtime, photos))
     _write(folder.evaluation, json.dumps({"checkpoint": figures}, indent=2) + "\n")
-    return {name: figure["value"] for name, figure in figures["figures"].items()}
+    return {name: figure["value"] for name, figure in figures["figures"].items() if figure["value"] is not None}
 
 
 def prepare_step(data: Path, folder: RunFolder, source: Source | None = None) -> None:
@@ -113,7 +123,8 @@ def configure_step(folder: RunFolder, recipe: Recipe, *, validation_fold: int | 
         validation_fold: this fold is held out; None trains on all.
 
     Raises:
-        RunError: the records are missing, none is left to train on, or the folder holds another training.
+        RunError: the records are missing, none is left to train on, or the folder holds a training by another recipe,
+            with another fold held out, or of other photos, labels or folds.
     """
     records = [folder.records / f"fold_{fold}.tfrecord" for fold in range(FOLDS)]
     missing = [path.name for path in records if not path.exists()]
@@ -126,9 +137,12 @@ def configure_step(folder: RunFolder, recipe: Recipe, *, validation_fold: int | 
         train_records.append(write_other_records(folder.records, recipe.other_pictures))
     if not any(path.stat().st_size for path in train_records):
         raise RunError(f"all photos are in fold {validation_fold}, which is held out: none is left to train on")
-    state = json.dumps({"recipe": recipe.as_dict(), "validation_fold": validation_fold}, indent=2) + "\n"
-    if folder.checkpoints.exists() and folder.state.exists() and folder.configured() != (recipe, validation_fold):
-        raise RunError(f"{folder.path} holds a training with another recipe or fold: choose another folder")
+    photos = photos_sha256(folder.photos())
+    state = {"recipe": recipe.as_dict(), "validation_fold": validation_fold, "photos_sha256": photos}
+    if folder.checkpoints.exists() and folder.state.exists():
+        if folder.configured() != (recipe, validation_fold):
+            raise RunError(f"{folder.path} holds a training with another recipe or fold: choose another folder")
+        folder.check_photos(photos)
     folder.path.mkdir(parents=True, exist_ok=True)
     fine_tune = (
         fine_tune_source(recipe.pretrained, recipe.architecture, folder.path / "pretrained")
@@ -145,7 +159,7 @@ def configure_step(folder: RunFolder, recipe: Recipe, *, validation_fold: int | 
         fine_tune_checkpoint_type=fine_tune.type if fine_tune else "classification",
     )
     _write(folder.pipeline_config, pipeline)
-    _write(folder.state, state)
+    _write(folder.state, json.dumps(state, indent=2) + "\n")
 
 
 def train_step(folder: RunFolder, *, checkpoint_every: int = CHECKPOINT_EVERY) -> None:
@@ -157,12 +171,18 @@ def train_step(folder: RunFolder, *, checkpoint_every: int = CHECKPOINT_EVERY) -
     """
     recipe, validation_fold = folder.configured()
     say(f"train     {recipe.num_steps} steps of {recipe.batch_size} photos, checkpoints in {folder.checkpoints}")
-    schedule = Schedule(recipe.seed, recipe.evaluate_every, recipe.early_stop_after, checkpoint_every)
-    held_out = [photo for photo in folder.photos() if photo.fold == validation_fold] if recipe.evaluate_every else []
-    if recipe.evaluate_every and not held_out:
-        raise RunError(_nothing_held_out(validation_fold))
-    augmentation = Augmentation(recipe.rotation, recipe.zoom_out, recipe.white_balance)
-    train(folder.pipeline_config, folder.checkpoints, schedule, augmentation=augmentation, validation=held_out)
+    # A training on all photos has none to look at, which matters only if that could end it.
+    is_evaluated = recipe.evaluate_every > 0 and (validation_fold is not None or recipe.early_stop_after > 0)
+    evaluate_every = recipe.evaluate_every if is_evaluated else 0
+    schedule = Schedule(recipe.seed, evaluate_every, recipe.early_stop_after, checkpoint_every)
+    held_out = [photo for photo in folder.photos() if photo.fold == validation_fold] if is_evaluated else []
+    if is_evaluated and not held_out:
+        raise RunError(
+            _nothing_held_out(validation_fold)
+            if validation_fold is not None
+            else "early_stop_after needs a fold that is held out: set it to 0 to train on all photos"
+        )
+    train(folder.pipeline_config, folder.checkpoints, schedule, augmentation=recipe.augmentation, validation=held_out)
 
 
 def export_step(folder: RunFolder, *, checkpoint: str = "latest") -> None:
@@ -223,7 +243,13 @@ def evaluate_step(
 
 
 def assess_step(
-    detector: Detector, photos: list[AnnotatedPhoto], out: Path, *, fold: str, threshold: float | None = None
+    detector: Detector,
+    photos: list[AnnotatedPhoto],
+    out: Path,
+    *,
+    fold: str,
+    threshold: float | None = None,
+    was_trained_on: bool = False,
 ) -> str:
     """Measures any detector on photos, writes `evaluation.json`, `evaluation.md` and plots to the folder `out`.
 
@@ -233,6 +259,7 @@ def assess_step(
         out: made if missing.
         fold: what the photos are: a number, or `all`.
         threshold: of the screened class; the detector's operating point, or else the highest F1's, if None.
+        was_trained_on: whether the detector's training saw this fold, see `saw_fold`.
 
     Returns:
         The text of `evaluation.md`.
@@ -249,8 +276,8 @@ def assess_step(
     ]
     if fold == "all":
         heading.append("The detector may have been trained on some of them, which flatters it.")
-    elif _held_out_none(detector.bundle):
-        heading.append("The detector was trained on all photos of its data, which flatters it if these are among them.")
+    elif was_trained_on:
+        heading.append(SAW_THEM)
     if threshold is None:
         heading.append("The score threshold was chosen on these same photos, which flatters the figures at it.")
     out.mkdir(parents=True, exist_ok=True)
@@ -275,6 +302,7 @@ def package_step(folder: RunFolder, *, version: int, cross_validation: Path | No
     """
     recipe, validation_fold = folder.configured()
     photos = folder.photos()
+    trained_at = int(folder.trained_at.read_text(encoding="utf-8")) if folder.trained_at.exists() else None
     if cross_validation is None:
         held_out, predictions, evaluations = evaluate_step(folder)
         score_threshold, counts = operating_point(held_out, match_screened(held_out, predictions["saved_model"]))
@@ -287,7 +315,10 @@ def package_step(folder: RunFolder, *, version: int, cross_validation: Path | No
         )
     else:
         evidence = out_of_fold_evidence(
-            cross_validation, recipe, [photo for photo in photos if photo.fold != validation_fold]
+            cross_validation,
+            recipe,
+            [photo for photo in photos if photo.fold != validation_fold],
+            trained_input_size=trained_at,
         )
         predictions = {
             model: predict(load_exported(folder.export, model, recipe.input_size), photos, name=model)
@@ -304,13 +335,26 @@ def package_step(folder: RunFolder, *, version: int, cross_validation: Path | No
             name: compare(predictions["saved_model"], found) for name, found in predictions.items() if name in FILES
         },
         checkpoint=folder.exported_checkpoint.read_text(encoding="utf-8").strip(),
-        trained_input_size=int(folder.trained_at.read_text(encoding="utf-8")) if folder.trained_at.exists() else None,
+        trained_input_size=trained_at,
     )
     say(f"package   {bundle.path}")
     return bundle
 
 
-def _held_out_none(bundle: Bundle) -> bool:
+def saw_fold(model: Path, bundle: Bundle, fold: int) -> bool:
+    """Whether a detector's training saw this fold of its data, as far as its run or its bundle tells.
+
+    Args:
+        model: where the detector lies.
+        bundle: it, or what stands for it.
+        fold: number.
+    """
+    folder = RunFolder(model)
+    return folder.configured()[1] != fold if folder.state.exists() else trained_on_all(bundle)
+
+
+def trained_on_all(bundle: Bundle) -> bool:
+    """Whether the bundle says that its training held out no photo."""
     data = bundle.manifest.get("data", {})
     return "photos" in data and data["photos"] == data["training_photos"]
 

@@ -1,7 +1,7 @@
 """The folder of a run: where each step keeps its results, and finds those of the steps before it.
 
 records/            label map, TFRecords by fold, photos.json       prepare
-run.json            recipe and held-out fold                        configure
+run.json            recipe, held-out fold, what tells the photos    configure
 pretrained/         weights that the training starts from           configure
 pipeline.config     the Object Detection API's configuration        configure
 trained_at.txt      input size of the training, if it was another   enlarge
@@ -111,3 +111,12 @@ class RunFolder:
             raise RunError(f"{self.path} is not configured: run configure or train first")
         state = json.loads(self.state.read_text(encoding="utf-8"))
         return Recipe.of_values(state["recipe"]), state["validation_fold"]
+
+    def check_photos(self, sha256: str) -> None:
+        """Raises RunError where the run is known to be of other photos than those of this sum, see
+        `training.saved_photos.photos_sha256`: a fold that was dealt anew would hold photos that were trained on."""
+        if json.loads(self.state.read_text(encoding="utf-8")).get("photos_sha256", sha256) != sha256:
+            raise RunError(
+                f"{self.path} holds a training of other photos, labels or folds: give the data as it was, or choose "
+                "another folder"
+            )

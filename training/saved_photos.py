@@ -71,6 +71,16 @@ def load_photos(path: Path) -> list[AnnotatedPhoto]:
     return photos
 
 
+def photos_sha256(photos: Sequence[AnnotatedPhoto]) -> str:
+    """What tells a set of photos from another: their names and contents, boxes, classes and folds, but not where they
+    lie nor in which order they come."""
+    entries = sorted(
+        (photo.path.name, _sha256(photo.path), photo.boxes.tolist(), photo.class_ids.tolist(), photo.fold)
+        for photo in photos
+    )
+    return hashlib.sha256(json.dumps(entries).encode()).hexdigest()
+
+
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,6 +6,7 @@ import pytest
 
 from training.cli import main
 from training.cross_validation import CrossValidationError, fold_folder, read_out_of_fold
+from training.render import write_via
 from training.run_folder import RunFolder
 
 
@@ -60,6 +61,12 @@ def test_every_photo_is_judged_by_a_detector_that_never_saw_it(small_data, small
     assert not list(kept.rglob("checkpoints"))
     assert main([*command, "--folds", "0", "--set", "num_steps=3"]) == 1
     assert "fold_0 was trained by another recipe: num_steps 2 instead of 3" in capsys.readouterr().err
+    # Other photos under the same names are not judged by what was seen of these.
+    others = tmp_path / "others"
+    write_via(others, range(20, 30), width=240, height=180)
+    command[command.index("--data") + 1] = str(others)
+    assert main([*command, "--folds", "0"]) == 1
+    assert "fold_0 holds a training of other photos" in capsys.readouterr().err
     # Another photo's boxes would be others: the detectors were trained on different folds.
     assert all(np.isfinite(item.scores).all() and len(item) for item in found.predictions)
 

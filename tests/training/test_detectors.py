@@ -55,6 +55,29 @@ def test_what_is_no_detector_is_refused_with_what_was_looked_for(tmp_path, forms
     assert find_detector(alone, input_size=320).bundle.input_width == 320
 
 
+def test_the_configuration_of_a_checkpoint_is_found_two_folders_above_it(forms, tiny_run, tmp_path) -> None:
+    best = tmp_path / "checkpoints" / "best"
+    best.mkdir(parents=True)
+    shutil.copy(tiny_run / "pipeline.config", tmp_path)
+    for file in (tiny_run / "checkpoints").glob("ckpt-20.*"):
+        shutil.copy(file, best)
+    assert find_detector(best / "ckpt-20").bundle.input_width == 320
+
+
+def test_evaluate_measures_a_run_on_the_fold_that_it_held_out(tiny_run, tmp_path, capsys) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("bundle", "export", "pretrained"))
+    state = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**state, "validation_fold": 3}))
+    command = ["evaluate", "--model", str(run), "--out", str(tmp_path / "out")]
+    assert main(command) == 0
+    text = capsys.readouterr().out
+    assert "2 photos of fold 3" in text
+    assert "flatters it" not in text
+    assert main([*command, "--fold", "0"]) == 0
+    assert "was trained on these photos if they are of its data, which flatters it" in capsys.readouterr().out
+
+
 def test_evaluate_measures_any_of_them(forms, rendered_data, tmp_path, capsys) -> None:
     for kind, path in forms.items():
         out = tmp_path / kind

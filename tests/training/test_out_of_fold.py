@@ -75,13 +75,43 @@ def test_a_detector_enlarged_after_training_has_the_figures_of_its_size(cross_va
     recipe = Recipe.read(tiny_recipe)
     enlarged = Recipe.of_values({**recipe.as_dict(), "input_size": LARGER, "model_name": "tiny-larger"})
     f1 = [
-        out_of_fold_evidence(cross_validation, one, []).evaluations["float32"]["figures"]["best F1 caries"]["value"]
+        out_of_fold_evidence(cross_validation, one, [], trained_input_size=320).evaluations["float32"]["figures"][
+            "best F1 caries"
+        ]["value"]
         for one in (recipe, enlarged)
     ]
     assert f1[1] > f1[0] + 0.02
     other = Recipe.of_values({**recipe.as_dict(), "input_size": 640})
     with pytest.raises(CrossValidationError, match="was not run at 640 pixels"):
-        out_of_fold_evidence(cross_validation, other, [])
+        out_of_fold_evidence(cross_validation, other, [], trained_input_size=320)
+    # Trained at that size from the start it is another detector.
+    with pytest.raises(CrossValidationError, match=f"were trained at 320 pixels, not at {LARGER}"):
+        out_of_fold_evidence(cross_validation, enlarged, [])
+
+
+def test_nothing_is_trained_for_a_cross_validation_of_another_recipe(
+    cross_validation, rendered_data, tiny_recipe, tmp_path, capsys
+) -> None:
+    command = ["run", "--data", str(rendered_data), "--out", str(tmp_path / "run"), "--recipe", str(tiny_recipe)]
+    command += ["--set", "num_steps=21", "--fold", "none", "--cross-validation", str(cross_validation)]
+    assert main(command) == 1
+    assert "num_steps 20 instead of 21" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_training_on_all_photos_is_not_evaluated_in_between(prepared, small_recipe, monkeypatch, capsys) -> None:
+    asked = []
+    monkeypatch.setattr("training.run.train", lambda *arguments, **_: asked.append(arguments[2].evaluate_every))
+    command = ["train", "--recipe", str(small_recipe), "--fold", "none", "--set", "evaluate_every=2", "--out"]
+    assert main([*command, str(prepared)]) == 0
+    assert asked == [0]
+    assert main([*command, str(prepared), "--set", "early_stop_after=1"]) == 1
+    assert "early_stop_after needs a fold that is held out" in capsys.readouterr().err
+
+
+def test_looking_at_a_training_does_not_make_it_another(cross_validation, tiny_recipe) -> None:
+    looked_at = Recipe.of_values({**Recipe.read(tiny_recipe).as_dict(), "evaluate_every": 5})
+    assert out_of_fold_evidence(cross_validation, looked_at, []).evaluations
 
 
 def test_what_is_kept_of_a_cross_validation_is_enough(cross_validation, tiny_recipe, rendered_data, tmp_path) -> None:

@@ -106,6 +106,19 @@ def test_a_training_begun_before_a_key_was_added_goes_on(tiny_run, tiny_recipe, 
     assert main(["train", "--out", str(begun), "--recipe", str(tiny_recipe)]) == 0
 
 
+@pytest.mark.parametrize("key", ["fold", "class_ids"])
+def test_a_training_is_not_continued_with_other_folds_or_labels(tiny_run, tiny_recipe, tmp_path, key, capsys) -> None:
+    begun = tmp_path / "run"
+    shutil.copytree(tiny_run, begun)
+    before = (begun / "run.json").read_bytes()
+    entries = json.loads((begun / "records" / "photos.json").read_text())
+    entries[-1][key] = 0 if key == "fold" else [3 - class_id for class_id in entries[-1][key]]
+    (begun / "records" / "photos.json").write_text(json.dumps(entries))
+    assert main(["train", "--out", str(begun), "--recipe", str(tiny_recipe)]) == 1
+    assert "a training of other photos, labels or folds" in capsys.readouterr().err
+    assert (begun / "run.json").read_bytes() == before
+
+
 def test_the_photos_are_changed_as_the_recipe_says(prepared, small_recipe, monkeypatch) -> None:
     asked = []
     monkeypatch.setattr("training.run.train", lambda *_, augmentation, **__: asked.append(augmentation))

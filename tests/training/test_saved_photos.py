@@ -1,9 +1,23 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from training.annotations import AnnotationError, read_annotated_photos
 from training.render import write_via
-from training.saved_photos import load_photos, save_photos
+from training.saved_photos import load_photos, photos_sha256, save_photos
+
+
+def test_a_set_of_photos_is_known_again_elsewhere_and_in_another_order_but_not_with_other_labels(tmp_path) -> None:
+    for name in ("one", "other"):
+        write_via(tmp_path / name, range(2), width=120, height=90)
+    first, second = (read_annotated_photos(tmp_path / name) for name in ("one", "other"))
+    known = photos_sha256(first)
+    assert photos_sha256(second[::-1]) == known
+    assert photos_sha256([replace(second[0], fold=second[0].fold + 1), second[1]]) != known
+    assert photos_sha256(second[:1]) != known
+    second[0].class_ids[0] = 3 - second[0].class_ids[0]
+    assert photos_sha256(second) != known
 
 
 def test_photos_are_loaded_as_they_were_saved_and_a_change_is_noticed(tmp_path) -> None:

@@ -38,7 +38,10 @@ def kept_folds(real_photos, tmp_path_factory):
 @pytest.fixture(scope="module")
 def evidence(each_bundle, kept_folds, real_photos) -> Evidence:
     return out_of_fold_evidence(
-        kept_folds, Recipe.of_values(each_bundle.manifest["recipe"]), read_annotated_photos(real_photos)
+        kept_folds,
+        Recipe.of_values(each_bundle.manifest["recipe"]),
+        read_annotated_photos(real_photos),
+        trained_input_size=each_bundle.manifest.get("trained_input_size"),
     )
 
 

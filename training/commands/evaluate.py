@@ -17,7 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, help="a bundle, SavedModel, .tflite file, checkpoint or run")
     parser.add_argument("--data", type=Path, help="annotated photos for --model (default: those of the run)")
     parser.add_argument(
-        "--fold", default="0", choices=[*map(str, range(FOLDS)), "all"], help="photos for --model (default 0)"
+        "--fold",
+        choices=[*map(str, range(FOLDS)), "all"],
+        help="photos for --model (default: the fold that a run held out, else 0)",
     )
     parser.add_argument("--threshold", type=float, help="score of caries (default: the bundle's, else the best F1's)")
     parser.add_argument(
@@ -45,10 +47,18 @@ def run(arguments: argparse.Namespace) -> None:
         photos = read_annotated_photos(arguments.data)
     else:
         photos = (of_model if of_model.records.is_dir() else folder).photos()
-    if arguments.fold != "all":
-        photos = [photo for photo in photos if photo.fold == int(arguments.fold)]
+    held_out = of_model.configured()[1] if of_model.state.exists() else None
+    fold = arguments.fold or str(held_out or 0)
+    if fold != "all":
+        photos = [photo for photo in photos if photo.fold == int(fold)]
     if not photos:
-        raise RunError(f"fold {arguments.fold} holds no photo to evaluate on: choose another one")
-    print(
-        steps.assess_step(detector, photos, arguments.out, fold=arguments.fold, threshold=arguments.threshold), end=""
+        raise RunError(f"fold {fold} holds no photo to evaluate on: choose another one")
+    text = steps.assess_step(
+        detector,
+        photos,
+        arguments.out,
+        fold=fold,
+        threshold=arguments.threshold,
+        was_trained_on=fold != "all" and steps.saw_fold(arguments.model, detector.bundle, int(fold)),
     )
+    print(text, end="")

@@ -19,8 +19,8 @@ from training.detectors import DetectorError
 from training.export import find_checkpoint
 from training.model_runtime import ModelRuntime, load_checkpoint
 from training.recipe import Recipe
-from training.run import configure_step
-from training.run_folder import RunFolder
+from training.run import configure_step, trained_on_all
+from training.run_folder import RunError, RunFolder
 
 
 def load_enlarged(path: Path, size: int) -> ModelRuntime:
@@ -65,11 +65,13 @@ def enlarge(bundle: Bundle, folder: RunFolder, size: int, *, validation_fold: in
 
     Raises:
         DetectorError: see `load_enlarged`.
-        RunError: there are no records, or the folder holds another training.
+        RunError: there are no records, the folder holds another training, or the bundle was trained on all photos.
     """
     import training.compat  # noqa: F401  isort: skip
     import tensorflow as tf
 
+    if validation_fold is not None and trained_on_all(bundle):
+        raise RunError(f"{bundle.path} was trained on all photos, fold {validation_fold} too: none was held out")
     recipe = _recipe_at(_recipe_of(bundle), size)
     configure_step(folder, recipe, validation_fold=validation_fold)
     model, _ = _rebuilt(bundle, size)

@@ -4,11 +4,13 @@ Written to the folder:
 
     fold_N/whole.npz, fold_N/VIEW_0.npz ...    what the detector saw of the photos and of each view of them
     fold_N/at_SIZE.npz                         the same weights at other input sizes
+    fold_N/seen.json                           by which detector, and on which photos
     rescored.md                                the table
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache, partial
@@ -21,8 +23,10 @@ from app.detections import Detections
 from app.runtimes import Runtime
 from training.annotations import AnnotatedPhoto
 from training.cross_validation import fold_folder
-from training.detectors import find_detector
+from training.detectors import DetectorError, find_detector
 from training.predictions import load_predictions, save_predictions
+from training.run import SAW_THEM, saw_fold
+from training.saved_photos import photos_sha256
 from training.second_look.classifier import Look
 from training.second_look.end_to_end import BASE, compare, parts_of, table
 from training.second_look.enlarged import load_enlarged
@@ -49,7 +53,7 @@ def rescore(
 
     Args:
         photos: of one fold or several.
-        out: made if missing. What was detected there is not detected again.
+        out: made if missing. What this detector detected there is not detected again.
         model: a detector that saw none of these photos in training; None for those of a cross-validation.
         which: model of a bundle.
         cross_validation: its folder; each photo is seen by the detector that was trained without its fold.
@@ -57,7 +61,11 @@ def rescore(
         views: names of `VIEWS`; each is an opinion, and all together are another.
         input_sizes: pixels; the same weights at these are an opinion each, and a detector of their own.
         resamples: of the bootstrap.
+
+    Raises:
+        DetectorError: `out` holds what another detector saw, or what was seen on other photos.
     """
+    notes: dict[str, None] = {}
     seen: list[SeenTeeth] = []
     judged: list[AnnotatedPhoto] = []
     detections: list[Detections] = []
@@ -65,10 +73,13 @@ def rescore(
     for fold in sorted({photo.fold for photo in photos}):
         of_fold = [photo for photo in photos if photo.fold == fold]
         folder = out / f"fold_{fold}"
-        folder.mkdir(parents=True, exist_ok=True)
         path = model if cross_validation is None else fold_folder(cross_validation, fold).path
         assert path is not None
-        load = cache(find_detector(path, model=which).load)
+        detector = find_detector(path, model=which)
+        _keep_apart(folder / "seen.json", {"detector": str(detector), "model": which, "photos": photos_sha256(of_fold)})
+        if saw_fold(path, detector.bundle, fold):
+            notes[SAW_THEM] = None
+        load = cache(detector.load)
         whole = _detected(load, of_fold, WHOLE, folder / "whole.npz")
         of_views = {
             name: [
@@ -105,9 +116,22 @@ def rescore(
         if BASE in scored:
             alone = [SeenTeeth.of(item) for item in found]
             scored[f"at {size} px alone, calibrated"] = cross_fitted(judged, alone, [], parts_of(judged))
-    text = f"{len(judged)} photos, {boxes:.1f} boxes on each.\n\n{table(judged, scored, resamples=resamples)}"
+    heading = "\n".join([f"{len(judged)} photos, {boxes:.1f} boxes on each.", *notes])
+    text = f"{heading}\n\n{table(judged, scored, resamples=resamples)}"
     (out / "rescored.md").write_text(text, encoding="utf-8")
     return text
+
+
+def _keep_apart(path: Path, asked: dict[str, str]) -> None:
+    """Writes what the folder of this file is about, or raises DetectorError where it is about something else."""
+    if path.exists():
+        if json.loads(path.read_text(encoding="utf-8")) != asked:
+            raise DetectorError(
+                f"{path.parent} holds what another detector saw, or on other photos: choose another folder"
+            )
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(asked, indent=2) + "\n", encoding="utf-8")
 
 
 def _detected(

@@ -9,6 +9,7 @@ from app.runtimes.litert import LiteRTRuntime
 from training.annotations import read_annotated_photos
 from training.cli import main
 from training.configure import STOCK_CONFIG, parse_pipeline
+from training.detectors import DetectorError
 from training.run_folder import RunFolder
 from training.second_look.enlarged import load_enlarged
 from training.second_look.rescoring import rescore
@@ -30,13 +31,22 @@ def test_every_opinion_is_in_the_table_and_is_kept(small_data, shipped_bundle, s
     assert asked == [(shipped_bundle.path, 416)]
     assert "| at 416 px alone |" in text
     assert (tmp_path / "rescored.md").read_text() == text
-    assert {path.name for path in (tmp_path / "fold_0").iterdir()} == {"whole.npz", "mirror_0.npz", "at_416.npz"}
+    kept = {"seen.json", "whole.npz", "mirror_0.npz", "at_416.npz"}
+    assert {path.name for path in (tmp_path / "fold_0").iterdir()} == kept
+    # It is not known whose data these photos are, so it is said.
+    assert "trained on these photos if they are of its data" in text
     # What was detected is not detected again.
     monkeypatch.setattr("training.second_look.rescoring.detect_view", None)
     assert rescore(photos, tmp_path, **options) == text
+    # What another model saw is not taken for it, nor what was seen on other photos.
+    for others, which in ((photos, "int8"), (photos[:1], "float32")):
+        with pytest.raises(DetectorError, match="holds what another detector saw, or on other photos"):
+            rescore(others, tmp_path, **options, which=which)
 
 
-def test_a_bundle_goes_on_as_a_run_of_another_size(small_data, shipped_bundle, shipped, tmp_path, monkeypatch) -> None:
+def test_a_bundle_goes_on_as_a_run_of_another_size(
+    small_data, shipped_bundle, shipped, tmp_path, monkeypatch, capsys
+) -> None:
     import training.compat  # noqa: F401  isort: skip
     from object_detection.builders import model_builder
 
@@ -48,9 +58,11 @@ def test_a_bundle_goes_on_as_a_run_of_another_size(small_data, shipped_bundle, s
     model_builder.build(parse_pipeline(STOCK_CONFIG.read_text()).model, is_training=False)
     out = tmp_path / "run"
     command = ["enlarge", "--data", str(small_data), "--model", str(shipped_bundle.path), "--size", "96"]
-    assert main([*command, "--out", str(out)]) == 0
+    assert main([*command, "--out", str(out)]) == 1
+    assert "was trained on all photos, fold 0 too" in capsys.readouterr().err
+    assert main([*command, "--out", str(out), "--fold", "none"]) == 0
     recipe, fold = RunFolder(out).configured()
-    assert (recipe.model_name, recipe.input_size, fold) == ("caries-ssd-mobilenet-v2-fpnlite-96", 96, 0)
+    assert (recipe.model_name, recipe.input_size, fold) == ("caries-ssd-mobilenet-v2-fpnlite-96", 96, None)
     assert RunFolder(out).trained_at.read_text() == "320\n"
     # Back at its own size it sees what the shipped detector sees.
     pixels = decode(read_annotated_photos(small_data)[0].path.read_bytes()).pixels
