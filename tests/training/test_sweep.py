@@ -1,5 +1,6 @@
 """Sweeps with a runner that takes no time; a real one runs in tests/test_notebook.py."""
 
+import hashlib
 import json
 import os
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +17,7 @@ from training.recipe import Recipe
 from training.sweep.report import STOCK_RECIPE, SweepError, Trial, choose, read_report
 from training.sweep.search import ASPECT_RATIOS, RANGES, search
 from training.sweep.table import rank_correlation, write_results
-from training.sweep.trials import Scale, known_outcomes, ranked, run_trial_once, scaled_recipe, sole_use
+from training.sweep.trials import ADDED_SINCE, Scale, known_outcomes, ranked, run_trial_once, scaled_recipe, sole_use
 from training.train import DivergedError
 
 BASE = Recipe.read(STOCK_RECIPE)
@@ -161,10 +163,11 @@ def test_the_list_tells_the_state_of_each_trial(tmp_path, capsys) -> None:
 SLOW_SWEEP = """
 import sys, time
 from pathlib import Path
+from typing import Any
 from training.recipe import Recipe
 from training.sweep.report import STOCK_RECIPE, Trial
 from training.sweep.search import search
-from training.sweep.trials import Scale, run_trial_once, sole_use
+from training.sweep.trials import ADDED_SINCE, Scale, run_trial_once, sole_use
 
 out = Path(sys.argv[1])
 
@@ -203,6 +206,46 @@ def test_a_search_that_was_killed_goes_on_with_the_trial_that_was_under_way(tmp_
     assert all(len(set(lines)) == 1 for lines in starts.values()), "with the same parameters"
     subprocess.run(command, check=True)
     assert len(known_outcomes(tmp_path)) == 5
+
+
+def test_a_search_that_goes_on_draws_other_parameters(tmp_path) -> None:
+    runner = Runner()
+
+    def run(trial: Trial):
+        return run_trial_once(tmp_path, BASE, trial, Scale(0.1), runner, fold=0)
+
+    for count in (3, 5):
+        search(tmp_path / "study.log", count, run, seed=1)
+    assert len({recipe.learning_rate_base for recipe in runner.ran}) == 5
+
+
+def test_a_search_that_was_killed_while_it_drew_goes_on(tmp_path, monkeypatch) -> None:
+    runner = Runner()
+
+    def run(trial: Trial):
+        return run_trial_once(tmp_path, BASE, trial, Scale(0.1), runner, fold=0)
+
+    def killed(trial: Any) -> dict[str, Any]:
+        trial.suggest_float("learning_rate_base", 0.01, 0.095, log=True)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("training.sweep.search.suggest", killed)
+        with pytest.raises(KeyboardInterrupt):
+            search(tmp_path / "study.log", 2, run, seed=1)
+    search(tmp_path / "study.log", 2, run, seed=1)
+    assert len(runner.ran) == 2
+
+
+def test_a_trial_of_before_a_key_was_added_is_still_the_same(tmp_path) -> None:
+    for name in ADDED_SINCE:
+        assert getattr(BASE, name) == 0
+    outcome = run_trial_once(tmp_path, BASE, Trial("t", {}), Scale(), Runner(), fold=0)
+    before = {key: value for key, value in BASE.as_dict().items() if key not in ADDED_SINCE}
+    content = json.dumps({**before, "model_name": "", "fold": 0, "data": ""}, sort_keys=True)
+    assert outcome.key == f"t-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
+    turned = run_trial_once(tmp_path, BASE, Trial("t", {"rotation": 5.0}), Scale(), Runner(), fold=0)
+    assert turned.key != outcome.key
 
 
 def test_a_search_stays_within_what_the_study_spanned(tmp_path) -> None:

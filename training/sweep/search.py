@@ -38,7 +38,7 @@ def search(path: Path, count: int, run: Callable[[Trial], Outcome], *, seed: int
         path: the journal file.
         count: trials in all.
         run: trains and measures one; may be called again for one that was killed.
-        seed: of the first parameters.
+        seed: of the first parameters; a search that is continued draws others.
     """
     import optuna
     from optuna.storages import JournalStorage
@@ -49,16 +49,16 @@ def search(path: Path, count: int, run: Callable[[Trial], Outcome], *, seed: int
     study = optuna.create_study(
         study_name="sweep",
         storage=JournalStorage(JournalFileBackend(str(path))),
-        sampler=optuna.samplers.TPESampler(seed=seed),
         direction="maximize",
         load_if_exists=True,
     )
+    study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.get_trials()))
     for left in study.get_trials(states=(TrialState.RUNNING,)):
-        if not left.params:  # killed before it had been given all of them
+        if "changes" not in left.user_attrs:  # killed before it had been given all of them
             study.tell(left.number, state=TrialState.FAIL)
             continue
         _tell(study, left.number, run(_trial(left.number, left.user_attrs["changes"])))
-    while sum(trial.state.is_finished() and bool(trial.params) for trial in study.get_trials()) < count:
+    while sum(trial.state.is_finished() and "changes" in trial.user_attrs for trial in study.get_trials()) < count:
         asked = study.ask()
         changes = suggest(asked)
         asked.set_user_attr("changes", changes)

@@ -36,6 +36,9 @@ RECORD = "trial.json"
 Runner = Callable[[Path, Path, Recipe, int], dict[str, float]]
 """Records, folder of the run, recipe and held-out fold to figures by name; see `training.run.run_trial`."""
 
+ADDED_SINCE = ("rotation", "zoom_out", "white_balance")
+"""Keys that a recipe had not always; at 0 they change nothing, so that a trial of before is still the same."""
+
 FINISHED, FAILED, REFUSED = "finished", "failed", "refused"
 
 
@@ -185,7 +188,8 @@ def _seconds_before(folder: Path) -> float:
 def _identity(recipe: Recipe, fold: int, records: Path) -> str:
     photos = records / PHOTOS
     data = hashlib.sha256(photos.read_bytes()).hexdigest() if photos.exists() else ""
-    content = json.dumps({**recipe.as_dict(), "model_name": "", "fold": fold, "data": data}, sort_keys=True)
+    values = {key: value for key, value in recipe.as_dict().items() if value or key not in ADDED_SINCE}
+    content = json.dumps({**values, "model_name": "", "fold": fold, "data": data}, sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:8]
 
 
