@@ -7,7 +7,8 @@ weights are used as they are. Each loop runs in a process of its own, in turns. 
 `model_main_tf2.py` calls it, under `MirroredStrategy`, with its summaries. Steps are timed in stretches of
 `STRETCH`, and the fastest stretch counts: start-up and tracing are no part of it, and other work on the machine
 disturbs it least. Decoding and augmentation are measured alone as well, and the loop once on a batch that stays in
-memory, which tells what the input costs while the processor computes.
+memory, which tells what the input costs while the processor computes. What `training.augmentation` does to photos is
+no part of the API's loop: a run whose recipe asks for it compares `train` with a loop that does less.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from training.augmentation import Augmentation
 from training.machine import this_machine
+from training.run_folder import RunFolder
 
 STRETCH = 6
 """Steps that are timed together."""
@@ -40,7 +43,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.worker:
         with tempfile.TemporaryDirectory() as folder:
-            value = measure(arguments.worker, arguments.run / "pipeline.config", Path(folder), arguments.steps)
+            value = measure(arguments.worker, RunFolder(arguments.run), Path(folder), arguments.steps)
         print(json.dumps(value))
         return
     results: dict[str, list[float]] = {name: [] for name in WORKERS}
@@ -77,18 +80,19 @@ def report(run: Path, results: dict[str, list[float]], steps: int) -> None:
     print(f"its input costs {max(0.0, median['ours'] / median['in memory'] - 1):.0%} of a step that needs none.")
 
 
-def measure(worker: str, config: Path, out: Path, steps: int) -> float:
+def measure(worker: str, run: RunFolder, out: Path, steps: int) -> float:
     """Seconds a step, or a batch."""
     import training.compat  # noqa: F401  isort: skip
     from object_detection.utils import config_util
 
+    config, augmentation = run.pipeline_config, run.configured()[0].augmentation
     configs = config_util.get_configs_from_pipeline_file(str(config))
     configs["train_config"].num_steps = steps
     if worker == "api":
         return measure_api(config, out, steps)
     if worker in ("ours", "in memory"):
-        return measure_ours(configs, config, out, steps, in_memory=worker == "in memory")
-    return measure_input(configs, steps, of_the_api=worker == "input of the api")
+        return measure_ours(config, augmentation, out, steps, in_memory=worker == "in memory")
+    return measure_input(configs, augmentation, steps, of_the_api=worker == "input of the api")
 
 
 def measure_api(config: Path, out: Path, steps: int) -> float:
@@ -108,7 +112,7 @@ def measure_api(config: Path, out: Path, steps: int) -> float:
     return 1 / speeds["steps_per_sec_max"]
 
 
-def measure_ours(configs: dict[str, Any], config: Path, out: Path, steps: int, *, in_memory: bool) -> float:
+def measure_ours(config: Path, augmentation: Augmentation, out: Path, steps: int, *, in_memory: bool) -> float:
     from google.protobuf import text_format
 
     from training import train as loop
@@ -125,12 +129,13 @@ def measure_ours(configs: dict[str, Any], config: Path, out: Path, steps: int, *
             return batches(*arguments, **options).take(1).cache().repeat()
 
         loop.training_batches = repeated
-    loop.train(own, out / "checkpoints", loop.Schedule(seed=1, checkpoint_every=10 * steps))
+    schedule = loop.Schedule(seed=1, checkpoint_every=10 * steps)
+    loop.train(own, out / "checkpoints", schedule, augmentation=augmentation)
     lines = [json.loads(line) for line in (out / "checkpoints" / "losses.jsonl").read_text().splitlines()]
     return fastest([line["seconds"] for line in lines])
 
 
-def measure_input(configs: dict[str, Any], steps: int, *, of_the_api: bool) -> float:
+def measure_input(configs: dict[str, Any], augmentation: Augmentation, steps: int, *, of_the_api: bool) -> float:
     from object_detection import inputs
     from object_detection.builders import model_builder
 
@@ -145,7 +150,7 @@ def measure_input(configs: dict[str, Any], steps: int, *, of_the_api: bool) -> f
             model=model,
         )
     else:
-        batches = training_batches(configs, model, seed=1, first_step=0)
+        batches = training_batches(configs, model, seed=1, first_step=0, augmentation=augmentation)
     times = []
     for _ in batches.take(steps):
         times.append(time.monotonic())

@@ -87,18 +87,24 @@ def prepare(data: Path, out: Path, source: Source | None = None) -> Prepared:
     """
     source = source or Source()
     existed = out.exists()
+    unpacked, checked = out / UNPACKED, out / f"{UNPACKED}.new"
     if data.is_file():
         out.mkdir(parents=True, exist_ok=True)
-        source = replace(source, unpack_to=out / UNPACKED)
+        source = replace(source, unpack_to=checked)
     try:
         photos = read_annotated_photos(data, source)
     except AnnotationError:
         if data.is_file():
-            shutil.rmtree(out / UNPACKED, ignore_errors=True)
+            shutil.rmtree(checked, ignore_errors=True)
             if not existed:
                 out.rmdir()
         raise
     out.mkdir(parents=True, exist_ok=True)
+    if data.is_file():
+        # Those of an earlier call stay until these are known to be good.
+        shutil.rmtree(unpacked, ignore_errors=True)
+        checked.rename(unpacked)
+        photos = [replace(photo, path=unpacked / photo.path.relative_to(checked)) for photo in photos]
     (out / "label_map.pbtxt").write_text(label_map_text(), encoding="utf-8")
     for fold in range(FOLDS):
         _write_records(out / f"fold_{fold}.tfrecord", [photo for photo in photos if photo.fold == fold])

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
+from training.augmentation import Augmentation
 from training.errors import TrainingError
 
 SHIPPED_RECIPE = Path(__file__).parent / "recipes" / "caries-320.toml"
@@ -179,6 +180,11 @@ class Recipe:
             if key in values and key not in lists:
                 raise RecipeError(f"{key} is {values[key]!r}, allowed is a list")
         return cls(**{**values, **lists})
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """What is done to a photo before the API's preprocessor."""
+        return Augmentation(self.rotation, self.zoom_out, self.white_balance)
 
     def check_use(self, keys: Iterable[str]) -> None:
         """Raises RecipeError where one of the keys that a person set has no use in this architecture."""

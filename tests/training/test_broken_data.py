@@ -20,6 +20,7 @@ from PIL import Image
 from tests.conftest import ROOT
 from training.cli import main
 from training.render import write_via
+from training.run_folder import RunFolder
 
 Break = Callable[[Path], None]
 
@@ -309,6 +310,18 @@ def test_a_damaged_zip_file_leaves_nothing_behind(original, tmp_path, capsys) ->
         members.writestr("img_train/a.jpg", b"no photo")
     assert said(archive, tmp_path / "run", lambda: capsys.readouterr().err)[0] == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_a_zip_file_that_is_refused_leaves_the_photos_of_the_last_one(original, tmp_path, capsys) -> None:
+    archive = shutil.make_archive(str(tmp_path / "data"), "zip", original)
+    command = ["prepare", "--data", archive, "--out", str(tmp_path / "run")]
+    assert main(command) == 0
+    photos = RunFolder(tmp_path / "run").photos()
+    assert main([*command, "--rename", "caries=carious"]) == 1
+    assert "carious" in capsys.readouterr().err
+    assert [photo.path for photo in RunFolder(tmp_path / "run").photos()] == [photo.path for photo in photos]
+    assert main(command) == 0
+    assert {path.name for path in (tmp_path / "run" / "records").iterdir() if path.is_dir()} == {"unpacked"}
 
 
 def table() -> str:

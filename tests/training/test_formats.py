@@ -177,6 +177,15 @@ def test_polygons_count_with_their_bounding_box_and_circles_do_not(photos, data)
         read_annotated_photos(data)
 
 
+@pytest.mark.parametrize("line", ["nan 0.5 0.5 0.1 0.1", "0 0.5 inf 0.1 0.1"])
+def test_what_is_no_number_in_a_yolo_file_is_said(photos, data, line) -> None:
+    write_yolo(photos, data)
+    path = min((data / "labels").glob("*.txt"))
+    path.write_text(f"{line}\n")
+    with pytest.raises(AnnotationError, match=f"{path.name}: line 1: needs a class and four numbers"):
+        read_annotated_photos(data)
+
+
 def test_an_entity_bomb_is_an_error_and_not_a_full_memory(photos, data) -> None:
     write_voc(photos, data)
     path = next((data / "Annotations").glob("*.xml"))

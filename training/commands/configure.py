@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 
 from training.commands.arguments import add_recipe_arguments, read_fold, read_recipe
@@ -27,3 +28,8 @@ def run(arguments: argparse.Namespace) -> None:
     text = folder.pipeline_config.read_text(encoding="utf-8")
     for name, stock, ours in differences_from_stock(text, recipe.architecture):
         print(f"  {name}: {stock} -> {ours}")
+    changes = {name: value for name, value in asdict(recipe.augmentation).items() if value}
+    if changes:
+        print("Before the API's own augmentation each photo is changed by training.augmentation:")
+    for name, value in changes.items():
+        print(f"  {name}: {value:g}")

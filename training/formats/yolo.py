@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from training.formats.labels import FormatError, LabelledBox, PhotoLabels
@@ -21,6 +22,9 @@ def read(name: str, text: str, classes: list[str]) -> dict[str, PhotoLabels]:
         try:
             class_number, x, y, width, height, *_ = (float(value) for value in line.split())
         except ValueError:
+            problems.append(f"{where}: needs a class and four numbers")
+            continue
+        if not all(math.isfinite(value) for value in (class_number, x, y, width, height)):
             problems.append(f"{where}: needs a class and four numbers")
             continue
         if class_number != int(class_number) or not 0 <= class_number < len(classes):
