@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import io
 import itertools
+import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal, cast
@@ -22,7 +23,7 @@ import simplejpeg
 from cykooz_resizer import FilterType, ImageData, PixelType, ResizeAlg, ResizeOptions, Resizer
 from isal import isal_zlib
 from PIL import ExifTags, Image, ImageCms
-from PIL.JpegImagePlugin import JpegImageFile
+from PIL.JpegImagePlugin import MARKER, JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
@@ -37,6 +38,9 @@ MAX_ICC_BYTES = 4 * 2**20
 JPEG_QUALITY = 90
 WEBP_QUALITY = 90
 
+WEBP_METHOD = 2
+"""The strongest that does not hold what it is about to write of the whole picture: up to 17 bytes a pixel more."""
+
 FORMATS = {"jpeg": "JPEG", "png": "PNG", "webp": "WebP", "heic": "HEIC"}
 """The formats that can be read, by the names that settings give them."""
 
@@ -49,6 +53,14 @@ STRIP = 2**20
 HEIF_THREADS = 2
 """Threads that decode the tiles of one HEIC photo."""
 
+MAX_SEGMENTS = 2**16
+"""Parts of a JPEG's header, or of a PNG; Pillow takes microseconds for each. 32 MiB of PNG in the usual parts of 8 KiB
+are 4,096."""
+
+MAX_SCANS = 32
+"""Scans of a JPEG. The usual progressive one has 10, one of four colours 18. Each is a pass over all pixels, for which
+14 bytes of the file are enough."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -56,7 +68,7 @@ class Limits:
 
     Attributes:
         max_bytes: as sent. A 48-megapixel phone JPEG is 10 to 20 MiB.
-        max_pixels: width times height. Decoding 64 megapixels takes up to about 650 MB, 12 about 90 MB.
+        max_pixels: width times height. Decoding takes up to 12 bytes a pixel, of most photos 3 to 7.
         max_side: pixels of width and of height; an answer as WebP, legend included, cannot have more than 16,383.
         max_frames: pictures of an animated PNG or WebP, or of a HEIC collection, of which one is screened. What a JPEG
             holds behind its picture, such as a phone's depth map, is never looked at.
@@ -175,7 +187,7 @@ def encode(pixels: Pixels, media_type: MediaType, *, threads: int = 1) -> bytes:
         case "image/jpeg":
             Image.fromarray(pixels).save(out, "JPEG", quality=JPEG_QUALITY, subsampling="4:2:0")
         case "image/webp":
-            Image.fromarray(pixels).save(out, "WEBP", quality=WEBP_QUALITY)
+            Image.fromarray(pixels).save(out, "WEBP", quality=WEBP_QUALITY, method=WEBP_METHOD)
         case _:
             raise ValueError(f"media type {media_type!r} cannot be written; image/png, image/jpeg and image/webp can")
     return out.getvalue()
@@ -293,6 +305,8 @@ _SIGNATURES = (
 
 def _read_jpeg(data: bytes, limits: Limits, shorter_side: int | None) -> tuple[Pixels, int, int]:
     """Pixels, scaled as `decode` says, and width and height of the whole photo, all upright."""
+    _check_jpeg_header(data)
+    _check_scans(data)
     image = JpegImageFile(io.BytesIO(data))
     width, height = image.size
     limits.check_size(width, height)
@@ -303,12 +317,55 @@ def _read_jpeg(data: bytes, limits: Limits, shorter_side: int | None) -> tuple[P
     pixels = _decode_jpeg(data, -(-width // scale), -(-height // scale)) if image.mode == "RGB" else None
     if pixels is None:
         image.draft(None, (width // scale, height // scale))
-        pixels = _samples(_rgb(image))
+        pixels = _samples(image)
+        image.close()
     elif (profile := _profile(image.info.get("icc_profile"))) is not None:
-        pixels = _samples(_to_srgb(Image.fromarray(pixels), profile))
+        to_srgb = _ToSrgb(profile)
+        for rows in _strips(pixels):
+            rows[:] = np.asarray(to_srgb(Image.fromarray(rows)))
     if orientation >= 5:
         width, height = height, width
     return _turned(pixels, orientation), width, height
+
+
+def _check_jpeg_header(data: bytes) -> None:
+    """Raises PhotoTooLarge for more parts than `MAX_SEGMENTS` as Pillow steps through them, stray bytes included."""
+    at, parts = 2, 0
+    while parts <= MAX_SEGMENTS:
+        marker = data.find(b"\xff", at)
+        code = data[marker : marker + 2]
+        if marker < 0 or len(code) < 2 or code == _START_OF_SCAN:
+            return
+        parts += 1 + marker - at
+        at = marker + (1 if code == b"\xff\xff" else 2)
+        _, _, has_length = MARKER.get(int.from_bytes(code, "big"), ("", "", None))
+        if has_length:
+            at += max(2, int.from_bytes(data[at : at + 2], "big"))
+    raise PhotoTooLarge(f"the JPEG's header has more than {MAX_SEGMENTS} parts, the most that are accepted")
+
+
+def _check_scans(data: bytes) -> None:
+    """Raises PhotoTooLarge for more scans than `MAX_SCANS`, as libjpeg sees them: in no segment, and before the end.
+
+    Thumbnails are in segments; a phone's depth maps and films come behind the end.
+    """
+    if data.count(_START_OF_SCAN) <= MAX_SCANS:
+        return
+    at, scans, segments = 2, 0, 0
+    while (found := _MARKER.search(data, at)) and found[0] != _END_OF_IMAGE:
+        at = found.end()
+        if found[0][1] >= 0xC0:
+            at += max(2, int.from_bytes(data[at : at + 2], "big"))
+            segments += 1
+            scans += found[0] == _START_OF_SCAN
+        if scans > MAX_SCANS or segments > MAX_SEGMENTS:
+            raise PhotoTooLarge(f"the JPEG has more than {MAX_SCANS} scans, the most that are accepted")
+
+
+_START_OF_SCAN, _END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
+
+_MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")
+"""Any but those that libjpeg passes over (ITU-T T.81, B.1.1.3): TEM and restarts. Behind 0xff, 0 and 0xff are none."""
 
 
 def _decode_jpeg(data: bytes, width: int, height: int) -> Pixels | None:
@@ -327,7 +384,18 @@ def _decode_jpeg(data: bytes, width: int, height: int) -> Pixels | None:
     return pixels
 
 
+def _check_chunks(data: bytes) -> None:
+    """Raises PhotoTooLarge for a PNG of more chunks than `MAX_SEGMENTS`."""
+    at = 8
+    for _ in range(MAX_SEGMENTS):
+        if at >= len(data) or data[at + 4 : at + 8] == b"IEND":
+            return
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+    raise PhotoTooLarge(f"the PNG has more than {MAX_SEGMENTS} chunks, the most that are accepted")
+
+
 def _read_png(data: bytes, limits: Limits) -> Image.Image:
+    _check_chunks(data)
     image = PngImageFile(io.BytesIO(data))
     limits.check_size(*image.size)
     limits.check_frames(getattr(image, "n_frames", 1))
@@ -342,7 +410,11 @@ def _read_webp(data: bytes, limits: Limits) -> Image.Image:
     image = WebPImageFile(io.BytesIO(data))
     limits.check_size(*image.size)
     limits.check_frames(image.n_frames)
-    return image
+    # Its `load` would hold the samples once more, beside the decoder's two canvases.
+    samples, _, _ = image._get_next()
+    first = Image.frombuffer(image.rawmode, image.size, samples, "raw", image.rawmode, 0, 1)
+    first.info = {name: image.info[name] for name in ("icc_profile", "exif") if name in image.info}
+    return first
 
 
 def _read_heif(data: bytes, limits: Limits) -> Image.Image:
@@ -381,21 +453,31 @@ _READERS: dict[str, Callable[[bytes, Limits], Image.Image]] = {
 
 
 def _upright(image: Image.Image) -> Pixels:
-    """The samples of the image in sRGB, its EXIF orientation applied."""
-    pixels = _samples(_rgb(image))
-    return _turned(pixels, _orientation(image))  # in a PNG, EXIF may come after the samples
+    """The samples of the image in sRGB, its EXIF orientation applied; the image is closed."""
+    pixels = _samples(image)
+    orientation = _orientation(image)  # in a PNG, EXIF may come after the samples
+    image.close()
+    return _turned(pixels, orientation)
 
 
 def _samples(image: Image.Image) -> Pixels:
-    """The samples of an RGB image; of a large one strip by strip, since Pillow would make two copies of the whole."""
-    strip = max(1, STRIP // image.width)
-    if strip >= image.height:
-        return np.asarray(image)
+    """The samples of an image in 8-bit sRGB; of a large one strip by strip, since what a step needs adds up."""
+    image.load()
+    to_srgb = _ToSrgb(_profile(image.info.get("icc_profile")))
+    if image.width * image.height <= STRIP:
+        return np.asarray(_rgb(image, to_srgb))
     pixels = np.empty((image.height, image.width, 3), np.uint8)
-    for top in range(0, image.height, strip):
-        rows = pixels[top : top + strip]
-        rows[:] = np.asarray(image.crop((0, top, image.width, top + len(rows))))
+    top = 0
+    for rows in _strips(pixels):
+        rows[:] = np.asarray(_rgb(image.crop((0, top, image.width, top + len(rows))), to_srgb))
+        top += len(rows)
     return pixels
+
+
+def _strips(pixels: Pixels) -> Iterator[Pixels]:
+    """Views of all rows, of about `STRIP` pixels each."""
+    strip = max(1, STRIP // pixels.shape[1])
+    return (pixels[top : top + strip] for top in range(0, len(pixels), strip))
 
 
 def _orientation(image: Image.Image) -> int:
@@ -428,10 +510,8 @@ def _turned(pixels: Pixels, orientation: int) -> Pixels:
     return turned.view(np.uint8).reshape(*turned.shape, 3)
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def _rgb(image: Image.Image, to_srgb: _ToSrgb) -> Image.Image:
     """The image in 8-bit sRGB, its transparent parts on white."""
-    image.load()
-    icc = image.info.get("icc_profile")
     if image.mode.startswith("I"):
         samples = np.asarray(image).astype(np.uint32)
         image = Image.fromarray(((samples * 255 + 32767) // 65535).clip(0, 255).astype(np.uint8))
@@ -444,7 +524,7 @@ def _rgb(image: Image.Image) -> Image.Image:
     alpha = image.getchannel("A") if image.mode in ("LA", "RGBA") else None
     if alpha is not None:
         image = image.convert("L" if image.mode == "LA" else "RGB")
-    image = _to_srgb(image, _profile(icc))
+    image = to_srgb(image)
     if alpha is not None:
         white = Image.new("RGB", image.size, "white")
         white.paste(image, mask=alpha)
@@ -467,15 +547,23 @@ def _profile(icc: object) -> ImageCms.ImageCmsProfile | None:
     return None
 
 
-def _to_srgb(image: Image.Image, profile: ImageCms.ImageCmsProfile | None) -> Image.Image:
-    """An L, RGB or CMYK image in sRGB, by its profile where that is usable."""
-    if profile is not None:
-        try:
-            converted = ImageCms.profileToProfile(
-                image, profile, _SRGB, renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC, outputMode="RGB"
-            )
-            if converted is not None:
-                return converted
-        except Exception:  # a profile for another number of channels
-            pass
-    return image if image.mode == "RGB" else image.convert("RGB")
+class _ToSrgb:
+    """Makes L, RGB or CMYK images sRGB, by a profile where that is usable: all strips of a photo by one transform."""
+
+    def __init__(self, profile: ImageCms.ImageCmsProfile | None) -> None:
+        self._profile = profile
+        self._transform: ImageCms.ImageCmsTransform | None = None
+
+    def __call__(self, image: Image.Image) -> Image.Image:
+        if self._profile is not None:
+            try:
+                if self._transform is None:
+                    self._transform = ImageCms.buildTransform(
+                        self._profile, _SRGB, image.mode, "RGB", ImageCms.Intent.RELATIVE_COLORIMETRIC
+                    )
+                converted = ImageCms.applyTransform(image, self._transform)
+                if converted is not None:
+                    return converted
+            except Exception:  # a profile for another number of channels
+                self._profile = None
+        return image if image.mode == "RGB" else image.convert("RGB")

@@ -460,6 +460,12 @@ def _bombs() -> Iterator[bytes]:
     start = jpeg.index(b"\xff\xc0")
     jpeg[start + 5 : start + 9] = b"\xff\xff\xff\xff"
     yield bytes(jpeg)
+    out = io.BytesIO()
+    Image.new("RGB", (2000, 2000)).save(out, "JPEG", progressive=True)
+    many, last = out.getvalue(), out.getvalue()[out.getvalue().rindex(b"\xff\xda") : -2]
+    yield many[:-2] + last * 10_000 + many[-2:]
+    yield many[:2] + b"\xff\xfe\x00\x02" * 100_000 + many[2:]
+    yield head + small + chunk(b"none", b"") * 100_000 + chunk(b"IDAT", zlib.compress(bytes(64 * 193))) + end
     yield b"RIFF" + struct.pack("<I", 30) + b"WEBPVP8X" + struct.pack("<I", 10) + bytes(4) + b"\xff" * 6
     for path in HEIC:
         data = bytearray(path.read_bytes())

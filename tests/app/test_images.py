@@ -6,6 +6,8 @@ import hashlib
 import io
 import random
 import struct
+import subprocess
+import sys
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -555,6 +557,133 @@ def test_decompression_bombs_are_stopped_at_the_header(kind: str) -> None:
         warnings.simplefilter("error")
         with pytest.raises(PhotoTooLarge):
             images.decode(bomb(kind))
+
+
+START_OF_SCAN = b"\xff\xda"
+
+
+def with_scans(data: bytes, count: int) -> bytes:
+    """The progressive JPEG with its last scan again and again, without its samples, so that it has `count`."""
+    last = data.rindex(START_OF_SCAN)
+    return data[:-2] + data[last : last + 10] * (count - data.count(START_OF_SCAN)) + data[-2:]
+
+
+@pytest.mark.parametrize("shorter_side", [None, 10])
+def test_a_jpeg_that_is_passed_over_again_and_again(shorter_side: int | None) -> None:
+    """libjpeg mends each of the scans, one after the other, for minutes where the picture is large."""
+    data = KINDS["jpeg progressive"]
+    most = with_scans(data, images.MAX_SCANS)
+    assert_four_colours(images.decode(most, shorter_side=shorter_side).pixels, tolerance=8)
+    for more in (with_scans(data, images.MAX_SCANS + 1), with_scans(data, 100_000)):
+        for hidden in (more, more.replace(START_OF_SCAN, b"\xff" + START_OF_SCAN)):
+            with pytest.raises(PhotoTooLarge, match="more than 32 scans"):
+                images.decode(hidden, shorter_side=shorter_side)
+
+
+def test_scans_between_which_much_stands() -> None:
+    data = KINDS["jpeg progressive"]
+    scans = with_scans(data, 40)[len(data) - 2 : -2]
+    with pytest.raises(PhotoTooLarge, match="scans"):
+        images.decode(data[:-2] + b"\xff\xfe\0\2" * images.MAX_SEGMENTS + scans + data[-2:])
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_scans_that_are_not_of_the_picture_do_not_count(mode: str) -> None:
+    """Of a thumbnail and other segments, and of what a phone puts behind the picture; and restarts are no scans."""
+    whole = saved(camera_photo().convert(mode), "JPEG", progressive=True, restart_marker_blocks=1)
+    assert whole.count(START_OF_SCAN) >= 5
+    others = START_OF_SCAN * 20_000
+    segment = b"\xff\xe5" + struct.pack(">H", 2 + len(others)) + others
+    pixels = images.decode(whole[:2] + segment * 3 + whole[2:] + others).pixels
+    assert (pixels == images.decode(whole).pixels).all()
+
+
+def test_files_of_very_many_parts() -> None:
+    """Pillow takes microseconds for each, without letting go of the interpreter."""
+    jpeg, png = KINDS["jpeg"], KINDS["png"]
+    for part in (b"\xff\xfe\0\2", b"\xff\xe1\0\2", b"\xff", b"\xff\0", b"\xff\xd9", b"\xff\xf0", b"\xff\xfe\0\2\0"):
+        with pytest.raises(PhotoTooLarge, match="more than 65536 parts"):
+            images.decode(jpeg[:2] + part * 70_000 + jpeg[2:])
+    for name, at in ((b"teSt", 33), (b"IDAT", 33), (b"teSt", len(png) - 12)):
+        chunk = struct.pack(">I", 0) + name + struct.pack(">I", zlib.crc32(name))
+        assert_four_colours(images.decode(png[:at] + chunk * 5_000 + png[at:]).pixels)
+        with pytest.raises(PhotoTooLarge, match="more than 65536 chunks"):
+            images.decode(png[:at] + chunk * 70_000 + png[at:])
+    assert_four_colours(images.decode(png + bytes(1_000_000)).pixels)
+
+
+MEMORY = """
+import re, sys
+from pathlib import Path
+from app import images
+from app.memory import return_large_blocks
+
+def most():
+    return int(re.findall(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[0]) * 1024
+
+return_large_blocks()
+images.decode(Path(sys.argv[1]).read_bytes())
+large = Path(sys.argv[2]).read_bytes()
+before = most()
+pixels = images.decode(large).pixels
+print((most() - before) / (pixels.size / 3))
+"""
+
+
+ENCODING = """
+import numpy as np
+noise = np.frombuffer(np.random.default_rng(0).bytes(2500 * 2500 * 3), np.uint8).reshape(2500, 2500, 3)
+images.encode(noise[:16], sys.argv[1])
+before = most()
+images.encode(noise, sys.argv[1])
+print((most() - before) / (noise.size / 3))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's account of memory")
+@pytest.mark.parametrize(
+    ("mode", "kind", "most", "options"),
+    [
+        ("RGB", "JPEG", 7, {"icc_profile": True, "exif": True}),
+        ("RGB", "JPEG", 10, {"progressive": True, "subsampling": 0, "exif": True}),
+        ("CMYK", "JPEG", 12, {"progressive": True, "exif": True}),
+        ("RGB", "PNG", 7, {"icc_profile": True, "exif": True}),
+        ("RGBA", "PNG", 7, {"icc_profile": True, "exif": True}),
+        ("I;16", "PNG", 7, {"exif": True}),
+        ("P", "PNG", 7, {"transparency": 0}),
+        ("RGB", "WEBP", 12, {"icc_profile": True, "exif": True}),
+        ("RGBA", "WEBP", 12, {"lossless": True, "exif": True}),
+    ],
+)
+def test_decoding_takes_no_more_memory_than_is_said(
+    mode: str, kind: str, most: int, options: dict[str, Any], tmp_path: Path
+) -> None:
+    """Of `Limits`, and of docs/operations.md. The one byte more is for what does not grow with the photo."""
+    options = dict(options)
+    if options.pop("exif", False):
+        exif = Image.Exif()
+        exif[ORIENTATION] = 6
+        options["exif"] = exif.tobytes()
+    if options.pop("icc_profile", False):
+        options["icc_profile"] = display_p3()
+    for name, side in (("small", 16), ("large", 4000)):
+        picture = Image.new("RGB", (side, side), GREY).convert("L" if mode == "I;16" else mode)
+        if mode == "I;16":
+            picture = Image.fromarray(np.full((side, side), 30_000, np.uint16))
+        (tmp_path / name).write_bytes(saved(picture, kind, **options))
+    command = [sys.executable, "-c", MEMORY, str(tmp_path / "small"), str(tmp_path / "large")]
+    done = subprocess.run(command, cwd=DATA.parents[1], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < most + 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's account of memory")
+@pytest.mark.parametrize(("media_type", "most"), [("image/png", 9), ("image/jpeg", 9), ("image/webp", 14)])
+def test_encoding_takes_no_more_memory_than_is_said(media_type: str, most: int) -> None:
+    """Of noise, the picture itself included."""
+    code = MEMORY.partition("images.decode")[0] + ENCODING
+    command = [sys.executable, "-c", code, media_type]
+    done = subprocess.run(command, cwd=DATA.parents[1], capture_output=True, text=True, check=True)
+    assert 3 + float(done.stdout) < most + 1
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1), (2, 1)])
