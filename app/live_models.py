@@ -57,6 +57,7 @@ class LiveModels:
             load: makes the runtimes, see `engine_of`.
         """
         self.default = ""
+        self._first = ""
         self._settings = settings
         self._load = load
         self._live: dict[str, LiveModel] = {}
@@ -81,7 +82,7 @@ class LiveModels:
         """
         beside = chosen_models(self._settings.models)
         first = await asyncio.to_thread(self._find, self._settings.model, self._settings.model_version)
-        self.default = first.parent.name
+        self.default = self._first = first.parent.name
         if self.default in beside:
             raise UnknownModel(f"{self.default} is the default model and cannot be live a second time")
         await self._replace(self._asked())
@@ -158,7 +159,8 @@ class LiveModels:
         """What the settings ask for in the place of each live model: name, and version or None for the newest."""
         settings = self._settings
         beside = {name: (name, version) for name, version in chosen_models(settings.models).items()}
-        return {self.default: (settings.model or self.default, settings.model_version), **beside}
+        # Another model that was copied into the store since, and is the first by name now, was not asked for.
+        return {self.default: (settings.model or self._first, settings.model_version), **beside}
 
     async def _replace_unless_busy(self, wanted: Mapping[str, tuple[str, int | None]]) -> list[Engine]:
         if self.reloading:

@@ -70,6 +70,23 @@ def test_another_model_becomes_the_default(start: Start, tmp_path: Path, photo: 
         assert live.client.post("/detect?model=stand-in", content=photo).status_code == 404
 
 
+@pytest.mark.parametrize("version", [None, 2])
+def test_a_reload_without_a_name_returns_to_what_the_server_started_with(
+    start: Start, tmp_path: Path, photo: bytes, version: int | None
+) -> None:
+    write_bundle(tmp_path, version=2)
+    write_bundle(tmp_path, name="third")
+    with start(model_version=version) as live:
+        write_bundle(tmp_path, name="aaa")
+        for name in ("third", "aaa"):
+            live.client.post("/models/reload", json={"model": name})
+            assert live_models(live) == [(name, 1, True)]
+            answer = live.client.post("/models/reload")
+            assert answer.status_code == 200
+            assert live_models(live) == [("stand-in", 2, True)]
+        assert answered_by(live, photo) == ("stand-in", 2)
+
+
 def truncate(path: Path) -> str:
     (path / "MODEL_CARD.md").write_text("#")
     return "MODEL_CARD.md was altered"
