@@ -39,12 +39,17 @@ class MinuteLimit:
             await self._refuse(self._item, *who)
 
     async def count(self, *who: str, times: int = 1) -> None:
-        """Counts one, or several.
+        """Counts one, or several; what is refused is not counted, so that fewer may still pass.
 
         Raises:
             TooManyRequests: it passes the limit.
         """
-        if self._item is not None and not await self._limiter.hit(self._item, *who, cost=times):
+        if self._item is None:
+            return
+        if not (
+            await self._limiter.test(self._item, *who, cost=times)
+            and await self._limiter.hit(self._item, *who, cost=times)
+        ):
             await self._refuse(self._item, *who)
 
     async def _refuse(self, item: RateLimitItemPerMinute, *who: str) -> None:
