@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, cast
 
 from app import drawing, images, tracing
 from app.bundle import Bundle
@@ -29,7 +28,11 @@ LARGE_PIXELS = 25_000_000
 """Of photos with more pixels, only `LARGE_AT_ONCE` are held decoded at a time."""
 
 LARGE_AT_ONCE = 2
-"""With four of 64 megapixels in hand, the process has 2.1 GB, with two 1.4 GB."""
+"""With the other places full of smaller ones, photos of the default limits take 178 megapixels together."""
+
+MOST_KEPT = 512 * 2**20
+"""Bytes of pictures that are done and not yet fetched: those of four batches of 24 megapixels at a time, as PNG. One of
+noise, the largest there is, has 3 bytes a pixel."""
 
 MOST_PACKERS = 4
 """Threads that pack the picture of a caller who is alone."""
@@ -130,7 +133,7 @@ class _Opened:
         sha256: of the photo as it was sent.
         quality: whether it can be assessed.
         model_input: uint8 `[height, width, 3]` in the size of the model's input.
-        photo: to be drawn on; None if no picture is asked for.
+        photo: to be drawn on, and taken away then; empty if no picture is asked for.
     """
 
     width: int
@@ -138,7 +141,51 @@ class _Opened:
     sha256: str
     quality: PhotoQuality
     model_input: Pixels
-    photo: Photo | None
+    photo: list[Photo]
+
+
+class _Place:
+    """What a photo holds of the places for open photos, until nothing is done for it any more in a thread.
+
+    Whoever waited for it may have left by then: a thread cannot be stopped, and its memory is in use until it ends.
+    """
+
+    def __init__(self) -> None:
+        self._held: list[asyncio.Semaphore] = []
+        self._work: asyncio.Future[Any] | None = None
+
+    async def take(self, timings: dict[str, float], *places: asyncio.Semaphore) -> None:
+        """Waits for each of the places in turn; the time goes to `queue`."""
+        asked = time.perf_counter()
+        for place in places:
+            await place.acquire()
+            self._held.append(place)
+        timings["queue"] += (time.perf_counter() - asked) * 1000
+
+    async def run(self, threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        """The result of `work`, done in a thread; if the call is cancelled, it is dropped unless it was begun."""
+        running = threads.submit(work)
+        self._work = asyncio.wrap_future(running)
+        try:
+            return cast(T, await asyncio.shield(self._work))
+        except asyncio.CancelledError:
+            running.cancel()
+            # Nobody else will ask how it ended.
+            self._work.add_done_callback(lambda work: work.cancelled() or work.exception())
+            raise
+
+    def give_back(self) -> None:
+        """Gives back what is held: now, or when the thread has ended."""
+        held, self._held = self._held, []
+
+        def release(_: object = None) -> None:
+            for place in held:
+                place.release()
+
+        if self._work is None or self._work.done():
+            release()
+        else:
+            self._work.add_done_callback(release)
 
 
 class Screener:
@@ -178,6 +225,7 @@ class Screener:
         self.turns = asyncio.Semaphore(self.most_turns)
         self._batches = 0
         self._batches_open = batches_open
+        self._kept: dict[object, dict[asyncio.Timeout, int]] = {}
 
     @classmethod
     def of_settings(cls, settings: Settings) -> Self:
@@ -226,6 +274,35 @@ class Screener:
             finally:
                 self._batches -= 1
 
+    @asynccontextmanager
+    async def keep(self, owner: object, size: int) -> AsyncIterator[None]:
+        """For as long as a picture waits to be fetched: beyond `MOST_KEPT`, whoever has kept some longest loses them.
+
+        Args:
+            owner: of the picture; who keeps several does not lose them to himself.
+            size: bytes that are kept.
+
+        Raises:
+            TimeoutError: in the block, when others needed the memory.
+        """
+        async with asyncio.timeout(None) as limit:
+            if size:
+                self._kept.setdefault(owner, {})[limit] = size
+                self._make_room(owner)
+            try:
+                yield
+            finally:
+                own = self._kept.get(owner, {})
+                own.pop(limit, None)
+                if not own:
+                    self._kept.pop(owner, None)
+
+    def _make_room(self, owner: object) -> None:
+        while len(self._kept) > 1 and sum(sum(sizes.values()) for sizes in self._kept.values()) > MOST_KEPT:
+            longest = next(other for other in self._kept if other is not owner)
+            for limit in self._kept.pop(longest):
+                limit.reschedule(asyncio.get_running_loop().time())
+
     async def screen(self, data: bytes, options: Options, engine: Engine) -> ScreenedPhoto:
         """Screens one photo. Cancelling the call drops whatever was not begun.
 
@@ -240,18 +317,18 @@ class Screener:
             Overloaded, RuntimeUnavailable: see `Engine.submit`.
         """
         timings = dict.fromkeys(STAGES, 0.0)
-        limit = asyncio.timeout(engine.deadline_s)
+        limit, place = asyncio.timeout(engine.deadline_s), _Place()
         try:
-            async with limit, contextlib.AsyncExitStack() as place:
-                await _enter(timings, place, self._places)
+            async with limit:
+                await place.take(timings, self._places)
                 try:
-                    opened = await self._opened(data, options, engine.bundle, timings, self._limits_side_by_side)
+                    opened = await self._opened(place, data, options, engine.bundle, timings, self._limits_side_by_side)
                 except PhotoTooLarge:  # which its header told
-                    await place.aclose()
-                    await _enter(timings, place, self._large_places, self._places)
-                    opened = await self._opened(data, options, engine.bundle, timings, self._limits)
-                if opened.photo is None:
-                    await place.aclose()  # what is still held is small
+                    place.give_back()
+                    await place.take(timings, self._large_places, self._places)
+                    opened = await self._opened(place, data, options, engine.bundle, timings, self._limits)
+                if not opened.photo:
+                    place.give_back()  # what is still held is small
                 detections, queue_ms, timings["inference"] = await engine.detect(
                     opened.model_input, alone=self.admitted <= 1
                 )
@@ -259,13 +336,15 @@ class Screener:
                 tracing.record("inference", timings["inference"])
                 limit.reschedule(None)  # from here on, giving up would waste the work done
                 screening, threshold, max_boxes = _judge(detections, opened.quality, options, engine.bundle)
-                picture = await self._draw(data, opened.photo, screening, options, engine.bundle, timings)
+                picture = await self._draw(place, data, opened.photo, screening, options, engine.bundle, timings)
         except TimeoutError:
             if not limit.expired():
                 raise
             raise DeadlineExceeded(
                 f"the photo could not be screened within {engine.deadline_s:g} seconds; try again shortly"
             ) from None
+        finally:
+            place.give_back()
         return ScreenedPhoto(
             bundle=engine.bundle,
             width=opened.width,
@@ -283,7 +362,13 @@ class Screener:
         self._threads.shutdown(cancel_futures=True)
 
     async def _opened(
-        self, data: bytes, options: Options, bundle: Bundle, timings: dict[str, float], limits: images.Limits
+        self,
+        place: _Place,
+        data: bytes,
+        options: Options,
+        bundle: Bundle,
+        timings: dict[str, float],
+        limits: images.Limits,
     ) -> _Opened:
         def open_photo() -> _Opened:
             side = screened_side(bundle.input_height, bundle.input_width)
@@ -294,31 +379,31 @@ class Screener:
                 photo.sha256,
                 quality=assess_quality(photo.pixels, shorter_side=min(photo.width, photo.height)),
                 model_input=fitted(photo.pixels, bundle.input_height, bundle.input_width),
-                photo=photo if options.media_type else None,
+                photo=[photo] if options.media_type else [],
             )
 
-        return await self._in_thread(timings, "decode", open_photo)
+        return await self._in_thread(place, timings, "decode", open_photo)
 
     async def _draw(
         self,
+        place: _Place,
         data: bytes,
-        photo: Photo | None,
+        opened: list[Photo],
         screening: Screening,
         options: Options,
         bundle: Bundle,
         timings: dict[str, float],
     ) -> bytes | None:
         media_type = options.media_type
-        if photo is None or media_type is None:
+        if not opened or media_type is None:
             return None
         # Whatever the answer's format, the detector saw the same pixels, and so finds the same boxes.
-        whole = photo
-        if not photo.whole:
-            whole = await self._in_thread(timings, "decode", lambda: images.decode(data, self._limits))
+        if not opened[0].whole:
+            opened[0] = await self._in_thread(place, timings, "decode", lambda: images.decode(data, self._limits))
 
         def annotate() -> Pixels:
             return drawing.annotate(
-                whole.pixels,
+                opened.pop().pixels,  # not to be held beside the copy while that is encoded
                 screening.shown,
                 class_names=bundle.class_names,
                 screened_class_id=bundle.screened_class_id,
@@ -329,11 +414,13 @@ class Screener:
                 lang=options.lang,
             )
 
-        annotated = await self._in_thread(timings, "draw", annotate)
+        annotated = await self._in_thread(place, timings, "draw", annotate)
         threads = min(usable_cores(), MOST_PACKERS) if self.admitted <= 1 else 1
-        return await self._in_thread(timings, "encode", lambda: images.encode(annotated, media_type, threads=threads))
+        return await self._in_thread(
+            place, timings, "encode", lambda: images.encode(annotated, media_type, threads=threads)
+        )
 
-    async def _in_thread(self, timings: dict[str, float], stage: str, work: Callable[[], T]) -> T:
+    async def _in_thread(self, place: _Place, timings: dict[str, float], stage: str, work: Callable[[], T]) -> T:
         """Runs `work` in a photo thread; its time goes to `stage`, the wait for a thread to `queue`."""
 
         def timed() -> tuple[T, float]:
@@ -341,21 +428,11 @@ class Screener:
             return work(), (time.perf_counter() - started) * 1000
 
         asked = time.perf_counter()
-        result, worked_ms = await asyncio.get_running_loop().run_in_executor(self._threads, timed)
+        result, worked_ms = await place.run(self._threads, timed)
         timings[stage] += worked_ms
         tracing.record(stage, worked_ms)
         timings["queue"] += max(0.0, (time.perf_counter() - asked) * 1000 - worked_ms)
         return result
-
-
-async def _enter(
-    timings: dict[str, float], stack: contextlib.AsyncExitStack, *places: AbstractAsyncContextManager[None]
-) -> None:
-    """Waits for each of the places in turn; the time goes to `queue`."""
-    asked = time.perf_counter()
-    for place in places:
-        await stack.enter_async_context(place)
-    timings["queue"] += (time.perf_counter() - asked) * 1000
 
 
 def _judge(

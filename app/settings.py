@@ -196,7 +196,7 @@ class Settings:
     photos_open: int = field(
         default=4,
         metadata=_row(
-            "Photos held decoded at once, two of them of more than 25 megapixels; one of 64 takes about 450 MB. "
+            "Photos held decoded at once, two of them of more than 25 megapixels; up to 14 bytes a pixel, most take 9. "
             "Batches hold all but one of them, so two more than there are cores let a batch use all cores.",
             _whole_number(1, 256),
         ),
@@ -208,7 +208,10 @@ class Settings:
         ),
     )
     batch_photos: int = field(
-        default=32, metadata=_row("Most photos of one request to /detect/batch.", _whole_number(1, 1_000))
+        default=32,
+        metadata=_row(
+            "Most photos of one request to /detect/batch; no more than requests in a minute.", _whole_number(1, 1_000)
+        ),
     )
     batch_bytes: int = field(
         default=128 * 2**20,

@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import logging
 from collections import deque
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -20,6 +21,7 @@ from app.api.answers import BatchAnswer, problem_responses
 from app.api.audited import note_batch, record_photo
 from app.api.batch_answers import WRITERS, AsJson, AsLines, Result
 from app.api.batch_body import FIELDS, ZIP_TYPES, Source, read_batch
+from app.api.connections import in_pieces
 from app.api.detect import CLIENT_LEFT, unless_client_leaves
 from app.api.negotiation import BATCH_MEDIA_TYPES, BatchFormat, choose_format
 from app.api.parameters import Classes, Language, MaxBoxes, Model, Threshold, known_parameters_only
@@ -29,11 +31,9 @@ from app.engine import Engine
 from app.errors import AuditError, CariesError
 from app.screen_photo import Options, ScreenedPhoto
 from app.screening import ClassSelection
+from app.settings import Settings
 
 logger = logging.getLogger(__name__)
-
-TAKE_S = 60.0
-"""Seconds that a client may take for a part of its answer; until it has taken it, its batch holds a place."""
 
 router = APIRouter()
 
@@ -123,20 +123,20 @@ class _Answer(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers; raises the errors of the table as long as nothing was sent."""
-        service, writer = self._service, WRITERS[self._chosen](scope, receive, send)
+        service, writer = self._service, WRITERS[self._chosen](scope, receive, in_pieces(send))
         screener, stayed = service.screener, None
         try:
             with service.models.use(self._model) as engine, screener.admit_batch():
-                sources = await read_batch(self._request, service.settings)
+                sources = await read_batch(self._request, _reachable(service.settings))
                 await self._request.state.count_more(times=len(sources) - 1)
                 note_batch(self._request, len(sources))
                 await writer.begin()
                 stayed = await unless_client_leaves(self._request, self._screen_all(sources, engine, writer))
+            if stayed:
+                await writer.end()
+                return
         except* (ClientDisconnect, TimeoutError):
             pass
-        if stayed:
-            await writer.end()
-            return
         service.metrics.disconnected()
         if not writer.begun:
             await Response(status_code=CLIENT_LEFT)(scope, receive, send)
@@ -150,9 +150,13 @@ class _Answer(Response):
 
         async def work_off() -> None:
             while waiting:
-                result, picture = await self._screen_one(*waiting.popleft(), engine)
-                async with writing, asyncio.timeout(TAKE_S):
-                    await writer.add(result, picture)
+                await write(*await self._screen_one(*waiting.popleft(), engine))
+
+        async def write(result: Result, picture: bytes | None) -> None:
+            keep, size = self._service.screener.keep, len(picture or b"")
+            # Once more while it is written, for the archive's copy.
+            async with keep(self, size), writing, keep(self, size):
+                await writer.add(result, picture)
 
         async with asyncio.TaskGroup() as group:
             for _ in range(min(len(waiting), self._service.screener.most_turns)):
@@ -206,3 +210,9 @@ class _Answer(Response):
         if sha256 is None and data is not None:
             sha256 = await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
         await record_photo(self._request, index, status, slug, sha256, screened)
+
+
+def _reachable(settings: Settings) -> Settings:
+    """The settings, with no more photos in a batch than requests in a minute: more would be refused at every try."""
+    most = settings.requests_per_minute or settings.batch_photos
+    return replace(settings, batch_photos=min(settings.batch_photos, most))

@@ -7,6 +7,8 @@ import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from starlette.types import Message, Send
+
 from app.api.problems import MEDIA_TYPE, PROBLEMS
 from app.api.security_headers import HEADERS
 from app.errors import Overloaded
@@ -16,6 +18,12 @@ MOST = 512
 
 TAKE_S = 60.0
 """Seconds that a client may take to fetch nothing of an answer before it loses the rest."""
+
+SLOWEST = 2**17
+"""Bytes a second of a large answer that a client has to fetch on the whole, but for the first `TAKE_S`."""
+
+PIECE = 2**18
+"""Bytes of a large answer that are handed to a connection at a time; it copies what its client has not fetched."""
 
 
 def refusal() -> bytes:
@@ -36,6 +44,24 @@ def refusal() -> bytes:
 
 
 REFUSAL = refusal()
+
+
+def in_pieces(send: Send) -> Send:
+    """Sends bodies piece by piece, each when the one before was fetched, and ends when all of it was.
+
+    What it gives raises TimeoutError for a client that is slower than `SLOWEST`. The connection holds a piece then, and
+    not the answer, until the client is cut off.
+    """
+
+    async def send_in_pieces(message: Message) -> None:
+        body = message.get("body", b"")
+        async with asyncio.timeout(TAKE_S + len(body) / SLOWEST):
+            for start in range(0, len(body), PIECE):
+                await send({**message, "body": body[start : start + PIECE], "more_body": True})
+            await send({**message, "body": b""} if body else message)
+
+    return send_in_pieces
+
 
 if TYPE_CHECKING:
 

@@ -11,13 +11,15 @@ from typing import Annotated, Any, TypeVar, cast
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
 
 from app.api.answers import EXAMPLE, ScreeningAnswer, problem_responses
 from app.api.audited import note_photo
 from app.api.body import FIELD, read_photo
+from app.api.connections import in_pieces
 from app.api.negotiation import MEDIA_TYPES, Format, choose_format
 from app.api.parameters import Classes, Language, MaxBoxes, Model, Threshold, known_parameters_only
-from app.api.service import service_of
+from app.api.service import Service, service_of
 from app.images import MediaType
 from app.screen_photo import STAGES, Options, ScreenedPhoto
 from app.screening import ClassSelection
@@ -130,7 +132,22 @@ async def detect(
     headers = _headers(screened)
     if screened.picture is None:
         return JSONResponse(screened.as_dict(), headers=headers)
-    return Response(screened.picture, headers=headers, media_type=MEDIA_TYPES[chosen])
+    return _PictureResponse(service, screened.picture, headers, MEDIA_TYPES[chosen])
+
+
+class _PictureResponse(Response):
+    """A picture, which is kept for its client for so long only as there is memory and the client fetches it."""
+
+    def __init__(self, service: Service, picture: bytes, headers: dict[str, str], media_type: str) -> None:
+        super().__init__(picture, headers=headers, media_type=media_type)
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            async with self._service.screener.keep(self, len(self.body)):
+                await super().__call__(scope, receive, in_pieces(send))
+        except TimeoutError:
+            self._service.metrics.disconnected()
 
 
 def _headers(screened: ScreenedPhoto) -> dict[str, str]:

@@ -20,9 +20,11 @@ import pytest
 from live_server import Live, StandIn, Start, light_of, make_photo, serving, wait_for, write_bundle
 from PIL import Image
 from test_audited import records
+from test_detect import kept_bytes
 from test_drain import in_hand, listens, running
 from test_problems import assert_problem
 
+from app import images
 from app.api.answers import BatchAnswer
 from app.api.request_log import HEADER
 from app.detections import Detections
@@ -512,7 +514,8 @@ def test_a_batch_that_arrives_slowly(start: Start, photo: bytes) -> None:
 def test_a_client_that_does_not_take_its_answer(
     start: Start, photo: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("app.api.batch.TAKE_S", 0.3)
+    monkeypatch.setattr("app.api.connections.TAKE_S", 0.3)
+    monkeypatch.setattr("app.api.connections.SLOWEST", 10**12)
     with start(photos_open=2, audit=tmp_path / "audit") as live:
         with socket.socket() as client:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -523,6 +526,25 @@ def test_a_client_that_does_not_take_its_answer(
             assert live.client.post(BATCH, files=form([photo])).status_code == 200
         assert live.metric("caries_disconnected_total") == 1
     assert sum("photo" in entry for entry in records(tmp_path / "audit")) < 25
+
+
+def test_a_connection_holds_a_piece_of_a_picture(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a batch does not lose its pictures to itself, however many wait."""
+    monkeypatch.setattr("app.screen_photo.MOST_KEPT", 1)
+    noise = np.random.default_rng(0).integers(0, 256, (2500, 3000, 3), np.uint8)
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", live.port))
+        client.sendall(raw_request(live, [images.encode(noise, "image/png")] * 3, "application/zip"))
+        wait_for(lambda: kept_bytes(live) > 4 * 22_000_000)
+        time.sleep(0.2)
+        (connection,) = [
+            each for each in live.server.server_state.connections if each.cycle and not each.cycle.response_complete
+        ]
+        assert 0 < connection.transport.get_write_buffer_size() < 2**20
+        assert kept_bytes(live) > 4 * 22_000_000
+        assert live.metric("caries_disconnected_total") == 0
+    wait_for(lambda: not live.service.screener._kept and live.service.screener.admitted == 0)
 
 
 def test_every_photo_is_on_record_before_its_answer(
@@ -597,8 +619,23 @@ def test_each_photo_counts_as_a_request(start: Start, photo: bytes) -> None:
         assert problems(live.client.post(BATCH, files=form([photo] * 5))) == [None] * 5
         assert live.client.post("/detect", content=photo).status_code == 200
         assert_problem(live.client.post("/detect", content=photo), 429, "too-many-requests")
+
+
+def test_a_batch_that_is_refused_leaves_the_rest_of_the_minute_to_others(start: Start, photo: bytes) -> None:
     with start(requests_per_minute=6) as live:
-        assert_problem(live.client.post(BATCH, files=form([photo] * 7)), 429, "too-many-requests")
+        assert problems(live.client.post(BATCH, files=form([photo] * 2))) == [None] * 2
+        assert_problem(live.client.post(BATCH, files=form([photo] * 5)), 429, "too-many-requests")
+        assert live.metric("caries_verdicts_total", verdict="caries_suspected") == 2
+        for _ in range(3):  # of the refused batch one request counts, as of any other
+            assert live.client.post("/detect", content=photo).status_code == 200
+        assert_problem(live.client.post("/detect", content=photo), 429, "too-many-requests")
+
+
+def test_a_batch_that_no_minute_has_room_for_is_not_told_to_try_again(start: Start, photo: bytes) -> None:
+    with start(requests_per_minute=6) as live:
+        for sent in ({"files": form([photo] * 7)}, {"content": zipped([photo] * 7), "headers": ZIP}):
+            problem = assert_problem(live.client.post(BATCH, **sent), 413, "batch-too-large")
+            assert "more than 6 photos" in problem["detail"]
         assert live.metric("caries_verdicts_total", verdict="caries_suspected") == 0
 
 

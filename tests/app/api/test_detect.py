@@ -2,14 +2,17 @@
 
 import io
 import re
+import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import numpy as np
 import pytest
-from live_server import Live, StandIn, make_photo
+from live_server import Live, StandIn, make_photo, wait_for
 from PIL import Image
 
+from app import images
 from app.api.answers import ScreeningAnswer
 from app.detections import Detections
 from app.screen_photo import STAGES
@@ -183,6 +186,69 @@ def test_parameters_are_applied(live: Live, photo: bytes) -> None:
     assert capped["operating_point"]["max_boxes"] == 1
     korean, english = (live.client.post(f"/detect?lang={lang}", content=photo).content for lang in ("ko", "en"))
     assert korean != english
+
+
+def asks_for_much(live: Live) -> socket.socket:
+    """A client that has sent a photo of noise, whose picture has 22 MB, and takes as little at a time as it can."""
+    noise = np.random.default_rng(0).integers(0, 256, (2500, 3000, 3), np.uint8)
+    photo = images.encode(noise, "image/png")
+    client = socket.socket()
+    client.settimeout(30)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.connect(("127.0.0.1", live.port))
+    client.sendall(b"POST /detect HTTP/1.1\r\nHost: x\r\nConnection: close\r\n")
+    client.sendall(b"Content-Length: %d\r\n\r\n" % len(photo) + photo)
+    return client
+
+
+def kept_bytes(live: Live) -> int:
+    """Of pictures that wait to be fetched."""
+    return sum(size for sizes in live.service.screener._kept.values() for size in sizes.values())
+
+
+def fetched(client: socket.socket, pause_s: float = 0.0, piece: int = 2**20) -> int:
+    """Bytes of the answer that the client gets, of which it takes a piece after each pause."""
+    count = 0
+    try:
+        while taken := client.recv(piece):
+            count += len(taken)
+            time.sleep(pause_s)
+    except ConnectionResetError:
+        pass
+    return count
+
+
+def test_a_client_that_takes_a_little_now_and_then_does_not_keep_its_picture(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.api.connections.TAKE_S", 1.0)
+    monkeypatch.setattr("app.api.connections.SLOWEST", 10**9)
+    with asks_for_much(live) as client:
+        assert fetched(client, pause_s=0.001, piece=4096) < 20_000_000
+    wait_for(lambda: live.metric("caries_disconnected_total") == 1)
+    assert not live.service.screener._kept
+
+
+def test_a_connection_holds_a_piece_of_a_picture(live: Live) -> None:
+    with asks_for_much(live):
+        wait_for(lambda: bool(live.service.screener._kept))
+        time.sleep(0.2)
+        (connection,) = [
+            each for each in live.server.server_state.connections if each.cycle and not each.cycle.response_complete
+        ]
+        assert 0 < connection.transport.get_write_buffer_size() < 2**20
+        assert kept_bytes(live) > 22_000_000
+    wait_for(lambda: not live.service.screener._kept)
+
+
+def test_pictures_that_are_not_fetched_make_room_for_others(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.screen_photo.MOST_KEPT", 40 * 2**20)
+    with asks_for_much(live) as first, asks_for_much(live) as second:
+        wait_for(lambda: live.metric("caries_disconnected_total") == 1)
+        counts = sorted((fetched(first), fetched(second)))
+        assert counts[0] < 20_000_000
+        assert counts[1] > 22_000_000
+    assert live.metric("caries_problems_total", type="internal-error") == 0
 
 
 def test_eight_at_once(live: Live, photo: bytes) -> None:
