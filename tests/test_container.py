@@ -134,11 +134,11 @@ def test_it_runs_without_privileges(container) -> None:
     assert re.search(r"^CapEff:\s+0+$", status, re.MULTILINE)
     assert re.search(r"^CapBnd:\s+0+$", status, re.MULTILINE)
     assert re.search(r"^NoNewPrivs:\s+1$", status, re.MULTILINE)
-    assert int(container.inspect("{{.HostConfig.Memory}}")) == 3 * 2**30
+    assert int(container.inspect("{{.HostConfig.Memory}}")) == 5 * 2**30
     assert int(container.inspect("{{.HostConfig.NanoCpus}}")) == 2 * 10**9
     assert int(container.inspect("{{.HostConfig.PidsLimit}}")) == 256
     # Memory and swap together: none of it is swap, or photos could come to lie on the disk.
-    assert int(container.inspect("{{.HostConfig.MemorySwap}}")) == 3 * 2**30
+    assert int(container.inspect("{{.HostConfig.MemorySwap}}")) == 5 * 2**30
     assert re.search(
         r"^Max core file size\s+[01]\s+[01]\s",
         container.read("/proc/1/limits"),
