@@ -351,14 +351,14 @@ def _check_scans(data: bytes) -> None:
     """
     if data.count(_START_OF_SCAN) <= MAX_SCANS:
         return
-    at, scans, segments = 2, 0, 0
+    at, scans, markers = 2, 0, 0
     while (found := _MARKER.search(data, at)) and found[0] != _END_OF_IMAGE:
         at = found.end()
+        markers += 1
         if found[0][1] >= 0xC0:
             at += max(2, int.from_bytes(data[at : at + 2], "big"))
-            segments += 1
             scans += found[0] == _START_OF_SCAN
-        if scans > MAX_SCANS or segments > MAX_SEGMENTS:
+        if scans > MAX_SCANS or markers > MAX_SEGMENTS:
             raise PhotoTooLarge(f"the JPEG has more than {MAX_SCANS} scans, the most that are accepted")
 
 

@@ -30,9 +30,9 @@ LARGE_PIXELS = 25_000_000
 LARGE_AT_ONCE = 2
 """With the other places full of smaller ones, photos of the default limits take 178 megapixels together."""
 
-MOST_KEPT = 512 * 2**20
-"""Bytes of pictures that are done and not yet fetched: those of four batches of 24 megapixels at a time, as PNG. One of
-noise, the largest there is, has 3 bytes a pixel."""
+KEPT_PER_PLACE = 128 * 2**20
+"""Bytes of pictures that are done and not yet fetched, for each photo that may be open: four batches of 24 megapixels
+as PNG have room. One of noise, the largest there is, has 3 bytes a pixel."""
 
 MOST_PACKERS = 4
 """Threads that pack the picture of a caller who is alone."""
@@ -225,6 +225,7 @@ class Screener:
         self.turns = asyncio.Semaphore(self.most_turns)
         self._batches = 0
         self._batches_open = batches_open
+        self._most_kept = KEPT_PER_PLACE * photos_open
         self._kept: dict[object, dict[asyncio.Timeout, int]] = {}
 
     @classmethod
@@ -276,7 +277,7 @@ class Screener:
 
     @asynccontextmanager
     async def keep(self, owner: object, size: int) -> AsyncIterator[None]:
-        """For as long as a picture waits to be fetched: beyond `MOST_KEPT`, whoever has kept some longest loses them.
+        """For as long as a picture waits to be fetched: beyond the bound, whoever has kept some longest loses them.
 
         Args:
             owner: of the picture; who keeps several does not lose them to himself.
@@ -298,7 +299,7 @@ class Screener:
                     self._kept.pop(owner, None)
 
     def _make_room(self, owner: object) -> None:
-        while len(self._kept) > 1 and sum(sum(sizes.values()) for sizes in self._kept.values()) > MOST_KEPT:
+        while len(self._kept) > 1 and sum(sum(sizes.values()) for sizes in self._kept.values()) > self._most_kept:
             longest = next(other for other in self._kept if other is not owner)
             for limit in self._kept.pop(longest):
                 limit.reschedule(asyncio.get_running_loop().time())

@@ -108,3 +108,14 @@ def test_the_certificate_that_the_proxy_makes_fits_what_clients_ask_for(tmp_path
         command = ["openssl", "verify", "-CAfile", str(certificate), option, asked, str(certificate)]
         assert subprocess.run(command, check=False, capture_output=True).returncode == 0, asked
     assert (tmp_path / "key.pem").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_is_neither_a_name_nor_an_address_is_said(tmp_path: Path) -> None:
+    script = (
+        (ROOT / "deploy" / "tls" / "start.sh").read_text(encoding="utf-8").replace("/etc/caries-tls", str(tmp_path))
+    )
+    environment = {**program(tmp_path, "nginx", NGINX), "CARIES_TLS_NAME": "caries.local:8443"}
+    done = subprocess.run(["sh", "-c", script], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "CARIES_TLS_NAME is 'caries.local:8443': give a name or an address" in done.stderr
+    assert not list(tmp_path.glob("*.pem"))

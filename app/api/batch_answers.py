@@ -45,6 +45,7 @@ class AsJson:
 
     async def end(self) -> None:
         """Sends the answer."""
+        self.begun = True
         await JSONResponse(_in_order(self._results), headers=HEADERS)(*self._asgi)
 
 

@@ -10,9 +10,13 @@ if [ ! -f "$folder/certificate.pem" ] && [ ! -f "$folder/key.pem" ]; then
     *[!0-9.]*) kind=DNS ;;
     *) kind=IP ;;
   esac
-  (umask 077 && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 825 \
+  if ! (umask 077 && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 825 \
     -subj "/CN=$name" -addext "subjectAltName=$kind:$name,IP:127.0.0.1" \
-    -keyout "$folder/key.pem" -out "$folder/certificate.pem" 2>/dev/null)
+    -keyout "$folder/key.pem" -out "$folder/certificate.pem" 2>/dev/null); then
+    rm -f "$folder/certificate.pem" "$folder/key.pem"
+    echo "CARIES_TLS_NAME is '$name': give a name or an address, without port and brackets" >&2
+    exit 1
+  fi
   echo "no certificate in $folder: made a self-signed one for $name" >&2
 fi
 openssl x509 -in "$folder/certificate.pem" -noout -subject -enddate -fingerprint -sha256 >&2

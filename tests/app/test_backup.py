@@ -51,7 +51,8 @@ def test_a_backup_of_a_log_that_is_written_holds_and_goes_on(tmp_path: Path) -> 
             assert (copied.findings, copied.first) == ([], 1)
             assert copied.lines > 0
             AuditLog(restored / "audit").close()
-            assert verify(restored / "audit") == copied, "nothing is noted where the copy is written on"
+            # Where the copy ends in the middle of a line, that is noted.
+            assert verify(restored / "audit").findings == [], "and no line is missing where it is written on"
     finally:
         ended.set()
         writer.join(30)

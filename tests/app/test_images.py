@@ -8,6 +8,7 @@ import random
 import struct
 import subprocess
 import sys
+import time
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -596,6 +597,13 @@ def test_scans_that_are_not_of_the_picture_do_not_count(mode: str) -> None:
     segment = b"\xff\xe5" + struct.pack(">H", 2 + len(others)) + others
     pixels = images.decode(whole[:2] + segment * 3 + whole[2:] + others).pixels
     assert (pixels == images.decode(whole).pixels).all()
+
+
+def test_markers_that_mean_nothing_are_not_gone_through_without_end() -> None:
+    jpeg, began = KINDS["jpeg"], time.process_time()
+    with pytest.raises(PhotoTooLarge, match="more than 32 scans"):
+        images.decode(jpeg[:-2] + b"\xff\x02" * 8_000_000 + START_OF_SCAN * 40 + jpeg[-2:])
+    assert time.process_time() - began < 1
 
 
 def test_files_of_very_many_parts() -> None:

@@ -125,11 +125,11 @@ def test_a_photo_that_waits_for_a_thread_is_dropped_when_its_client_leaves(decod
 
 
 def test_who_has_kept_a_picture_longest_loses_it_when_others_need_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(screen_photo, "MOST_KEPT", 100)
+    monkeypatch.setattr(screen_photo, "KEPT_PER_PLACE", 25)
     ended: list[str] = []
 
     async def run() -> None:
-        with closing(Screener()) as screener:
+        with closing(Screener(photos_open=4)) as screener:
 
             async def keep(name: str, size: int, fetched: asyncio.Event) -> None:
                 try:

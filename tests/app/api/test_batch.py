@@ -1,5 +1,6 @@
 """`POST /detect/batch` over real HTTP: several photos, one answer for each, and what no batch may do."""
 
+import asyncio
 import hashlib
 import io
 import json
@@ -26,6 +27,7 @@ from test_problems import assert_problem
 
 from app import images
 from app.api.answers import BatchAnswer
+from app.api.batch_answers import AsJson
 from app.api.request_log import HEADER
 from app.detections import Detections
 from app.errors import AuditError, WorkerDied
@@ -528,9 +530,20 @@ def test_a_client_that_does_not_take_its_answer(
     assert sum("photo" in entry for entry in records(tmp_path / "audit")) < 25
 
 
+def test_an_answer_that_broke_off_is_not_answered_again() -> None:
+    async def cut_off(_: Any) -> None:
+        raise TimeoutError
+
+    writer = AsJson({"type": "http"}, cut_off, cut_off)
+    assert not writer.begun
+    with pytest.raises(TimeoutError):
+        asyncio.run(writer.end())
+    assert writer.begun
+
+
 def test_a_connection_holds_a_piece_of_a_picture(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     """And a batch does not lose its pictures to itself, however many wait."""
-    monkeypatch.setattr("app.screen_photo.MOST_KEPT", 1)
+    monkeypatch.setattr(live.service.screener, "_most_kept", 1)
     noise = np.random.default_rng(0).integers(0, 256, (2500, 3000, 3), np.uint8)
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

@@ -242,7 +242,7 @@ def test_a_connection_holds_a_piece_of_a_picture(live: Live) -> None:
 
 
 def test_pictures_that_are_not_fetched_make_room_for_others(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.screen_photo.MOST_KEPT", 40 * 2**20)
+    monkeypatch.setattr(live.service.screener, "_most_kept", 40 * 2**20)
     with asks_for_much(live) as first, asks_for_much(live) as second:
         wait_for(lambda: live.metric("caries_disconnected_total") == 1)
         counts = sorted((fetched(first), fetched(second)))
