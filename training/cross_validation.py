@@ -29,7 +29,6 @@ from training.errors import TrainingError
 from training.predictions import load_predictions, save_predictions
 from training.recipe import NAMES, Recipe
 from training.run_folder import RunFolder
-from training.saved_photos import photos_sha256
 
 PREDICTIONS = {"float32": "predictions.npz", "int8": "predictions_int8.npz"}
 SECONDS = "seconds.json"
@@ -75,7 +74,7 @@ def train_fold(folder: Path, recipe: Recipe, fold: int) -> None:
         of_fold, _ = run.configured()
         if differences := of_fold.differences(recipe, apart_from=NAMES):
             raise CrossValidationError(f"{run.path} was trained by another recipe: {differences}")
-        run.check_photos(photos_sha256(run.photos()))
+        run.check_photos()
         say(f"fold {fold}    finished earlier")
         return
     configure_step(run, recipe, validation_fold=fold)

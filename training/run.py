@@ -29,7 +29,6 @@ from training.prepare import prepare, write_other_records, write_rendered_record
 from training.pretrained import fine_tune_source
 from training.recipe import NO_PRETRAINED, Recipe
 from training.run_folder import RunError, RunFolder
-from training.saved_photos import photos_sha256
 from training.tflite import FILES, can_be_converted, convert
 from training.train import CHECKPOINT_EVERY, Schedule, train
 
@@ -137,12 +136,12 @@ def configure_step(folder: RunFolder, recipe: Recipe, *, validation_fold: int | 
         train_records.append(write_other_records(folder.records, recipe.other_pictures))
     if not any(path.stat().st_size for path in train_records):
         raise RunError(f"all photos are in fold {validation_fold}, which is held out: none is left to train on")
-    photos = photos_sha256(folder.photos())
+    photos = folder.photos_sha256()
     state = {"recipe": recipe.as_dict(), "validation_fold": validation_fold, "photos_sha256": photos}
     if folder.checkpoints.exists() and folder.state.exists():
         if folder.configured() != (recipe, validation_fold):
             raise RunError(f"{folder.path} holds a training with another recipe or fold: choose another folder")
-        folder.check_photos(photos)
+        folder.check_photos()
     folder.path.mkdir(parents=True, exist_ok=True)
     fine_tune = (
         fine_tune_source(recipe.pretrained, recipe.architecture, folder.path / "pretrained")
@@ -345,12 +344,12 @@ def saw_fold(model: Path, bundle: Bundle, fold: int) -> bool:
     """Whether a detector's training saw this fold of its data, as far as its run or its bundle tells.
 
     Args:
-        model: where the detector lies.
+        model: where the detector lies: a run, or a checkpoint, export or bundle in the folder of one.
         bundle: it, or what stands for it.
         fold: number.
     """
-    folder = RunFolder(model)
-    return folder.configured()[1] != fold if folder.state.exists() else trained_on_all(bundle)
+    folder = RunFolder.trained(model)
+    return trained_on_all(bundle) if folder is None else folder.configured()[1] != fold
 
 
 def trained_on_all(bundle: Bundle) -> bool:

@@ -23,7 +23,7 @@ from training.annotations import AnnotatedPhoto
 from training.errors import TrainingError
 from training.prepare import PHOTOS
 from training.recipe import Recipe
-from training.saved_photos import load_photos
+from training.saved_photos import load_photos, saved_photos_sha256
 
 RECORDS = "records"
 
@@ -50,6 +50,12 @@ class RunFolder:
         whole = path.absolute()
         records = next((place / RECORDS for place in (whole, *whole.parents[:2]) if (place / RECORDS).exists()), None)
         return cls(path, shared_records=records)
+
+    @classmethod
+    def trained(cls, detector: Path) -> Self | None:
+        """The run that a detector lies in: the folder itself, or one of the three above it, as a bundle's."""
+        whole = detector.absolute()
+        return next((cls(place) for place in (whole, *whole.parents[:3]) if cls(place).state.exists()), None)
 
     @property
     def records(self) -> Path:
@@ -93,13 +99,11 @@ class RunFolder:
         """The photos that were prepared.
 
         Raises:
-            RunError: none were.
+            RunError: none were, or the run was trained on others, see `check_photos`.
             AnnotationError: one of them has changed since.
         """
-        path = self.records / PHOTOS
-        if not path.exists():
-            raise RunError(f"{self.records} holds no {PHOTOS}: run prepare first")
-        return load_photos(path)
+        self.check_photos()
+        return load_photos(self.records / PHOTOS)
 
     def configured(self) -> tuple[Recipe, int | None]:
         """The recipe, and the fold that is held out, None if the training sees all.
@@ -112,10 +116,23 @@ class RunFolder:
         state = json.loads(self.state.read_text(encoding="utf-8"))
         return Recipe.of_values(state["recipe"]), state["validation_fold"]
 
-    def check_photos(self, sha256: str) -> None:
-        """Raises RunError where the run is known to be of other photos than those of this sum, see
-        `training.saved_photos.photos_sha256`: a fold that was dealt anew would hold photos that were trained on."""
-        if json.loads(self.state.read_text(encoding="utf-8")).get("photos_sha256", sha256) != sha256:
+    def photos_sha256(self) -> str:
+        """What tells the photos that were prepared from others, see `training.saved_photos.photos_sha256`.
+
+        Raises:
+            RunError: none were.
+        """
+        path = self.records / PHOTOS
+        if not path.exists():
+            raise RunError(f"{self.records} holds no {PHOTOS}: run prepare first")
+        return saved_photos_sha256(path)
+
+    def check_photos(self) -> None:
+        """Raises RunError where no photos were prepared, or other ones than the run is known to be trained on: a fold
+        that was dealt anew would hold photos that were trained on."""
+        prepared = self.photos_sha256()
+        state = json.loads(self.state.read_text(encoding="utf-8")) if self.state.exists() else {}
+        if state.get("photos_sha256", prepared) != prepared:
             raise RunError(
                 f"{self.path} holds a training of other photos, labels or folds: give the data as it was, or choose "
                 "another folder"

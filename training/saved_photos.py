@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,19 +24,7 @@ def write_splits(photos: Sequence[AnnotatedPhoto], path: Path) -> None:
 
 def save_photos(photos: Sequence[AnnotatedPhoto], path: Path) -> None:
     """Writes what `load_photos` reads: every photo's absolute path and sha256, its boxes, group and fold."""
-    entries = [
-        {
-            "path": str(photo.path.resolve()),
-            "sha256": _sha256(photo.path),
-            "width": photo.width,
-            "height": photo.height,
-            "boxes": photo.boxes.tolist(),
-            "class_ids": photo.class_ids.tolist(),
-            "group": photo.group,
-            "fold": photo.fold,
-        }
-        for photo in photos
-    ]
+    entries = [_entry(photo) for photo in photos]
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
     partial.replace(path)
@@ -74,11 +63,32 @@ def load_photos(path: Path) -> list[AnnotatedPhoto]:
 def photos_sha256(photos: Sequence[AnnotatedPhoto]) -> str:
     """What tells a set of photos from another: their names and contents, boxes, classes and folds, but not where they
     lie nor in which order they come."""
-    entries = sorted(
-        (photo.path.name, _sha256(photo.path), photo.boxes.tolist(), photo.class_ids.tolist(), photo.fold)
-        for photo in photos
+    return _entries_sha256([_entry(photo) for photo in photos])
+
+
+def saved_photos_sha256(path: Path) -> str:
+    """The same of photos as they were saved, whatever became of their files."""
+    return _entries_sha256(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _entry(photo: AnnotatedPhoto) -> dict[str, Any]:
+    return {
+        "path": str(photo.path.resolve()),
+        "sha256": _sha256(photo.path),
+        "width": photo.width,
+        "height": photo.height,
+        "boxes": photo.boxes.tolist(),
+        "class_ids": photo.class_ids.tolist(),
+        "group": photo.group,
+        "fold": photo.fold,
+    }
+
+
+def _entries_sha256(entries: Sequence[dict[str, Any]]) -> str:
+    told = sorted(
+        [Path(one["path"]).name, one["sha256"], one["boxes"], one["class_ids"], one["fold"]] for one in entries
     )
-    return hashlib.sha256(json.dumps(entries).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
 def _sha256(path: Path) -> str:

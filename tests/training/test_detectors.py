@@ -66,14 +66,15 @@ def test_the_configuration_of_a_checkpoint_is_found_two_folders_above_it(forms, 
 
 def test_evaluate_measures_a_run_on_the_fold_that_it_held_out(tiny_run, tmp_path, capsys) -> None:
     run = tmp_path / "run"
-    shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("bundle", "export", "pretrained"))
+    shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("pretrained"))
     state = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps({**state, "validation_fold": 3}))
-    command = ["evaluate", "--model", str(run), "--out", str(tmp_path / "out")]
-    assert main(command) == 0
-    text = capsys.readouterr().out
-    assert "2 photos of fold 3" in text
-    assert "flatters it" not in text
+    for part in ("", "export/model.tflite", "bundle/tiny/1"):
+        command = ["evaluate", "--model", str(run / part), "--out", str(run)]
+        assert main(command) == 0
+        text = capsys.readouterr().out
+        assert "2 photos of fold 3" in text
+        assert "flatters it" not in text
     assert main([*command, "--fold", "0"]) == 0
     assert "was trained on these photos if they are of its data, which flatters it" in capsys.readouterr().out
 

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -117,6 +118,18 @@ def test_a_training_is_not_continued_with_other_folds_or_labels(tiny_run, tiny_r
     assert main(["train", "--out", str(begun), "--recipe", str(tiny_recipe)]) == 1
     assert "a training of other photos, labels or folds" in capsys.readouterr().err
     assert (begun / "run.json").read_bytes() == before
+    # Nor is what it gave measured on them.
+    assert main(["package", "--out", str(begun)]) == 1
+    assert "a training of other photos, labels or folds" in capsys.readouterr().err
+
+
+def test_a_training_goes_on_without_the_files_of_its_photos(tiny_run, tiny_recipe, tmp_path) -> None:
+    begun = tmp_path / "run"
+    shutil.copytree(tiny_run, begun)
+    entries = json.loads((begun / "records" / "photos.json").read_text())
+    moved = [{**entry, "path": str(tmp_path / "moved" / Path(entry["path"]).name)} for entry in entries]
+    (begun / "records" / "photos.json").write_text(json.dumps(moved))
+    assert main(["train", "--out", str(begun), "--recipe", str(tiny_recipe)]) == 0
 
 
 def test_the_photos_are_changed_as_the_recipe_says(prepared, small_recipe, monkeypatch) -> None:

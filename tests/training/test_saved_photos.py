@@ -5,7 +5,7 @@ import pytest
 
 from training.annotations import AnnotationError, read_annotated_photos
 from training.render import write_via
-from training.saved_photos import load_photos, photos_sha256, save_photos
+from training.saved_photos import load_photos, photos_sha256, save_photos, saved_photos_sha256
 
 
 def test_a_set_of_photos_is_known_again_elsewhere_and_in_another_order_but_not_with_other_labels(tmp_path) -> None:
@@ -14,6 +14,8 @@ def test_a_set_of_photos_is_known_again_elsewhere_and_in_another_order_but_not_w
     first, second = (read_annotated_photos(tmp_path / name) for name in ("one", "other"))
     known = photos_sha256(first)
     assert photos_sha256(second[::-1]) == known
+    save_photos(first, tmp_path / "photos.json")
+    assert saved_photos_sha256(tmp_path / "photos.json") == known
     assert photos_sha256([replace(second[0], fold=second[0].fold + 1), second[1]]) != known
     assert photos_sha256(second[:1]) != known
     second[0].class_ids[0] = 3 - second[0].class_ids[0]

@@ -47,8 +47,8 @@ def run(arguments: argparse.Namespace) -> None:
         photos = read_annotated_photos(arguments.data)
     else:
         photos = (of_model if of_model.records.is_dir() else folder).photos()
-    held_out = of_model.configured()[1] if of_model.state.exists() else None
-    fold = arguments.fold or str(held_out or 0)
+    trained = RunFolder.trained(arguments.model)
+    fold = arguments.fold or str((trained.configured()[1] if trained else None) or 0)
     if fold != "all":
         photos = [photo for photo in photos if photo.fold == int(fold)]
     if not photos:
