@@ -1,8 +1,8 @@
 """Bytes to an upright RGB array under limits, and back to bytes without metadata.
 
 Accepted: JPEG, PNG, WebP and HEIC. The kind is told from the first bytes and only that kind's decoder runs; Pillow's
-search through all its plugins is never used. No file is written. Which library does what follows from the measurements
-of `benchmarks/pixels.py`.
+search through all its plugins is never used. No file is written. HEIC is decoded in another process (`app.heic`). Which
+library does what follows from the measurements of `benchmarks/pixels.py`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import struct
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,8 @@ from PIL.JpegImagePlugin import MARKER, JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from app.errors import PhotoError, PhotoTooLarge, UnreadablePhoto, UnsupportedPhoto
+from app.errors import CariesError, PhotoTooLarge, UnreadablePhoto, UnsupportedPhoto
+from app.heic import read_heic
 
 Pixels = npt.NDArray[np.uint8]
 MediaType = Literal["image/png", "image/jpeg", "image/webp"]
@@ -49,9 +50,6 @@ PNG_STRIP = 2**18
 
 STRIP = 2**20
 """Pixels that go from or to Pillow's own layout at a time."""
-
-HEIF_THREADS = 2
-"""Threads that decode the tiles of one HEIC photo."""
 
 MAX_SEGMENTS = 2**16
 """Parts of a JPEG's header, or of a PNG; Pillow takes microseconds for each. 32 MiB of PNG in the usual parts of 8 KiB
@@ -144,6 +142,7 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS, *, shorter_side: int | 
         UnreadablePhoto: no bytes, or damaged ones.
         UnsupportedPhoto: not of an accepted format.
         PhotoTooLarge: a limit is passed.
+        Overloaded: a HEIC photo's decoder cannot be started.
     """
     if not data:
         raise UnreadablePhoto(f"the photo has no bytes; send {limits.accepted}")
@@ -159,7 +158,7 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS, *, shorter_side: int | 
         else:
             pixels = _upright(_READERS[kind](data, limits))
             height, width, _ = pixels.shape
-    except PhotoError:
+    except CariesError:
         raise
     except MemoryError:
         raise PhotoTooLarge("the photo needs more memory than is free; send a smaller one") from None
@@ -417,38 +416,23 @@ def _read_webp(data: bytes, limits: Limits) -> Image.Image:
     return first
 
 
-def _read_heif(data: bytes, limits: Limits) -> Image.Image:
-    """The primary picture, turned as the container says.
-
-    Goes below `pi_heif.open_heif`, which reads the metadata of every picture in the file: in version 1.4.0 a metadata
-    item whose type is not UTF-8 ends the process with a segmentation fault. None of that metadata is needed.
-    """
-    import _pi_heif  # type: ignore[import-not-found]  # 2 MB that a server without such photos does without
-    import pi_heif
+def _read_heic(data: bytes, limits: Limits) -> Image.Image:
+    def check(pictures: int, width: int, height: int) -> None:
+        limits.check_frames(pictures)
+        limits.check_size(width, height)
 
     try:
-        pictures = _pi_heif.load_file(data, HEIF_THREADS, True, False, True, True, "", False)
-    except RuntimeError as error:
+        return read_heic(data, limits.max_pixels, check)
+    except ValueError as error:
         if "maximum image size" in str(error):  # libheif's own limit, 2**30 pixels, is met before ours
             raise PhotoTooLarge(f"the photo has over 2**30 pixels; at most {limits.max_pixels} are accepted") from None
         raise
-    pictures = [picture for picture in pictures if picture is not None]
-    limits.check_frames(len(pictures))
-    primary = next((picture for picture in pictures if picture.primary), pictures[0])
-    (width, height), _ = primary.size_mode
-    limits.check_size(width, height)
-    image = cast(Image.Image, pi_heif.heif.BaseImage(primary).to_pillow())
-    limits.check_size(*image.size)
-    profile = primary.color_profile
-    if profile and profile["type"] in ("rICC", "prof"):
-        image.info["icc_profile"] = profile["data"]
-    return image
 
 
 _READERS: dict[str, Callable[[bytes, Limits], Image.Image]] = {
     "PNG": _read_png,
     "WebP": _read_webp,
-    "HEIC": _read_heif,
+    "HEIC": _read_heic,
 }
 
 

@@ -19,7 +19,6 @@ import json
 import logging
 import math
 import os
-import signal
 import socket
 import struct
 import subprocess
@@ -37,6 +36,7 @@ import numpy.typing as npt
 from app.bundle import Bundle
 from app.detections import Detections
 from app.errors import BundleError, RuntimeUnavailable, WorkerDied
+from app.processes import how_it_ended, memory, start
 from app.runtimes import Precision, RuntimeKind, fitted, may_be_tensorflow
 from app.runtimes.worker import FAILED, MODEL, receive, send, shared
 
@@ -85,18 +85,16 @@ class WorkerProcess:
             self._model = _model(bundle, bundle.tflite(Precision(options.get("precision", Precision.FLOAT32))))
             job |= {"model": self._model.memory}
             job |= {"options": {name: options[name] for name in LITERT if name in options}}
-        with _memory() as memory:
-            os.ftruncate(memory, math.prod(shape))
-            self._inputs = shared(memory, shape)
+        with memory("photos") as photos:
+            os.ftruncate(photos, math.prod(shape))
+            self._inputs = shared(photos, shape)
             self._socket, theirs = socket.socketpair()
             with theirs:
-                # Wherever this package was imported from, the worker imports the same one.
-                paths = (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", ""))
-                self._process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "app.runtimes.worker", str(theirs.fileno()), str(memory)],
-                    pass_fds=[theirs.fileno(), memory, *([self._model.memory] if self._model else [])],
+                self._process = start(
+                    "app.runtimes.worker",
+                    (theirs.fileno(), photos),
+                    pass_fds=[theirs.fileno(), photos, *([self._model.memory] if self._model else [])],
                     stdin=subprocess.DEVNULL,
-                    env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
                 )
         self.pid = self._process.pid
         try:
@@ -204,28 +202,9 @@ class WorkerProcess:
             how = f"no answer within {HANG_S:g} s"
         except (OSError, EOFError):
             self.close()
-            how = _how_it_ended(self._process.returncode)
+            how = how_it_ended(self._process.returncode)
         logger.error("the detector's process %d died: %s", self.pid, how)
         raise WorkerDied(f"the detector's process died ({how}) and is being replaced; try again shortly") from None
-
-
-def _how_it_ended(status: int) -> str:
-    if status >= 0:
-        return f"exit status {status}"
-    try:
-        return signal.Signals(-status).name
-    except ValueError:
-        return f"signal {-status}"
-
-
-@contextmanager
-def _memory() -> Iterator[int]:
-    """The file descriptor of memory without a file, for photos; whoever has mapped it or inherited it keeps it."""
-    memory = os.memfd_create("photos")
-    try:
-        yield memory
-    finally:
-        os.close(memory)
 
 
 class _Model:

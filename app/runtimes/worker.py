@@ -12,7 +12,6 @@ import json
 import math
 import mmap
 import os
-import signal
 import socket
 import sys
 from pathlib import Path
@@ -23,6 +22,7 @@ import numpy.typing as npt
 
 from app.detections import Detections
 from app.memory import keep_freed_blocks, unmap_pages
+from app.processes import ignore_signals_to_all
 
 DONE, FAILED = b"\0", b"\1"
 
@@ -126,9 +126,7 @@ def _packed(found: Detections) -> bytes:
 def main() -> None:
     """Serves on the file descriptors that the command line names: of the socket and of the photos' memory."""
     faulthandler.enable()
-    # A terminal and some service managers signal every process; the server decides when its workers end.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    ignore_signals_to_all()  # the server decides when its workers end
     with contextlib.suppress(EOFError, ConnectionError), socket.socket(fileno=int(sys.argv[1])) as connection:
         serve(connection, int(sys.argv[2]))
 
