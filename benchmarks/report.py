@@ -90,7 +90,7 @@ def _detect(results: Figures, condition: str) -> Figures:
 def _throughput(results: Figures) -> tuple[str, bool]:
     served = _detect(results, "json 640x480 8 raw")["throughput"]
     floor = _detect(results, "floor json 640x480 throughput")["throughput"]
-    return f"{served:.1f} of {floor:.1f} photos a second: {served / floor:.2f}", served >= 0.9 * floor
+    return f"{served:.1f} of {floor:.1f} photos a second: {served / floor:.3f}", served >= 0.9 * floor
 
 
 def _tail(results: Figures) -> tuple[str, bool]:

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Writes one archive with everything that a machine without internet needs: the images of the server and of the HTTPS
-# proxy, compose file, checksums, READMEs, docs.
+# proxy, compose file, checksums, READMEs, docs and what these name.
 #
 #   deploy/offline-kit.sh build/offline-kit    writes caries-screen-offline.tar and its .sha256 there
 #
@@ -18,15 +18,15 @@ cp docker-compose.yml README.md README.ko.md LICENSE "$kit/"
 cp deploy/install-offline.sh "$kit/install.sh"
 # Older versions of compose look for the folders of every service, whether it is started or not. All is named, as these
 # folders may hold secrets: the server's key for Prometheus, a certificate's.
-mkdir -p "$kit/deploy/tls" "$kit/docs/quality"
+mkdir -p "$kit/deploy/tls" "$kit/docs"
 cp deploy/tls/Dockerfile deploy/tls/nginx.conf deploy/tls/start.sh "$kit/deploy/tls/"
 for file in prometheus.yml grafana/dashboards/caries.json grafana/provisioning/dashboards/caries.yml \
   grafana/provisioning/datasources/prometheus.yml; do
   mkdir -p "$(dirname "$kit/deploy/monitoring/$file")"
   cp "deploy/monitoring/$file" "$kit/deploy/monitoring/$file"
 done
-cp docs/*.md docs/*.jpg "$kit/docs/"
-cp docs/quality/*.png docs/quality/*.csv "$kit/docs/quality/"
+cp -r docs/*.md docs/*.jpg docs/quality "$kit/docs/"
+cp --parents -r benchmarks/*.md training/recipes pyproject.toml "$kit/"
 (cd "$kit" && find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum > ../SHA256SUMS && mv ../SHA256SUMS SHA256SUMS)
 tar --create --file "$out/caries-screen-offline.tar" --directory "$out" --sort=name --owner=0 --group=0 --numeric-owner \
   caries-screen-offline

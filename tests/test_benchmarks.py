@@ -90,7 +90,7 @@ def test_the_floor_and_the_report(tmp_path, capsys) -> None:
     out = tmp_path / "RESULTS.md"
     assert report.main(["--results", str(tmp_path), "--out", str(out)]) == 0
     text = out.read_text()
-    assert ": 0.50 | **no** |" in text
+    assert ": 0.500 | **no** |" in text
     assert "| start to ready: at most 1.5 s | 1.00 s | yes |" in text
     assert "not measured: scaled_decode" in text
     assert "does not run here: no such / thing" in text

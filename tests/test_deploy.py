@@ -35,9 +35,9 @@ def kit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The unpacked kit of a checkout in which an operator has put secrets."""
     folder = tmp_path_factory.mktemp("kit")
     checkout = folder / "checkout"
-    for name in ("deploy", "docs"):
-        shutil.copytree(ROOT / name, checkout / name)
-    for name in ("docker-compose.yml", "README.md", "README.ko.md", "LICENSE"):
+    for name in ("deploy", "docs", "benchmarks", "training"):
+        shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("docker-compose.yml", "README.md", "README.ko.md", "LICENSE", "pyproject.toml"):
         shutil.copy(ROOT / name, checkout / name)
     for place in ("monitoring/key", "monitoring/grafana/provisioning/key", "tls/key.pem"):
         (checkout / "deploy" / place).write_text(SECRET, encoding="utf-8")
@@ -67,13 +67,12 @@ def test_the_kit_holds_the_images_that_a_clinic_starts_and_the_files_that_it_mou
         assert (kit / file.relative_to(ROOT)).read_bytes() == file.read_bytes()
 
 
-@pytest.mark.parametrize("page", ["README.md", "README.ko.md"])
-def test_the_kit_holds_the_docs_that_its_readmes_name(kit: Path, page: str) -> None:
-    links = re.findall(r"\]\(([^)#]+)\)", (kit / page).read_text(encoding="utf-8"))
-    told = [link for link in links if link.startswith("docs/")]
-    assert told
-    for link in told:
-        assert (kit / link).is_file(), link
+def test_the_kit_holds_what_its_pages_name(kit: Path) -> None:
+    pages = list(kit.rglob("*.md"))
+    assert {page.relative_to(kit).as_posix() for page in pages} > {"README.md", "README.ko.md", "docs/operations.md"}
+    for page in pages:
+        for link in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+            assert link.startswith("https://") or (page.parent / link).exists(), f"{page.name}: {link}"
 
 
 def test_git_does_not_take_the_key_of_the_monitoring() -> None:
