@@ -5,6 +5,7 @@ CariesError
  │    ├── UnreadablePhoto       the bytes are not a whole picture
  │    ├── UnsupportedPhoto      the bytes are of a kind that is not accepted
  │    └── PhotoTooLarge         more bytes or pixels than the limits allow
+ │         └── PhotoTooCostly   decoding takes more time than there is for a photo
  ├── BadArchive                 a zip archive of photos cannot be taken apart
  ├── BatchTooLarge              more photos or bytes in one request than the limits allow
  ├── BundleError                a bundle is missing, incomplete, altered or of another format version
@@ -43,6 +44,10 @@ class UnsupportedPhoto(PhotoError):
 
 class PhotoTooLarge(PhotoError):
     """The photo has more bytes or pixels than the limits allow."""
+
+
+class PhotoTooCostly(PhotoTooLarge):
+    """Decoding the photo takes more time than there is for one."""
 
 
 class BadArchive(CariesError):

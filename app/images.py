@@ -124,7 +124,13 @@ class Photo:
         return self.pixels.shape[:2] == (self.height, self.width)
 
 
-def decode(data: bytes, limits: Limits = DEFAULT_LIMITS, *, shorter_side: int | None = None) -> Photo:
+def decode(
+    data: bytes,
+    limits: Limits = DEFAULT_LIMITS,
+    *,
+    shorter_side: int | None = None,
+    wanted: Callable[[], bool] = lambda: True,
+) -> Photo:
     """The upright sRGB photo in `data`.
 
     EXIF orientation is applied (in HEIC the container's own rotation, as ISO 23008-12 asks; its EXIF orientation is
@@ -137,12 +143,14 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS, *, shorter_side: int | 
         limits: what is accepted.
         shorter_side: pixels that are enough. A JPEG of at least twice as many is decoded at 1/2, 1/4 or 1/8 of its
             size, which keeps at least these; any other photo whole. None decodes every photo whole.
+        wanted: whether anybody still waits for the photo; the decoding of a HEIC photo stops where it is false.
 
     Raises:
         UnreadablePhoto: no bytes, or damaged ones.
         UnsupportedPhoto: not of an accepted format.
-        PhotoTooLarge: a limit is passed.
-        Overloaded: a HEIC photo's decoder cannot be started.
+        PhotoTooLarge: a limit is passed; PhotoTooCostly, that of time.
+        Overloaded: a HEIC photo's decoder cannot be started, or was ended from outside.
+        DeadlineExceeded: the photo is not wanted any more.
     """
     if not data:
         raise UnreadablePhoto(f"the photo has no bytes; send {limits.accepted}")
@@ -156,7 +164,8 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS, *, shorter_side: int | 
         if kind == "JPEG":
             pixels, width, height = _read_jpeg(data, limits, shorter_side)
         else:
-            pixels = _upright(_READERS[kind](data, limits))
+            image = _read_heic(data, limits, wanted) if kind == "HEIC" else _READERS[kind](data, limits)
+            pixels = _upright(image)
             height, width, _ = pixels.shape
     except CariesError:
         raise
@@ -416,13 +425,13 @@ def _read_webp(data: bytes, limits: Limits) -> Image.Image:
     return first
 
 
-def _read_heic(data: bytes, limits: Limits) -> Image.Image:
+def _read_heic(data: bytes, limits: Limits, wanted: Callable[[], bool]) -> Image.Image:
     def check(pictures: int, width: int, height: int) -> None:
         limits.check_frames(pictures)
         limits.check_size(width, height)
 
     try:
-        return read_heic(data, limits.max_pixels, check)
+        return read_heic(data, limits.max_pixels, check, wanted)
     except ValueError as error:
         if "maximum image size" in str(error):  # libheif's own limit, 2**30 pixels, is met before ours
             raise PhotoTooLarge(f"the photo has over 2**30 pixels; at most {limits.max_pixels} are accepted") from None
@@ -432,7 +441,6 @@ def _read_heic(data: bytes, limits: Limits) -> Image.Image:
 _READERS: dict[str, Callable[[bytes, Limits], Image.Image]] = {
     "PNG": _read_png,
     "WebP": _read_webp,
-    "HEIC": _read_heic,
 }
 
 

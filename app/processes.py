@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import sys
@@ -54,9 +55,18 @@ def how_it_ended(status: int) -> str:
 
 @contextmanager
 def memory(name: str) -> Iterator[int]:
-    """The file descriptor of memory without a file; whoever has mapped it or inherited it keeps it."""
-    descriptor = os.memfd_create(name)
+    """The file descriptor of memory without a file, see `seal`; whoever has mapped it or inherited it keeps it."""
+    descriptor = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def seal(descriptor: int) -> None:
+    """Lets nobody change the memory any more, nor its size, which would end whoever has mapped it.
+
+    Raises:
+        OSError: somebody has mapped it to write.
+    """
+    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)

@@ -15,7 +15,7 @@ from app.bundle import Bundle
 from app.cores import usable_cores
 from app.detections import Detections
 from app.engine import Engine
-from app.errors import DeadlineExceeded, Overloaded, PhotoTooLarge
+from app.errors import DeadlineExceeded, Overloaded, PhotoTooCostly, PhotoTooLarge
 from app.images import MediaType, Photo, Pixels
 from app.runtimes import fitted
 from app.screening import ClassSelection, PhotoQuality, Screening, assess_quality, screen, screened_side
@@ -148,9 +148,13 @@ class _Place:
     """What a photo holds of the places for open photos, until nothing is done for it any more in a thread.
 
     Whoever waited for it may have left by then: a thread cannot be stopped, and its memory is in use until it ends.
+
+    Attributes:
+        wanted: whether somebody still waits.
     """
 
     def __init__(self) -> None:
+        self.wanted = True
         self._held: list[asyncio.Semaphore] = []
         self._work: asyncio.Future[Any] | None = None
 
@@ -170,6 +174,7 @@ class _Place:
             return cast(T, await asyncio.shield(self._work))
         except asyncio.CancelledError:
             running.cancel()
+            self.wanted = False
             # Nobody else will ask how it ended.
             self._work.add_done_callback(lambda work: work.cancelled() or work.exception())
             raise
@@ -324,6 +329,8 @@ class Screener:
                 await place.take(timings, self._places)
                 try:
                     opened = await self._opened(place, data, options, engine.bundle, timings, self._limits_side_by_side)
+                except PhotoTooCostly:
+                    raise
                 except PhotoTooLarge:  # which its header told
                     place.give_back()
                     await place.take(timings, self._large_places, self._places)
@@ -373,7 +380,7 @@ class Screener:
     ) -> _Opened:
         def open_photo() -> _Opened:
             side = screened_side(bundle.input_height, bundle.input_width)
-            photo = images.decode(data, limits, shorter_side=side)
+            photo = images.decode(data, limits, shorter_side=side, wanted=lambda: place.wanted)
             return _Opened(
                 photo.width,
                 photo.height,

@@ -2,8 +2,8 @@
 
 SIGTERM and SIGINT: readiness goes off; `drain_s` later the listener closes and further requests on open connections are
 refused; requests that were accepted get `shutdown_s` to be answered; then the models are closed. SIGHUP reloads the
-models. A crash of native code in this process, as of a photo's decoder, ends it at once: the container's restart policy
-brings it back.
+models. A crash of native code in this process, as of most photos' decoders, ends it at once: the container's restart
+policy brings it back.
 """
 
 from __future__ import annotations

@@ -14,7 +14,6 @@ another process has to be woken and its caches filled (`benchmarks/isolation.py`
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import math
@@ -36,7 +35,7 @@ import numpy.typing as npt
 from app.bundle import Bundle
 from app.detections import Detections
 from app.errors import BundleError, RuntimeUnavailable, WorkerDied
-from app.processes import how_it_ended, memory, start
+from app.processes import how_it_ended, memory, seal, start
 from app.runtimes import Precision, RuntimeKind, fitted, may_be_tensorflow
 from app.runtimes.worker import FAILED, MODEL, receive, send, shared
 
@@ -221,7 +220,7 @@ class _Model:
         try:
             with os.fdopen(os.dup(self.memory), "wb") as stream:
                 bundle.copy_verified(file, stream)
-            fcntl.fcntl(self.memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+            seal(self.memory)
         except (OSError, BundleError) as error:
             how = "what is live was verified before: reload to take what is there"
             raise RuntimeUnavailable(f"{error}; {how}") from error

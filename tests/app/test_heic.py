@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from app import heic, images
-from app.errors import Overloaded, PhotoTooLarge, UnreadablePhoto
+from app.errors import DeadlineExceeded, Overloaded, PhotoTooCostly, PhotoTooLarge, UnreadablePhoto
 
 DATA = Path(__file__).parents[1] / "data"
 FOUR_COLOURS = (DATA / "four_colours.heic").read_bytes()
@@ -111,13 +111,17 @@ def test_decoding_for_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None
     assert time.monotonic() - started < 60
 
 
-@pytest.mark.parametrize("more", [60_000_000, 100_000_000], ids=["aborts", "says so"])
-def test_decoding_with_too_much_memory_is_ended(monkeypatch: pytest.MonkeyPatch, more: int) -> None:
+def test_decoding_with_too_much_memory_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The decoder does not always know what its error came from."""
     monkeypatch.setattr(heic, "BYTES_PER_PIXEL", 0)
-    monkeypatch.setattr(heic, "MORE_BYTES", more)
-    assert images.decode(FOUR_COLOURS).width == 64
-    with pytest.raises(PhotoTooLarge, match="more memory"):
-        images.decode(FLAT)
+    errors = []
+    for more in (60, 80, 100):
+        monkeypatch.setattr(heic, "MORE_BYTES", more * 1_000_000)
+        assert images.decode(FOUR_COLOURS).width == 64
+        with pytest.raises((PhotoTooLarge, UnreadablePhoto)) as raised:
+            images.decode(FLAT)
+        errors.append(str(raised.value))
+    assert any("more memory" in error for error in errors), errors
 
 
 def test_the_most_pixels_that_are_accepted_are_decoded() -> None:
@@ -152,19 +156,106 @@ def test_decoding_takes_no_more_memory_than_is_said() -> None:
     assert server < 8 + 1
 
 
-def crashing(module: str, arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
-    """In the place of `app.processes.start`: native code that breaks."""
-    crash = f"import os; os.kill(os.getpid(), {int(signal.SIGSEGV)})"
-    return subprocess.Popen([sys.executable, "-c", crash], **options)
+def saying(*lines: str) -> Any:
+    """In the place of `app.processes.start`: a decoder that does something else, in native code that broke or fell to
+    whoever made the photo. `memory` is the descriptor of the shared memory.
+    """
+    code = "\n".join(("import json, os, signal, sys, time", "memory = int(sys.argv[1])", *lines))
+
+    def start(_: str, arguments: Sequence[object], **options: Any) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], **options)
+
+    return start
 
 
-def test_a_crash_costs_one_photo(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+FOUND = "print(json.dumps({'pictures': 1, 'size': [64, 48]}), flush=True); sys.stdin.read(1)"
+DECODED = "print(json.dumps({'mode': 'L', 'size': [64, 48], 'stride': 64, 'samples': 3072}), flush=True)"
+ENDS_BY = "os.kill(os.getpid(), signal.%s)"
+
+
+@pytest.mark.parametrize(
+    ("lines", "error", "message"),
+    [
+        (["time.sleep(60)"], PhotoTooCostly, "more than 0.5 s"),
+        ([FOUND, "time.sleep(60)"], PhotoTooCostly, "more than 0.5 s"),
+        (["os.close(1)", "time.sleep(60)"], UnreadablePhoto, "damaged"),
+        ([FOUND, DECODED, "time.sleep(60)"], UnreadablePhoto, "damaged"),
+        ([ENDS_BY % "SIGSEGV"], UnreadablePhoto, "its decoder crashed"),
+        ([FOUND, ENDS_BY % "SIGBUS"], UnreadablePhoto, "its decoder crashed"),
+        ([FOUND, ENDS_BY % "SIGABRT"], PhotoTooLarge, "more memory"),
+        ([ENDS_BY % "SIGKILL"], Overloaded, "was ended .SIGKILL"),
+        ([FOUND, ENDS_BY % "SIGTERM"], Overloaded, "was ended .SIGTERM"),
+        (["print(json.dumps({'error': 'setup', 'detail': 'no libheif'}))"], Overloaded, "does not start"),
+        (["print('[]' * 3000)"], UnreadablePhoto, "damaged"),
+        (["print('{}')"], UnreadablePhoto, "damaged"),
+        (["print(json.dumps({'pictures': 99, 'size': [64, 48]}))"], PhotoTooLarge, "99 pictures"),
+        (["print(json.dumps({'pictures': 1, 'size': ['64', None]}))"], UnreadablePhoto, "damaged"),
+        ([FOUND, DECODED.replace("64, 48", "64, -48")], UnreadablePhoto, "at least 1x1"),
+        ([FOUND, DECODED.replace("64, 48", "6400, 4800")], UnreadablePhoto, "damaged"),
+        ([FOUND, DECODED.replace("64, 48", "64000, 48")], PhotoTooLarge, "64000x48"),
+        ([FOUND, DECODED.replace("3072", "'all'")], UnreadablePhoto, "damaged"),
+        (["os.ftruncate(memory, 10**9)", FOUND, DECODED], UnreadablePhoto, "damaged"),
+    ],
+)
+def test_whatever_its_decoder_does_costs_one_photo(
+    monkeypatch: pytest.MonkeyPatch, lines: list[str], error: type[Exception], message: str
+) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(heic, "start", crashing)
-        with pytest.raises(UnreadablePhoto, match="its decoder crashed"):
+        patched.setattr(heic, "start", saying(*lines))
+        patched.setattr(heic, "HANG_S", 0.5 if error is PhotoTooCostly else 60.0)
+        patched.setattr(heic, "END_S", 0.5)
+        with pytest.raises(error, match=message):
             images.decode(FOUR_COLOURS)
-    assert "SIGSEGV" in caplog.text
     assert images.decode(FOUR_COLOURS).width == 64
+
+
+def test_a_crash_is_logged(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(heic, "start", saying(ENDS_BY % "SIGSEGV"))
+    with pytest.raises(UnreadablePhoto):
+        images.decode(FOUR_COLOURS)
+    assert "SIGSEGV" in caplog.text
+
+
+def test_a_photo_that_nobody_waits_for_is_not_decoded_to_its_end() -> None:
+    ends = time.monotonic() + 1
+    with pytest.raises(DeadlineExceeded):
+        images.decode(HARD, wanted=lambda: time.monotonic() < ends)
+    assert time.monotonic() < ends + 10
+
+
+LIMITS = """
+import resource
+from app.heic_decoder import set_up
+set_up(10**9, 30, 10**8)
+print([resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_CORE, resource.RLIMIT_CPU, resource.RLIMIT_AS)])
+print(open("/proc/self/oom_score_adj").read())
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("ulimit -S -c unlimited", [1, 30, 10**9]), ("ulimit -t 20 -v 800000", [1, 20, 819_200_000])]
+)
+def test_limits_are_set_and_lower_ones_stay(before: str, after: list[int]) -> None:
+    command = f"{before}; exec '{sys.executable}' -c '{LIMITS}'"
+    done = subprocess.run(["bash", "-c", command], cwd=DATA.parents[1], capture_output=True, text=True, check=True)
+    limits, score = done.stdout.split("\n", 1)
+    assert limits == str(after)
+    assert int(score) == 1000
+
+
+def test_photos_are_decoded_side_by_side() -> None:
+    photos = [FOUR_COLOURS, of_tiles(2, 2), FOUR_COLOURS[:300], of_tiles(1, 3)] * 3
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(_size, photos))
+    assert found == [(64, 48), (128, 128), None, (192, 64)] * 3
+
+
+def _size(photo: bytes) -> tuple[int, int] | None:
+    try:
+        decoded = images.decode(photo)
+    except UnreadablePhoto:
+        return None
+    return decoded.width, decoded.height
 
 
 def test_where_no_process_starts_the_photo_is_not_blamed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -725,7 +725,7 @@ def test_damaged_bytes_raise_only_photo_errors(name: str) -> None:
 
 
 def test_heic_metadata_of_a_type_that_is_not_text() -> None:
-    """Must not end the process: see `_read_heif`."""
+    """Must not end the process: see `app.heic_decoder`."""
     data = (DATA / "four_colours_turned.heic").read_bytes().replace(b"Exif\0", b"E\xffi\xff\0", 1)
     assert images.decode(data).width == 48
 

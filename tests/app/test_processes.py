@@ -1,3 +1,4 @@
+import mmap
 import os
 import signal
 import subprocess
@@ -5,7 +6,7 @@ import sys
 
 import pytest
 
-from app.processes import how_it_ended, memory, start
+from app.processes import how_it_ended, memory, seal, start
 from tests.conftest import ROOT
 
 
@@ -43,6 +44,20 @@ def test_memory_without_a_file_is_shared_and_then_given_back() -> None:
         os.fstat(shared)
     assert os.pread(copy, 10, 0) == b"teeth"
     os.close(copy)
+
+
+def test_what_is_sealed_stays_as_it_is() -> None:
+    with memory("photo") as shared:
+        os.write(shared, b"teeth")
+        seal(shared)
+        with pytest.raises(OSError, match="Operation not permitted"):
+            os.write(shared, b"more")
+        with pytest.raises(OSError, match="Operation not permitted"):
+            os.ftruncate(shared, 0)
+    with memory("photo") as shared:
+        os.write(shared, b"teeth")
+        with mmap.mmap(shared, 5), pytest.raises(OSError, match="busy"):
+            seal(shared)
 
 
 def test_signals_to_all_processes_do_not_end_one_that_ignores_them() -> None:

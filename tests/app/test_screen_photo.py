@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from app import images, screen_photo
-from app.errors import DeadlineExceeded, PhotoTooLarge, UnreadablePhoto
+from app.errors import DeadlineExceeded, PhotoTooCostly, PhotoTooLarge, UnreadablePhoto
 from app.screen_photo import LARGE_AT_ONCE, LARGE_PIXELS, Options, Screener
+from tests.app.test_heic import HARD
 
 BUNDLE = SimpleNamespace(input_height=32, input_width=32)
 
@@ -158,3 +159,32 @@ def test_who_has_kept_a_picture_longest_loses_it_when_others_need_the_memory(mon
             assert not screener._kept
 
     asyncio.run(run())
+
+
+def test_a_photo_that_takes_too_long_to_decode_is_begun_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = []
+
+    def costly(data: bytes, limits: images.Limits, **_: Any) -> images.Photo:
+        begun.append(limits.max_pixels)
+        raise PhotoTooCostly("it takes too long")
+
+    monkeypatch.setattr(images, "decode", costly)
+
+    async def run() -> None:
+        with closing(Screener()) as screener, pytest.raises(PhotoTooCostly):
+            await screening(screener, b"tiles")
+
+    asyncio.run(run())
+    assert begun == [LARGE_PIXELS]
+
+
+def test_what_is_late_is_not_decoded_to_its_end() -> None:
+    """The photo takes minutes; its place is free, and the screener closed, soon after its deadline."""
+
+    async def run() -> None:
+        with closing(Screener()) as screener, pytest.raises(DeadlineExceeded):
+            await screening(screener, HARD, deadline_s=1)
+
+    started = time.monotonic()
+    asyncio.run(run())
+    assert time.monotonic() - started < 10
