@@ -8,7 +8,7 @@ the share is not negligible the averages are taken anew, with the weights as the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 NEGLIGIBLE_SHARE = 1e-4
@@ -55,13 +55,12 @@ def build_reestimation(model: Any, strategy: Any, *, unpad_groundtruth: bool) ->
         model_lib.provide_groundtruth(model, unstacked)
         model.predict(features[fields.image], features[fields.true_image_shape], **model.get_side_inputs(features))
 
-    def at_decay(decay: float) -> Callable[[Any, Any], None]:
-        @tf.function  # type: ignore[untyped-decorator]
+    def at_decay(decay: float) -> Callable[[Sequence[Any], Any, Any], None]:
+        @tf.function(autograph=False)  # type: ignore[untyped-decorator]
         def update(features: Any, labels: Any) -> None:
             strategy.run(forward, args=(features, labels))
 
-        def traced(features: Any, labels: Any) -> None:
-            layers = _layers(model)
+        def traced(layers: Sequence[Any], features: Any, labels: Any) -> None:
             decays = [layer.momentum for layer in layers]
             for layer in layers:
                 layer.momentum = decay  # read while `update` is traced, at its first call
@@ -76,8 +75,9 @@ def build_reestimation(model: Any, strategy: Any, *, unpad_groundtruth: bool) ->
     replace, move = at_decay(0.0), at_decay(REESTIMATION_DECAY)
 
     def reestimate(batches: Any) -> None:
+        layers = _layers(model)
         for number, (features, labels) in enumerate(batches):
-            (move if number else replace)(features, labels)
+            (move if number else replace)(layers, features, labels)
             if number + 1 == REESTIMATION_BATCHES:
                 break
 

@@ -64,7 +64,8 @@ def training_batches(
                 return transform_input_data_fn(augmentation.apply(decoder.decode(tf.gather(records, index))))
 
         places = tf.data.Dataset.range(first_step * share, train_config.num_steps * share)
-        photos = places.map(example, tf.data.AUTOTUNE, deterministic=True)
+        as_written = tf.autograph.experimental.do_not_convert(example)  # see `training.train`
+        photos = places.map(as_written, tf.data.AUTOTUNE, deterministic=True)
         # An endless dataset is what tells TensorFlow that no batch will ever be smaller, on any worker.
         return photos.batch(per_replica, drop_remainder=True).prefetch(tf.data.AUTOTUNE).repeat()
 

@@ -63,7 +63,7 @@ class ModelRuntime:
 
         self._height, self._width = height, width
 
-        @tf.function  # type: ignore[untyped-decorator]
+        @tf.function(autograph=False)  # type: ignore[untyped-decorator]
         def run(batch: Any) -> tuple[Any, Any, Any]:
             # Read while the function is traced; the step of a training sets them back for its own trace.
             model._is_training = False

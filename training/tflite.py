@@ -19,7 +19,7 @@ from app.bundle import FLOAT32_MODEL, INT8_MODEL
 from app.runtimes.litert import model_input
 from training.annotations import AnnotatedPhoto
 from training.configure import input_size_of, parse_pipeline
-from training.export import ExportError, find_checkpoint
+from training.export import ExportError, find_checkpoint, save_graphs
 
 FLOAT16_MODEL = "model_float16.tflite"
 
@@ -186,11 +186,11 @@ def _save_graph(pipeline: Any, checkpoint: Path, folder: str) -> None:
         def to_model(image: Any) -> Any:
             return (image + 1.0) * 127.5  # its own preprocessing is inside
 
-    @tf.function  # type: ignore[untyped-decorator]
     def detect(input: Any) -> Any:
-        return module.inference_fn(to_model(input))
+        return module.inference_fn.python_function(to_model(input))
 
     status = tf.train.Checkpoint(model=model).restore(tf.train.latest_checkpoint(str(checkpoint))).expect_partial()
-    concrete = detect.get_concrete_function(tf.TensorSpec(shape=module.input_shape(), dtype=tf.float32, name="input"))
+    photo = tf.TensorSpec(shape=module.input_shape(), dtype=tf.float32, name="input")
+    concrete = tf.function(detect, input_signature=[photo], autograph=False).get_concrete_function()
     status.assert_existing_objects_matched()
-    tf.saved_model.save(module, folder, signatures=concrete)
+    save_graphs(list(concrete.variables), folder, concrete)

@@ -155,14 +155,15 @@ class _Training:
             self._optimizer, (self._learning_rate,) = optimizer_builder.build(
                 train_config.optimizer, global_step=self._step_variable
             )
+            self._build_model()
             if train_config.fine_tune_checkpoint and latest is None:
                 model_lib_v2.load_fine_tune_checkpoint(
                     self._model,
                     train_config.fine_tune_checkpoint,
                     train_config.fine_tune_checkpoint_type,
                     train_config.fine_tune_checkpoint_version,
-                    True,
-                    self._distribute(schedule.seed, 0),
+                    False,  # the model is built
+                    None,
                     train_config.unpad_groundtruth_tensors,
                 )
             self._checkpoint = tf.train.Checkpoint(
@@ -170,6 +171,8 @@ class _Training:
             )
             if latest is not None:
                 self._checkpoint.restore(latest)
+            # A step that makes variables, as the first one would, is traced twice.
+            self._optimizer._create_all_weights(self._model.trainable_variables)
         # Every worker takes part in saving, and the chief's files are the ones that stay.
         self._saved = out if self._chief else out / f".worker-{strategy.cluster_resolver.task_id}"
         self._latest_manager = tf.train.CheckpointManager(self._checkpoint, str(self._saved), max_to_keep=2)
@@ -178,10 +181,15 @@ class _Training:
             self._model, strategy, unpad_groundtruth=train_config.unpad_groundtruth_tensors
         )
         self._step = self._build_step()
-        size = getattr(configs["model"], configs["model"].WhichOneof("model")).image_resizer
-        height, width = size.fixed_shape_resizer.height, size.fixed_shape_resizer.width
+        height, width = self._input_size()
         self._runtime = ModelRuntime(self._model, height, width)
         self._validation = Validation(validation, height, width) if validation and schedule.evaluate_every else None
+
+    def _input_size(self) -> tuple[int, int]:
+        """Pixels, height and width."""
+        of_model = self._configs["model"]
+        size = getattr(of_model, of_model.WhichOneof("model")).image_resizer.fixed_shape_resizer
+        return size.height, size.width
 
     def run(self) -> None:
         import tensorflow as tf
@@ -283,6 +291,14 @@ class _Training:
 
         return self._strategy.distribute_datasets_from_function(batches)
 
+    def _build_model(self) -> None:
+        """Makes the model's variables, which it does when it first sees a photo."""
+        import tensorflow as tf
+
+        self._model._is_training = False  # the step of the training sets both back for its own trace
+        tf.keras.backend.set_learning_phase(False)
+        self._model.predict(*self._model.preprocess(tf.zeros((1, *self._input_size(), 3))))
+
     def _build_step(self) -> Any:
         import tensorflow as tf
         from object_detection import model_lib_v2
@@ -302,7 +318,9 @@ class _Training:
                 num_replicas=strategy.num_replicas_in_sync,
             )
 
-        @tf.function  # type: ignore[untyped-decorator]
+        # AutoGraph looks for Python's `if` and `for` over tensors in all code that is traced, here the whole API's.
+        # There is none, and looking takes longer than tracing.
+        @tf.function(autograph=False)  # type: ignore[untyped-decorator]
         def step(batches: Any) -> Any:
             features, labels = next(batches)
             with stateless(tf.stack([tf.constant(self._schedule.seed, tf.int64), self._step_variable.read_value()])):
