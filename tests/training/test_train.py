@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from training.cli import main
+from training.train import _Training
 from training.validation import Evaluation, EvaluationLog
 
 
@@ -63,12 +64,23 @@ def test_a_training_killed_at_a_random_step_ends_as_one_that_was_not(prepared, s
     assert evaluations(whole) == evaluations(killed)
 
 
-def test_the_best_checkpoint_is_kept_and_a_training_that_gains_nothing_stops(prepared, small_recipe) -> None:
+def test_the_best_checkpoint_is_kept_and_a_training_that_gains_nothing_stops(
+    prepared, small_recipe, monkeypatch
+) -> None:
+    traced = []
+    finish = _Training._finish
+
+    def finish_and_count(training: _Training) -> None:
+        traced.append(training._step.experimental_get_tracing_count())
+        finish(training)
+
+    monkeypatch.setattr(_Training, "_finish", finish_and_count)
     # With a learning rate of nearly nothing the figures are chance, and no chain of records lasts for 30 evaluations.
     settings = ["learning_rate_base=0.000001", "warmup_learning_rate=0.0", "num_steps=60", "batch_norm_decay=0.001"]
     settings += ["evaluate_every=2", "early_stop_after=2"]
     command = ["train", "--out", str(prepared), "--recipe", str(small_recipe), *(f"--set={one}" for one in settings)]
     assert main([*command]) == 0
+    assert traced == [1], "the step is traced once"
     values = [entry["figures"]["mAP@.5:.95"] for entry in evaluations(prepared)]
     assert len(losses(prepared)) == 2 * len(values) < 60
     assert values.index(max(values)) == len(values) - 3
