@@ -1,8 +1,7 @@
 """HEIC photos, decoded in a process of their own, which may crash, hang or want memory without harm to the server.
 
 libheif knows the sizes of a photo's tiles only by decoding them, so that a small file can keep it busy for very long,
-and it is more code than the decoders of the other formats. Its process costs 40 ms, where a phone's photo takes a
-second.
+and it is more code than the decoders of the other formats. To start its process costs little beside a phone's photo.
 
     server to decoder    the photo, in memory that both share; then, if its size is accepted, a byte to go on
     decoder to server    JSON, a line each: how many pictures there are and the size of the primary one; then mode, size
@@ -33,7 +32,7 @@ from app.processes import how_it_ended, memory, seal, start
 logger = logging.getLogger(__name__)
 
 CPU_S = 30
-"""Seconds of processor time for a photo. 8 MB of 12 megapixels take 1.6."""
+"""Seconds of processor time for a photo, several times what one of the largest size takes."""
 
 HANG_S = 120.0
 """Seconds for a photo in all, should its decoder not even take processor time."""
