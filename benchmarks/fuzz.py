@@ -591,10 +591,19 @@ def _port_of(pid: int) -> int:
     return 0
 
 
+def children(pid: int | str) -> list[int]:
+    """The children of a process, `self` or one by its number, whichever of its threads made them."""
+    found: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        # A thread that has ended since leaves its children to another.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found += map(int, path.read_text(encoding="ascii").split())
+    return sorted(found)
+
+
 def processes(pid: int) -> list[int]:
-    """A process and its children, whichever thread made them."""
-    made = [path.read_text(encoding="ascii").split() for path in Path(f"/proc/{pid}/task").glob("*/children")]
-    return [pid, *sorted(int(child) for children in made for child in children)]
+    """A process and its children."""
+    return [pid, *children(pid)]
 
 
 def memory_kib(pids: list[int]) -> int:

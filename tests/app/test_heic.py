@@ -15,6 +15,7 @@ import pytest
 
 from app import heic, images
 from app.errors import DeadlineExceeded, Overloaded, PhotoTooCostly, PhotoTooLarge, UnreadablePhoto
+from benchmarks.fuzz import children
 
 DATA = Path(__file__).parents[1] / "data"
 FOUR_COLOURS = (DATA / "four_colours.heic").read_bytes()
@@ -72,20 +73,15 @@ def of_tiles(rows: int, columns: int, *, tile: bytes = FOUR_COLOURS, side: int =
     return head(len(head(0)) + 8) + box(b"mdat", hevc)
 
 
-def children() -> set[str]:
-    """Processes of this one, by their numbers; those of other tests among them."""
-    return {number for task in Path("/proc/self/task").iterdir() for number in (task / "children").read_text().split()}
-
-
 def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
 @pytest.fixture(autouse=True)
 def _nothing_left_behind() -> Iterator[None]:
-    before, open_before = children(), open_files()
+    before, open_before = children("self"), open_files()  # other tests' processes among them
     yield
-    assert children() <= before
+    assert set(children("self")) <= set(before)
     assert open_files() == open_before
 
 

@@ -17,6 +17,8 @@ from typing import Any
 import httpx
 from live_server import wait_for, write_bundle
 
+from benchmarks.fuzz import children
+
 ROOT = Path(__file__).parents[3]
 
 PROGRAM = """
@@ -199,8 +201,7 @@ def test_workers_end_with_the_server(shipped_bundle: Any, tmp_path: Path) -> Non
             text=True,
         )
         server = Server(process)
-        tasks = Path(f"/proc/{process.pid}/task")
-        workers = [int(pid) for task in tasks.iterdir() for pid in (task / "children").read_text().split()]
+        workers = children(process.pid)
         assert workers
         process.send_signal(number)
         assert server.ends() == (0 if number == signal.SIGTERM else -signal.SIGKILL)

@@ -18,18 +18,15 @@ from live_server import Live, serving, wait_for
 from app.bundle import FLOAT32_MODEL, Bundle, write_manifest
 from app.runtimes.process import WorkerProcess
 from app.settings import Settings
+from benchmarks.fuzz import children
 
 Workers = Callable[[], list[int]]
 
 
 def all_workers() -> list[int]:
     """Process ids of the workers of this process, of whichever server."""
-    children: list[int] = []
-    for task in Path("/proc/self/task").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # a thread that has ended since; its children go to another
-            children += map(int, (task / "children").read_text().split())
     found = []
-    for pid in children:
+    for pid in children("self"):
         with contextlib.suppress(FileNotFoundError):  # it has ended since
             if b"app.runtimes.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 found.append(pid)
