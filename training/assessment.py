@@ -131,7 +131,7 @@ def assess(
 
     return Assessment(
         score_threshold=threshold,
-        coco=coco_figures(photos, predictions),
+        coco=coco_figures(evaluation),
         figures=with_intervals(len(photos), figures, resamples),
         precision_recall={name: precision_recall(matches) for name, matches in by_class.items()},
         froc=froc(screened),

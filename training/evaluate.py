@@ -75,7 +75,7 @@ def evaluate(photos: Sequence[AnnotatedPhoto], predictions: Sequence[Detections]
     unknown = {name for name, value in values.items() if math.isnan(value)}
     intervals = bootstrap(len(photos), known)
     return {
-        "coco": coco_figures(photos, predictions),
+        "coco": coco_figures(evaluation),
         "figures": {
             name: {"value": None if name in unknown else value, "interval": intervals.get(name)}
             for name, value in values.items()

@@ -82,13 +82,48 @@ def coco_evaluation(photos: Sequence[AnnotatedPhoto], predictions: Sequence[Dete
     return evaluation
 
 
-def coco_figures(photos: Sequence[AnnotatedPhoto], predictions: Sequence[Detections]) -> dict[str, float]:
-    """The 12 COCO numbers by `COCO_NAMES`; a number that the photos cannot give is -1, as in COCO."""
-    evaluation = coco_evaluation(photos, predictions)
+def coco_figures(evaluation: Any) -> dict[str, float]:
+    """The 12 COCO numbers by `COCO_NAMES`; a number that the photos cannot give is -1, as in COCO.
+
+    Args:
+        evaluation: what `coco_evaluation` returned.
+    """
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation.accumulate()
         evaluation.summarize()
     return {name: float(value) for name, value in zip(COCO_NAMES, evaluation.stats, strict=True)}
+
+
+def precisions_at_recalls(evaluation: Any, class_id: int, sample: Sequence[int]) -> Scored:
+    """What `COCOeval.accumulate` makes of the boxes of all sizes, without its loops, for a resample of photos.
+
+    Args:
+        evaluation: what `coco_evaluation` returned.
+        class_id: of one class.
+        sample: positions of photos, with repetitions.
+
+    Returns:
+        `[IoU thresholds, recall thresholds]`: the highest precision of a class at each recall or more, 0 at a recall
+        that is not reached, -1 where the sample holds no label of the class.
+    """
+    parameters = evaluation.params
+    # evalImgs runs over classes, then areas, then photos; the first area is "all".
+    first = parameters.catIds.index(class_id) * len(parameters.areaRng) * len(parameters.imgIds)
+    of_photos = [found for position in sample if (found := evaluation.evalImgs[first + position])]
+    labelled = sum(np.count_nonzero(found["gtIgnore"] == 0) for found in of_photos)
+    if not labelled:
+        return np.full((len(parameters.iouThrs), len(parameters.recThrs)), -1.0)
+    scores = np.concatenate([found["dtScores"] for found in of_photos])
+    order = np.argsort(-scores, kind="stable")
+    correct = np.concatenate([found["dtMatches"] for found in of_photos], axis=1)[:, order] > 0
+    counted = np.concatenate([found["dtIgnore"] for found in of_photos], axis=1)[:, order] == 0
+    true = np.cumsum(correct & counted, axis=1, dtype=np.float64)
+    shown = np.cumsum(counted, axis=1, dtype=np.float64)
+    precision = true / (shown + np.spacing(1))
+    best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    best = np.pad(best, ((0, 0), (0, 1)))
+    reached = np.stack([np.searchsorted(recall, parameters.recThrs) for recall in true / labelled])
+    return np.take_along_axis(best, reached, axis=1)
 
 
 def average_precisions(evaluation: Any, sample: Sequence[int] | None = None) -> dict[str, float]:
@@ -101,35 +136,15 @@ def average_precisions(evaluation: Any, sample: Sequence[int] | None = None) -> 
         evaluation: what `coco_evaluation` returned.
         sample: positions of photos, with repetitions; all photos once if None.
     """
-    from pycocotools.cocoeval import COCOeval
-
-    photo_ids = evaluation.params.imgIds
-    sample = range(len(photo_ids)) if sample is None else sample
-    resampled = COCOeval(iouType="bbox")
-    resampled.params.catIds = evaluation.params.catIds
-    resampled.params.imgIds = list(range(len(sample)))
-    resampled.params.areaRng = evaluation.params.areaRng[:1]
-    resampled.params.areaRngLbl = evaluation.params.areaRngLbl[:1]
-    resampled.params.maxDets = evaluation.params.maxDets[-1:]
-    resampled._paramsEval = resampled.params
-    # evalImgs runs over classes, then areas, then photos; the first area is "all".
-    areas, count = len(evaluation.params.areaRng), len(photo_ids)
-    resampled.evalImgs = [
-        evaluation.evalImgs[category * areas * count + position]
-        for category in range(len(evaluation.params.catIds))
-        for position in sample
-    ]
-    with contextlib.redirect_stdout(io.StringIO()):
-        resampled.accumulate()
-    precision = resampled.eval["precision"][:, :, :, 0, 0]  # IoU threshold, recall, class
+    sample = range(len(evaluation.params.imgIds)) if sample is None else sample
+    class_ids = evaluation.params.catIds
+    precision = np.stack([precisions_at_recalls(evaluation, class_id, sample) for class_id in class_ids], axis=-1)
 
     def mean(values: Scored) -> float:
         known = values[values > -1]
         return float(known.mean()) if known.size else np.nan
 
-    of_class = {
-        class_id: mean(precision[0, :, evaluation.params.catIds.index(class_id)]) for class_id in CLASS_IDS.values()
-    }
+    of_class = {class_id: mean(precision[0, :, class_ids.index(class_id)]) for class_id in CLASS_IDS.values()}
     labelled = {annotation["category_id"] for annotation in evaluation.cocoGt.anns.values()}
     if any(np.isnan(of_class[class_id]) for class_id in labelled):
         precision = precision[..., :0]

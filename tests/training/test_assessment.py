@@ -115,7 +115,7 @@ def by_the_second_implementation(photos, predictions) -> list[float]:
 @pytest.mark.parametrize("seed", range(3))
 def test_two_implementations_of_the_coco_numbers_agree(seed) -> None:
     photos, predictions = made_up(seed)
-    ours = list(coco_figures(photos, predictions).values())
+    ours = list(coco_figures(coco_evaluation(photos, predictions)).values())
     assert ours == pytest.approx(by_the_second_implementation(photos, predictions), abs=1e-9)
 
 
@@ -125,5 +125,5 @@ def test_two_implementations_agree_on_the_shipped_detector(real_photos, shipped_
 
     photos = [photo for photo in read_annotated_photos(real_photos) if photo.fold == 0]
     predictions = predict(LiteRTRuntime(shipped_bundle.path / "model_int8.tflite", threads=2), photos)
-    ours = list(coco_figures(photos, predictions).values())
+    ours = list(coco_figures(coco_evaluation(photos, predictions)).values())
     assert ours == pytest.approx(by_the_second_implementation(photos, predictions), abs=1e-9)
