@@ -42,13 +42,22 @@ def load_checkpoint(pipeline_config: Path, checkpoint: Path) -> ModelRuntime:
     height, width = input_size_of(pipeline)
     runtime = ModelRuntime(model, height, width)
     status = tf.train.Checkpoint(model=model).restore(prefix)
-    # The variables exist, and take their values, once the model has run.
-    runtime.detect_resized(np.zeros((1, height, width, 3), np.uint8))
+    make_variables(model, height, width)  # which then take their values
     try:
         status.assert_existing_objects_matched()
     except AssertionError as error:
         raise CheckpointError(f"{prefix} is not a checkpoint of the detector in {pipeline_config}") from error
     return runtime
+
+
+def make_variables(model: Any, height: int, width: int) -> None:
+    """Makes a `DetectionModel`'s variables, which it does when it first sees a photo; a function that is traced with
+    all of them there is traced once."""
+    import tensorflow as tf
+
+    model._is_training = False  # the step of a training sets both back for its own trace
+    tf.keras.backend.set_learning_phase(False)
+    model.predict(*model.preprocess(tf.zeros((1, height, width, 3))))
 
 
 class ModelRuntime:

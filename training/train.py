@@ -34,7 +34,7 @@ from training.batch_norm import build_reestimation, moving_statistics, needs_ree
 from training.batches import training_batches
 from training.devices import choose_strategy, is_chief, worker_count
 from training.errors import TrainingError
-from training.model_runtime import ModelRuntime
+from training.model_runtime import ModelRuntime, make_variables
 from training.randomness import stateless
 from training.validation import Evaluation, EvaluationLog, Validation
 
@@ -155,7 +155,7 @@ class _Training:
             self._optimizer, (self._learning_rate,) = optimizer_builder.build(
                 train_config.optimizer, global_step=self._step_variable
             )
-            self._build_model()
+            make_variables(self._model, *self._input_size())
             if train_config.fine_tune_checkpoint and latest is None:
                 model_lib_v2.load_fine_tune_checkpoint(
                     self._model,
@@ -290,14 +290,6 @@ class _Training:
             )
 
         return self._strategy.distribute_datasets_from_function(batches)
-
-    def _build_model(self) -> None:
-        """Makes the model's variables, which it does when it first sees a photo."""
-        import tensorflow as tf
-
-        self._model._is_training = False  # the step of the training sets both back for its own trace
-        tf.keras.backend.set_learning_phase(False)
-        self._model.predict(*self._model.preprocess(tf.zeros((1, *self._input_size(), 3))))
 
     def _build_step(self) -> Any:
         import tensorflow as tf

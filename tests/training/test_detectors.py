@@ -31,6 +31,8 @@ def test_every_form_of_a_detector_sees_the_same(forms, rendered_data, tiny_run) 
         assert detector.kind == kind
         runtime = detector.load()
         seen[kind] = [runtime.detect(pixels) for pixels in photos]
+        if kind == "checkpoint":
+            assert runtime._run.experimental_get_tracing_count() == 1
     for kind, detections in seen.items():
         difference = compare(seen["saved_model"], detections)
         assert difference.max_score_difference < 1e-4, kind

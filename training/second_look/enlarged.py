@@ -17,7 +17,7 @@ from app.bundle import MANIFEST, Bundle, read_bundle
 from training.configure import configure, detector_message, parse_pipeline
 from training.detectors import DetectorError
 from training.export import find_checkpoint
-from training.model_runtime import ModelRuntime, load_checkpoint
+from training.model_runtime import ModelRuntime, load_checkpoint, make_variables
 from training.recipe import Recipe
 from training.run import configure_step, trained_on_all
 from training.run_folder import RunError, RunFolder
@@ -117,7 +117,6 @@ def _recipe_of(bundle: Bundle) -> Recipe:
 def _rebuilt(bundle: Bundle, size: int) -> tuple[Any, ModelRuntime]:
     """The API's detection model, and what runs it, with the SavedModel's variables, which are told by their names."""
     import training.compat  # isort: skip
-    import numpy as np
     import tensorflow as tf
     from object_detection.builders import model_builder
 
@@ -132,7 +131,7 @@ def _rebuilt(bundle: Bundle, size: int) -> tuple[Any, ModelRuntime]:
     training.compat.leave_training_mode()
     model = model_builder.build(parse_pipeline(text).model, is_training=False)
     runtime = ModelRuntime(model, size, size)
-    runtime.detect_resized(np.zeros((1, size, size, 3), np.uint8))
+    make_variables(model, size, size)
     kept = {_name(variable): variable for variable in tf.saved_model.load(str(bundle.path)).model_variables}
     ours = {_name(variable): variable for variable in model.variables}
     if ours.keys() != kept.keys() or len(ours) != len(model.variables):
