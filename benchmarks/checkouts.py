@@ -22,7 +22,7 @@ from pathlib import Path
 
 from benchmarks import load, photos
 from benchmarks.cpu_profile import cpu_s
-from benchmarks.fuzz import processes
+from benchmarks.process_tree import processes
 from benchmarks.server import Server, wait_until_ready
 
 

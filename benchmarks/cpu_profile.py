@@ -20,7 +20,7 @@ from collections import Counter
 from pathlib import Path
 
 from benchmarks import load, photos
-from benchmarks.fuzz import processes
+from benchmarks.process_tree import processes
 from benchmarks.server import server
 
 TICKS = os.sysconf("SC_CLK_TCK")

@@ -1,6 +1,6 @@
 """Start-up time and memory of the server process, and the size of its environment.
 
-    .venv/serve/bin/python benchmarks/footprint.py [--runs 5] [--precision int8]
+    .venv/serve/bin/python -m benchmarks.footprint [--runs 5] [--precision int8]
 
 Each run starts `caries serve` on a free port, waits for `/health/ready`, posts one example photo, and reads the memory
 of the process and of its workers from /proc: resident and proportional set size after the answer, in MB (10**6 bytes).
@@ -17,6 +17,8 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+
+from benchmarks.process_tree import processes
 
 ROOT = Path(__file__).parent.parent
 
@@ -46,7 +48,7 @@ def measure(precision: str = "float32") -> dict[str, float]:
         )
         urllib.request.urlopen(request, timeout=60).read()
         sizes = {"Rss": 0.0, "Pss": 0.0}
-        for pid in (server.pid, *_children(server.pid)):
+        for pid in processes(server.pid):
             for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
                 name, _, rest = line.partition(":")
                 if name in sizes:
@@ -55,12 +57,6 @@ def measure(precision: str = "float32") -> dict[str, float]:
     finally:
         server.terminate()
         server.wait()
-
-
-def _children(pid: int) -> list[int]:
-    """The workers, which run in processes of their own."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 
 def main() -> int:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import io
 import json
 import os
@@ -35,6 +34,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from app.api.problems import BY_SLUG, MEDIA_TYPE
+from benchmarks.process_tree import memory_kib, processes
 
 ROOT = Path(__file__).parents[1]
 HEIC = sorted((ROOT / "tests" / "data").glob("*_*.heic"))
@@ -589,31 +589,6 @@ def _port_of(pid: int) -> int:
         if columns[3] == "0A" and columns[9] in inodes:
             return int(columns[1].rpartition(":")[2], 16)
     return 0
-
-
-def children(pid: int | str) -> list[int]:
-    """The children of a process, `self` or one by its number, whichever of its threads made them."""
-    found: list[int] = []
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        # A thread that has ended since leaves its children to another.
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            found += map(int, path.read_text(encoding="ascii").split())
-    return sorted(found)
-
-
-def processes(pid: int) -> list[int]:
-    """A process and its children."""
-    return [pid, *children(pid)]
-
-
-def memory_kib(pids: list[int]) -> int:
-    """Resident memory of processes together; one that has ended has none."""
-    kib = 0
-    for pid in pids:
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(encoding="ascii"))
-            kib += int(found[1]) if found else 0
-    return kib
 
 
 async def fuzz(port: int, server: int, count: int, seed: int, failures: Path | None = None) -> Report:

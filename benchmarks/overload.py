@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from app.settings import Settings
-from benchmarks.fuzz import memory_kib, processes, request, serving
+from benchmarks.fuzz import request, serving
+from benchmarks.process_tree import memory_kib, processes
 
 PHOTO = Path(__file__).parents[1] / "examples" / "img_train"
 TIMES = 10

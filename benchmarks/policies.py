@@ -25,8 +25,9 @@ from app import images
 from app.bundle import find_bundle, read_bundle
 from app.runtimes import Runtime, load_runtime
 from app.screening import ClassSelection, assess_quality, screen
-from benchmarks.fuzz import memory_kib, processes, serving
+from benchmarks.fuzz import serving
 from benchmarks.overload import PHOTO, Client, Load, closed_loop, quantiles
+from benchmarks.process_tree import memory_kib, processes
 
 ROOT = Path(__file__).parents[1]
 PRECISION = "int8"

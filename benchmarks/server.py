@@ -32,7 +32,8 @@ from typing import Any
 from benchmarks import load, photos
 from benchmarks.floor import CORES, FloorProcesses
 from benchmarks.footprint import measure as measure_start
-from benchmarks.fuzz import memory_kib, processes, serving
+from benchmarks.fuzz import serving
+from benchmarks.process_tree import memory_kib, processes
 
 TICKS = os.sysconf("SC_CLK_TCK")
 CLIENTS = (1, 2, 8, 32)

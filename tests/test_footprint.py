@@ -1,4 +1,4 @@
-"""The server starts fast and stays small; `benchmarks/footprint.py` measures it."""
+"""The server starts fast and stays small; `benchmarks.footprint` measures it."""
 
 import pytest
 

@@ -15,7 +15,7 @@ import pytest
 
 from app import heic, images
 from app.errors import DeadlineExceeded, Overloaded, PhotoTooCostly, PhotoTooLarge, UnreadablePhoto
-from benchmarks.fuzz import children
+from benchmarks.process_tree import children
 
 DATA = Path(__file__).parents[1] / "data"
 FOUR_COLOURS = (DATA / "four_colours.heic").read_bytes()

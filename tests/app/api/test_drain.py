@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 from live_server import wait_for, write_bundle
 
-from benchmarks.fuzz import children
+from benchmarks.process_tree import children
 
 ROOT = Path(__file__).parents[3]
 

@@ -18,7 +18,7 @@ from live_server import Live, serving, wait_for
 from app.bundle import FLOAT32_MODEL, Bundle, write_manifest
 from app.runtimes.process import WorkerProcess
 from app.settings import Settings
-from benchmarks.fuzz import children
+from benchmarks.process_tree import children
 
 Workers = Callable[[], list[int]]
 
