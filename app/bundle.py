@@ -25,9 +25,10 @@ from app.calibration import Calibration
 from app.detections import Detections
 from app.errors import BundleError, RuntimeUnavailable, UnknownModel
 
-FORMAT_VERSION = 2
-READ_VERSIONS = (1, 2)
-"""Version 2 may hold `calibration`, without which its threshold means something else."""
+FORMAT_VERSION = 3
+READ_VERSIONS = (1, 2, 3)
+"""Version 2 may hold `calibration`, without which its threshold means something else; version 3 a detector that looks
+at several sizes (`input.multi_scale`), of which older programs would read the first alone."""
 
 MANIFEST = "bundle.json"
 CARD = "MODEL_CARD.md"
@@ -149,7 +150,7 @@ def read_bundle(path: Path, *, verify: bool = True) -> Bundle:
         raise BundleError(f"{path / MANIFEST} is not JSON: {error}") from error
     if not isinstance(manifest, dict) or manifest.get("format_version") not in READ_VERSIONS:
         found = manifest.get("format_version") if isinstance(manifest, dict) else None
-        raise BundleError(f"{path / MANIFEST} has format version {found!r}, this program reads 1 and 2")
+        raise BundleError(f"{path / MANIFEST} has format version {found!r}, this program reads 1 to 3")
     if verify:
         _verify_files(path, manifest)
     try:

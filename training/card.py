@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from training.evaluate import figures_table
@@ -30,7 +30,7 @@ A detector of teeth in colour photos of the mouth. It draws one box around each 
 
 ## Model
 
-{architecture} at {height} x {width} pixels, trained with the TensorFlow Object Detection API:
+{architecture} at {height} x {width} pixels{multi_scale}, trained with the TensorFlow Object Detection API:
 {num_steps} steps of {batch_size} photos{trained_at}. Pretrained weights: {pretrained_weights}
 
 The bundle holds it as {formats}.
@@ -93,6 +93,7 @@ def model_card(manifest: Mapping[str, Any]) -> str:
         version=manifest["model"]["version"],
         height=manifest["input"]["height"],
         width=manifest["input"]["width"],
+        multi_scale=_multi_scale(manifest["input"].get("multi_scale", [])),
         architecture=TITLES[manifest["recipe"].get("architecture", "ssd_mobilenet_v2_fpnlite")],
         formats=_formats(manifest["parity"]),
         num_steps=manifest["recipe"]["num_steps"],
@@ -126,6 +127,12 @@ def _trained_at(trained: int | None, runs: int) -> str:
     if trained is None:
         return ""
     return f" at {trained} x {trained}, whose weights run here at the {'larger' if runs > trained else 'smaller'} size"
+
+
+def _multi_scale(sizes: Sequence[int]) -> str:
+    if not sizes:
+        return ""
+    return f" and, of the same photo, at {', '.join(f'{size} x {size}' for size in sizes)}, fused tooth by tooth"
 
 
 def _others(count: int) -> str:

@@ -11,41 +11,42 @@ from training.annotations import AnnotatedPhoto
 from training.cross_validation import PREDICTIONS, at, read_out_of_fold
 from training.evaluate import main_figures, match_screened
 from training.metrics import bootstrap, coco_evaluation
+from training.multi_scale import Sizes, sizes_text
 from training.score_calibration import cross_fitted, fit
 
 
-def compare_precisions(folder: Path, folds: Sequence[int], *, input_size: int | None = None) -> str:
+def compare_precisions(folder: Path, folds: Sequence[int], *, sizes: Sizes | None = None) -> str:
     """What int8 costs; writes `int8.json` and returns a line for each figure.
 
     Args:
         folder: of a cross-validation.
         folds: which; there are int8 predictions of each.
-        input_size: another one than the recipe's.
+        sizes: others than the recipe's.
     """
-    of = {name: read_out_of_fold(folder, folds, name, input_size=input_size) for name in PREDICTIONS}
+    of = {name: read_out_of_fold(folder, folds, name, sizes=sizes) for name in PREDICTIONS}
     photos = of["float32"].photos
     # The bundle has one calibration, which is the float32 detector's.
     calibration = fit(photos, of["float32"].predictions)
     float32, int8 = ([calibration.apply(item) for item in of[name].predictions] for name in PREDICTIONS)
-    out = folder if input_size is None else folder / at(input_size)
+    out = folder if sizes is None else folder / at(sizes)
     return _compare("int8 - float32", photos, int8, float32, out / "int8.json")
 
 
-def compare_sizes(folder: Path, folds: Sequence[int], input_size: int) -> str:
-    """What another input size gains, both calibrated by the other folds; writes `at_SIZE/gain.json` and returns a line
+def compare_sizes(folder: Path, folds: Sequence[int], sizes: Sizes) -> str:
+    """What other sizes gain, both calibrated by the other folds; writes `at_SIZE/gain.json` and returns a line
     for each figure.
 
     Args:
         folder: of a cross-validation.
         folds: two or more.
-        input_size: at which all of them were run as well.
+        sizes: at which all of them were run as well.
 
     Raises:
         CalibrationError: there is nothing to calibrate on.
     """
-    own, other = read_out_of_fold(folder, folds), read_out_of_fold(folder, folds, input_size=input_size)
+    own, other = read_out_of_fold(folder, folds), read_out_of_fold(folder, folds, sizes=sizes)
     before, after = (cross_fitted(found.photos, found.predictions) for found in (own, other))
-    return _compare(f"{input_size} px", own.photos, after, before, folder / at(input_size) / "gain.json")
+    return _compare(f"{sizes_text(sizes)} px", own.photos, after, before, folder / at(sizes) / "gain.json")
 
 
 def _compare(

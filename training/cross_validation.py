@@ -5,11 +5,12 @@ The folder of a cross-validation:
     records/               the photos, prepared once
     fold_0/ ... fold_4/    the folder of a run each, and predictions.npz once its training has ended
                            predictions_int8.npz of its int8 model, where that was asked for
-        at_416/            the same weights at another input size, where that was asked for, with their predictions
+        at_416/            the same weights at other sizes, where that was asked for, with their predictions
+        at_416+320/        likewise, of a detector that looks at both
     evaluation.json, .md   figures of all predictions together, with plots
     calibrated/            the same with calibrated scores, each fold's fitted on the others
     int8.json              what int8 costs
-    at_416/                the same at another input size, and gain.json: what it gains
+    at_416/                the same at other sizes, and gain.json: what they gain
 
 What says how the photos were judged is `run.json`, `seconds.json` and the predictions: with these alone, trained folds
 count as finished.
@@ -26,6 +27,7 @@ from typing import Any
 from app.detections import Detections
 from training.annotations import FOLDS, AnnotatedPhoto
 from training.errors import TrainingError
+from training.multi_scale import Sizes, sizes_text
 from training.predictions import load_predictions, save_predictions
 from training.recipe import NAMES, Recipe
 from training.run_folder import RunFolder
@@ -64,9 +66,7 @@ def train_fold(folder: Path, recipe: Recipe, fold: int) -> None:
         RunError: it was begun with other photos, labels or folds.
     """
     from training.evaluate import predict
-    from training.export import find_checkpoint
-    from training.model_runtime import load_checkpoint
-    from training.run import configure_step, say, train_step
+    from training.run import configure_step, load_trained, say, train_step
     from training.train import seconds_trained
 
     run = fold_folder(folder, fold)
@@ -80,42 +80,39 @@ def train_fold(folder: Path, recipe: Recipe, fold: int) -> None:
     configure_step(run, recipe, validation_fold=fold)
     train_step(run)
     (run.path / SECONDS).write_text(json.dumps(round(seconds_trained(run.checkpoints))) + "\n", encoding="utf-8")
-    runtime = load_checkpoint(run.pipeline_config, find_checkpoint(run.checkpoints))
-    _save(run, fold, "float32", lambda photos: predict(runtime, photos))
+    _save(run, fold, "float32", lambda photos: predict(load_trained(run), photos))
 
 
-def enlarge_fold(folder: Path, fold: int, input_size: int) -> None:
-    """Predicts on the fold with its detector's weights at another input size; does nothing twice.
+def enlarge_fold(folder: Path, fold: int, sizes: Sizes) -> None:
+    """Predicts on the fold with its detector's weights at other sizes; does nothing twice.
 
     Args:
         folder: of the cross-validation.
         fold: has been trained.
-        input_size: pixels, a multiple of 32.
+        sizes: multiples of 32.
     """
     from training.evaluate import predict
-    from training.export import find_checkpoint
-    from training.model_runtime import load_checkpoint
+    from training.run import load_trained
     from training.second_look.enlarged import enlarge_run
 
-    run = fold_folder(folder, fold, input_size)
+    run = fold_folder(folder, fold, sizes)
     if not (run.path / PREDICTIONS["float32"]).exists():
-        enlarge_run(fold_folder(folder, fold), run, input_size)
-        runtime = load_checkpoint(run.pipeline_config, find_checkpoint(run.checkpoints))
-        _save(run, fold, "float32", lambda photos: predict(runtime, photos))
+        enlarge_run(fold_folder(folder, fold), run, sizes)
+        _save(run, fold, "float32", lambda photos: predict(load_trained(run), photos))
 
 
-def quantize_fold(folder: Path, fold: int, input_size: int | None = None) -> None:
+def quantize_fold(folder: Path, fold: int, sizes: Sizes | None = None) -> None:
     """Converts the detector of a trained fold to int8 and predicts on the fold; does nothing twice.
 
     Args:
         folder: of the cross-validation.
         fold: has been trained.
-        input_size: one at which it has been run; that of the recipe if None.
+        sizes: at which it has been run; those of the recipe if None.
     """
     from training.evaluate import load_exported, predict
     from training.run import export_step, tflite_step
 
-    run = fold_folder(folder, fold, input_size)
+    run = fold_folder(folder, fold, sizes)
     if (run.path / PREDICTIONS["int8"]).exists():
         return
     export_step(run)
@@ -140,7 +137,7 @@ def assess_folds(
     folds: Sequence[int],
     *,
     score_threshold: float | None = None,
-    input_size: int | None = None,
+    sizes: Sizes | None = None,
 ) -> str:
     """Measures the predictions of these folds together; writes figures and plots, and returns their text.
 
@@ -151,19 +148,19 @@ def assess_folds(
         recipe: what was trained.
         folds: every one of them has been trained.
         score_threshold: of the screened class, before calibration; that of the highest F1 on these photos if None.
-        input_size: another one than the recipe's, see `enlarge_fold`.
+        sizes: others than the recipe's, see `enlarge_fold`.
     """
     from training.machine import this_machine
     from training.score_calibration import CalibrationError, cross_fitted
 
-    found = read_out_of_fold(folder, folds, input_size=input_size)
+    found = read_out_of_fold(folder, folds, sizes=sizes)
     boxes = sum(len(photo.class_ids) for photo in found.photos)
     minutes = sum(json.loads((fold_folder(folder, fold).path / SECONDS).read_text("utf-8")) for fold in folds) / 60
     state = {"recipe": recipe.as_dict(), "folds": list(folds), "minutes": minutes}
     name, out = recipe.model_name, folder
-    if input_size is not None:
-        state["input_size"] = input_size
-        name, out = f"{name} at {input_size} px", folder / at(input_size)
+    if sizes is not None:
+        state["sizes"] = list(sizes)
+        name, out = f"{name} at {sizes_text(sizes)} px", folder / at(sizes)
     heading = (
         f"{len(found.photos)} photos, {boxes} boxes, each judged by a detector trained without its fold (folds "
         f"{', '.join(map(str, folds))}); {minutes:.0f} minutes of training on {this_machine()}."
@@ -196,15 +193,15 @@ def _assess(out: Path, heading: str, found: OutOfFold, score_threshold: float | 
     return text
 
 
-def fold_folder(folder: Path, fold: int, input_size: int | None = None) -> RunFolder:
-    """The run with this fold held out, or that of its weights at another input size."""
+def fold_folder(folder: Path, fold: int, sizes: Sizes | None = None) -> RunFolder:
+    """The run with this fold held out, or that of its weights at other sizes."""
     run = folder / f"fold_{fold}"
-    return RunFolder(run if input_size is None else run / at(input_size), shared_records=folder / "records")
+    return RunFolder(run if sizes is None else run / at(sizes), shared_records=folder / "records")
 
 
-def at(input_size: int) -> str:
-    """The folder of what was measured at another input size."""
-    return f"at_{input_size}"
+def at(sizes: Sizes) -> str:
+    """The folder of what was measured at other sizes."""
+    return f"at_{sizes_text(sizes)}"
 
 
 def read_out_of_fold(
@@ -212,7 +209,7 @@ def read_out_of_fold(
     folds: Sequence[int] = range(FOLDS),
     precision: str = "float32",
     *,
-    input_size: int | None = None,
+    sizes: Sizes | None = None,
 ) -> OutOfFold:
     """The predictions of these folds.
 
@@ -220,7 +217,7 @@ def read_out_of_fold(
         folder: of the cross-validation.
         folds: which.
         precision: `float32` for those of the checkpoint, or `int8`.
-        input_size: another one than the recipe's, at which they were predicted as well.
+        sizes: others than the recipe's, at which they were predicted as well.
 
     Raises:
         CrossValidationError: one of the folds has none yet.
@@ -228,10 +225,12 @@ def read_out_of_fold(
     photos: list[AnnotatedPhoto] = []
     predictions: list[Detections] = []
     for fold in folds:
-        run = fold_folder(folder, fold, input_size)
+        run = fold_folder(folder, fold, sizes)
         path = run.path / PREDICTIONS[precision]
         if not path.exists():
-            reason = "has not been trained to its end" if input_size is None else f"was not run at {input_size} pixels"
+            reason = (
+                "has not been trained to its end" if sizes is None else f"was not run at {sizes_text(sizes)} pixels"
+            )
             raise CrossValidationError(f"{run.path} holds no {path.name}: fold {fold} {reason}")
         found = load_predictions(path)
         held_out = [photo for photo in run.photos() if photo.fold == fold]

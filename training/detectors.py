@@ -15,6 +15,7 @@ from training.annotations import CLASS_IDS
 from training.configure import input_size_of, parse_pipeline
 from training.errors import TrainingError
 from training.evaluate import SCREENED_CLASS
+from training.run_folder import RunFolder
 
 THREADS = 2
 """CPU threads for one inference."""
@@ -128,7 +129,9 @@ def _of_checkpoint(checkpoint: Path, name: str) -> Detector:
     def load() -> Runtime:
         from training.model_runtime import load_checkpoint
 
-        return load_checkpoint(config, checkpoint)
+        run = RunFolder(config.parent)
+        multi_scale = run.configured()[0].multi_scale if run.state.exists() else ()
+        return load_checkpoint(config, checkpoint, multi_scale=multi_scale)
 
     index = _index_of(checkpoint)
     return _stand_in("checkpoint", checkpoint, f"{name}-{index.stem}", _sha256(index), size, load)

@@ -33,7 +33,7 @@ SCREENED_CLASS = "caries"
 MODELS = ("saved_model", "float32", "int8")
 
 
-def load_exported(export: Path, model: str, input_size: int) -> Runtime:
+def load_exported(export: Path, model: str, input_size: int) -> LiteRTRuntime | TensorFlowRuntime:
     """The runtime of one of `MODELS` in a folder that `training.export` wrote, or in a bundle.
 
     Args:
@@ -52,6 +52,17 @@ def predict(runtime: Runtime, photos: Sequence[AnnotatedPhoto], *, name: str = "
     return [
         runtime.detect(images.decode(photo.path.read_bytes()).pixels)
         for photo in tqdm(photos, desc=name, unit="photo", leave=False)
+    ]
+
+
+def look(
+    runtime: LiteRTRuntime | TensorFlowRuntime, photos: Sequence[AnnotatedPhoto], *, name: str
+) -> list[Detections]:
+    """Everything the exported detector sees on each photo at each of its sizes, one after the other, not yet fused."""
+    return [
+        found
+        for photo in tqdm(photos, desc=name, unit="photo", leave=False)
+        for found in runtime.looks(images.decode(photo.path.read_bytes()).pixels)
     ]
 
 

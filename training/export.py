@@ -10,6 +10,7 @@ from typing import Any
 from app.runtimes.tensorflow import BATCH_SIGNATURE
 from training.configure import input_size_of, parse_pipeline
 from training.errors import TrainingError
+from training.multi_scale import detect_at_sizes
 from training.train import BEST
 
 SAVED_MODEL = "saved_model"
@@ -35,13 +36,14 @@ def find_checkpoint(checkpoints: Path, which: str = "latest") -> Path:
     return folder
 
 
-def export(pipeline_config: Path, checkpoint: Path, out: Path) -> Path:
+def export(pipeline_config: Path, checkpoint: Path, out: Path, *, multi_scale: Sequence[int] = ()) -> Path:
     """Writes the SavedModel to the folder `out`, replacing what was there, and returns it.
 
     Args:
         pipeline_config: the configuration that the checkpoint was trained with.
         checkpoint: folder of checkpoints, of which the latest is exported.
         out: the SavedModel.
+        multi_scale: further sizes at which it looks, see `training.recipe.Recipe`.
 
     Raises:
         ExportError: the folder holds no checkpoint.
@@ -56,9 +58,14 @@ def export(pipeline_config: Path, checkpoint: Path, out: Path) -> Path:
     pipeline = parse_pipeline(pipeline_config.read_text(encoding="utf-8"))
     model = model_builder.build(pipeline.model, is_training=False)
     status = tf.train.Checkpoint(model=model).restore(tf.train.latest_checkpoint(str(checkpoint))).expect_partial()
-    single = _as_written(exporter_lib_v2.DetectionFromImageModule(model).__call__).get_concrete_function()
+    if multi_scale:
+        single = _signature(model, multi_scale, tf.TensorSpec([1, None, None, 3], tf.uint8, name="input_tensor"))
+    else:
+        single = _as_written(exporter_lib_v2.DetectionFromImageModule(model).__call__).get_concrete_function()
     status.assert_existing_objects_matched()
-    batch = _batch_signature(model, *input_size_of(pipeline))
+    height, width = input_size_of(pipeline)
+    # What the API exports for one photo of any size goes through its batch photo by photo, to resize each.
+    batch = _signature(model, multi_scale, tf.TensorSpec([None, height, width, 3], tf.uint8, name="images"))
     partial = out.with_name(f".{out.name}-partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
@@ -93,21 +100,11 @@ def _as_written(function: Any) -> Any:
     return tf.function(function.python_function, input_signature=function.input_signature, autograph=False)
 
 
-def _batch_signature(model: Any, height: int, width: int) -> Any:
-    """`images`, uint8 `[n, height, width, 3]`, to the boxes, scores and classes of each; see `app.runtimes.tensorflow`.
-
-    What the API exports for one photo of any size goes through its batch photo by photo, to resize each.
-    """
+def _signature(model: Any, multi_scale: Sequence[int], photos: Any) -> Any:
+    """From photos, uint8, to the boxes, scores and classes of each; see `app.runtimes.tensorflow`."""
     import tensorflow as tf
 
-    def detect(images: Any) -> dict[str, Any]:
-        inputs, shapes = model.preprocess(tf.cast(images, tf.float32))
-        found = model.postprocess(model.predict(inputs, shapes), shapes)
-        return {
-            "detection_boxes": found["detection_boxes"],
-            "detection_scores": found["detection_scores"],
-            "detection_classes": tf.cast(found["detection_classes"], tf.float32) + 1,  # they start at 0 in the model
-        }
+    def from_photos(photos: Any) -> dict[str, Any]:
+        return detect_at_sizes(model, tf.cast(photos, tf.float32), multi_scale)
 
-    photos = tf.TensorSpec([None, height, width, 3], tf.uint8, name="images")
-    return tf.function(detect, input_signature=[photos], autograph=False).get_concrete_function()
+    return tf.function(from_photos, input_signature=[photos], autograph=False).get_concrete_function()

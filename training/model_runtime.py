@@ -11,20 +11,24 @@ import numpy.typing as npt
 
 from app import images
 from app.detections import Detections
+from app.fusion import fuse
+from app.runtimes.tensorflow import looks_of
 from training.configure import input_size_of, parse_pipeline
 from training.errors import TrainingError
+from training.multi_scale import detect_at_sizes
 
 
 class CheckpointError(TrainingError):
     """There is no such checkpoint, or it is of another detector."""
 
 
-def load_checkpoint(pipeline_config: Path, checkpoint: Path) -> ModelRuntime:
+def load_checkpoint(pipeline_config: Path, checkpoint: Path, *, multi_scale: Sequence[int] = ()) -> ModelRuntime:
     """The detector of a checkpoint, without exporting it.
 
     Args:
         pipeline_config: the configuration that it was trained with.
         checkpoint: a folder of checkpoints, of which the latest is taken, or the prefix of one.
+        multi_scale: further sizes at which it looks, see `training.recipe.Recipe`.
 
     Raises:
         CheckpointError: there is none, or it is of another detector.
@@ -40,7 +44,7 @@ def load_checkpoint(pipeline_config: Path, checkpoint: Path) -> ModelRuntime:
     pipeline = parse_pipeline(pipeline_config.read_text(encoding="utf-8"))
     model = model_builder.build(pipeline.model, is_training=False)
     height, width = input_size_of(pipeline)
-    runtime = ModelRuntime(model, height, width)
+    runtime = ModelRuntime(model, height, width, multi_scale=multi_scale)
     status = tf.train.Checkpoint(model=model).restore(prefix)
     make_variables(model, height, width)  # which then take their values
     try:
@@ -66,20 +70,19 @@ class ModelRuntime:
     name = "checkpoint"
     device = "cpu"
 
-    def __init__(self, model: Any, height: int, width: int) -> None:
-        """Args: the API's `DetectionModel`; pixels of its input, to which photos are resized as in serving."""
+    def __init__(self, model: Any, height: int, width: int, *, multi_scale: Sequence[int] = ()) -> None:
+        """Args: the API's `DetectionModel`; pixels of its input, to which photos are resized as in serving; further
+        sizes at which it looks."""
         import tensorflow as tf
 
         self._height, self._width = height, width
 
         @tf.function(autograph=False)  # type: ignore[untyped-decorator]
-        def run(batch: Any) -> tuple[Any, Any, Any]:
+        def run(batch: Any) -> dict[str, Any]:
             # Read while the function is traced; the step of a training sets them back for its own trace.
             model._is_training = False
             tf.keras.backend.set_learning_phase(False)
-            inputs, shapes = model.preprocess(tf.cast(batch, tf.float32))
-            found = model.postprocess(model.predict(inputs, shapes), shapes)
-            return found["detection_boxes"], found["detection_scores"], found["detection_classes"]
+            return detect_at_sizes(model, tf.cast(batch, tf.float32), multi_scale)
 
         self._run = run
 
@@ -93,8 +96,7 @@ class ModelRuntime:
         Args:
             batch: uint8 `[n, height, width, 3]`.
         """
-        boxes, scores, classes = (output.numpy() for output in self._run(batch))
-        return [Detections.from_raw(*photo) for photo in zip(boxes, scores, classes + 1, strict=True)]
+        return [fuse(looks) for looks in looks_of(self._run(batch))]
 
     def detect_all(self, photos: Sequence[npt.NDArray[np.uint8]]) -> list[Detections]:
         """`detect_resized`, photo by photo, so that memory does not grow with their number."""

@@ -13,8 +13,8 @@ from training.package import Evidence
 from training.recipe import NAMES, Recipe
 from training.score_calibration import cross_fitted, fit
 
-SAME_TRAINING = (*NAMES, "input_size")
-"""What a recipe may say otherwise and still train the same weights, which may be run at another size."""
+SAME_TRAINING = (*NAMES, "input_size", "multi_scale")
+"""What a recipe may say otherwise and still train the same weights, which may be run at other sizes."""
 
 
 def check_same_training(folder: Path, recipe: Recipe, trained_input_size: int | None = None) -> None:
@@ -48,8 +48,8 @@ def out_of_fold_evidence(
     is fitted on all of them.
 
     Args:
-        folder: of a cross-validation over all folds; where its recipe has another input size than the one to be
-            released, it was run at that size as well.
+        folder: of a cross-validation over all folds; where its recipe has other sizes than the one to be released, it
+            was run at those as well.
         recipe: of the detector that is to be released.
         trained_on: the photos that it was trained on.
         trained_input_size: pixels, where its weights were trained at another size than the recipe's.
@@ -59,13 +59,13 @@ def out_of_fold_evidence(
     """
     check_same_training(folder, recipe, trained_input_size)
     of_first, _ = fold_folder(folder, 0).configured()
-    input_size = None if of_first.input_size == recipe.input_size else recipe.input_size
-    found = read_out_of_fold(folder, input_size=input_size)
+    sizes = None if of_first.sizes == recipe.sizes else recipe.sizes
+    found = read_out_of_fold(folder, sizes=sizes)
     calibrated = cross_fitted(found.photos, found.predictions)
     threshold, counts = operating_point(found.photos, match_screened(found.photos, calibrated))
     evaluations = {"float32": assess(found.photos, calibrated, score_threshold=threshold).as_dict()}
-    if (fold_folder(folder, 0, input_size).path / PREDICTIONS["int8"]).exists():
-        int8 = read_out_of_fold(folder, precision="int8", input_size=input_size).predictions
+    if (fold_folder(folder, 0, sizes).path / PREDICTIONS["int8"]).exists():
+        int8 = read_out_of_fold(folder, precision="int8", sizes=sizes).predictions
         quantized = cross_fitted(found.photos, int8, fitted_on=found.predictions)
         evaluations["int8"] = assess(found.photos, quantized, score_threshold=threshold).as_dict()
     return Evidence(

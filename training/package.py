@@ -126,6 +126,8 @@ def package(
         "pretrained_weights": credit(recipe.pretrained),
         "tools": {name: importlib.metadata.version(name) for name in TOOLS},
     }
+    if recipe.multi_scale:
+        manifest["input"]["multi_scale"] = list(recipe.multi_scale)
     if evidence.calibration is not None:
         manifest["calibration"] = {"measured_on": measured_on, **evidence.calibration.as_dict()}
     if trained_input_size not in (None, recipe.input_size):

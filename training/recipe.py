@@ -20,11 +20,11 @@ SHIPPED_RECIPE = Path(__file__).parent / "recipes" / "caries-320.toml"
 ARCHITECTURES: Mapping[str, frozenset[str]] = {
     "ssd_mobilenet_v2_fpnlite": frozenset(),
     "ssd_resnet50_v1_fpn": frozenset(),
-    "faster_rcnn_resnet50_v1": frozenset({"batch_norm_decay", "batch_norm_epsilon"}),
+    "faster_rcnn_resnet50_v1": frozenset({"batch_norm_decay", "batch_norm_epsilon", "multi_scale"}),
     "centernet_mobilenet_v2_fpn": frozenset(
         {
             *("batch_norm_decay", "batch_norm_epsilon", "iou_threshold", "nms_score_threshold"),
-            *("aspect_ratios", "anchor_scale"),
+            *("aspect_ratios", "anchor_scale", "multi_scale"),
         }
     ),
 }
@@ -52,7 +52,10 @@ class Recipe:
         pretrained: weights to start from: `coco-backbone`, a name that `python -m training pretrained list` shows, a
             checkpoint of your own, or `none` for random weights.
         input_size: pixels; photos are squeezed to `input_size` x `input_size`. A multiple of 32; 320 or 640 in the
-        study. batch_size, num_steps: photos a step, steps in all.
+        study.
+        multi_scale: further sizes, smaller than `input_size`, at which the trained detector looks at each photo as
+            well; what it sees at all of them is fused (`app.fusion`). Training is at `input_size` alone.
+        batch_size, num_steps: photos a step, steps in all.
         seed: of the photo order, the augmentation and the weights' initial values.
         learning_rate_base, warmup_learning_rate, warmup_steps: cosine decay to 0 over `num_steps` after a linear
             warm-up (momentum 0.9; Adam for CenterNet).
@@ -78,6 +81,7 @@ class Recipe:
     architecture: str = "ssd_mobilenet_v2_fpnlite"
     pretrained: str = COCO_BACKBONE
     input_size: int = 320
+    multi_scale: tuple[int, ...] = ()
     batch_size: int = 16
     num_steps: int = 2000
     seed: int = 1
@@ -125,6 +129,12 @@ class Recipe:
             )
         if self.input_size % 32:
             raise RecipeError(f"input_size is {self.input_size}, allowed is a multiple of 32")
+        sizes = self.multi_scale
+        if not all(_is_smaller_size(size, self.input_size) for size in sizes) or len(set(sizes)) < len(sizes):
+            raise RecipeError(
+                f"multi_scale is {list(sizes)}, allowed are different multiples of 32 from 96 to below input_size "
+                f"({self.input_size})"
+            )
         if not self.aspect_ratios or not all(_is_number(ratio) and 0.05 <= ratio <= 20 for ratio in self.aspect_ratios):
             raise RecipeError(f"aspect_ratios is {list(self.aspect_ratios)}, allowed are numbers from 0.05 to 20")
         if not all(isinstance(step, str) for step in self.data_augmentation):
@@ -171,15 +181,16 @@ class Recipe:
                 raise RecipeError(f"{key} is not a key of a recipe; the nearest one is {near[0]}")
         if "model_name" not in values:
             raise RecipeError("the model is not named (model_name)")
-        lists = {
-            key: tuple(values[key])
-            for key in ("aspect_ratios", "data_augmentation")
-            if isinstance(values.get(key), (list, tuple))
-        }
-        for key in ("aspect_ratios", "data_augmentation"):
+        lists = {key: tuple(values[key]) for key in _LISTS if isinstance(values.get(key), (list, tuple))}
+        for key in _LISTS:
             if key in values and key not in lists:
                 raise RecipeError(f"{key} is {values[key]!r}, allowed is a list")
         return cls(**{**values, **lists})
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Every size at which the trained detector looks at a photo, pixels, that of its input first."""
+        return (self.input_size, *self.multi_scale)
 
     @property
     def augmentation(self) -> Augmentation:
@@ -212,6 +223,13 @@ class Recipe:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_smaller_size(value: Any, size: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 96 <= value < size and value % 32 == 0
+
+
+_LISTS = ("multi_scale", "aspect_ratios", "data_augmentation")
 
 
 _RANGES: tuple[tuple[str, float, float], ...] = (

@@ -17,10 +17,10 @@ from training.annotations import FOLDS, AnnotatedPhoto, AnnotationError, Source
 from training.assessment import assess, markdown
 from training.configure import configure, parse_pipeline
 from training.detectors import Detector
-from training.evaluate import evaluate, figures_table, load_exported, match_screened, operating_point, predict
+from training.evaluate import evaluate, figures_table, load_exported, look, match_screened, operating_point, predict
 from training.export import SAVED_MODEL, export, find_checkpoint
 from training.machine import this_machine
-from training.model_runtime import load_checkpoint
+from training.model_runtime import ModelRuntime, load_checkpoint
 from training.out_of_fold import check_same_training, out_of_fold_evidence
 from training.package import Evidence, package
 from training.parity import compare
@@ -94,10 +94,20 @@ def run_trial(records: Path, out: Path, recipe: Recipe, *, validation_fold: int)
     photos = [photo for photo in folder.photos() if photo.fold == validation_fold]
     if not any(len(photo.class_ids) for photo in photos):
         raise RunError(f"no tooth is labelled on the photos of fold {validation_fold}: hold out another one")
-    runtime = load_checkpoint(folder.pipeline_config, find_checkpoint(folder.checkpoints))
-    figures = evaluate(photos, predict(runtime, photos))
+    figures = evaluate(photos, predict(load_trained(folder), photos))
     _write(folder.evaluation, json.dumps({"checkpoint": figures}, indent=2) + "\n")
     return {name: figure["value"] for name, figure in figures["figures"].items() if figure["value"] is not None}
+
+
+def load_trained(folder: RunFolder) -> ModelRuntime:
+    """The detector of a run's latest checkpoint, not exported.
+
+    Raises:
+        CheckpointError, ExportError, RunError: there is none, or it is of another detector.
+    """
+    recipe, _ = folder.configured()
+    checkpoint = find_checkpoint(folder.checkpoints)
+    return load_checkpoint(folder.pipeline_config, checkpoint, multi_scale=recipe.multi_scale)
 
 
 def prepare_step(data: Path, folder: RunFolder, source: Source | None = None) -> None:
@@ -186,23 +196,31 @@ def train_step(folder: RunFolder, *, checkpoint_every: int = CHECKPOINT_EVERY) -
 
 def export_step(folder: RunFolder, *, checkpoint: str = "latest") -> None:
     """Exports a checkpoint, `latest` or `best`, as SavedModel."""
-    folder.configured()
+    recipe, _ = folder.configured()
     say(f"export    {folder.export / SAVED_MODEL}")
     folder.export.mkdir(parents=True, exist_ok=True)
-    export(folder.pipeline_config, find_checkpoint(folder.checkpoints, checkpoint), folder.export / SAVED_MODEL)
+    source = find_checkpoint(folder.checkpoints, checkpoint)
+    export(folder.pipeline_config, source, folder.export / SAVED_MODEL, multi_scale=recipe.multi_scale)
     _write(folder.exported_checkpoint, checkpoint + "\n")
 
 
 def tflite_step(folder: RunFolder, *, precisions: tuple[str, ...] = ("float32", "int8")) -> None:
     """Converts the exported checkpoint to TFLite; the int8 model is calibrated on photos of the training part."""
-    _, validation_fold = folder.configured()
+    recipe, validation_fold = folder.configured()
     if not folder.exported_checkpoint.exists():
         raise RunError(f"{folder.path} holds no SavedModel to compare with: run export first")
     checkpoint = folder.exported_checkpoint.read_text(encoding="utf-8").strip()
     say(f"tflite    {', '.join(str(folder.export / FILES[precision]) for precision in precisions)}")
     representative = [photo for photo in folder.photos() if photo.fold != validation_fold]
     source = find_checkpoint(folder.checkpoints, checkpoint)
-    convert(folder.pipeline_config, source, folder.export, representative=representative, precisions=precisions)
+    convert(
+        folder.pipeline_config,
+        source,
+        folder.export,
+        representative=representative,
+        precisions=precisions,
+        multi_scale=recipe.multi_scale,
+    )
 
 
 def exported_models(folder: RunFolder) -> tuple[str, ...]:
@@ -303,14 +321,14 @@ def package_step(folder: RunFolder, *, version: int, cross_validation: Path | No
     photos = folder.photos()
     trained_at = int(folder.trained_at.read_text(encoding="utf-8")) if folder.trained_at.exists() else None
     if cross_validation is None:
-        held_out, predictions, evaluations = evaluate_step(folder)
-        score_threshold, counts = operating_point(held_out, match_screened(held_out, predictions["saved_model"]))
+        compared, predictions, evaluations = evaluate_step(folder)
+        score_threshold, counts = operating_point(compared, match_screened(compared, predictions["saved_model"]))
         evidence = Evidence(
-            measured_on=f"fold {validation_fold}, {len(held_out)} photos that the detector was not trained on",
+            measured_on=f"fold {validation_fold}, {len(compared)} photos that the detector was not trained on",
             evaluations=evaluations,
             score_threshold=score_threshold,
             cross_fitted=counts,
-            training_photos=len(photos) - len(held_out),
+            training_photos=len(photos) - len(compared),
         )
     else:
         evidence = out_of_fold_evidence(
@@ -319,10 +337,12 @@ def package_step(folder: RunFolder, *, version: int, cross_validation: Path | No
             [photo for photo in photos if photo.fold != validation_fold],
             trained_input_size=trained_at,
         )
-        predictions = {
-            model: predict(load_exported(folder.export, model, recipe.input_size), photos, name=model)
-            for model in exported_models(folder)
-        }
+        compared = photos
+    # Before sizes are fused: of equal scores, suppression may keep either, which moves the mean of a tooth's boxes.
+    looks = {
+        model: look(load_exported(folder.export, model, recipe.input_size), compared, name=model)
+        for model in exported_models(folder)
+    }
     bundle = package(
         folder.export,
         folder.bundles,
@@ -330,9 +350,7 @@ def package_step(folder: RunFolder, *, version: int, cross_validation: Path | No
         recipe=recipe,
         photos=photos,
         evidence=evidence,
-        parity={
-            name: compare(predictions["saved_model"], found) for name, found in predictions.items() if name in FILES
-        },
+        parity={name: compare(looks["saved_model"], found) for name, found in looks.items() if name in FILES},
         checkpoint=folder.exported_checkpoint.read_text(encoding="utf-8").strip(),
         trained_input_size=trained_at,
     )

@@ -1,7 +1,8 @@
 """A checkpoint to TFLite, as LiteRT runs it on a CPU without TensorFlow: float32, float16 and int8.
 
 Every file takes a photo as float32 `[1, height, width, 3]` within -1 to 1, RGB, whatever the architecture, and gives
-the count, scores, classes from 0 and boxes in its signature's `output_0` to `output_3`.
+the count, scores, classes from 0 and boxes in its signature's `output_0` to `output_3`; of a further size at which it
+looks in `output_4` to `output_7`, and so on.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from app.runtimes.litert import model_input
 from training.annotations import AnnotatedPhoto
 from training.configure import input_size_of, parse_pipeline
 from training.export import ExportError, find_checkpoint, save_graphs
+from training.multi_scale import scaled
 
 FLOAT16_MODEL = "model_float16.tflite"
 
@@ -53,6 +55,7 @@ def convert(
     *,
     representative: Sequence[AnnotatedPhoto],
     precisions: Sequence[str] = tuple(FILES),
+    multi_scale: Sequence[int] = (),
 ) -> list[Path]:
     """Writes a `.tflite` file of each precision to the folder `out`, each whole or not at all, and returns them.
 
@@ -62,6 +65,7 @@ def convert(
         out: folder for the files.
         representative: photos of the training part, for int8.
         precisions: of `FILES`.
+        multi_scale: further sizes at which it looks, see `training.recipe.Recipe`.
 
     Raises:
         ExportError: no checkpoint, no photo for int8, or an architecture that does not reach TFLite.
@@ -93,7 +97,7 @@ def convert(
     out.mkdir(parents=True, exist_ok=True)
     written = []
     with tempfile.TemporaryDirectory() as folder:
-        _save_graph(pipeline, checkpoint, folder)
+        _save_graph(pipeline, checkpoint, folder, multi_scale)
         for precision in precisions:
             converter = tf.lite.TFLiteConverter.from_saved_model(folder)
             # The detection postprocessing is a custom operation that LiteRT has built in.
@@ -160,7 +164,7 @@ def _to_int8(converter: Any, representative: Callable[[], Iterator[list[Any]]]) 
     return debugger.get_nondebug_quantized_model()  # type: ignore[no-any-return]
 
 
-def _save_graph(pipeline: Any, checkpoint: Path, folder: str) -> None:
+def _save_graph(pipeline: Any, checkpoint: Path, folder: str, multi_scale: Sequence[int]) -> None:
     """The SavedModel that the converter starts from: batch 1, fixed size, postprocessing as one custom operation."""
     import tensorflow as tf
     from object_detection import export_tflite_graph_lib_tf2 as api
@@ -187,7 +191,9 @@ def _save_graph(pipeline: Any, checkpoint: Path, folder: str) -> None:
             return (image + 1.0) * 127.5  # its own preprocessing is inside
 
     def detect(input: Any) -> Any:
-        return module.inference_fn.python_function(to_model(input))
+        sizes = (input.shape[1], *multi_scale)
+        looks = [module.inference_fn.python_function(to_model(scaled(input, size))) for size in sizes]
+        return [output for look in looks for output in look]
 
     status = tf.train.Checkpoint(model=model).restore(tf.train.latest_checkpoint(str(checkpoint))).expect_partial()
     photo = tf.TensorSpec(shape=module.input_shape(), dtype=tf.float32, name="input")

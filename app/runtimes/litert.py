@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from app.detections import Detections
 from app.errors import RuntimeUnavailable
+from app.fusion import fuse
 from app.runtimes import fitted
 
 
@@ -61,11 +62,15 @@ class LiteRTRuntime:
 
     def detect(self, pixels: npt.NDArray[np.uint8]) -> Detections:
         """See `app.runtimes.Runtime.detect`."""
-        return self._model.detect(pixels)
+        return fuse(self.looks(pixels))
 
     def detect_alone(self, pixels: npt.NDArray[np.uint8]) -> Detections:
         """See `app.runtimes.Runtime.detect_alone`."""
-        return self._alone.detect(pixels)
+        return fuse(self._alone.looks(pixels))
+
+    def looks(self, pixels: npt.NDArray[np.uint8]) -> list[Detections]:
+        """What the detector sees at each of its sizes, which `detect` fuses."""
+        return self._model.looks(pixels)
 
 
 class _Model:
@@ -79,14 +84,19 @@ class _Model:
         self._input: int = details["index"]
         _, self._height, self._width, _ = (int(size) for size in details["shape"])
         outputs = signature.get_output_details()
-        # The signature's outputs are in reverse order of the postprocessing: count, scores, classes from 0, boxes.
-        self._outputs = [outputs[f"output_{number}"]["index"] for number in range(4)]
+        # The signature's outputs are in reverse order of the postprocessing: count, scores, classes from 0, boxes; of
+        # each size in turn.
+        indices = [outputs[f"output_{number}"]["index"] for number in range(len(outputs))]
+        self._outputs = [indices[first : first + 4] for first in range(0, len(indices), 4)]
 
-    def detect(self, pixels: npt.NDArray[np.uint8]) -> Detections:
-        """See `app.runtimes.Runtime.detect`."""
+    def looks(self, pixels: npt.NDArray[np.uint8]) -> list[Detections]:
+        """See `LiteRTRuntime.looks`."""
         # Written where the model reads it. The view has to be gone before the model runs.
         model_input(pixels, self._height, self._width, out=self._interpreter.tensor(self._input)())
         self._interpreter.invoke()
-        count, scores, classes, boxes = (self._interpreter.get_tensor(index) for index in self._outputs)
+        return [self._look(outputs) for outputs in self._outputs]
+
+    def _look(self, outputs: list[int]) -> Detections:
+        count, scores, classes, boxes = (self._interpreter.get_tensor(index) for index in outputs)
         found = int(count.item())
         return Detections.from_raw(boxes[0, :found], scores[0, :found], classes[0, :found] + 1)

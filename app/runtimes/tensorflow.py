@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from app.detections import Detections
 from app.errors import RuntimeUnavailable
+from app.fusion import fuse
 from app.runtimes import fitted
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -29,6 +30,10 @@ def visible_gpus() -> list[str]:
 
 BATCH_SIGNATURE = "image_batch"
 """Of a SavedModel that takes several photos at once: `images`, uint8 `[n, height, width, 3]`, of the input's size."""
+
+
+LOOKS = "detection_looks"
+"""An output of a SavedModel that looks at several sizes: which look each detection is of, from 0, `[n, detections]`."""
 
 
 class TensorFlowRuntime:
@@ -76,15 +81,27 @@ class TensorFlowRuntime:
 
     def detect(self, pixels: npt.NDArray[np.uint8]) -> Detections:
         """See `app.runtimes.Runtime.detect`."""
+        return fuse(self.looks(pixels))
+
+    def looks(self, pixels: npt.NDArray[np.uint8]) -> list[Detections]:
+        """What the detector sees at each of its sizes, which `detect` fuses."""
         resized = fitted(pixels, self._height, self._width)
-        outputs = self._run(input_tensor=self._to_tensor(resized[np.newaxis]))
-        boxes, scores, classes = (outputs[f"detection_{name}"].numpy()[0] for name in ("boxes", "scores", "classes"))
-        return Detections.from_raw(boxes, scores, classes)
+        (looks,) = looks_of(self._run(input_tensor=self._to_tensor(resized[np.newaxis])))
+        return looks
 
     def detect_batch(self, photos: Sequence[npt.NDArray[np.uint8]]) -> list[Detections]:
         """Detections on each of up to `batch_size` photos, see `app.runtimes.Runtime`."""
         for place, pixels in zip(self._batch, photos, strict=False):
             place[...] = fitted(pixels, self._height, self._width)
         outputs = self._run_batch(images=self._to_tensor(self._batch[: len(photos)]))
-        columns = (outputs[f"detection_{name}"].numpy() for name in ("boxes", "scores", "classes"))
-        return [Detections.from_raw(*photo) for photo in zip(*columns, strict=True)]
+        return [fuse(looks) for looks in looks_of(outputs)]
+
+
+def looks_of(outputs: Mapping[str, Any]) -> list[list[Detections]]:
+    """What a model's outputs, as the Object Detection API names them, say of each photo of a batch, look by look."""
+    columns = [outputs[f"detection_{name}"].numpy() for name in ("boxes", "scores", "classes")]
+    looks = outputs[LOOKS].numpy() if LOOKS in outputs else np.zeros_like(columns[1])
+    return [
+        [Detections.from_raw(*(column[of_look == look] for column in photo)) for look in np.unique(of_look)]
+        for *photo, of_look in zip(*columns, looks, strict=True)
+    ]

@@ -77,7 +77,7 @@ def cross_validation(rendered_data, tiny_recipe, tmp_path_factory) -> Path:
     recipe = Recipe.read(tiny_recipe)
     prepare_step(rendered_data, RunFolder(folder))
     for fold in range(FOLDS):
-        run, larger = fold_folder(folder, fold), fold_folder(folder, fold, LARGER)
+        run, larger = fold_folder(folder, fold), fold_folder(folder, fold, (LARGER,))
         configure_step(run, recipe, validation_fold=fold)
         larger.path.mkdir()
         of_larger, found, rounded = {}, {}, {}

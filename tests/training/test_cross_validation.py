@@ -14,7 +14,7 @@ def test_every_photo_is_judged_by_a_detector_that_never_saw_it(small_data, small
     out = tmp_path / "cross"
     command = ["cross-validate", "--data", str(small_data), "--out", str(out), "--recipe", str(small_recipe)]
     command += ["--set", "num_steps=2", "--set", "batch_norm_decay=0.001"]
-    assert main([*command, "--folds", "0", "--input-sizes", "160"]) == 0
+    assert main([*command, "--folds", "0", "--input-sizes", "160,128+160"]) == 0
     text = capsys.readouterr().out
     assert "2 photos" in text
     with pytest.raises(CrossValidationError, match="fold 3 has not been trained"):
@@ -40,7 +40,7 @@ def test_every_photo_is_judged_by_a_detector_that_never_saw_it(small_data, small
     # Two steps of training leave nothing to calibrate, which does not spoil the rest.
     assert "Not calibrated: of" in captured.out or (out / "calibrated" / "evaluation.json").exists()
     # At another size the same weights see something else.
-    run = fold_folder(out, 0, 160)
+    run = fold_folder(out, 0, (160,))
     for file in ("ckpt-2.index", "ckpt-2.data-00000-of-00001"):
         weights = (fold_folder(out, 0).checkpoints / file).read_bytes()
         assert (run.checkpoints / file).read_bytes() == weights
@@ -48,15 +48,18 @@ def test_every_photo_is_judged_by_a_detector_that_never_saw_it(small_data, small
     assert (recipe.input_size, recipe.model_name, fold) == (160, "small-160", 0)
     assert RunFolder.part(run.path).records == out / "records"
     assert "# small at 160 px, out of fold" in text
-    own, larger = (read_out_of_fold(out, [0], input_size=size).predictions[0].scores for size in (None, 160))
-    assert own.tobytes() != larger.tobytes()
+    recipe, _ = fold_folder(out, 0, (160, 128)).configured()
+    assert (recipe.input_size, recipe.multi_scale, recipe.model_name) == (160, (128,), "small-160")
+    assert "# small at 160+128 px, out of fold" in text
+    of_sizes = [read_out_of_fold(out, [0], sizes=sizes).predictions[0] for sizes in (None, (160,), (160, 128))]
+    assert len({found.scores.tobytes() for found in of_sizes}) == 3
     # What is kept of the folds is enough to measure them again.
     kept = tmp_path / "kept"
     for path in (*out.rglob("run.json"), *out.rglob("seconds.json"), *out.rglob("predictions.npz")):
         (kept / path.relative_to(out)).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, kept / path.relative_to(out))
     command[command.index("--out") + 1] = str(kept)
-    assert main([*command, "--folds", "0", "--input-sizes", "160"]) == 0
+    assert main([*command, "--folds", "0", "--input-sizes", "160,128+160"]) == 0
     assert capsys.readouterr().out == text
     assert not list(kept.rglob("checkpoints"))
     assert main([*command, "--folds", "0", "--set", "num_steps=3"]) == 1

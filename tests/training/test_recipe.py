@@ -35,6 +35,13 @@ def test_a_recipe_survives_json() -> None:
         ("model_name = 'm'\nlearning_rate_base = 'high'", "learning_rate_base is 'high'"),
         ("model_name = 'm'\nlearning_rate_base = 0.001", "warmup_learning_rate is 0.005, allowed is at most"),
         ("model_name = 'm'\ninput_size = 300", "input_size is 300, allowed is a multiple of 32"),
+        (
+            "model_name = 'm'\nmulti_scale = [320]",
+            "multi_scale is .320., allowed are different multiples of 32",
+        ),
+        ("model_name = 'm'\nmulti_scale = [96, 96]", "multi_scale is .96, 96., allowed are different multiples"),
+        ("model_name = 'm'\nmulti_scale = ['96']", "multi_scale is .'96'., allowed are different multiples"),
+        ("model_name = 'm'\nmulti_scale = 96", "multi_scale is 96, allowed is a list"),
         ("model_name = 'm'\naspect_ratios = []", "aspect_ratios"),
         ("model_name = 'm'\naspect_ratios = 1.0", "aspect_ratios is 1.0, allowed is a list"),
         ("model_name = 'm'\naspect_ratios = ['wide']", "aspect_ratios is .'wide'., allowed are numbers"),

@@ -73,9 +73,8 @@ def test_the_reference_run_is_beaten(each_bundle) -> None:
 
 def test_two_mouths_of_a_hundred_at_most_are_not_assessable(each_bundle, kept_folds) -> None:
     """Judged by detectors that never saw them."""
-    found = read_out_of_fold(
-        kept_folds, input_size=None if each_bundle.input_height == 320 else each_bundle.input_height
-    )
+    sizes = Recipe.of_values(each_bundle.manifest["recipe"]).sizes
+    found = read_out_of_fold(kept_folds, sizes=None if sizes == (320,) else sizes)
     counts = verdicts(found.photos, found.predictions, cross_fitted(found.photos, found.predictions))
     everything = sum((Counter(of_kind) for of_kind in counts.values()), Counter())
     assert everything.total() == 209

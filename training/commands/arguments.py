@@ -10,6 +10,7 @@ from typing import Any
 from training.annotations import FOLDS, AnnotationError, Source
 from training.errors import TrainingError
 from training.formats import FORMATS
+from training.multi_scale import Sizes
 from training.recipe import SHIPPED_RECIPE, Recipe, RecipeError
 
 
@@ -81,22 +82,37 @@ def read_folds(arguments: argparse.Namespace) -> list[int]:
 
 
 def add_input_sizes_argument(parser: argparse.ArgumentParser) -> None:
-    """Other input sizes at which weights are run as well."""
+    """Other sizes at which weights are run as well, alone or several in one detector."""
     parser.add_argument(
-        "--input-sizes", default="", help="pixels at which the detector's weights are run as well, such as 416,512"
+        "--input-sizes",
+        default="",
+        help="pixels at which the detector's weights are run as well, such as 416,512; 416+320 is an input of 416 "
+        "pixels at which it looks at 320 as well",
     )
 
 
-def read_input_sizes(arguments: argparse.Namespace) -> list[int]:
-    """Other input sizes, in pixels.
+def read_input_sizes(arguments: argparse.Namespace) -> list[Sizes]:
+    """Other sizes, in pixels, of a detector each.
 
     Raises:
         TrainingError: one of them is not allowed.
     """
-    sizes = [text.strip() for text in arguments.input_sizes.split(",") if text.strip()]
-    if not all(text.isdecimal() and 96 <= int(text) <= 1280 and int(text) % 32 == 0 for text in sizes):
-        raise TrainingError(f"--input-sizes is {arguments.input_sizes!r}, allowed are multiples of 32 from 96 to 1280")
-    return [int(text) for text in sizes]
+    return [read_sizes("--input-sizes", text) for text in arguments.input_sizes.split(",") if text.strip()]
+
+
+def read_sizes(argument: str, text: str) -> Sizes:
+    """The sizes in pixels that one detector looks at, such as `416` or `416+320`, that of its input first.
+
+    Raises:
+        TrainingError: one of them is not allowed.
+    """
+    parts = [part.strip() for part in text.split("+")]
+    sizes = sorted((int(part) for part in parts if part.isdecimal()), reverse=True)
+    if len(set(sizes)) < len(parts) or not all(96 <= size <= 1280 and size % 32 == 0 for size in sizes):
+        raise TrainingError(
+            f"{argument} is {text.strip()!r}, allowed are multiples of 32 from 96 to 1280, or several such as 416+320"
+        )
+    return tuple(sizes)
 
 
 def add_cross_validation_argument(parser: argparse.ArgumentParser) -> None:

@@ -38,25 +38,25 @@ def run(arguments: argparse.Namespace) -> None:
 
     folds = read_folds(arguments)
     recipe = read_recipe(arguments)
-    enlarged = [size for size in read_input_sizes(arguments) if size != recipe.input_size]
-    sizes = (None, *enlarged)
+    enlarged = [sizes for sizes in read_input_sizes(arguments) if sizes != recipe.sizes]
+    every = (None, *enlarged)
     prepare_step(arguments.data, RunFolder(arguments.out), read_source(arguments))
     for fold in folds:
         train_fold(arguments.out, recipe, fold)
-        for size in enlarged:
-            enlarge_fold(arguments.out, fold, size)
+        for sizes in enlarged:
+            enlarge_fold(arguments.out, fold, sizes)
         if arguments.int8:
-            for input_size in sizes:
-                quantize_fold(arguments.out, fold, input_size)
-    for input_size in sizes:
+            for of_detector in every:
+                quantize_fold(arguments.out, fold, of_detector)
+    for of_detector in every:
         print(
-            assess_folds(arguments.out, recipe, folds, score_threshold=arguments.threshold, input_size=input_size),
+            assess_folds(arguments.out, recipe, folds, score_threshold=arguments.threshold, sizes=of_detector),
             end="",
         )
         try:
             if arguments.int8:
-                print(compare_precisions(arguments.out, folds, input_size=input_size), end="")
-            if input_size is not None and len(folds) > 1:
-                print(compare_sizes(arguments.out, folds, input_size), end="")
+                print(compare_precisions(arguments.out, folds, sizes=of_detector), end="")
+            if of_detector is not None and len(folds) > 1:
+                print(compare_sizes(arguments.out, folds, of_detector), end="")
         except CalibrationError as error:
             print(f"Not compared: {error}.")

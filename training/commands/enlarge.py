@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from training.commands.arguments import add_data_arguments, read_fold, read_source
+from training.commands.arguments import add_data_arguments, read_fold, read_sizes, read_source
 
-SUMMARY = "a bundle's detector at another input size, without training, as a run to export and measure"
+SUMMARY = "a bundle's detector at other input sizes, without training, as a run to export and measure"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     add_data_arguments(parser)
     parser.add_argument("--model", type=Path, required=True, help="the folder of a bundle")
-    parser.add_argument("--size", type=int, required=True, help="pixels, a multiple of 32")
+    parser.add_argument("--size", required=True, help="pixels, multiples of 32: 416, or 416+320 to look at both")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; made if missing")
     parser.add_argument(
         "--fold",
@@ -31,6 +31,7 @@ def run(arguments: argparse.Namespace) -> None:
     from training.run_folder import RunFolder
     from training.second_look.enlarged import enlarge
 
+    sizes = read_sizes("--size", arguments.size)
     bundle, folder = read_bundle(arguments.model), RunFolder(arguments.out)
     prepare_step(arguments.data, folder, read_source(arguments))
-    enlarge(bundle, folder, arguments.size, validation_fold=read_fold(arguments))
+    enlarge(bundle, folder, sizes, validation_fold=read_fold(arguments))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from training.commands.arguments import add_folds_argument, read_folds
+from training.commands.arguments import add_folds_argument, read_folds, read_sizes
 
 SUMMARY = "verdicts of a cross-validated detector, and where it goes wrong: by kind of photo, and tooth by tooth"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cross-validation", type=Path, required=True, help="folder of cross-validate")
-    parser.add_argument("--input-size", type=int, help="the predictions at this size (default: the recipe's)")
+    parser.add_argument("--input-size", help="the predictions at this size, or at 416+320 (default: the recipe's)")
     parser.add_argument("--out", type=Path, required=True, help="folder for figures, lists and pictures of teeth")
     parser.add_argument("--kinds", type=Path, help="CSV: image, and a column for each way to tell photos apart")
     add_folds_argument(parser)
@@ -22,5 +22,6 @@ def run(arguments: argparse.Namespace) -> None:
     from training.cross_validation import read_out_of_fold
     from training.review import review
 
-    found = read_out_of_fold(arguments.cross_validation, read_folds(arguments), input_size=arguments.input_size)
+    sizes = read_sizes("--input-size", arguments.input_size) if arguments.input_size else None
+    found = read_out_of_fold(arguments.cross_validation, read_folds(arguments), sizes=sizes)
     print(review(found, arguments.out, kinds=arguments.kinds), end="")

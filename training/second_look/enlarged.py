@@ -1,4 +1,4 @@
-"""A trained detector at another input size than it was trained for: the same weights, more pixels for each tooth.
+"""A trained detector at other sizes than it was trained for: the same weights, more pixels for each tooth.
 
 The network is convolutional and its anchors are given in pixels, so it runs at any size. A training that crops and
 zooms at random shows the detector larger objects than it meets in whole photos afterwards, which a larger input makes
@@ -18,28 +18,30 @@ from training.configure import configure, detector_message, parse_pipeline
 from training.detectors import DetectorError
 from training.export import find_checkpoint
 from training.model_runtime import ModelRuntime, load_checkpoint, make_variables
+from training.multi_scale import Sizes
 from training.recipe import Recipe
 from training.run import configure_step, trained_on_all
 from training.run_folder import RunError, RunFolder
 
 
-def load_enlarged(path: Path, size: int) -> ModelRuntime:
-    """A detector with an input of `size` x `size` pixels.
+def load_enlarged(path: Path, sizes: Sizes) -> ModelRuntime:
+    """A detector that looks at these sizes.
 
     Args:
         path: folder of a run, whose latest checkpoint is taken, or of a bundle that holds its recipe.
-        size: pixels, a multiple of 32.
+        sizes: multiples of 32.
 
     Raises:
         DetectorError: the bundle's variables are not those of its recipe's detector.
-        RecipeError: the size is not allowed.
+        RecipeError: a size is not allowed.
     """
     if (path / MANIFEST).is_file():
-        return _rebuilt(read_bundle(path), size)[1]
+        return _rebuilt(read_bundle(path), sizes)[1]
     run = RunFolder(path)
+    size, *multi_scale = sizes
     config = path / f"pipeline_{size}.config"
     config.write_text(resized(run.pipeline_config.read_text(encoding="utf-8"), size), encoding="utf-8")
-    return load_checkpoint(config, find_checkpoint(run.checkpoints))
+    return load_checkpoint(config, find_checkpoint(run.checkpoints), multi_scale=multi_scale)
 
 
 def resized(pipeline_text: str, size: int) -> str:
@@ -53,14 +55,14 @@ def resized(pipeline_text: str, size: int) -> str:
     return text
 
 
-def enlarge(bundle: Bundle, folder: RunFolder, size: int, *, validation_fold: int | None) -> None:
-    """Makes the folder of a run whose training is that of a bundle and whose input is of another size, so that it can
-    be exported, converted and measured there.
+def enlarge(bundle: Bundle, folder: RunFolder, sizes: Sizes, *, validation_fold: int | None) -> None:
+    """Makes the folder of a run whose training is that of a bundle and which looks at other sizes, so that it can be
+    exported, converted and measured there.
 
     Args:
         bundle: holds its recipe.
         folder: holds records.
-        size: pixels, a multiple of 32.
+        sizes: multiples of 32.
         validation_fold: the one that the bundle was trained without; None if it was trained on all.
 
     Raises:
@@ -72,22 +74,22 @@ def enlarge(bundle: Bundle, folder: RunFolder, size: int, *, validation_fold: in
 
     if validation_fold is not None and trained_on_all(bundle):
         raise RunError(f"{bundle.path} was trained on all photos, fold {validation_fold} too: none was held out")
-    recipe = _recipe_at(_recipe_of(bundle), size)
+    recipe = _recipe_at(_recipe_of(bundle), sizes)
     configure_step(folder, recipe, validation_fold=validation_fold)
-    model, _ = _rebuilt(bundle, size)
+    model, _ = _rebuilt(bundle, sizes)
     saved = tf.train.CheckpointManager(tf.train.Checkpoint(model=model), str(folder.checkpoints), max_to_keep=1)
     saved.save(checkpoint_number=recipe.num_steps)
     trained_at = bundle.manifest.get("trained_input_size", bundle.input_height)
     folder.trained_at.write_text(f"{trained_at}\n", encoding="utf-8")
 
 
-def enlarge_run(run: RunFolder, folder: RunFolder, size: int) -> None:
+def enlarge_run(run: RunFolder, folder: RunFolder, sizes: Sizes) -> None:
     """The same from the folder of a run, whose latest checkpoint it takes.
 
     Args:
         run: trained to its end.
         folder: holds records.
-        size: pixels, a multiple of 32.
+        sizes: multiples of 32.
 
     Raises:
         RunError: see `enlarge`.
@@ -97,16 +99,20 @@ def enlarge_run(run: RunFolder, folder: RunFolder, size: int) -> None:
 
     recipe, validation_fold = run.configured()
     latest = Path(tf.train.latest_checkpoint(str(find_checkpoint(run.checkpoints))))
-    configure_step(folder, _recipe_at(recipe, size), validation_fold=validation_fold)
+    configure_step(folder, _recipe_at(recipe, sizes), validation_fold=validation_fold)
     folder.checkpoints.mkdir(exist_ok=True)
     for file in (*run.checkpoints.glob(f"{latest.name}.*"), run.checkpoints / "checkpoint"):
         shutil.copy(file, folder.checkpoints)
     folder.trained_at.write_text(f"{recipe.input_size}\n", encoding="utf-8")
 
 
-def _recipe_at(recipe: Recipe, size: int) -> Recipe:
+def _recipe_at(recipe: Recipe, sizes: Sizes) -> Recipe:
+    size, *multi_scale = sizes
     return replace(
-        recipe, input_size=size, model_name=f"{recipe.model_name.removesuffix(f'-{recipe.input_size}')}-{size}"
+        recipe,
+        input_size=size,
+        multi_scale=tuple(multi_scale),
+        model_name=f"{recipe.model_name.removesuffix(f'-{recipe.input_size}')}-{size}",
     )
 
 
@@ -114,15 +120,16 @@ def _recipe_of(bundle: Bundle) -> Recipe:
     return Recipe.of_values(bundle.manifest["recipe"])
 
 
-def _rebuilt(bundle: Bundle, size: int) -> tuple[Any, ModelRuntime]:
+def _rebuilt(bundle: Bundle, sizes: Sizes) -> tuple[Any, ModelRuntime]:
     """The API's detection model, and what runs it, with the SavedModel's variables, which are told by their names."""
     import training.compat  # isort: skip
     import tensorflow as tf
     from object_detection.builders import model_builder
 
+    size, *multi_scale = sizes
     nowhere = Path("unused")
     text = configure(
-        _recipe_at(_recipe_of(bundle), size),
+        _recipe_at(_recipe_of(bundle), sizes),
         label_map=nowhere,
         train_records=[nowhere],
         validation_records=[nowhere],
@@ -130,7 +137,7 @@ def _rebuilt(bundle: Bundle, size: int) -> tuple[Any, ModelRuntime]:
     )
     training.compat.leave_training_mode()
     model = model_builder.build(parse_pipeline(text).model, is_training=False)
-    runtime = ModelRuntime(model, size, size)
+    runtime = ModelRuntime(model, size, size, multi_scale=multi_scale)
     make_variables(model, size, size)
     kept = {_name(variable): variable for variable in tf.saved_model.load(str(bundle.path)).model_variables}
     ours = {_name(variable): variable for variable in model.variables}

@@ -24,6 +24,7 @@ from app.runtimes import Runtime
 from training.annotations import AnnotatedPhoto
 from training.cross_validation import fold_folder
 from training.detectors import DetectorError, find_detector
+from training.multi_scale import Sizes, sizes_text
 from training.predictions import load_predictions, save_predictions
 from training.run import SAW_THEM, saw_fold
 from training.saved_photos import photos_sha256
@@ -46,7 +47,7 @@ def rescore(
     cross_validation: Path | None = None,
     second_look: Path | None = None,
     views: Sequence[str] = (),
-    input_sizes: Sequence[int] = (),
+    input_sizes: Sequence[Sizes] = (),
     resamples: int = 1000,
 ) -> str:
     """The table of `training.second_look.end_to_end`, also written.
@@ -59,7 +60,7 @@ def rescore(
         cross_validation: its folder; each photo is seen by the detector that was trained without its fold.
         second_look: folder of the classifiers, see `training.second_look.folds`.
         views: names of `VIEWS`; each is an opinion, and all together are another.
-        input_sizes: pixels; the same weights at these are an opinion each, and a detector of their own.
+        input_sizes: the same weights at these are an opinion each, and a detector of their own.
         resamples: of the bootstrap.
 
     Raises:
@@ -69,7 +70,7 @@ def rescore(
     seen: list[SeenTeeth] = []
     judged: list[AnnotatedPhoto] = []
     detections: list[Detections] = []
-    enlarged: dict[int, list[Detections]] = {size: [] for size in input_sizes}
+    enlarged: dict[str, list[Detections]] = {sizes_text(sizes): [] for sizes in input_sizes}
     for fold in sorted({photo.fold for photo in photos}):
         of_fold = [photo for photo in photos if photo.fold == fold]
         folder = out / f"fold_{fold}"
@@ -89,8 +90,8 @@ def rescore(
             for name in views
         }
         at_sizes = {
-            size: _detected(partial(load_enlarged, path, size), of_fold, WHOLE, folder / f"at_{size}.npz")
-            for size in input_sizes
+            size: _detected(partial(load_enlarged, path, sizes), of_fold, WHOLE, folder / f"at_{size}.npz")
+            for size, sizes in zip(enlarged, input_sizes, strict=True)
         }
         looks = None if second_look is None else _looks(second_look, fold)
         for place, photo in enumerate(of_fold):

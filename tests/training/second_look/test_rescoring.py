@@ -23,12 +23,12 @@ def shipped(shipped_bundle) -> LiteRTRuntime:
 def test_every_opinion_is_in_the_table_and_is_kept(small_data, shipped_bundle, shipped, tmp_path, monkeypatch) -> None:
     asked = []
     monkeypatch.setattr(
-        "training.second_look.rescoring.load_enlarged", lambda path, size: asked.append((path, size)) or shipped
+        "training.second_look.rescoring.load_enlarged", lambda path, sizes: asked.append((path, sizes)) or shipped
     )
     photos = [photo for photo in read_annotated_photos(small_data) if photo.fold == 0]
-    options = {"model": shipped_bundle.path, "views": ["mirror"], "input_sizes": [416], "resamples": 5}
+    options = {"model": shipped_bundle.path, "views": ["mirror"], "input_sizes": [(416,)], "resamples": 5}
     text = rescore(photos, tmp_path, **options)
-    assert asked == [(shipped_bundle.path, 416)]
+    assert asked == [(shipped_bundle.path, (416,))]
     assert "| at 416 px alone |" in text
     assert (tmp_path / "rescored.md").read_text() == text
     kept = {"seen.json", "whole.npz", "mirror_0.npz", "at_416.npz"}
@@ -66,7 +66,7 @@ def test_a_bundle_goes_on_as_a_run_of_another_size(
     assert RunFolder(out).trained_at.read_text() == "320\n"
     # Back at its own size it sees what the shipped detector sees.
     pixels = decode(read_annotated_photos(small_data)[0].path.read_bytes()).pixels
-    seen, again = shipped.detect(pixels), load_enlarged(out, 320).detect(pixels)
+    seen, again = shipped.detect(pixels), load_enlarged(out, (320,)).detect(pixels)
     assert again.scores[:20] == pytest.approx(seen.scores[:20], abs=1e-4)
     assert again.boxes[:5] == pytest.approx(seen.boxes[:5], abs=1e-3)
 
