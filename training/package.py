@@ -60,6 +60,7 @@ def package(
     evidence: Evidence,
     parity: dict[str, Parity],
     checkpoint: str,
+    held_out_fold: int | None,
     trained_input_size: int | None = None,
 ) -> Bundle:
     """Writes the bundle `store/<model_name>/<version>/`, all of it or nothing, and returns it verified.
@@ -74,6 +75,7 @@ def package(
         parity: `float32` and `int8` to their differences from the SavedModel; empty for an architecture that does not
             reach TFLite, whose bundle TensorFlow alone can run.
         checkpoint: `latest`, or `best` by the figures on the held-out fold.
+        held_out_fold: the fold that the training did not see; None if it saw all.
         trained_input_size: pixels, where the weights were trained at another size than the recipe's.
 
     Raises:
@@ -115,6 +117,7 @@ def package(
             "credit": recipe.data_credit,
             "photos": len(photos),
             "training_photos": evidence.training_photos,
+            "held_out_fold": held_out_fold,
             "rendered_training_photos": recipe.rendered_photos,
             "other_training_pictures": recipe.other_pictures,
             "boxes": {

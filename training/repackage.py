@@ -8,8 +8,8 @@ from pathlib import Path
 
 from app.bundle import Bundle
 from training.recipe import Recipe
-from training.run import configure_step, package_step, prepare_step, trained_on_all
-from training.run_folder import RunError, RunFolder
+from training.run import check_held_out, configure_step, package_step, prepare_step
+from training.run_folder import RunFolder
 from training.source import Source
 from training.tflite import FILES, set_nms_score_threshold
 
@@ -39,14 +39,10 @@ def repackage(
 
     Raises:
         AnnotationError: the data has problems.
-        RunError: the fold holds no photo, the folder another run, or the bundle's training held out no fold.
+        RunError: the fold holds no photo, the folder another run, or the bundle's training saw the fold.
         ParityError: the float32 TFLite model differs from the SavedModel by more than rounding.
     """
-    if trained_on_all(bundle):
-        raise RunError(
-            f"{bundle.path} was trained on all {bundle.manifest['data']['photos']} photos, so none is left to measure "
-            "it on: package it again from its run, with a cross-validation"
-        )
+    check_held_out(bundle, validation_fold)
     recipe = Recipe.of_values(bundle.manifest["recipe"])
     if nms_score_threshold is not None:
         recipe = replace(recipe, nms_score_threshold=nms_score_threshold)

@@ -350,6 +350,7 @@ def package_step(folder: RunFolder, *, version: int, cross_validation: Path | No
         recipe=recipe,
         photos=photos,
         evidence=evidence,
+        held_out_fold=validation_fold,
         parity={name: compare(looks["saved_model"], found) for name, found in looks.items() if name in FILES},
         checkpoint=folder.exported_checkpoint.read_text(encoding="utf-8").strip(),
         trained_input_size=trained_at,
@@ -367,13 +368,35 @@ def saw_fold(model: Path, bundle: Bundle, fold: int) -> bool:
         fold: number.
     """
     folder = RunFolder.trained(model)
-    return trained_on_all(bundle) if folder is None else folder.configured()[1] != fold
+    return bundle_saw_fold(bundle, fold) if folder is None else folder.configured()[1] != fold
+
+
+def bundle_saw_fold(bundle: Bundle, fold: int) -> bool:
+    """Whether the bundle says that its training saw this fold of its data; older ones say only if it saw all."""
+    data = bundle.manifest.get("data", {})
+    if "held_out_fold" in data:
+        return bool(data["held_out_fold"] != fold)
+    return trained_on_all(bundle)
 
 
 def trained_on_all(bundle: Bundle) -> bool:
     """Whether the bundle says that its training held out no photo."""
     data = bundle.manifest.get("data", {})
     return "photos" in data and data["photos"] == data["training_photos"]
+
+
+def check_held_out(bundle: Bundle, fold: int) -> None:
+    """Raises RunError where the bundle says that its training saw this fold."""
+    if trained_on_all(bundle):
+        raise RunError(
+            f"{bundle.path} was trained on all {bundle.manifest['data']['photos']} photos, fold {fold} too, so none is "
+            "left to measure it on: package it from its run, with a cross-validation"
+        )
+    if bundle_saw_fold(bundle, fold):
+        raise RunError(
+            f"{bundle.path} was trained on fold {fold}: its training held out fold "
+            f"{bundle.manifest['data']['held_out_fold']}"
+        )
 
 
 def _nothing_held_out(validation_fold: int | None) -> str:

@@ -21,7 +21,7 @@ from training.tflite import FILES
 def run(tiny_run, rendered_data, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("multi") / "run"
     command = ["enlarge", "--data", str(rendered_data), "--model", str(tiny_run / "bundle" / "tiny" / "1")]
-    assert main([*command, "--size", "96+160", "--out", str(out)]) == 0
+    assert main([*command, "--size", "96+160", "--name", "tiny-both", "--out", str(out)]) == 0
     for step in ("export", "tflite", "package"):
         assert main([step, "--out", str(out)]) == 0
     return out
@@ -29,7 +29,7 @@ def run(tiny_run, rendered_data, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def bundle(run) -> Bundle:
-    return read_bundle(run / "bundle" / "tiny-160" / "1")
+    return read_bundle(run / "bundle" / "tiny-both" / "1")
 
 
 def test_every_runtime_sees_what_the_looks_see_one_by_one(run, bundle, rendered_data) -> None:

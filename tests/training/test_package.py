@@ -45,6 +45,7 @@ def pack(export, tmp_path):
             "evidence": EVIDENCE,
             "parity": {"float32": ROUNDING, "int8": ROUNDING},
             "checkpoint": "latest",
+            "held_out_fold": 0,
         }
         return package(export, tmp_path / "store", **(arguments | changes))
 
@@ -56,7 +57,7 @@ def test_the_manifest_says_what_was_measured_on_what(pack) -> None:
     point = bundle.operating_point
     assert point.score_threshold == 0.1234, "rounded down, so that what was admitted stays admitted"
     assert (point.sensitivity, point.false_positives_per_image) == (0.75, 1.0)
-    assert bundle.manifest["data"]["training_photos"] == 2
+    assert (bundle.manifest["data"]["training_photos"], bundle.manifest["data"]["held_out_fold"]) == (2, 0)
     assert bundle.manifest["pretrained_weights"] == "none"
     assert "fold 0, 1 photos" in bundle.card
     assert "Ours." in bundle.card

@@ -56,7 +56,15 @@ def test_a_detector_that_saw_all_photos_is_not_measured_on_them(
     out = tmp_path / "run"
     command = ["repackage", "--bundle", str(shipped_bundle.path), "--data", str(rendered_data), "--out", str(out)]
     assert main([*command, "--version", "7"]) == 1
-    assert "was trained on all 209 photos, so none is left to measure it on" in capsys.readouterr().err
+    assert "was trained on all 209 photos, fold 0 too, so none is left to measure it on" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_fold_that_the_training_saw_is_not_measured_on(bundle, rendered_data, tmp_path, capsys) -> None:
+    out = tmp_path / "run"
+    command = ["repackage", "--bundle", str(bundle.path), "--data", str(rendered_data), "--out", str(out)]
+    assert main([*command, "--version", "7", "--fold", "1"]) == 1
+    assert "was trained on fold 1: its training held out fold 0" in capsys.readouterr().err
     assert not out.exists()
 
 

@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_arguments(parser)
     parser.add_argument("--model", type=Path, required=True, help="the folder of a bundle")
     parser.add_argument("--size", required=True, help="pixels, multiples of 32: 416, or 416+320 to look at both")
+    parser.add_argument("--name", help="of the model (default: its own, with the new size)")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; made if missing")
     parser.add_argument(
         "--fold",
@@ -34,4 +35,4 @@ def run(arguments: argparse.Namespace) -> None:
     sizes = read_sizes("--size", arguments.size)
     bundle, folder = read_bundle(arguments.model), RunFolder(arguments.out)
     prepare_step(arguments.data, folder, read_source(arguments))
-    enlarge(bundle, folder, sizes, validation_fold=read_fold(arguments))
+    enlarge(bundle, folder, sizes, validation_fold=read_fold(arguments), name=arguments.name)

@@ -20,8 +20,8 @@ from training.export import find_checkpoint
 from training.model_runtime import ModelRuntime, load_checkpoint, make_variables
 from training.multi_scale import Sizes
 from training.recipe import Recipe
-from training.run import configure_step, trained_on_all
-from training.run_folder import RunError, RunFolder
+from training.run import check_held_out, configure_step
+from training.run_folder import RunFolder
 
 
 def load_enlarged(path: Path, sizes: Sizes) -> ModelRuntime:
@@ -55,7 +55,9 @@ def resized(pipeline_text: str, size: int) -> str:
     return text
 
 
-def enlarge(bundle: Bundle, folder: RunFolder, sizes: Sizes, *, validation_fold: int | None) -> None:
+def enlarge(
+    bundle: Bundle, folder: RunFolder, sizes: Sizes, *, validation_fold: int | None, name: str | None = None
+) -> None:
     """Makes the folder of a run whose training is that of a bundle and which looks at other sizes, so that it can be
     exported, converted and measured there.
 
@@ -64,17 +66,20 @@ def enlarge(bundle: Bundle, folder: RunFolder, sizes: Sizes, *, validation_fold:
         folder: holds records.
         sizes: multiples of 32.
         validation_fold: the one that the bundle was trained without; None if it was trained on all.
+        name: of the model; None for its own with the new size.
 
     Raises:
         DetectorError: see `load_enlarged`.
-        RunError: there are no records, the folder holds another training, or the bundle was trained on all photos.
+        RunError: there are no records, the folder holds another training, or the bundle was trained on the
+            fold.
     """
     import training.compat  # noqa: F401  isort: skip
     import tensorflow as tf
 
-    if validation_fold is not None and trained_on_all(bundle):
-        raise RunError(f"{bundle.path} was trained on all photos, fold {validation_fold} too: none was held out")
+    if validation_fold is not None:
+        check_held_out(bundle, validation_fold)
     recipe = _recipe_at(_recipe_of(bundle), sizes)
+    recipe = replace(recipe, model_name=name or recipe.model_name)
     configure_step(folder, recipe, validation_fold=validation_fold)
     model, _ = _rebuilt(bundle, sizes)
     saved = tf.train.CheckpointManager(tf.train.Checkpoint(model=model), str(folder.checkpoints), max_to_keep=1)

@@ -59,7 +59,7 @@ def test_a_bundle_goes_on_as_a_run_of_another_size(
     out = tmp_path / "run"
     command = ["enlarge", "--data", str(small_data), "--model", str(shipped_bundle.path), "--size", "96"]
     assert main([*command, "--out", str(out)]) == 1
-    assert "was trained on all photos, fold 0 too" in capsys.readouterr().err
+    assert "was trained on all 209 photos, fold 0 too" in capsys.readouterr().err
     assert main([*command, "--out", str(out), "--fold", "none"]) == 0
     recipe, fold = RunFolder(out).configured()
     assert (recipe.model_name, recipe.input_size, fold) == ("caries-ssd-mobilenet-v2-fpnlite-96", 96, None)
