@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from app.detections import Detections
 from training.annotations import AnnotatedPhoto
@@ -12,7 +13,15 @@ from training.cross_validation import PREDICTIONS, at, read_out_of_fold
 from training.evaluate import main_figures, match_screened
 from training.metrics import bootstrap, coco_evaluation
 from training.multi_scale import Sizes, sizes_text
+from training.recipe import Recipe
 from training.score_calibration import cross_fitted, fit
+
+FIGURES = (
+    *("mAP@.5:.95", "mAP@.5", "AP@.5 normal", "AP@.5 caries", "best F1 caries"),
+    *("FROC sensitivity at 1", "FROC sensitivity at 2", "FROC sensitivity at 4"),
+    *("photo AUC", "photo sensitivity", "photo specificity", "class right on found teeth", "calibration error"),
+)
+"""Those of a table by sizes, see `training.assessment`."""
 
 
 def compare_precisions(folder: Path, folds: Sequence[int], *, sizes: Sizes | None = None) -> str:
@@ -69,3 +78,42 @@ def _compare(
         f"{title}  {name}: {value:+.4f} [{intervals[name][0]:+.4f}, {intervals[name][1]:+.4f}]\n"
         for name, value in values.items()
     )
+
+
+def table_of_sizes(folder: Path, every: Sequence[Sizes | None], *, has_int8: bool) -> str:
+    """The figures at several sizes side by side, and what each gains, as Markdown; also written to `sizes.md`.
+
+    Args:
+        folder: of a cross-validation whose calibrated figures were written at these sizes.
+        every: the sizes of each detector; None for those of the recipe, first.
+        has_int8: whether the cost of int8 was measured as well.
+    """
+    folders = [folder if sizes is None else folder / at(sizes) for sizes in every]
+    evaluations = [_read(out / "calibrated" / "evaluation.json") for out in folders]
+    own = Recipe.of_values(evaluations[0]["recipe"]).sizes
+    names = [f"{sizes_text(sizes or own)} px" for sizes in every]
+    columns = [*names, *(f"{name} less {names[0]}" for name in names[1:])]
+    gains = [_read(out / "gain.json") for out in folders[1:]]
+    rows = ["| figure | " + " | ".join(columns) + " |", "|---" * (1 + len(columns)) + "|"]
+    for name in FIGURES:
+        cells = [_cell(evaluation["figures"][name]) for evaluation in evaluations]
+        cells += [_cell(gain.get(name), sign="+") for gain in gains]
+        rows.append(f"| {name} | " + " | ".join(cells) + " |")
+    costs = [_read(out / "int8.json") for out in folders] if has_int8 else []
+    for name in costs[0] if costs else ():
+        cells = [_cell(cost[name], sign="+") for cost in costs] + [""] * len(gains)
+        rows.append(f"| int8 less float32, {name} | " + " | ".join(cells) + " |")
+    text = "\n".join(rows) + "\n"
+    (folder / "sizes.md").write_text(text, encoding="utf-8")
+    return text
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+
+
+def _cell(figure: Mapping[str, Any] | None, *, sign: str = "") -> str:
+    if figure is None or figure["value"] is None:
+        return ""
+    low, high = figure["interval"]
+    return f"{figure['value']:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"

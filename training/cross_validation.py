@@ -11,6 +11,7 @@ The folder of a cross-validation:
     calibrated/            the same with calibrated scores, each fold's fitted on the others
     int8.json              what int8 costs
     at_416/                the same at other sizes, and gain.json: what they gain
+    sizes.md               the calibrated figures of all sizes side by side
 
 What says how the photos were judged is `run.json`, `seconds.json` and the predictions: with these alone, trained folds
 count as finished.

@@ -80,6 +80,7 @@ def cross_validation(rendered_data, tiny_recipe, tmp_path_factory) -> Path:
         run, larger = fold_folder(folder, fold), fold_folder(folder, fold, (LARGER,))
         configure_step(run, recipe, validation_fold=fold)
         larger.path.mkdir()
+        (run.path / "seconds.json").write_text("60\n")
         of_larger, found, rounded = {}, {}, {}
         for photo in run.photos():
             if photo.fold == fold:

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from training.comparison import compare_precisions, compare_sizes
+    from training.comparison import compare_precisions, compare_sizes, table_of_sizes
     from training.cross_validation import assess_folds, enlarge_fold, quantize_fold, train_fold
     from training.run import prepare_step
     from training.run_folder import RunFolder
@@ -48,6 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
         if arguments.int8:
             for of_detector in every:
                 quantize_fold(arguments.out, fold, of_detector)
+    is_compared = len(folds) > 1
     for of_detector in every:
         print(
             assess_folds(arguments.out, recipe, folds, score_threshold=arguments.threshold, sizes=of_detector),
@@ -60,3 +61,6 @@ def run(arguments: argparse.Namespace) -> None:
                 print(compare_sizes(arguments.out, folds, of_detector), end="")
         except CalibrationError as error:
             print(f"Not compared: {error}.")
+            is_compared = False
+    if enlarged and is_compared:
+        print(table_of_sizes(arguments.out, every, has_int8=arguments.int8), end="")
