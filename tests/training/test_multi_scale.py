@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from app.bundle import Bundle, read_bundle
 from app.fusion import fuse
@@ -13,7 +14,9 @@ from app.runtimes import load_runtime
 from training.annotations import read_annotated_photos
 from training.cli import main
 from training.detectors import find_detector
-from training.second_look.enlarged import load_enlarged
+from training.recipe import Recipe, RecipeError
+from training.run_folder import RunFolder
+from training.second_look.enlarged import enlarge_run, load_enlarged
 from training.tflite import FILES
 
 
@@ -33,8 +36,6 @@ def bundle(run) -> Bundle:
 
 
 def test_every_runtime_sees_what_the_looks_see_one_by_one(run, bundle, rendered_data) -> None:
-    import tensorflow as tf
-
     photos = [decode(photo.path.read_bytes()).pixels for photo in read_annotated_photos(rendered_data)[:2]]
     large, small = load_enlarged(run, (160,)), load_enlarged(run, (96,))
     runtimes = [load_runtime(bundle, kind, batch_size=2) for kind in ("litert", "tensorflow")]
@@ -64,3 +65,13 @@ def test_bundle_and_card_say_at_which_sizes_it_looks(run, bundle) -> None:
     assert bundle.manifest["input"]["multi_scale"] == [96]
     assert (bundle.input_height, bundle.manifest["format_version"]) == (160, 3)
     assert "at 160 x 160 pixels and, of the same photo, at 96 x 96, fused tooth by tooth" in bundle.card
+
+
+def test_an_architecture_that_looks_at_one_size_is_told_so(tmp_path) -> None:
+    recipe = Recipe("m", architecture="centernet_mobilenet_v2_fpn", pretrained="none")
+    run = RunFolder(tmp_path)
+    run.state.write_text(json.dumps({"recipe": recipe.as_dict(), "validation_fold": 0}))
+    run.checkpoints.mkdir()
+    tf.train.Checkpoint(step=tf.Variable(1)).save(str(run.checkpoints / "ckpt"))
+    with pytest.raises(RecipeError, match="multi_scale is set, but centernet_mobilenet_v2_fpn has no use for it"):
+        enlarge_run(run, RunFolder(tmp_path / "larger"), (416, 320))

@@ -33,7 +33,7 @@ def load_enlarged(path: Path, sizes: Sizes) -> ModelRuntime:
 
     Raises:
         DetectorError: the bundle's variables are not those of its recipe's detector.
-        RecipeError: a size is not allowed.
+        RecipeError: a size is not allowed, or the architecture looks at one alone.
     """
     if (path / MANIFEST).is_file():
         return _rebuilt(read_bundle(path), sizes)[1]
@@ -70,8 +70,8 @@ def enlarge(
 
     Raises:
         DetectorError: see `load_enlarged`.
-        RunError: there are no records, the folder holds another training, or the bundle was trained on the
-            fold.
+        RecipeError: a size is not allowed, or the architecture looks at one alone.
+        RunError: there are no records, the folder holds another training, or the bundle's saw the fold.
     """
     import training.compat  # noqa: F401  isort: skip
     import tensorflow as tf
@@ -113,6 +113,8 @@ def enlarge_run(run: RunFolder, folder: RunFolder, sizes: Sizes) -> None:
 
 def _recipe_at(recipe: Recipe, sizes: Sizes) -> Recipe:
     size, *multi_scale = sizes
+    if multi_scale:
+        recipe.check_use(["multi_scale"])
     return replace(
         recipe,
         input_size=size,
