@@ -15,6 +15,7 @@ import struct
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from traceback import clear_frames
 from typing import Literal
 
 import numpy as np
@@ -164,14 +165,18 @@ def decode(
         if kind == "JPEG":
             pixels, width, height = _read_jpeg(data, limits, shorter_side)
         else:
-            image = _read_heic(data, limits, wanted) if kind == "HEIC" else _READERS[kind](data, limits)
-            pixels = _upright(image)
+            pixels = _upright(_read_heic(data, limits, wanted) if kind == "HEIC" else _READERS[kind](data, limits))
             height, width, _ = pixels.shape
-    except CariesError:
+    except CariesError as error:
+        clear_frames(error.__traceback__)
         raise
-    except MemoryError:
+    except MemoryError as error:
+        clear_frames(error.__traceback__)
         raise PhotoTooLarge("the photo needs more memory than is free; send a smaller one") from None
     except Exception as error:  # decoders raise whatever comes to hand on damaged bytes
+        # The error knows the frames that it came through, and these what was decoded so far. What awaits a thread
+        # makes a cycle with the error, so that all would stay until Python looks for garbage the next time.
+        clear_frames(error.__traceback__)
         raise UnreadablePhoto(f"the {kind} photo is damaged or incomplete and cannot be decoded") from error
     pixels.flags.writeable = False
     return Photo(pixels, width, height, hashlib.sha256(data).hexdigest())

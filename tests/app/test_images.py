@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import time
+import traceback
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -846,3 +847,15 @@ def test_resize_is_close_to_the_exact_filter(shape: tuple[int, int]) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (*shape, 3), np.uint8)
     exact = np.asarray(Image.fromarray(noise).resize((320, 320), Image.Resampling.BILINEAR))
     assert np.abs(images.resize(noise, 320, 320).astype(int) - exact).max() <= (8 if max(shape) >= 1920 else 1)
+
+
+def test_what_a_refused_photo_was_decoded_to_goes_with_it() -> None:
+    """Not when Python next looks for garbage: the error may be part of a cycle, and knows every frame."""
+    whole = images.encode(np.random.default_rng(1).integers(0, 256, (400, 600, 3), np.uint8), "image/png")
+    with pytest.raises(UnreadablePhoto) as caught:
+        images.decode(whole[: len(whole) // 2])
+    errors = [caught.value, caught.value.__cause__]
+    frames = [frame for error in errors for frame, _ in traceback.walk_tb(error.__traceback__)]
+    assert len(frames) > 4, "where it came from can still be told"
+    held = [value for frame in frames for value in frame.f_locals.values()]
+    assert not [value for value in held if isinstance(value, (Image.Image, np.ndarray))]
