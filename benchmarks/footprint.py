@@ -1,6 +1,6 @@
 """Start-up time and memory of the server process, and the size of its environment.
 
-    .venv/serve/bin/python -m benchmarks.footprint [--runs 5] [--precision int8]
+    .venv/serve/bin/python -m benchmarks.footprint [--runs 5] [--precision int8] [--model NAME]
 
 Each run starts `caries serve` on a free port, waits for `/health/ready`, posts one example photo, and reads the memory
 of the process and of its workers from /proc: resident and proportional set size after the answer, in MB (10**6 bytes).
@@ -23,14 +23,15 @@ from benchmarks.process_tree import processes
 ROOT = Path(__file__).parent.parent
 
 
-def measure(precision: str = "float32") -> dict[str, float]:
-    """One server from start to end, with the model of this precision."""
+def measure(precision: str = "float32", model: str | None = None) -> dict[str, float]:
+    """One server from start to end, with the model of this name, or the store's default, and precision."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     started = time.monotonic()
     command = [sys.executable, "-m", "app", "serve", "--port", str(port), "--model-store", str(ROOT / "model_store")]
     command += ["--precision", precision, "--log-level", "warning"]
+    command += ["--model", model] if model else []
     server = subprocess.Popen(command, cwd=ROOT)
     try:
         while True:
@@ -63,8 +64,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--precision", choices=("float32", "int8"), default="float32")
+    parser.add_argument("--model", help="of the store (default: the one that is served where none is named)")
     arguments = parser.parse_args()
-    runs = [measure(arguments.precision) for _ in range(arguments.runs)]
+    runs = [measure(arguments.precision, arguments.model) for _ in range(arguments.runs)]
     for name in runs[0]:
         values = [run[name] for run in runs]
         print(f"{name}: median {statistics.median(values):.2f} of {', '.join(f'{value:.2f}' for value in values)}")

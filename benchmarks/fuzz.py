@@ -321,7 +321,7 @@ class Generator:
                     "/models/../card",
                     "/models/%00/card",
                     "/models/x/card?version=0",
-                    "/models/caries-ssd-mobilenet-v2-fpnlite-320/card",
+                    "/models/caries-ssd-mobilenet-v2-fpnlite/card",
                     "/models/reload",
                     "/problems/..",
                     "/problems/%2e",

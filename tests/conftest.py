@@ -76,7 +76,15 @@ def shipped_bundle(model_store):
     return read_bundle(find_bundle(model_store))
 
 
-@pytest.fixture(scope="session", params=["caries-ssd-mobilenet-v2-fpnlite-320", "caries-ssd-mobilenet-v2-fpnlite-416"])
+@pytest.fixture(scope="session")
+def fast_bundle(model_store):
+    """The bundle of the repository whose detector looks at a photo once, at the size that it was trained at."""
+    from app.bundle import find_bundle, read_bundle
+
+    return read_bundle(find_bundle(model_store, "caries-ssd-mobilenet-v2-fpnlite-320"))
+
+
+@pytest.fixture(scope="session", params=["caries-ssd-mobilenet-v2-fpnlite", "caries-ssd-mobilenet-v2-fpnlite-320"])
 def each_bundle(request, model_store):
     """Every bundle of the repository, one after the other."""
     from app.bundle import find_bundle, read_bundle

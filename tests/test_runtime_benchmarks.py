@@ -24,10 +24,10 @@ SCORE_THRESHOLD = 0.05
 
 
 def test_postprocessing_in_numpy_is_that_of_litert(
-    shipped_bundle: Bundle, example_photos: list[Path], tmp_path: Path
+    fast_bundle: Bundle, example_photos: list[Path], tmp_path: Path
 ) -> None:
     whole, heads = tmp_path / "whole.tflite", tmp_path / "heads.tflite"
-    set_score_threshold(shipped_bundle.path / FLOAT32_MODEL, whole, SCORE_THRESHOLD)
+    set_score_threshold(fast_bundle.path / FLOAT32_MODEL, whole, SCORE_THRESHOLD)
     postprocess = cut_postprocess(whole, heads)
     assert postprocess.score_threshold == pytest.approx(SCORE_THRESHOLD)
     runtime = LiteRTRuntime(whole)
@@ -53,11 +53,11 @@ def assert_same(found: Detections, expected: Detections) -> None:
 
 
 def test_a_threshold_leaves_the_boxes_above_it_as_they_were(
-    shipped_bundle: Bundle, example_photos: list[Path], tmp_path: Path
+    fast_bundle: Bundle, example_photos: list[Path], tmp_path: Path
 ) -> None:
-    set_score_threshold(shipped_bundle.path / FLOAT32_MODEL, tmp_path / "whole.tflite", SCORE_THRESHOLD)
+    set_score_threshold(fast_bundle.path / FLOAT32_MODEL, tmp_path / "whole.tflite", SCORE_THRESHOLD)
     pixels = images.decode(example_photos[0].read_bytes()).pixels
-    everything = LiteRTRuntime(shipped_bundle.path / FLOAT32_MODEL).detect(pixels)
+    everything = LiteRTRuntime(fast_bundle.path / FLOAT32_MODEL).detect(pixels)
     found = LiteRTRuntime(tmp_path / "whole.tflite").detect(pixels)
     assert_same(found, everything.where(everything.scores >= SCORE_THRESHOLD))
 
@@ -103,14 +103,14 @@ def test_a_variant_that_does_not_run_is_said_so(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_variant_detects_and_is_timed(
-    shipped_bundle: Bundle, example_photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fast_bundle: Bundle, example_photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compare = pytest.importorskip("benchmarks.runtimes.compare", exc_type=ImportError)
     monkeypatch.setattr(compare, "WORK", tmp_path)
     pixels = images.resize(images.decode(example_photos[0].read_bytes()).pixels, 320, 320)
     np.save(tmp_path / "photos.npy", pixels[np.newaxis])
     variant = compare.BY_NAME["litert-float32"]
-    set_score_threshold(shipped_bundle.path / FLOAT32_MODEL, tmp_path / variant.file, SCORE_THRESHOLD)
+    set_score_threshold(fast_bundle.path / FLOAT32_MODEL, tmp_path / variant.file, SCORE_THRESHOLD)
     with compare.running(variant, 1, tmp_path, tmp_path / "photos.npy", Path(sys.executable)) as worker:
         assert worker.loaded["memory_mb"] > worker.loaded["base_mb"] > 0
         assert len(worker.ask("time 2")["ms"]) == 2

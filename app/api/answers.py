@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.screening import Reason, Verdict
 
 EXAMPLE: dict[str, Any] = {
-    "model": {"name": "caries-ssd-mobilenet-v2-fpnlite-320", "version": 1, "sha256": "9f2c" + 60 * "0"},
+    "model": {"name": "caries-ssd-mobilenet-v2-fpnlite", "version": 1, "sha256": "9f2c" + 60 * "0"},
     "image": {"width": 1024, "height": 703, "sha256": "41ab" + 60 * "0"},
     "verdict": "caries_suspected",
     "reasons": [],

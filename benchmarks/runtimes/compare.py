@@ -57,6 +57,8 @@ SILENT = {"CI": "true"}
 """Importing OpenVINO or NNCF reports to an analytics service, unless it believes to be in continuous integration."""
 
 HELD_OUT_FOLD = 0
+MODEL = "caries-ssd-mobilenet-v2-fpnlite-320"
+"""The one whose file is one network and one postprocessing, which `convert` can take apart."""
 CALIBRATION_PHOTOS = 200
 THREADS = (1, 2)
 RESAMPLES = 300
@@ -361,7 +363,7 @@ def main(given: list[str] | None = None) -> int:
     """Measures what is asked for, keeps what the file holds already, and prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=ROOT / ".." / "shared" / "data" / "tooth-photos")
-    parser.add_argument("--bundle", type=Path, help="the store's newest if left out")
+    parser.add_argument("--bundle", type=Path, help=f"the newest {MODEL} of the store if left out")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--parts", default="accuracy,timing", help=f"of {', '.join(PARTS)}, separated by commas")
     parser.add_argument("--rounds", type=int, default=7)
@@ -376,7 +378,7 @@ def main(given: list[str] | None = None) -> int:
     if set(parts) != {"table"}:
         WORK.mkdir(parents=True, exist_ok=True)
         python = make_environment(ENVIRONMENT, REQUIREMENTS)
-        bundle = read_bundle(arguments.bundle or find_bundle(ROOT / "model_store"))
+        bundle = read_bundle(arguments.bundle or find_bundle(ROOT / "model_store", MODEL))
         photos = read_annotated_photos(arguments.data)
         held_out = [photo for photo in photos if photo.fold == HELD_OUT_FOLD]
         training_part = [photo for photo in photos if photo.fold != HELD_OUT_FOLD][:CALIBRATION_PHOTOS]

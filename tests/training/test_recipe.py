@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from training.commands.arguments import with_settings
@@ -17,8 +19,11 @@ def test_the_recipes_are_valid(path) -> None:
     assert recipe.num_steps * recipe.batch_size >= 4000
 
 
-def test_the_shipped_recipe_is_that_of_the_shipped_detector(shipped_bundle) -> None:
-    assert Recipe.of_values(shipped_bundle.manifest["recipe"]) == Recipe.read(SHIPPED_RECIPE)
+def test_the_shipped_recipe_is_that_of_the_shipped_detectors(fast_bundle, shipped_bundle) -> None:
+    recipe = Recipe.read(SHIPPED_RECIPE)
+    assert Recipe.of_values(fast_bundle.manifest["recipe"]) == recipe
+    at_both_sizes = replace(recipe, model_name=shipped_bundle.name, input_size=416, multi_scale=(320,))
+    assert Recipe.of_values(shipped_bundle.manifest["recipe"]) == at_both_sizes
 
 
 def test_a_recipe_survives_json() -> None:

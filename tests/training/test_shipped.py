@@ -94,7 +94,8 @@ def test_photos_that_it_was_trained_on_are_told_better_than_the_folds_told_them(
         assert of_fold.as_dict()["figures"]["class right on found teeth"]["value"] > claimed, fold
 
 
-def test_the_card_says_at_which_size_it_was_trained(each_bundle) -> None:
+def test_the_card_says_at_which_sizes_it_was_trained_and_runs(each_bundle) -> None:
     is_enlarged = each_bundle.input_height != 320
     assert each_bundle.manifest.get("trained_input_size") == (320 if is_enlarged else None)
     assert ("at 320 x 320, whose weights run here at the larger size" in each_bundle.card) == is_enlarged
+    assert ("and, of the same photo, at 320 x 320, fused tooth by tooth" in each_bundle.card) == is_enlarged

@@ -16,19 +16,19 @@ from training.second_look.rescoring import rescore
 
 
 @pytest.fixture(scope="module")
-def shipped(shipped_bundle) -> LiteRTRuntime:
-    return LiteRTRuntime(shipped_bundle.path / "model.tflite", threads=2)
+def shipped(fast_bundle) -> LiteRTRuntime:
+    return LiteRTRuntime(fast_bundle.path / "model.tflite", threads=2)
 
 
-def test_every_opinion_is_in_the_table_and_is_kept(small_data, shipped_bundle, shipped, tmp_path, monkeypatch) -> None:
+def test_every_opinion_is_in_the_table_and_is_kept(small_data, fast_bundle, shipped, tmp_path, monkeypatch) -> None:
     asked = []
     monkeypatch.setattr(
         "training.second_look.rescoring.load_enlarged", lambda path, sizes: asked.append((path, sizes)) or shipped
     )
     photos = [photo for photo in read_annotated_photos(small_data) if photo.fold == 0]
-    options = {"model": shipped_bundle.path, "views": ["mirror"], "input_sizes": [(416,)], "resamples": 5}
+    options = {"model": fast_bundle.path, "views": ["mirror"], "input_sizes": [(416,)], "resamples": 5}
     text = rescore(photos, tmp_path, **options)
-    assert asked == [(shipped_bundle.path, (416,))]
+    assert asked == [(fast_bundle.path, (416,))]
     assert "| at 416 px alone |" in text
     assert (tmp_path / "rescored.md").read_text() == text
     kept = {"seen.json", "whole.npz", "mirror_0.npz", "at_416.npz"}
@@ -45,7 +45,7 @@ def test_every_opinion_is_in_the_table_and_is_kept(small_data, shipped_bundle, s
 
 
 def test_a_bundle_goes_on_as_a_run_of_another_size(
-    small_data, shipped_bundle, shipped, tmp_path, monkeypatch, capsys
+    small_data, fast_bundle, shipped, tmp_path, monkeypatch, capsys
 ) -> None:
     import training.compat  # noqa: F401  isort: skip
     from object_detection.builders import model_builder
@@ -57,7 +57,7 @@ def test_a_bundle_goes_on_as_a_run_of_another_size(
     # Names of variables count the detectors that the process has built.
     model_builder.build(parse_pipeline(STOCK_CONFIG.read_text()).model, is_training=False)
     out = tmp_path / "run"
-    command = ["enlarge", "--data", str(small_data), "--model", str(shipped_bundle.path), "--size", "96"]
+    command = ["enlarge", "--data", str(small_data), "--model", str(fast_bundle.path), "--size", "96"]
     assert main([*command, "--out", str(out)]) == 1
     assert "was trained on all 209 photos, fold 0 too" in capsys.readouterr().err
     assert main([*command, "--out", str(out), "--fold", "none"]) == 0
