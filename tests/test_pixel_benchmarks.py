@@ -30,7 +30,7 @@ def test_scaled_decoding_is_compared_with_full(
     pytest.importorskip("pycocotools")
     from benchmarks import scaled_decode
 
-    monkeypatch.setattr(scaled_decode, "MEGAPIXELS", 3.0)
+    monkeypatch.setattr(scaled_decode, "MEGAPIXELS", 5.0)
     out = tmp_path / "scaled.json"
     arguments = ["--data", str(ROOT / "examples"), "--photos", "2", "--out", str(out)]
     monkeypatch.setattr(sys, "argv", ["scaled_decode", *arguments])
