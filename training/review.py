@@ -3,6 +3,7 @@
 Written to the folder:
 
     verdicts.md           what the server would say of the photos
+    dispersion.md         whether the errors on one photo go together
     by_kind.md            figures by photo size, and by the kinds that a table gives, such as the view of the mouth
     misses.csv, .png      the carious teeth that were missed by most
     labels.csv, .png      the labels that are contradicted most
@@ -25,6 +26,7 @@ from app.screening import Verdict, assess_quality, screen
 from training.annotations import CLASS_IDS, AnnotatedPhoto
 from training.assessment import assess
 from training.cross_validation import OutOfFold
+from training.dispersion import dispersion_table
 from training.errors import TrainingError
 from training.evaluate import SCREENED_CLASS, match_screened, operating_point
 from training.explore.sheets import contact_sheet, tooth_in_place
@@ -80,7 +82,7 @@ class JudgedTooth:
 
 
 def review(found: OutOfFold, out: Path, *, kinds: Path | None = None, resamples: int = 1000) -> str:
-    """Writes verdicts, figures by kind and both lists of teeth, and returns verdicts and figures as a text.
+    """Writes verdicts, figures and both lists of teeth, and returns verdicts and figures as a text.
 
     Args:
         found: photos and what was seen on them. Each fold is calibrated by the others; scores stay as they are where
@@ -101,14 +103,16 @@ def review(found: OutOfFold, out: Path, *, kinds: Path | None = None, resamples:
     except CalibrationError as error:
         scored, note = found.predictions, f"Not calibrated: {error}.\n\n"
     answers = _verdicts_table(verdicts(found.photos, found.predictions, scored))
+    spread = dispersion_table(match_screened(found.photos, scored))
     figures = by_kind(found.photos, scored, groups, resamples=resamples)
     teeth = judged_teeth(found.photos, scored)
     out.mkdir(parents=True, exist_ok=True)
     (out / "verdicts.md").write_text(note + answers, encoding="utf-8")
+    (out / "dispersion.md").write_text(note + spread, encoding="utf-8")
     (out / "by_kind.md").write_text(note + figures, encoding="utf-8")
     _write_teeth(worst_misses(teeth)[:MISSES], out / "misses")
     _write_teeth(contradicted(teeth)[:LABELS], out / "labels")
-    return f"{note}{answers}\n{figures}"
+    return f"{note}{answers}\n{spread}\n{figures}"
 
 
 def read_kinds(path: Path, photos: Sequence[AnnotatedPhoto]) -> list[tuple[str, list[str]]]:

@@ -1,0 +1,75 @@
+"""Whether the errors on one photo go together.
+
+A detector that errs on one tooth here and one there lacks what tells teeth apart. One that is wrong of nearly all
+teeth of some photos, and right of nearly all of others, lacks what tells photos apart, and labels that follow the
+day, the series or the person who drew them look just so. The scores must be calibrated
+(`training.score_calibration`): they are taken for probabilities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from training.metrics import Counts, Matches, best_f1
+
+DRAWS = 200
+"""Sets of labels that are drawn for what independent errors would give."""
+
+
+def best_f1_by_photo(matches: Sequence[Matches]) -> Counts:
+    """The counts of the highest F1 where each photo has a score threshold of its own, chosen by its labels.
+
+    No detector can reach it; what it gains over one threshold is the part of the errors that photos share. Found by
+    Dinkelbach's iteration (1967) on the ratio that F1 is.
+    """
+    labelled = sum(item.labelled for item in matches)
+    found = [np.concatenate([[0], np.cumsum(item.correct)]) for item in matches]
+    best = Counts(0, 0, labelled, len(matches))
+    while True:
+        shown = [int(np.argmax(2 * true - best.f1 * np.arange(len(true)))) for true in found]
+        true = sum(int(of_photo[count]) for of_photo, count in zip(found, shown, strict=True))
+        counts = Counts(true, sum(shown), labelled, len(matches))
+        if counts.f1 <= best.f1:
+            return best
+        best = counts
+
+
+def overdispersion(matches: Sequence[Matches]) -> float:
+    """Variance of the photos' numbers of right detections over what independent detections would give: 1 where errors
+    know nothing of each other, more where they go together; NaN without detections."""
+    excess = sum(float(item.correct.sum() - item.scores.sum()) ** 2 for item in matches)
+    expected = sum(float((item.scores * (1 - item.scores)).sum()) for item in matches)
+    return excess / expected if expected else float("nan")
+
+
+def redrawn(matches: Sequence[Matches], random: np.random.Generator) -> list[Matches]:
+    """The same detections, each right with the probability that it scores, whatever the others are; labelled teeth
+    that no detection found stay so."""
+    drawn = []
+    for item in matches:
+        correct = random.random(len(item.scores)) < item.scores
+        drawn.append(Matches(item.scores, correct, item.labelled - int(item.correct.sum()) + int(correct.sum())))
+    return drawn
+
+
+def dispersion_table(matches: Sequence[Matches], *, draws: int = DRAWS, seed: int = 0) -> str:
+    """A Markdown table: the F1 with one threshold and with one for each photo, as it is and as it would be if errors
+    were independent (mean and central 95 % of `draws` draws).
+
+    Args:
+        matches: of the screened class, photo by photo.
+        draws: sets of labels.
+        seed: of the draws.
+    """
+    random = np.random.default_rng(seed)
+    sets = [redrawn(matches, random) for _ in range(draws)]
+    one = [best_f1(items)[1].f1 for items in (matches, *sets)]
+    own = [best_f1_by_photo(items).f1 for items in (matches, *sets)]
+    rows = ["| F1 | as labelled | if errors were independent |", "|---|---|---|"]
+    for name, (labelled, *drawn) in (("one threshold", one), ("a threshold of its own for each photo", own)):
+        low, high = np.quantile(drawn, (0.025, 0.975))
+        rows.append(f"| {name} | {labelled:.3f} | {np.mean(drawn):.3f} [{low:.3f}, {high:.3f}] |")
+    rows.append(f"\nVariance between photos over that of independent errors: {overdispersion(matches):.1f}")
+    return "\n".join(rows) + "\n"
