@@ -9,6 +9,7 @@ day, the series or the person who drew them look just so. The scores must be cal
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import permutations
 
 import numpy as np
 
@@ -44,6 +45,28 @@ def overdispersion(matches: Sequence[Matches]) -> float:
     return excess / expected if expected else float("nan")
 
 
+def group_correlation(matches: Sequence[Matches], groups: Sequence[str]) -> float | None:
+    """How alike photos of one group are in what they have more, or less, right than their scores say: Pearson's
+    correlation over all pairs of photos of one group; None without two pairs that differ.
+
+    Args:
+        matches: photo by photo.
+        groups: of each photo, such as those that look alike; see `AnnotatedPhoto.group`.
+    """
+    excess = [
+        float(item.correct.sum() - item.scores.sum()) / max(1.0, float((item.scores * (1 - item.scores)).sum())) ** 0.5
+        for item in matches
+    ]
+    pairs = [
+        (excess[one], excess[other])
+        for one, other in permutations(range(len(matches)), 2)
+        if groups[one] == groups[other]
+    ]
+    if not pairs or np.ptp(pairs) == 0:
+        return None
+    return float(np.corrcoef(np.transpose(pairs))[0, 1])
+
+
 def redrawn(matches: Sequence[Matches], random: np.random.Generator) -> list[Matches]:
     """The same detections, each right with the probability that it scores, whatever the others are; labelled teeth
     that no detection found stay so."""
@@ -54,12 +77,14 @@ def redrawn(matches: Sequence[Matches], random: np.random.Generator) -> list[Mat
     return drawn
 
 
-def dispersion_table(matches: Sequence[Matches], *, draws: int = DRAWS, seed: int = 0) -> str:
+def dispersion_table(matches: Sequence[Matches], groups: Sequence[str], *, draws: int = DRAWS, seed: int = 0) -> str:
     """A Markdown table: the F1 with one threshold and with one for each photo, as it is and as it would be if errors
-    were independent (mean and central 95 % of `draws` draws).
+    were independent (mean and central 95 % of `draws` draws); below it how far the photos' numbers of right detections
+    spread, and how alike those of one group are.
 
     Args:
         matches: of the screened class, photo by photo.
+        groups: see `group_correlation`.
         draws: sets of labels.
         seed: of the draws.
     """
@@ -72,4 +97,7 @@ def dispersion_table(matches: Sequence[Matches], *, draws: int = DRAWS, seed: in
         low, high = np.quantile(drawn, (0.025, 0.975))
         rows.append(f"| {name} | {labelled:.3f} | {np.mean(drawn):.3f} [{low:.3f}, {high:.3f}] |")
     rows.append(f"\nVariance between photos over that of independent errors: {overdispersion(matches):.1f}")
+    alike = group_correlation(matches, groups)
+    if alike is not None:
+        rows.append(f"Correlation between photos of one group: {alike:+.2f}")
     return "\n".join(rows) + "\n"

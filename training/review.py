@@ -103,7 +103,7 @@ def review(found: OutOfFold, out: Path, *, kinds: Path | None = None, resamples:
     except CalibrationError as error:
         scored, note = found.predictions, f"Not calibrated: {error}.\n\n"
     answers = _verdicts_table(verdicts(found.photos, found.predictions, scored))
-    spread = dispersion_table(match_screened(found.photos, scored))
+    spread = dispersion_table(match_screened(found.photos, scored), [photo.group for photo in found.photos])
     figures = by_kind(found.photos, scored, groups, resamples=resamples)
     teeth = judged_teeth(found.photos, scored)
     out.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from training.dispersion import best_f1_by_photo, dispersion_table, overdispersion, redrawn
+from training.dispersion import best_f1_by_photo, dispersion_table, group_correlation, overdispersion, redrawn
 from training.metrics import Counts, Matches, best_f1
 
 
@@ -55,10 +55,22 @@ def test_drawn_labels_follow_the_scores_and_keep_what_was_not_found() -> None:
 
 
 def test_the_table_shows_what_photos_share() -> None:
-    lines = dispersion_table(photos_of_one_kind_each(20), draws=20).splitlines()
+    alternating = [str(number % 2) for number in range(20)]
+    lines = dispersion_table(photos_of_one_kind_each(20), alternating, draws=20).splitlines()
     cells = [[cell.strip() for cell in line.split("|")[2:4]] for line in lines[2:4]]
     # Shown all: 100 of 200 right, of 100 labelled. With a threshold of its own each photo shows its right ones alone.
     assert [row[0] for row in cells] == ["0.667", "1.000"]
     assert float(cells[1][1].split()[0]) < 0.8
-    assert lines[-1] == "Variance between photos over that of independent errors: 10.0"
-    assert dispersion_table(photos_of_one_kind_each(20), draws=20).splitlines() == lines
+    assert lines[-2] == "Variance between photos over that of independent errors: 10.0"
+    assert lines[-1] == "Correlation between photos of one group: +1.00"
+    assert dispersion_table(photos_of_one_kind_each(20), alternating, draws=20).splitlines() == lines
+    alone = [str(number) for number in range(20)]
+    assert "of one group" not in dispersion_table(photos_of_one_kind_each(20), alone, draws=20)
+
+
+def test_photos_of_one_group_are_compared_with_each_other_alone() -> None:
+    matches = photos_of_one_kind_each(4)
+    assert group_correlation(matches, ["a", "b", "a", "b"]) == pytest.approx(1)
+    assert group_correlation(matches, ["a", "a", "b", "b"]) == pytest.approx(-1)
+    assert group_correlation(matches, ["a", "b", "c", "d"]) is None
+    assert group_correlation([matches[1], matches[3]], ["a", "a"]) is None
