@@ -45,20 +45,26 @@ def overdispersion(matches: Sequence[Matches]) -> float:
     return excess / expected if expected else float("nan")
 
 
+def excess(matches: Sequence[Matches]) -> list[float]:
+    """How many more detections of each photo are right than their scores say, in standard deviations of independent
+    errors (of one detection at least)."""
+    return [
+        float(item.correct.sum() - item.scores.sum()) / max(1.0, float((item.scores * (1 - item.scores)).sum())) ** 0.5
+        for item in matches
+    ]
+
+
 def group_correlation(matches: Sequence[Matches], groups: Sequence[str]) -> float | None:
-    """How alike photos of one group are in what they have more, or less, right than their scores say: Pearson's
-    correlation over all pairs of photos of one group; None without two pairs that differ.
+    """How alike photos of one group are in their `excess`: Pearson's correlation over all pairs of photos of one
+    group; None without two pairs that differ.
 
     Args:
         matches: photo by photo.
         groups: of each photo, such as those that look alike; see `AnnotatedPhoto.group`.
     """
-    excess = [
-        float(item.correct.sum() - item.scores.sum()) / max(1.0, float((item.scores * (1 - item.scores)).sum())) ** 0.5
-        for item in matches
-    ]
+    of_photo = excess(matches)
     pairs = [
-        (excess[one], excess[other])
+        (of_photo[one], of_photo[other])
         for one, other in permutations(range(len(matches)), 2)
         if groups[one] == groups[other]
     ]

@@ -4,6 +4,7 @@ Written to the folder:
 
     verdicts.md           what the server would say of the photos
     dispersion.md         whether the errors on one photo go together
+    photos.csv            every photo, those first whose labels as a whole are contradicted most
     by_kind.md            figures by photo size, and by the kinds that a table gives, such as the view of the mouth
     misses.csv, .png      the carious teeth that were missed by most
     labels.csv, .png      the labels that are contradicted most
@@ -26,10 +27,11 @@ from app.screening import Verdict, assess_quality, screen
 from training.annotations import CLASS_IDS, AnnotatedPhoto
 from training.assessment import assess
 from training.cross_validation import OutOfFold
-from training.dispersion import dispersion_table
+from training.dispersion import dispersion_table, excess
 from training.errors import TrainingError
 from training.evaluate import SCREENED_CLASS, match_screened, operating_point
 from training.explore.sheets import contact_sheet, tooth_in_place
+from training.metrics import Matches, at_threshold
 from training.score_calibration import CalibrationError, cross_fitted
 from training.second_look.opinions import detector_opinion
 
@@ -103,13 +105,15 @@ def review(found: OutOfFold, out: Path, *, kinds: Path | None = None, resamples:
     except CalibrationError as error:
         scored, note = found.predictions, f"Not calibrated: {error}.\n\n"
     answers = _verdicts_table(verdicts(found.photos, found.predictions, scored))
-    spread = dispersion_table(match_screened(found.photos, scored), [photo.group for photo in found.photos])
+    matches = match_screened(found.photos, scored)
+    spread = dispersion_table(matches, [photo.group for photo in found.photos])
     figures = by_kind(found.photos, scored, groups, resamples=resamples)
     teeth = judged_teeth(found.photos, scored)
     out.mkdir(parents=True, exist_ok=True)
     (out / "verdicts.md").write_text(note + answers, encoding="utf-8")
     (out / "dispersion.md").write_text(note + spread, encoding="utf-8")
     (out / "by_kind.md").write_text(note + figures, encoding="utf-8")
+    _write_photos(found.photos, matches, out / "photos.csv")
     _write_teeth(worst_misses(teeth)[:MISSES], out / "misses")
     _write_teeth(contradicted(teeth)[:LABELS], out / "labels")
     return f"{note}{answers}\n{spread}\n{figures}"
@@ -237,6 +241,21 @@ def contradicted(teeth: Iterable[JudgedTooth]) -> list[JudgedTooth]:
         return tooth.caries if tooth.is_carious else 1 - tooth.caries
 
     return sorted((tooth for tooth in teeth if tooth.caries is not None), key=of_label)
+
+
+def _write_photos(photos: Sequence[AnnotatedPhoto], matches: Sequence[Matches], path: Path) -> None:
+    """A line for each photo: its teeth, how many of them are labelled carious, suspected at the operating point of all
+    photos, and rightly so, and its excess; those of the largest excess, to either side, first."""
+    threshold, _ = operating_point(photos, matches)
+    rows = []
+    for photo, item, more in zip(photos, matches, excess(matches), strict=True):
+        counts = at_threshold([item], threshold)
+        rows.append((photo.path.name, len(photo.boxes), counts.labelled, counts.shown, counts.true, f"{more:.1f}"))
+    rows.sort(key=lambda row: -abs(float(row[-1])))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("image", "teeth", "labelled_carious", "suspected", "rightly_suspected", "excess"))
+        writer.writerows(rows)
 
 
 def _write_teeth(teeth: Sequence[JudgedTooth], path: Path) -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from training.dispersion import best_f1_by_photo, dispersion_table, group_correlation, overdispersion, redrawn
+from training.dispersion import best_f1_by_photo, dispersion_table, excess, group_correlation, overdispersion, redrawn
 from training.metrics import Counts, Matches, best_f1
 
 
@@ -66,6 +66,12 @@ def test_the_table_shows_what_photos_share() -> None:
     assert dispersion_table(photos_of_one_kind_each(20), alternating, draws=20).splitlines() == lines
     alone = [str(number) for number in range(20)]
     assert "of one group" not in dispersion_table(photos_of_one_kind_each(20), alone, draws=20)
+
+
+def test_excess_counts_what_is_right_beyond_the_scores() -> None:
+    # 16 x 0.25 is a variance of 4; a photo with next to none is measured in whole detections.
+    matches = [photo([0.5] * 16, [1] * 16, 16), photo([0.5] * 16, [0] * 16, 3), photo([0.9], [0], 0), photo([], [], 2)]
+    assert excess(matches) == pytest.approx([4, -4, -0.9, 0])
 
 
 def test_photos_of_one_group_are_compared_with_each_other_alone() -> None:

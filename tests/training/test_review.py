@@ -34,6 +34,17 @@ def test_teeth_that_are_judged_otherwise_than_labelled_come_first(cross_validati
     assert [row["tooth"] for row in misses[: len(carious_and_wrong)]] == [row["tooth"] for row in carious_and_wrong]
     assert Image.open(out / "labels.png").width == Image.open(out / "misses.png").width
 
+    photos = list(csv.DictReader((out / "photos.csv").open()))
+    assert sorted(row["image"] for row in photos) == sorted(photo.path.name for photo in found.photos)
+    by_name = {photo.path.name: photo for photo in found.photos}
+    for row in photos:
+        assert int(row["teeth"]) == len(by_name[row["image"]].boxes)
+        assert int(row["labelled_carious"]) == (by_name[row["image"]].class_ids == 2).sum()
+        assert int(row["rightly_suspected"]) <= min(int(row["suspected"]), int(row["labelled_carious"]))
+    far = [abs(float(row["excess"])) for row in photos]
+    assert far == sorted(far, reverse=True)
+    assert far[0] > 0
+
     verdicts = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[:4]]
     assert verdicts[0] == ["photos", "caries_suspected", "no_caries_found", "not_assessable"]
     with_caries = sum((photo.class_ids == 2).any() for photo in found.photos)
