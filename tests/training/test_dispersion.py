@@ -24,10 +24,12 @@ def test_each_photo_shows_as_many_boxes_as_serve_the_f1_best() -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_no_choice_of_thresholds_beats_it(seed) -> None:
     random = np.random.default_rng(seed)
-    matches = [photo(sorted(random.random(4), reverse=True), list(random.integers(0, 2, 4)), 5) for _ in range(3)]
+    correct = random.random((3, 6)) < 0.3
+    matches = [photo([0.9, 0.8, 0.7, 0.6, 0.5, 0.4], list(row), int(row.sum())) for row in correct]
+    labelled = int(correct.sum())
     every = [
-        Counts(sum(int(m.correct[:n].sum()) for m, n in zip(matches, shown, strict=True)), sum(shown), 15, 3).f1
-        for shown in np.ndindex(5, 5, 5)
+        Counts(int(sum(row[:n].sum() for row, n in zip(correct, shown, strict=True))), sum(shown), labelled, 3).f1
+        for shown in np.ndindex(7, 7, 7)
     ]
     assert best_f1_by_photo(matches).f1 == pytest.approx(max(every))
 
