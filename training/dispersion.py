@@ -40,9 +40,9 @@ def best_f1_by_photo(matches: Sequence[Matches]) -> Counts:
 def overdispersion(matches: Sequence[Matches]) -> float:
     """Variance of the photos' numbers of right detections over what independent detections would give: 1 where errors
     know nothing of each other, more where they go together; NaN without detections."""
-    excess = sum(float(item.correct.sum() - item.scores.sum()) ** 2 for item in matches)
+    observed = sum(float(item.correct.sum() - item.scores.sum()) ** 2 for item in matches)
     expected = sum(float((item.scores * (1 - item.scores)).sum()) for item in matches)
-    return excess / expected if expected else float("nan")
+    return observed / expected if expected else float("nan")
 
 
 def excess(matches: Sequence[Matches]) -> list[float]:
