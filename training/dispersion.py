@@ -40,18 +40,25 @@ def best_f1_by_photo(matches: Sequence[Matches]) -> Counts:
 def overdispersion(matches: Sequence[Matches]) -> float:
     """Variance of the photos' numbers of right detections over what independent detections would give: 1 where errors
     know nothing of each other, more where they go together; NaN without detections."""
-    observed = sum(float(item.correct.sum() - item.scores.sum()) ** 2 for item in matches)
-    expected = sum(float((item.scores * (1 - item.scores)).sum()) for item in matches)
+    observed = sum(_surplus(item) ** 2 for item in matches)
+    expected = sum(_variance(item) for item in matches)
     return observed / expected if expected else float("nan")
 
 
 def excess(matches: Sequence[Matches]) -> list[float]:
     """How many more detections of each photo are right than their scores say, in standard deviations of independent
     errors (of one detection at least)."""
-    return [
-        float(item.correct.sum() - item.scores.sum()) / max(1.0, float((item.scores * (1 - item.scores)).sum())) ** 0.5
-        for item in matches
-    ]
+    return [_surplus(item) / max(1.0, _variance(item)) ** 0.5 for item in matches]
+
+
+def _surplus(item: Matches) -> float:
+    """Right detections beyond those that the scores expect."""
+    return float(item.correct.sum() - item.scores.sum())
+
+
+def _variance(item: Matches) -> float:
+    """Of the number of right detections, if each were right by its score alone."""
+    return float((item.scores * (1 - item.scores)).sum())
 
 
 def group_correlation(matches: Sequence[Matches], groups: Sequence[str]) -> float | None:

@@ -8,7 +8,10 @@ from PIL import Image
 from training.annotations import AnnotatedPhoto
 from training.cli import main
 from training.cross_validation import read_out_of_fold
+from training.evaluate import match_screened
+from training.metrics import best_f1
 from training.review import JudgedTooth, contradicted, review, worst_misses
+from training.score_calibration import cross_fitted
 
 
 def test_teeth_that_are_judged_otherwise_than_labelled_come_first(cross_validation, tmp_path) -> None:
@@ -41,6 +44,9 @@ def test_teeth_that_are_judged_otherwise_than_labelled_come_first(cross_validati
         assert int(row["teeth"]) == len(by_name[row["image"]].boxes)
         assert int(row["labelled_carious"]) == (by_name[row["image"]].class_ids == 2).sum()
         assert int(row["rightly_suspected"]) <= min(int(row["suspected"]), int(row["labelled_carious"]))
+    _, counts = best_f1(match_screened(found.photos, cross_fitted(found.photos, found.predictions)))
+    assert sum(int(row["suspected"]) for row in photos) == counts.shown
+    assert sum(int(row["rightly_suspected"]) for row in photos) == counts.true
     far = [abs(float(row["excess"])) for row in photos]
     assert far == sorted(far, reverse=True)
     assert far[0] > 0
