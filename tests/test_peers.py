@@ -6,8 +6,10 @@ import sys
 
 import pytest
 
+from benchmarks import photos
 from benchmarks.peers import compare
-from benchmarks.peers.compare import PEERS, Peer, PeerError, boxes_in, check_same, group
+from benchmarks.peers.compare import PEERS, SAME_BOX, Peer, PeerError, boxes_in, check_same, group
+from benchmarks.peers.detector import Plain, Tuned
 
 BOX = [0.1, 0.2, 0.3, 0.4, 0.9]
 
@@ -27,6 +29,13 @@ def test_a_peer_has_to_find_the_same_boxes() -> None:
         with pytest.raises(PeerError, match="finds"):
             check_same([BOX], theirs, 0.02)
     check_same([BOX], [moved, BOX], 0.1)
+
+
+def test_what_peers_run_finds_the_same_boxes_at_all_sizes_of_the_model() -> None:
+    data = photos.rendered(photos.SMALL)[0].read_bytes()
+    tuned, plain = Tuned().answer(data)["boxes"], Plain().answer(data)["boxes"]
+    check_same(tuned, plain, SAME_BOX)
+    assert [box[4] for box in plain] == pytest.approx([box[4] for box in tuned], abs=0.1)
 
 
 def test_a_peer_that_cannot_be_installed_is_listed_with_the_error(tmp_path, monkeypatch) -> None:

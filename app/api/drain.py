@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -10,7 +12,10 @@ from app.api.service import Service
 
 
 class Drain:
-    """ASGI middleware that closes connections behind their answers, and refuses requests once the service is closed."""
+    """ASGI middleware that closes connections behind their answers, and refuses requests once the service is closed.
+
+    A request that is cancelled then, as the end does not wait for it any longer, is answered 503 too.
+    """
 
     def __init__(self, app: ASGIApp, *, service: Service, answer: Answer) -> None:
         self._app = app
@@ -19,15 +24,26 @@ class Drain:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on, or refuses it."""
+        started = False
 
         async def send_and_close(message: Message) -> None:
+            nonlocal started
+            started = True
             if message["type"] == "http.response.start" and self._service.draining:
                 headers = [(name, value) for name, value in message["headers"] if name.lower() != b"connection"]
                 message = {**message, "headers": [*headers, (b"connection", b"close")]}
             await send(message)
 
-        if scope["type"] == "http" and self._service.closed:
-            response = await self._answer(Request(scope), ShuttingDown("the server is shutting down"))
+        async def refuse(why: str) -> None:
+            response = await self._answer(Request(scope), ShuttingDown(why))
             await response(scope, receive, send_and_close)
+
+        if scope["type"] == "http" and self._service.closed:
+            await refuse("the server is shutting down")
             return
-        await self._app(scope, receive, send_and_close)
+        try:
+            await self._app(scope, receive, send_and_close)
+        except asyncio.CancelledError:
+            if scope["type"] != "http" or started or not self._service.closed:
+                raise
+            await refuse("the server is shutting down, and had no more time for the answer")

@@ -1,9 +1,9 @@
 """The server process: what it does on signals, and in which order it ends.
 
 SIGTERM and SIGINT: readiness goes off; `drain_s` later the listener closes and further requests on open connections are
-refused; requests that were accepted get `shutdown_s` to be answered; then the models are closed. SIGHUP reloads the
-models. A crash of native code in this process, as of most photos' decoders, ends it at once: the container's restart
-policy brings it back.
+refused; requests that were accepted get `shutdown_s` to be answered, and what is left is answered 503; then the models
+are closed. SIGHUP reloads the models. A crash of native code in this process, as of most photos' decoders, ends it at
+once: the container's restart policy brings it back.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ from app.api.service import Service
 
 TICK_S = 0.02
 """Seconds between looks at what is still being answered."""
+
+CUT_S = 1.0
+"""Seconds in which requests that had no more time have their last answers and are on record."""
 
 HEAD_S = 10.0
 """Seconds in which the head of a request has to arrive, from the connection or its first byte on."""
@@ -177,6 +180,9 @@ class Server(uvicorn.Server):
         end = time.monotonic() + settings.shutdown_s
         # uvicorn cuts idle connections at once, and a request that is on its way to one would get no answer.
         await self._until(end, lambda: not self.server_state.tasks)
+        for task in self.server_state.tasks:
+            task.cancel()
+        await self._until(time.monotonic() + CUT_S, lambda: not self.server_state.tasks)
         self.config.timeout_graceful_shutdown = max(1, math.ceil(end - time.monotonic()))
         await super().shutdown(sockets)
 

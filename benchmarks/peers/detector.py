@@ -11,6 +11,7 @@ from PIL import Image
 
 from app.bundle import INT8_MODEL, find_bundle, read_bundle
 from app.detections import Detections
+from app.fusion import fuse
 from app.screening import PhotoQuality, screen
 from benchmarks.floor import ROOT, Bare
 
@@ -44,7 +45,11 @@ class Plain:
         )
         pixels = np.asarray(picture, np.float32)[np.newaxis] / 127.5 - 1
         outputs = self._run(**{self._input: pixels})
-        detections = Detections.from_raw(outputs["output_3"][0], outputs["output_1"][0], outputs["output_2"][0] + 1)
+        looks = []
+        for first in range(0, len(outputs), 4):  # of each size that the model looks at
+            _, scores, classes, boxes = (outputs[f"output_{first + number}"][0] for number in range(4))
+            looks.append(Detections.from_raw(boxes, scores, classes + 1))
+        detections = fuse(looks)
         screening = screen(
             self._bundle.calibrated(detections),
             USABLE,

@@ -201,7 +201,7 @@ def test_every_answer_is_on_record_after_the_server_was_killed_under_load(
     answered: set[str] = set()
     flags = ("--audit", str(audit), "--audit-fsync", fsync, "--audit-bytes", "20000", "--requests-per-minute", "0")
     for _ in range(3):
-        with running(tmp_path, *flags, seconds=0.001) as server:
+        with running(tmp_path, *flags) as server:
 
             def send(address: str = server.address) -> None:
                 with httpx.Client(base_url=address, timeout=10) as client:

@@ -654,19 +654,21 @@ def test_a_batch_that_no_minute_has_room_for_is_not_told_to_try_again(start: Sta
 
 @pytest.mark.parametrize("accept", ["application/json", "application/x-ndjson"])
 def test_an_accepted_batch_is_answered_at_the_end(tmp_path: Path, photo: bytes, accept: str) -> None:
-    write_bundle(tmp_path)
+    write_bundle(tmp_path / "store")
+    gate = tmp_path / "gate"
     answers: list[httpx.Response] = []
 
     def send() -> None:
         sent = {"files": form([photo] * 8), "headers": {"Accept": accept}}
         answers.append(httpx.post(f"{server.address}{BATCH}", timeout=30, **sent))
 
-    with running(tmp_path, "--workers", "2", seconds=0.3) as server:
+    with running(tmp_path / "store", "--workers", "2", gate=gate) as server:
         sender = threading.Thread(target=send)
         sender.start()
         wait_for(lambda: in_hand(server) == 1)
         server.process.send_signal(signal.SIGTERM)
         wait_for(lambda: not listens(server))
+        gate.touch()
         sender.join(30)
         assert answers[0].status_code == 200
         assert answers[0].text.count('"verdict"') == 8

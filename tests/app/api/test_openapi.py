@@ -27,7 +27,7 @@ def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[list[str]
         _, key = KeyFile(tmp_path / "keys.json").add("tester", Role.ADMIN)
         flags += ["--keys", str(tmp_path / "keys.json")]
         headers = ["--header", f"Authorization: Bearer {key}"]
-    with running(tmp_path, *flags, seconds=0) as server:
+    with running(tmp_path, *flags) as server:
         yield [f"{server.address}/openapi.json", *headers]
 
 

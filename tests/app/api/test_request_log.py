@@ -39,7 +39,7 @@ def test_a_request_is_logged_by_its_route(live: Live, photo: bytes, caplog: pyte
 
 def test_the_log_is_json_that_holds_the_requests_id(tmp_path: Path, photo: bytes) -> None:
     write_bundle(tmp_path)
-    with running(tmp_path, "--log-format", "json", seconds=0) as server:
+    with running(tmp_path, "--log-format", "json") as server:
         httpx.post(f"{server.address}/detect", content=photo, headers={HEADER: "visit-7"})
         server.process.terminate()
         assert server.ends() == 0
