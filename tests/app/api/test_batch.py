@@ -434,11 +434,11 @@ def test_a_full_queue_delays_a_batch_and_refuses_it_only_at_the_door(
 
 
 def test_the_deadline_is_that_of_each_photo(start: Start, stand_in: OneByOne, photo: bytes) -> None:
-    with start(deadline_s=1, photos_open=2, workers=1) as live:
+    with start(deadline_s=2, photos_open=2, workers=1) as live:
         with stand_in.holding():
             batch = Sender(live, BATCH, files=form([photo] * 4))
             wait_for(lambda: len(stand_in.lights) == 1)
-            time.sleep(1.2)
+            time.sleep(2.2)
         assert problems(batch.answer()) == ["deadline-exceeded", None, None, None]
 
 

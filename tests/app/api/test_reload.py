@@ -376,7 +376,7 @@ def test_watch_refuses_once_per_change(start: Start, tmp_path: Path, caplog: pyt
     def said() -> list[str]:
         return [record.getMessage() for record in caplog.records if "reload refused" in record.getMessage()]
 
-    with start(watch_s=0.05) as live:
+    with start(watch_s=0.3) as live:
         path = write_bundle(tmp_path, version=2)
         card = path / "MODEL_CARD.md"
         whole = card.read_text()
