@@ -8,12 +8,14 @@ the answers. A key keeps such pages out; without one, their requests are known b
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 from starlette.datastructures import Headers
+from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.access import KeysInForce
@@ -112,19 +114,23 @@ class CheckAccess:
     """ASGI middleware that lets a request through or raises, before its body is read.
 
     The name of the key goes into the scope's state as `key_name`; where no key is needed, there is none. `count_more`
-    goes there as well: it counts further requests of the same client. Where a request is not let through, and who sent
-    it is unknown, `unknown_refused` is true.
+    goes there as well: it counts further requests of the same client. Where a request is not let through, its route
+    goes into the scope, as if it had been, and `unknown_refused` is true if who sent it is unknown.
     """
 
-    def __init__(self, app: ASGIApp, *, keys: KeysInForce | None, requests_per_minute: int) -> None:
+    def __init__(
+        self, app: ASGIApp, *, keys: KeysInForce | None, requests_per_minute: int, routes: Sequence[BaseRoute]
+    ) -> None:
         """Wraps an application.
 
         Args:
             app: what is guarded.
             keys: None lets everybody in.
             requests_per_minute: of one key, or of one address without keys; 0 sets no limit.
+            routes: of the application.
         """
         self._app = app
+        self._routes = routes
         self._keys = keys
         self._requests = MinuteLimit(requests_per_minute, "requests")
         self._wrong_keys = MinuteLimit(WRONG_KEYS_PER_MINUTE, "wrong API keys")
@@ -142,6 +148,10 @@ class CheckAccess:
                 try:
                     await self._check(scope, role)
                 except CariesError:
+                    for route in self._routes:
+                        if route.matches(scope)[0] is not Match.NONE:
+                            scope["route"] = route
+                            break
                     scope["state"]["unknown_refused"] = "key_name" not in scope["state"]
                     raise
         await self._app(scope, receive, send)

@@ -83,11 +83,13 @@ def create_app(
     else:
         app = FastAPI(openapi_url=None, **about)
     app.state.service = service
-    for room in (detect, batch, catalogue, reload, health):
-        app.include_router(room.router)
+    routers = [room.router for room in (detect, batch, catalogue, reload, health)]
+    for router in routers:
+        app.include_router(router)
     declare_access(app, with_keys=keys is not None)
     # From the inside outwards: what a middleware raises is answered by CatchMistakes, which problems.install adds.
-    app.add_middleware(CheckAccess, keys=keys, requests_per_minute=settings.requests_per_minute)
+    routes = [route for router in routers for route in router.routes]
+    app.add_middleware(CheckAccess, keys=keys, requests_per_minute=settings.requests_per_minute, routes=routes)
     answer = problems.install(app, service.metrics)
     app.add_middleware(Drain, service=service, answer=answer)
     if audit is not None:

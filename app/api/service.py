@@ -204,14 +204,18 @@ class Service:
         self._name_live_models()
         for engine in started:
             logger.info("reloaded: %s is live", _describe(engine))
+        if not started:
+            logger.info("reloaded: nothing else is there, live as before: %s", self._live())
 
     def _count_refusal(self, error: CariesError) -> str:
         """Counts and logs it, and says what goes on."""
         self.metrics.reload("busy" if isinstance(error, ReloadRunning) else "refused")
-        live = ", ".join(f"{engine.bundle.name} {engine.bundle.version}" for engine in self.models.engines)
-        text = f"{error}; live: {live or 'none'}"
+        text = f"{error}; live: {self._live() or 'none'}"
         logger.warning("reload refused: %s", text)
         return text
+
+    def _live(self) -> str:
+        return ", ".join(f"{engine.bundle.name} {engine.bundle.version}" for engine in self.models.engines)
 
     def _name_live_models(self) -> None:
         self.metrics.live(

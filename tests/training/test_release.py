@@ -7,7 +7,7 @@ import tarfile
 
 import pytest
 
-from app.bundle import find_bundle, list_bundles, read_bundle
+from app.bundle import find_bundle, list_bundles, read_bundle, write_manifest
 from app.errors import BundleError, UnknownModel
 from training.cli import main
 from training.release import ReleaseError, archive, install
@@ -29,7 +29,7 @@ def packed(store, tmp_path):
 
 def altered_copy(store):
     """The same bundle with another card: valid, and of other content."""
-    from app.bundle import CARD, write_manifest
+    from app.bundle import CARD
 
     other = store.parent / "other"
     shutil.copytree(store, other)
@@ -49,6 +49,25 @@ def test_an_archive_and_back_is_the_same_bundle(store, packed, tmp_path, capsys)
     assert [path.name for path in installed.iterdir()] == [find_bundle(store).parent.name], "nothing else is left"
     assert main(["install", str(packed), "--store", str(installed)]) == 0
     assert "was installed already" in capsys.readouterr().out
+
+
+def test_what_a_server_has_to_be_told_to_serve_it_is_printed(store, tmp_path, capsys) -> None:
+    path, clinic = find_bundle(store), tmp_path / "clinic"
+    bundle = read_bundle(path)
+
+    def said(**model) -> str:
+        source = tmp_path / "-".join(map(str, model.values()))
+        shutil.copytree(path, source)
+        (source / "bundle.json").unlink()
+        kept = {key: value for key, value in bundle.manifest.items() if key not in ("files", "format_version")}
+        write_manifest(source, kept | {"model": model})
+        assert main(["install", str(source), "--store", str(clinic)]) == 0
+        return capsys.readouterr().out
+
+    assert "serves it with" not in said(name="first", version=4)
+    assert said(name="mine", version=2).endswith("serves it with CARIES_MODEL=mine\n")
+    assert "CARIES_MODEL=mine CARIES_MODEL_VERSION=1: 2 is newer" in said(name="mine", version=1)
+    assert "CARIES_MODEL=first CARIES_MODEL_VERSION=3: 4 is newer" in said(name="first", version=3)
 
 
 def test_the_checksum_is_printed_and_the_bytes_are_repeatable(store, packed, tmp_path, capsys) -> None:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from app.bundle import Bundle
 
 SUMMARY = "verify a bundle, or models.tar.gz, and put it into a model store"
 
@@ -24,3 +28,17 @@ def run(arguments: argparse.Namespace) -> None:
         state = "installed" if is_new else "was installed already"
         threshold = bundle.operating_point.score_threshold
         print(f"{bundle.name} {bundle.version} {state}, threshold {threshold:g}: {bundle.path}")
+        if settings := _settings_for(bundle, arguments.store):
+            print(f"  a server of this store serves it with {settings}")
+
+
+def _settings_for(bundle: Bundle, store: Path) -> str:
+    """What a server has to be told to serve a bundle of its store; empty if it does without."""
+    from app.bundle import find_bundle
+
+    if bundle.path == find_bundle(store):
+        return ""
+    newest = find_bundle(store, bundle.name)
+    if bundle.path == newest:
+        return f"CARIES_MODEL={bundle.name}"
+    return f"CARIES_MODEL={bundle.name} CARIES_MODEL_VERSION={bundle.version}: {newest.name} is newer"

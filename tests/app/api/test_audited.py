@@ -83,7 +83,11 @@ def test_the_keys_name_is_on_record_and_who_has_none_as_well(start: Start, photo
         assert live.client.post("/detect", content=photo, headers=authorization).status_code == 200
         assert live.client.post("/models/reload", headers=authorization).status_code == 403
     kept = records(tmp_path / "audit")
-    assert [(entry["key"], entry["status"]) for entry in kept] == [(None, 401), ("reception", 200), ("reception", 403)]
+    assert [(entry["key"], entry["route"], entry["status"]) for entry in kept] == [
+        (None, "/detect", 401),
+        ("reception", "/detect", 200),
+        ("reception", "/models/reload", 403),
+    ]
     assert key.rpartition("_")[2] not in json.dumps(kept)
 
 
