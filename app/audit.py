@@ -66,6 +66,7 @@ class AuditLog:
         self._folder, self._max_bytes, self._fsync = folder, max_bytes, fsync
         self._lock = threading.Lock()
         self._file: int | None = None
+        self._closed = False
         self._size = 0
         self._last = START
         try:
@@ -92,9 +93,11 @@ class AuditLog:
             entry: ready for JSON; without `seq`, `time`, `previous` and `sha256`, which are added.
 
         Raises:
-            AuditError: it cannot be written, as on a full disk.
+            AuditError: it cannot be written, as on a full disk, or the log is closed.
         """
         with self._lock:
+            if self._closed:
+                raise AuditError("the audit log is closed")
             now = datetime.now(UTC).isoformat(timespec="milliseconds")
             place, line = _line(self._last, {"time": now, **entry})
             try:
@@ -107,6 +110,7 @@ class AuditLog:
     def close(self) -> None:
         """Gives the folder back."""
         with self._lock:
+            self._closed = True
             if self._file is not None:
                 os.close(self._file)
                 self._file = None

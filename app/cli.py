@@ -145,6 +145,8 @@ def _max_boxes(text: str) -> int:
 
 
 def _serve(parsed: argparse.Namespace) -> int:
+    # Of a container's first process the kernel drops signals without a handler, and what follows takes a while.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     settings = _read_settings(parsed)
     settings.check_exposure()
     if settings.keys is not None and (key := KeyFile(settings.keys).add_first()) is not None:

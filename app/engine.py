@@ -54,6 +54,9 @@ seconds."""
 RETRY_S = 10.0
 """Seconds until a worker that could not be replaced is tried again."""
 
+CLOSE_S = 2.0
+"""Seconds that a closed engine gives the inferences of its processes to end."""
+
 LOOK_S = 1.0
 """Seconds between an idle worker's looks at whether its process lives."""
 
@@ -232,11 +235,19 @@ class Engine:
             raise _late(self.deadline_s) from None
 
     def close(self) -> None:
-        """Lets running inferences end, withdraws waiting photos and ends the workers. May be called twice."""
+        """Lets running inferences end, withdraws waiting photos and ends the workers. May be called twice.
+
+        A process that is not done after `CLOSE_S` is killed.
+        """
         self._end(RuntimeUnavailable("the detector is shutting down"))
-        for thread in self._threads:
-            if thread.ident is not None:
-                thread.join()
+        end = time.monotonic() + CLOSE_S
+        for thread, worker in zip(self._threads, self._workers, strict=True):
+            if thread.ident is None:
+                continue
+            thread.join(max(0.0, end - time.monotonic()))
+            if thread.is_alive() and isinstance(worker.runtime, WorkerProcess):
+                worker.runtime.kill()
+            thread.join()
 
     def _end(self, reason: Exception) -> None:
         """Takes no more photos and withdraws the waiting ones; the workers end when they notice."""

@@ -239,7 +239,10 @@ class Settings:
     )
     shutdown_s: float = field(
         default=10.0,
-        metadata=_row("Seconds after that in which accepted requests are answered.", _number(0, 3600)),
+        metadata=_row(
+            "Seconds after that in which accepted requests are answered; what is left then is answered 503.",
+            _number(0, 3600),
+        ),
     )
     max_bytes: int = field(
         default=32 * 2**20, metadata=_row("Largest photo as sent, in bytes.", _whole_number(1024, 2**31))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -207,6 +208,14 @@ class AuditRequests:
         if written is None:
             return
         if self._fsync:
-            await asyncio.to_thread(self._log.append, written)
+            await _to_its_end(asyncio.get_running_loop().run_in_executor(None, self._log.append, written))
         else:
             self._log.append(written)
+
+
+async def _to_its_end(writing: asyncio.Future[Any]) -> None:
+    """Waits for a line also where the caller is cancelled meanwhile, and goes on: what is on record is answered."""
+    while not writing.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.shield(writing)
+    writing.result()

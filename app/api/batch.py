@@ -25,7 +25,7 @@ from app.api.connections import in_pieces
 from app.api.detect import CLIENT_LEFT, unless_client_leaves
 from app.api.negotiation import BATCH_MEDIA_TYPES, BatchFormat, choose_format
 from app.api.parameters import Classes, Language, MaxBoxes, Model, Threshold, known_parameters_only
-from app.api.problems import content_of, problem_of
+from app.api.problems import ShuttingDown, content_of, problem_of
 from app.api.service import service_of
 from app.engine import Engine
 from app.errors import AuditError, CariesError
@@ -173,7 +173,9 @@ class _Answer(Response):
                 data = await asyncio.to_thread(source)
                 screened = await service.screener.screen(data, self._options, engine)
         except asyncio.CancelledError:
-            if data is not None:
+            if data is not None and service.closed:
+                await self._record(index, data, failure=ShuttingDown("the server is shutting down"))
+            elif data is not None:
                 await self._record(index, data, status=CLIENT_LEFT)
             raise
         except Exception as error:

@@ -14,7 +14,8 @@ from app.api.service import Service
 class Drain:
     """ASGI middleware that closes connections behind their answers, and refuses requests once the service is closed.
 
-    A request that is cancelled then, as the end does not wait for it any longer, is answered 503 too.
+    A request that is cancelled then, as the end does not wait for it any longer, is answered 503 too, or cut off if its
+    answer has begun.
     """
 
     def __init__(self, app: ASGIApp, *, service: Service, answer: Answer) -> None:
@@ -44,6 +45,8 @@ class Drain:
         try:
             await self._app(scope, receive, send_and_close)
         except asyncio.CancelledError:
-            if scope["type"] != "http" or started or not self._service.closed:
+            if scope["type"] != "http" or not self._service.closed:
                 raise
+            if started:
+                return  # uvicorn closes the connection
             await refuse("the server is shutting down, and had no more time for the answer")

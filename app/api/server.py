@@ -30,8 +30,8 @@ from app.api.service import Service
 TICK_S = 0.02
 """Seconds between looks at what is still being answered."""
 
-CUT_S = 1.0
-"""Seconds in which requests that had no more time have their last answers and are on record."""
+CUT_S = 5.0
+"""Seconds in which requests that had no more time are answered and on record; a slow disk takes them."""
 
 HEAD_S = 10.0
 """Seconds in which the head of a request has to arrive, from the connection or its first byte on."""

@@ -168,6 +168,10 @@ class WorkerProcess:
             at += 4 + rows.nbytes
         return found
 
+    def kill(self) -> None:
+        """Ends the process whatever it does; from any thread. Whoever waits for its answer gets WorkerDied."""
+        self._process.kill()
+
     def close(self) -> None:
         """Ends the worker. May be called twice."""
         self._model = None

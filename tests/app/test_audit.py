@@ -238,6 +238,16 @@ print(failed, said)
     assert (found.findings, found.lines) == ([], 7 - int(failed))
 
 
+def test_a_closed_log_takes_no_line(tmp_path: Path) -> None:
+    log = AuditLog(tmp_path)
+    log.append({"status": 200})
+    log.close()
+    with pytest.raises(AuditError, match="closed"):
+        log.append({"status": 503})
+    assert len(list(tmp_path.glob("audit-*"))) == 1
+    assert verify(tmp_path).findings == []
+
+
 def test_files_are_for_the_owner_alone(tmp_path: Path) -> None:
     write(tmp_path / "log", 1)
     assert (tmp_path / "log").stat().st_mode & 0o777 == 0o700

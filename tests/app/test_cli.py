@@ -402,3 +402,15 @@ def test_serve_on_the_committed_bundle(tmp_path: Path) -> None:
     assert "format=json" not in said + rest
     assert main(["health", "--port", found[0].rpartition(":")[2]]) == 1
     assert took < 10, f"ready after {took:.1f} s"
+
+
+def test_a_server_that_is_told_to_stop_before_it_listens_stops() -> None:
+    code = (
+        "import os, signal, sys, app.cli\n"
+        "app.cli._read_settings = lambda parsed: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "sys.exit(app.cli.main(['serve']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,5 +1,6 @@
 """Which requests are on record, with what, and that none is answered without."""
 
+import asyncio
 import hashlib
 import json
 import random
@@ -9,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -16,7 +18,7 @@ from live_server import StandIn, Start, wait_for, write_bundle
 from test_drain import running
 
 from app.api.access import NO_KEYS_PER_MINUTE, WRONG_KEYS_PER_MINUTE
-from app.api.audited import TALLY_S
+from app.api.audited import TALLY_S, AuditRequests, RefusalTally
 from app.api.request_log import HEADER
 from app.audit import AuditLog, verify
 from app.errors import AuditError
@@ -228,6 +230,41 @@ def test_every_answer_is_on_record_after_the_server_was_killed_under_load(
             server.process.wait(10)
     assert len(answered) > 30
     assert answered <= {entry["request"] for entry in records(audit) if "request" in entry}
+
+
+def test_a_line_that_was_begun_is_followed_by_its_answer_whatever_is_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = AuditLog(tmp_path, fsync=True)
+    begun, disk = threading.Event(), threading.Event()
+    append = log.append
+    monkeypatch.setattr(log, "append", lambda entry: (begun.set(), disk.wait(30), append(entry)))
+    sent: list[Any] = []
+
+    async def answers(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def run() -> None:
+        async def send(message: Any) -> None:
+            sent.append(message["type"])
+
+        audited = AuditRequests(answers, log=log, tally=RefusalTally(log), fsync=True, answer=None)  # type: ignore[arg-type]
+        scope = {"type": "http", "path": "/detect", "method": "POST", "state": {"request_id": "visit-7"}}
+        task = asyncio.create_task(audited(scope, None, send))  # type: ignore[arg-type]
+        await asyncio.to_thread(begun.wait, 30)
+        for _ in range(2):
+            task.cancel()
+            await asyncio.sleep(0.01)
+        assert not task.done()
+        assert sent == []
+        disk.set()
+        await task
+
+    asyncio.run(run())
+    log.close()
+    assert sent == ["http.response.start", "http.response.body"]
+    assert [entry["status"] for entry in records(tmp_path)] == [200]
 
 
 def test_a_second_server_does_not_start_on_the_same_folder(start: Start, tmp_path: Path) -> None:

@@ -676,6 +676,30 @@ def test_an_accepted_batch_is_answered_at_the_end(tmp_path: Path, photo: bytes, 
         assert "Traceback" not in server.said
 
 
+def test_a_batch_that_takes_too_long_is_on_record_as_it_was_answered(tmp_path: Path, photo: bytes) -> None:
+    write_bundle(tmp_path / "store")
+    gate, audit = tmp_path / "gate", tmp_path / "audit"
+    answers: list[httpx.Response] = []
+
+    def send() -> None:
+        answers.append(httpx.post(f"{server.address}{BATCH}", timeout=30, files=form([photo] * 2)))
+
+    with running(tmp_path / "store", "--shutdown-s", "0.5", "--audit", str(audit), gate=gate) as server:
+        sender = threading.Thread(target=send)
+        sender.start()
+        wait_for(lambda: in_hand(server) == 1)
+        time.sleep(0.5)
+        server.process.send_signal(signal.SIGTERM)
+        sender.join(30)
+        assert_problem(answers[0], 503, "shutting-down")
+        gate.touch()
+        assert server.ends() == 0
+    lines = records(audit)
+    assert {(entry["status"], entry["problem"]) for entry in lines} == {(503, "shutting-down")}
+    assert [entry["photos"] for entry in lines if "photo" not in entry] == [2]
+    assert len(lines) > 1
+
+
 def test_a_photo_that_could_not_be_unpacked_is_on_record(start: Start, photo: bytes, tmp_path: Path) -> None:
     sent = altered(archive_of([("a", photo), ("b", b"")]), "a", flags=1)
     with start(audit=tmp_path / "audit") as live:

@@ -74,9 +74,24 @@ class Server:
 def running(store: Path, *flags: str, gate: Path | None = None) -> Iterator[Server]:
     """A ready server on the stand-in detector, whose photos wait for the gate, a file, to exist."""
     program = PROGRAM.format(tests=str(Path(__file__).parent), gate=str(gate or __file__))
+    with started("-c", program, "serve", "--model-store", str(store), *flags) as server:
+        yield server
+
+
+@contextmanager
+def real(bundle: Any, store: Path, *flags: str) -> Iterator[Server]:
+    """A ready server on the shipped detector, run by LiteRT."""
+    shutil.copytree(bundle.path, store / bundle.name / str(bundle.version))
+    with started("-m", "app", "serve", "--model-store", str(store), "--runtime", "litert", *flags) as server:
+        yield server
+
+
+@contextmanager
+def started(*command: str) -> Iterator[Server]:
+    """A ready server on a free port, by a command of Python's."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("CARIES_")}
     process = subprocess.Popen(
-        [sys.executable, "-c", program, "serve", "--port", "0", "--model-store", str(store), *flags],
+        [sys.executable, *command, "--port", "0"],
         cwd=ROOT,
         env=clean,
         stderr=subprocess.PIPE,
@@ -118,12 +133,12 @@ def test_accepted_requests_are_answered_and_others_refused(tmp_path: Path, photo
     write_bundle(tmp_path / "store")
     gate = tmp_path / "gate"
     with (
-        running(tmp_path / "store", "--workers", "2", gate=gate) as server,
-        httpx.Client(base_url=server.address) as idle,
+        running(tmp_path / "store", "--workers", "2", "--shutdown-s", "60", gate=gate) as server,
+        httpx.Client(base_url=server.address, timeout=30) as idle,
     ):
-        assert idle.get("/health/ready").status_code == 200
         senders = [Sender(server, photo) for _ in range(5)]
         wait_for(lambda: in_hand(server) == 5)
+        assert idle.get("/health/ready").status_code == 200
         server.process.send_signal(signal.SIGTERM)
         wait_for(lambda: "Shutting" in server.said or not listens(server))
         refused = idle.post("/detect", content=photo)
@@ -152,7 +167,7 @@ def test_readiness_goes_off_before_the_listener_closes(tmp_path: Path, photo: by
         assert time.monotonic() - started > 4.9
 
 
-def test_a_request_that_takes_too_long_does_not_hold_the_server(tmp_path: Path, photo: bytes) -> None:
+def test_a_request_that_takes_too_long_is_answered_503_and_on_record(tmp_path: Path, photo: bytes) -> None:
     write_bundle(tmp_path / "store")
     gate, audit = tmp_path / "gate", tmp_path / "audit"
     flags = ("--shutdown-s", "0.5", "--audit", str(audit), "--audit-fsync", "on")
@@ -169,6 +184,21 @@ def test_a_request_that_takes_too_long_does_not_hold_the_server(tmp_path: Path, 
         assert "Traceback" not in server.said
     (line,) = [line for path in audit.glob("audit-*") for line in path.read_text().splitlines()]
     assert (json.loads(line)["status"], json.loads(line)["problem"]) == (503, "shutting-down")
+
+
+def test_a_detector_that_hangs_does_not_hold_the_server(shipped_bundle: Any, tmp_path: Path, photo: bytes) -> None:
+    with real(shipped_bundle, tmp_path, "--shutdown-s", "0.5") as server:
+        workers = children(server.process.pid)
+        assert workers
+        for worker in workers:
+            os.kill(worker, signal.SIGSTOP)
+        sender = Sender(server, photo)
+        wait_for(lambda: in_hand(server) == 1)
+        server.process.send_signal(signal.SIGTERM)
+        assert sender.result().json()["type"] == "/problems/shutting-down"
+        assert server.ends() == 0
+        for worker in workers:
+            wait_for(lambda worker=worker: has_ended(worker))
 
 
 def test_a_photo_on_its_way_at_the_end_is_answered(tmp_path: Path, photo: bytes) -> None:
@@ -205,26 +235,22 @@ def test_sighup_reloads(tmp_path: Path, photo: bytes) -> None:
 
 
 def test_workers_end_with_the_server(shipped_bundle: Any, tmp_path: Path) -> None:
-    store = tmp_path / "store"
-    shutil.copytree(shipped_bundle.path, store / shipped_bundle.name / str(shipped_bundle.version))
     for number in (signal.SIGTERM, signal.SIGKILL):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "app", "serve", "--port", "0", "--model-store", str(store), "--runtime", "litert"],
-            cwd=ROOT,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        server = Server(process)
-        workers = children(process.pid)
-        assert workers
-        process.send_signal(number)
-        assert server.ends() == (0 if number == signal.SIGTERM else -signal.SIGKILL)
-        for worker in workers:
-            wait_for(lambda worker=worker: not Path(f"/proc/{worker}").exists() or is_zombie(worker))
+        with real(shipped_bundle, tmp_path / number.name) as server:
+            workers = children(server.process.pid)
+            assert workers
+            server.process.send_signal(number)
+            assert server.ends() == (0 if number == signal.SIGTERM else -signal.SIGKILL)
+            for worker in workers:
+                wait_for(lambda worker=worker: has_ended(worker))
 
 
-def is_zombie(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+def has_ended(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return stat.rpartition(")")[2].split()[0] == "Z"
 
 
 def listens(server: Server) -> bool:
