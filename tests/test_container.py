@@ -320,8 +320,11 @@ def test_the_offline_kit_installs_without_a_network(container, compose, tmp_path
     names = {path.name for path in folder.iterdir()}
     assert names == {
         "caries-screen.tar", "docker-compose.yml", "install.sh", "LICENSE", "README.md", "README.ko.md", "SHA256SUMS",
-        "deploy", "docs",
+        "deploy", "docs", "benchmarks", "training", "pyproject.toml",
     }  # fmt: skip
+    for page in folder.rglob("*.md"):
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page.name} links to {link}, which the kit does not hold"
     with tarfile.open(folder / "caries-screen.tar") as images:
         saved = json.load(images.extractfile("manifest.json"))
     assert {tag for image in saved for tag in image["RepoTags"]} == {"caries-screen:cpu", "caries-tls:latest"}
