@@ -7,7 +7,7 @@ import tarfile
 
 import pytest
 
-from app.bundle import find_bundle, list_bundles, read_bundle, write_manifest
+from app.bundle import CARD, find_bundle, list_bundles, read_bundle, write_manifest
 from app.errors import BundleError, UnknownModel
 from training.cli import main
 from training.release import ReleaseError, archive, install
@@ -29,16 +29,17 @@ def packed(store, tmp_path):
 
 def altered_copy(store):
     """The same bundle with another card: valid, and of other content."""
-    from app.bundle import CARD
-
     other = store.parent / "other"
     shutil.copytree(store, other)
-    path = find_bundle(other)
-    manifest = dict(read_bundle(path).manifest)
-    (path / CARD).write_text("another card")
+    (find_bundle(other) / CARD).write_text("another card")
+    rewrite_manifest(find_bundle(other))
+    return other
+
+
+def rewrite_manifest(path, **changes):
+    manifest = {**read_bundle(path, verify=False).manifest, **changes}
     (path / "bundle.json").unlink()
     write_manifest(path, {key: value for key, value in manifest.items() if key not in ("files", "format_version")})
-    return other
 
 
 def test_an_archive_and_back_is_the_same_bundle(store, packed, tmp_path, capsys) -> None:
@@ -52,15 +53,12 @@ def test_an_archive_and_back_is_the_same_bundle(store, packed, tmp_path, capsys)
 
 
 def test_what_a_server_has_to_be_told_to_serve_it_is_printed(store, tmp_path, capsys) -> None:
-    path, clinic = find_bundle(store), tmp_path / "clinic"
-    bundle = read_bundle(path)
+    clinic = tmp_path / "clinic"
 
     def said(**model) -> str:
         source = tmp_path / "-".join(map(str, model.values()))
-        shutil.copytree(path, source)
-        (source / "bundle.json").unlink()
-        kept = {key: value for key, value in bundle.manifest.items() if key not in ("files", "format_version")}
-        write_manifest(source, kept | {"model": model})
+        shutil.copytree(find_bundle(store), source)
+        rewrite_manifest(source, model=model)
         assert main(["install", str(source), "--store", str(clinic)]) == 0
         return capsys.readouterr().out
 

@@ -95,7 +95,7 @@ class Live:
         return self.service.metrics.registry.get_sample_value(name, labels) or 0.0
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> None:
     """Returns when the condition holds; fails after some seconds."""
     end = time.monotonic() + seconds
     while not condition():

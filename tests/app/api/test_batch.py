@@ -687,8 +687,7 @@ def test_a_batch_that_takes_too_long_is_on_record_as_it_was_answered(tmp_path: P
     with running(tmp_path / "store", "--shutdown-s", "0.5", "--audit", str(audit), gate=gate) as server:
         sender = threading.Thread(target=send)
         sender.start()
-        wait_for(lambda: in_hand(server) == 1)
-        time.sleep(0.5)
+        wait_for(gate.with_name("begun").exists)
         server.process.send_signal(signal.SIGTERM)
         sender.join(30)
         assert_problem(answers[0], 503, "shutting-down")

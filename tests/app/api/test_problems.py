@@ -272,7 +272,7 @@ def test_deadline(start: Start, stand_in: StandIn, photo: bytes) -> None:
         stand_in.gate.clear()
         started = time.monotonic()
         assert "0.3" in assert_problem(live.client.post("/detect", content=photo), 504, "deadline-exceeded")["detail"]
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 2
         calls = stand_in.calls
         assert_problem(live.client.post("/detect", content=photo), 504, "deadline-exceeded")
         stand_in.gate.set()

@@ -340,7 +340,7 @@ def replaceable(shipped_bundle, made, monkeypatch) -> Iterator[tuple[Engine, thr
 
 
 def wait_for(condition) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 20
     while not condition():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.01)
