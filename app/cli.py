@@ -11,9 +11,9 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-from app.bundle import find_bundle, list_bundles, read_bundle
+from app.detector.bundle import find_bundle, list_bundles, read_bundle
 from app.errors import BundleError, CariesError, SettingsError
-from app.key_file import KeyFile, Role
+from app.records.key_file import KeyFile, Role
 from app.settings import Settings, describe, flag, variable
 
 DETECT_SETTINGS = ("model_store", "model", "model_version", "runtime", "precision", "threads")
@@ -154,8 +154,8 @@ def _serve(parsed: argparse.Namespace) -> int:
         print(
             f"caries: {settings.keys} is made with one admin key, shown only here: {key}", file=sys.stderr, flush=True
         )
-    from app.logs import configure
-    from app.memory import keep_out_of_core_dumps, return_large_blocks
+    from app.process.logs import configure
+    from app.process.memory import keep_out_of_core_dumps, return_large_blocks
 
     keep_out_of_core_dumps()
     return_large_blocks()
@@ -180,8 +180,8 @@ def _serve(parsed: argparse.Namespace) -> int:
 def _detect(parsed: argparse.Namespace) -> int:
     settings = _read_settings(parsed)
     logging.basicConfig(level="WARNING", format="caries: %(message)s")
-    from app.folder import detect_photos
-    from app.memory import keep_out_of_core_dumps
+    from app.detect_folder import detect_photos
+    from app.process.memory import keep_out_of_core_dumps
     from app.screen_photo import Options
     from app.screening import ClassSelection
 
@@ -267,7 +267,7 @@ def _revoke_key(parsed: argparse.Namespace) -> int:
 
 
 def _verify_audit(parsed: argparse.Namespace) -> int:
-    from app.audit import verify
+    from app.records.audit import verify
 
     folder = _read_settings(parsed).audit
     if folder is None:
@@ -283,7 +283,7 @@ def _verify_audit(parsed: argparse.Namespace) -> int:
 
 
 def _backup(parsed: argparse.Namespace) -> int:
-    from app.backup import write_backup
+    from app.records.backup import write_backup
 
     settings = _read_settings(parsed)
     if settings.keys is None and settings.audit is None:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pylopdf_fonts_ko
 from PIL import Image, ImageDraw, ImageFont
 
-from app.detections import Detections
+from app.detector.detections import Detections
 from app.screening import Reason, Verdict
 
 Pixels = npt.NDArray[np.uint8]

@@ -10,14 +10,16 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self, TypeVar, cast
 
-from app import drawing, images, tracing
-from app.bundle import Bundle
-from app.cores import usable_cores
-from app.detections import Detections
-from app.engine import Engine
+from app import drawing
+from app.detector.bundle import Bundle
+from app.detector.detections import Detections
+from app.detector.engine import Engine
+from app.detector.runtimes import fitted
 from app.errors import DeadlineExceeded, Overloaded, PhotoTooCostly, PhotoTooLarge
-from app.images import MediaType, Photo, Pixels
-from app.runtimes import fitted
+from app.photo import images
+from app.photo.images import MediaType, Photo, Pixels
+from app.process import tracing
+from app.process.cores import usable_cores
 from app.screening import ClassSelection, PhotoQuality, Screening, assess_quality, screen, screened_side
 from app.settings import Settings
 

@@ -9,7 +9,7 @@ from functools import reduce
 import numpy as np
 import numpy.typing as npt
 
-from app.detections import Detections, FloatArray
+from app.detector.detections import Detections, FloatArray
 
 DEFAULT_MAX_BOXES = 5
 """Boxes shown unless the caller asks otherwise."""

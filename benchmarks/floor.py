@@ -26,9 +26,10 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from app import drawing, images
-from app.bundle import find_bundle, read_bundle
-from app.runtimes import load_runtime
+from app import drawing
+from app.detector.bundle import find_bundle, read_bundle
+from app.detector.runtimes import load_runtime
+from app.photo import images
 from app.screening import Screening, assess_quality, screen, screened_side
 from benchmarks import photos
 

@@ -34,7 +34,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from app.api.problems import BY_SLUG, MEDIA_TYPE
-from app.memory import FREE_PAGES_S
+from app.process.memory import FREE_PAGES_S
 from benchmarks.process_tree import memory_kib, processes
 
 ROOT = Path(__file__).parents[1]

@@ -20,9 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
-from app import images
-from app.bundle import find_bundle, read_bundle
-from app.runtimes import Runtime, load_in_process, load_runtime
+from app.detector.bundle import find_bundle, read_bundle
+from app.detector.runtimes import Runtime, load_in_process, load_runtime
+from app.photo import images
 
 ROOT = Path(__file__).parent.parent
 

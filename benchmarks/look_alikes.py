@@ -1,4 +1,4 @@
-"""How well the perceptual hash of `training.groups` tells copies of a photo from other photos.
+"""How well the perceptual hash of `training.data.groups` tells copies of a photo from other photos.
 
     python benchmarks/look_alikes.py --data DIR
 
@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from app import images
-from training.annotations import read_annotated_photos
-from training.groups import HASH_DISTANCE, perceptual_hashes
+from app.photo import images
+from training.data.annotations import read_annotated_photos
+from training.data.groups import HASH_DISTANCE, perceptual_hashes
 
 DISTANCES = (4, 6, 8, 10, 12, 14, 16)
 

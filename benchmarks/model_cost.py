@@ -17,7 +17,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from app.runtimes.litert import LiteRTRuntime
+from app.detector.runtimes.litert import LiteRTRuntime
 
 
 def measure(models: list[Path], rounds: int) -> dict[Path, list[float]]:

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
-from app.images import Pixels, decode
+from app.photo.images import Pixels, decode
 from app.screening import assess_quality
-from training.annotations import read_annotated_photos
+from training.data.annotations import read_annotated_photos
 
 
 def blurred(pixels: Pixels) -> Pixels:

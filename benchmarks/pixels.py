@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from app import images
+from app.photo import images
 from app.screening import screened_side
 
 ROOT = Path(__file__).parent.parent
@@ -78,8 +78,8 @@ def decoders(data: bytes) -> dict[str, Way]:
 
     ways: dict[str, Way] = {
         "Pillow": lambda: pillow(1),
-        "app.images": lambda: images.decode(data).pixels,
-        "app.images, scaled": lambda: images.decode(data, shorter_side=screened_side(*MODEL_INPUT)).pixels,
+        "app.photo.images": lambda: images.decode(data).pixels,
+        "app.photo.images, scaled": lambda: images.decode(data, shorter_side=screened_side(*MODEL_INPUT)).pixels,
     }
     width, height = Image.open(io.BytesIO(data)).size
     scales = [scale for scale in (2, 4, 8) if min(width, height) >= scale * min(MODEL_INPUT)]
@@ -104,7 +104,7 @@ def resizers(pixels: images.Pixels) -> dict[str, Way]:
     image = Image.fromarray(pixels)
     ways: dict[str, Way] = {
         "Pillow, exact": lambda: np.asarray(image.resize(MODEL_INPUT, Image.Resampling.BILINEAR)),
-        "app.images": lambda: images.resize(pixels, *MODEL_INPUT),
+        "app.photo.images": lambda: images.resize(pixels, *MODEL_INPUT),
         "Pillow, gap 3, from an image": lambda: np.asarray(
             image.resize(MODEL_INPUT, Image.Resampling.BILINEAR, reducing_gap=3.0)
         ),
@@ -147,7 +147,7 @@ def encoders(pixels: images.Pixels) -> dict[str, Way]:
     ways: dict[str, Way] = {
         "Pillow, level 6": lambda: pillow(6),
         "Pillow, level 1": lambda: pillow(1),
-        "app.images": lambda: images.encode(pixels, "image/png"),
+        "app.photo.images": lambda: images.encode(pixels, "image/png"),
         "rows, zlib level 1 RLE": lambda: packed(zlib, 1, zlib.DEFLATED, 15, 9, zlib.Z_RLE),
         "rows, zlib Huffman": lambda: packed(zlib, 1, zlib.DEFLATED, 15, 9, zlib.Z_HUFFMAN_ONLY),
     }

@@ -21,9 +21,9 @@ import time
 from multiprocessing.pool import Pool
 from pathlib import Path
 
-from app import images
-from app.bundle import find_bundle, read_bundle
-from app.runtimes import Runtime, load_runtime
+from app.detector.bundle import find_bundle, read_bundle
+from app.detector.runtimes import Runtime, load_runtime
+from app.photo import images
 from app.screening import ClassSelection, assess_quality, screen
 from benchmarks.fuzz import serving
 from benchmarks.overload import PHOTO, Client, Load, closed_loop, quantiles

@@ -23,13 +23,13 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from app import images
-from app.bundle import find_bundle, read_bundle
-from app.detections import Detections
-from app.runtimes import Precision, load_runtime
+from app.detector.bundle import find_bundle, read_bundle
+from app.detector.detections import Detections
+from app.detector.runtimes import Precision, load_runtime
+from app.photo import images
 from app.screening import assess_quality, screen, screened_side
-from training.annotations import AnnotatedPhoto, read_annotated_photos
-from training.metrics import average_precisions, coco_evaluation
+from training.data.annotations import AnnotatedPhoto, read_annotated_photos
+from training.measure.metrics import average_precisions, coco_evaluation
 
 ROOT = Path(__file__).parent.parent
 MEGAPIXELS = 12.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from app.bundle import list_bundles, read_bundle
+from app.detector.bundle import list_bundles, read_bundle
 
 ROOT = Path(__file__).parent.parent
 READMES = ("README.md", "README.ko.md")

@@ -7,8 +7,8 @@ weights are used as they are. Each loop runs in a process of its own, in turns. 
 `model_main_tf2.py` calls it, under `MirroredStrategy`, with its summaries. Steps are timed in stretches of
 `STRETCH`, and the fastest stretch counts: start-up and tracing are no part of it, and other work on the machine
 disturbs it least. Decoding and augmentation are measured alone as well, and the loop once on a batch that stays in
-memory, which tells what the input costs while the processor computes. What `training.augmentation` does to photos is
-no part of the API's loop: a run whose recipe asks for it compares `train` with a loop that does less.
+memory, which tells what the input costs while the processor computes. What `training.model.augmentation` does to photos
+is no part of the API's loop: a run whose recipe asks for it compares `train` with a loop that does less.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from training.augmentation import Augmentation
 from training.machine import this_machine
+from training.model.augmentation import Augmentation
 from training.run_folder import RunFolder
 
 STRETCH = 6
@@ -58,7 +58,7 @@ def main() -> None:
 
 def report(run: Path, results: dict[str, list[float]], steps: int) -> None:
     """Prints medians and ratios as Markdown."""
-    from training.configure import input_size_of, parse_pipeline
+    from training.model.configure import input_size_of, parse_pipeline
 
     pipeline = parse_pipeline((run / "pipeline.config").read_text(encoding="utf-8"))
     median = {name: statistics.median(values) for name, values in results.items()}
@@ -115,8 +115,8 @@ def measure_api(config: Path, out: Path, steps: int) -> float:
 def measure_ours(config: Path, augmentation: Augmentation, out: Path, steps: int, *, in_memory: bool) -> float:
     from google.protobuf import text_format
 
-    from training import train as loop
-    from training.configure import parse_pipeline
+    from training.model import train as loop
+    from training.model.configure import parse_pipeline
 
     pipeline = parse_pipeline(config.read_text(encoding="utf-8"))
     pipeline.train_config.num_steps = steps
@@ -139,7 +139,7 @@ def measure_input(configs: dict[str, Any], augmentation: Augmentation, steps: in
     from object_detection import inputs
     from object_detection.builders import model_builder
 
-    from training.batches import training_batches
+    from training.model.batches import training_batches
 
     model = model_builder.build(configs["model"], is_training=True)
     if of_the_api:

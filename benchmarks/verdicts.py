@@ -17,10 +17,10 @@ from pathlib import Path
 
 import httpx
 
-from app.images import encode
+from app.photo.images import encode
 from app.screening import Verdict
 from benchmarks.other_pictures import pictures
-from training.annotations import CLASS_IDS, read_annotated_photos
+from training.data.annotations import CLASS_IDS, read_annotated_photos
 
 
 def main() -> int:

@@ -71,7 +71,7 @@ def model_store() -> Path:
 @pytest.fixture(scope="session")
 def shipped_bundle(model_store):
     """The bundle of the repository that is served where no other is asked for."""
-    from app.bundle import find_bundle, read_bundle
+    from app.detector.bundle import find_bundle, read_bundle
 
     return read_bundle(find_bundle(model_store))
 
@@ -79,7 +79,7 @@ def shipped_bundle(model_store):
 @pytest.fixture(scope="session")
 def fast_bundle(model_store):
     """The bundle of the repository whose detector looks at a photo once, at the size that it was trained at."""
-    from app.bundle import find_bundle, read_bundle
+    from app.detector.bundle import find_bundle, read_bundle
 
     return read_bundle(find_bundle(model_store, "caries-ssd-mobilenet-v2-fpnlite-320"))
 
@@ -87,7 +87,7 @@ def fast_bundle(model_store):
 @pytest.fixture(scope="session", params=["caries-ssd-mobilenet-v2-fpnlite", "caries-ssd-mobilenet-v2-fpnlite-320"])
 def each_bundle(request, model_store):
     """Every bundle of the repository, one after the other."""
-    from app.bundle import find_bundle, read_bundle
+    from app.detector.bundle import find_bundle, read_bundle
 
     return read_bundle(find_bundle(model_store, request.param))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.api.problems import BY_SLUG
-from app.metrics import Metrics
+from app.process.metrics import Metrics
 from app.settings import describe
 from benchmarks.shipped_figures import READMES, shipped_figures, told_figures, with_figures
 

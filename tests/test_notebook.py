@@ -16,8 +16,8 @@ from tests.conftest import ROOT
 pytest.importorskip("object_detection", reason="the training environment is not installed")
 
 from tests.training.conftest import SMALL_RECIPE
-from tests.training.pretrained_server import serving
-from tests.training.test_pretrained import SMALL
+from tests.training.model.pretrained.pretrained_server import serving
+from tests.training.model.pretrained.test_fetch import SMALL
 from training.cli import COMMANDS, main
 from training.render import write_via
 
@@ -41,7 +41,8 @@ def test_the_commands_of_the_page_work(tmp_path, monkeypatch, capsys) -> None:
     for path in Path("photos/json_train").iterdir():
         path.write_text(path.read_text().replace('"caries"', '"cavity"'))
     recipe = SMALL_RECIPE.replace("num_steps = 12", "num_steps = 4\nevaluate_every = 4")
-    # Statistics of this decay are never taken anew, which saves time; tests/training/test_batch_norm.py does that.
+    # Statistics of this decay are never taken anew, which saves time;
+    # tests/training/model/test_batch_norm.py does that.
     recipe = recipe.replace("batch_norm_decay = 0.2", "batch_norm_decay = 0.01")
     Path("my.toml").write_text(recipe)
     with serving(SMALL) as mirror:

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app import images
-from app.bundle import FLOAT32_MODEL, Bundle
-from app.detections import Detections
-from app.runtimes.litert import LiteRTRuntime, model_input
+from app.detector.bundle import FLOAT32_MODEL, Bundle
+from app.detector.detections import Detections
+from app.detector.runtimes.litert import LiteRTRuntime, model_input
+from app.photo import images
 
 pytest.importorskip("ai_edge_litert")
 

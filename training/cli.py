@@ -27,7 +27,7 @@ COMMANDS = (
         "package",
         "repackage",
     ),
-    *("archive", "install", "sweep", "cross-validate", "second-look", "review", "rescore", "enlarge", "render"),
+    *("archive", "install", "sweep", "cross-validate", "review", "enlarge", "render"),
 )
 """In the order in which a person needs them; the module of a command has its name, with `_` for `-`."""
 

@@ -196,8 +196,8 @@ def _look_at_gpu(found: Diagnosis, run: Run, driver: Path, *, probed: bool) -> N
 
 
 def _look_at_backbone(found: Diagnosis) -> None:
-    from training.pretrained.backbone import find_graph
-    from training.pretrained.catalogue import PretrainedWeightsError
+    from training.model.pretrained.backbone import find_graph
+    from training.model.pretrained.catalogue import PretrainedWeightsError
 
     try:
         found.facts["pretrained backbone"] = find_graph().name

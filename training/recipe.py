@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
-from training.augmentation import Augmentation
 from training.errors import TrainingError
+from training.model.augmentation import Augmentation
 
 SHIPPED_RECIPE = Path(__file__).parent / "recipes" / "caries-320.toml"
 
@@ -54,7 +54,7 @@ class Recipe:
         input_size: pixels; photos are squeezed to `input_size` x `input_size`. A multiple of 32; 320 or 640 in the
         study.
         multi_scale: further sizes, smaller than `input_size`, at which the trained detector looks at each photo as
-            well; what it sees at all of them is fused (`app.fusion`). Training is at `input_size` alone.
+            well; what it sees at all of them is fused (`app.detector.fusion`). Training is at `input_size` alone.
         batch_size, num_steps: photos a step, steps in all.
         seed: of the photo order, the augmentation and the weights' initial values.
         learning_rate_base, warmup_learning_rate, warmup_steps: cosine decay to 0 over `num_steps` after a linear
@@ -64,7 +64,7 @@ class Recipe:
         nms_score_threshold: boxes of a lower score take no part in suppression and are not returned, which saves a
             quarter of the time of a small detector; 0 keeps the stock's, next to none.
         batch_norm_decay, batch_norm_epsilon: of the moving averages. Where `decay ** num_steps` is not negligible they
-            are taken anew before an evaluation and at the end, see `training.batch_norm`.
+            are taken anew before an evaluation and at the end, see `training.model.batch_norm`.
         aspect_ratios, anchor_scale: of the anchors, width over height; the smallest SSD anchor is `8 * anchor_scale`
             pixels.
         evaluate_every: steps between two evaluations on the held-out fold; 0 for none.
@@ -73,8 +73,8 @@ class Recipe:
         other_pictures: how many pictures of anything else (`training.render.others`) join it as well.
         data_credit: whose photos these are and under which licence, for the model card.
         data_augmentation: steps of the API's preprocessor in protobuf text format, in order.
-        rotation, zoom_out, white_balance: what is done to a photo before them, see `training.augmentation`: degrees,
-            share of the photos, largest relative change.
+        rotation, zoom_out, white_balance: what is done to a photo before them, see `training.model.augmentation`:
+            degrees, share of the photos, largest relative change.
     """
 
     model_name: str

@@ -12,25 +12,33 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from app.bundle import Bundle
-from training.annotations import FOLDS, AnnotatedPhoto, AnnotationError, Source
-from training.assessment import assess, markdown
-from training.configure import configure, parse_pipeline
-from training.detectors import Detector
-from training.evaluate import evaluate, figures_table, load_exported, look, match_screened, operating_point, predict
-from training.export import SAVED_MODEL, export, find_checkpoint
+from app.detector.bundle import Bundle
+from training.data.annotations import FOLDS, AnnotatedPhoto, AnnotationError, Source
+from training.data.prepare import prepare, write_other_records, write_rendered_records
 from training.machine import this_machine
-from training.model_runtime import ModelRuntime, load_checkpoint
-from training.out_of_fold import check_same_training, out_of_fold_evidence
-from training.package import Evidence, package
-from training.parity import compare
-from training.plots import write_plots
-from training.prepare import prepare, write_other_records, write_rendered_records
-from training.pretrained import fine_tune_source
+from training.measure.assessment import assess, markdown
+from training.measure.detectors import Detector
+from training.measure.evaluate import (
+    evaluate,
+    figures_table,
+    load_exported,
+    look,
+    match_screened,
+    operating_point,
+    predict,
+)
+from training.measure.out_of_fold import check_same_training, out_of_fold_evidence
+from training.measure.plots import write_plots
+from training.model.configure import configure, parse_pipeline
+from training.model.model_runtime import ModelRuntime, load_checkpoint
+from training.model.pretrained import fine_tune_source
+from training.model.train import CHECKPOINT_EVERY, Schedule, train
 from training.recipe import NO_PRETRAINED, Recipe
+from training.release.export import SAVED_MODEL, export, find_checkpoint
+from training.release.package import Evidence, package
+from training.release.parity import compare
+from training.release.tflite import FILES, can_be_converted, convert
 from training.run_folder import RunError, RunFolder
-from training.tflite import FILES, can_be_converted, convert
-from training.train import CHECKPOINT_EVERY, Schedule, train
 
 BUNDLED = ("saved_model", "float32", "int8")
 """The models that a bundle holds, where the architecture reaches TFLite."""
@@ -51,7 +59,7 @@ def run(
     """All steps, from annotated photos to a bundle.
 
     Args:
-        data: annotated photos, see `training.annotations`.
+        data: annotated photos, see `training.data.annotations`.
         out: folder of the run. A run of the same recipe and data that was killed there is continued.
         recipe: what to train.
         validation_fold: this fold is held out, None holds out none; the others and the rendered photos are trained on.

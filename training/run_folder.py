@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from training.annotations import AnnotatedPhoto
+from training.data.annotations import AnnotatedPhoto
+from training.data.prepare import PHOTOS
+from training.data.saved_photos import load_photos, saved_photos_sha256
 from training.errors import TrainingError
-from training.prepare import PHOTOS
 from training.recipe import Recipe
-from training.saved_photos import load_photos, saved_photos_sha256
 
 RECORDS = "records"
 
@@ -117,7 +117,7 @@ class RunFolder:
         return Recipe.of_values(state["recipe"]), state["validation_fold"]
 
     def photos_sha256(self) -> str:
-        """What tells the photos that were prepared from others, see `training.saved_photos.photos_sha256`.
+        """What tells the photos that were prepared from others, see `training.data.saved_photos.photos_sha256`.
 
         Raises:
             RunError: none were.

@@ -11,20 +11,21 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app import tracing
-from app.access import KeysInForce
-from app.api import batch, catalogue, detect, docs_page, health, problems, reload
-from app.api.access import CheckAccess, declare_access
-from app.api.audited import AuditRequests, RefusalTally
-from app.api.drain import Drain
-from app.api.request_log import LogRequests, method_of, route_of
-from app.api.request_traces import TraceRequests
-from app.api.security_headers import SecurityHeaders
+from app.api import problems
+from app.api.middleware.access import CheckAccess, declare_access
+from app.api.middleware.audited import AuditRequests, RefusalTally
+from app.api.middleware.drain import Drain
+from app.api.middleware.request_log import LogRequests, method_of, route_of
+from app.api.middleware.request_traces import TraceRequests
+from app.api.middleware.security_headers import SecurityHeaders
+from app.api.routes import batch, catalogue, detect, docs_page, health, reload
 from app.api.service import make_service
-from app.audit import AuditLog
-from app.key_file import KeyFile
-from app.metrics import Metrics
-from app.runtimes import Runtime
+from app.detector.runtimes import Runtime
+from app.process import tracing
+from app.process.metrics import Metrics
+from app.records.audit import AuditLog
+from app.records.key_file import KeyFile
+from app.records.keys_in_force import KeysInForce
 from app.settings import Settings
 
 DISTRIBUTION = "caries-screen"

@@ -11,8 +11,8 @@ from fastapi import Request
 from app.api.body import FIELD, FORM, FORM_OVERHEAD, RAW_TYPES, Form, announced_bytes, content_type
 from app.api.problems import UnsupportedMediaType, UploadTooSlow, quoted
 from app.errors import BatchTooLarge
+from app.photo.zip_photos import SIGNATURES, list_photos
 from app.settings import Settings
-from app.zip_photos import SIGNATURES, list_photos
 
 FIELDS = ("files", FIELD)
 """The form fields that may hold photos."""

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import errors
-from app.metrics import Metrics
+from app.process.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 

@@ -22,9 +22,9 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from app.api.connections import Bounded
+from app.api.middleware.connections import Bounded
+from app.api.middleware.security_headers import HEADERS
 from app.api.problems import MALFORMED, MEDIA_TYPE
-from app.api.security_headers import HEADERS
 from app.api.service import Service
 
 TICK_S = 0.02

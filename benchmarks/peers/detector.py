@@ -9,9 +9,9 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
-from app.bundle import INT8_MODEL, find_bundle, read_bundle
-from app.detections import Detections
-from app.fusion import fuse
+from app.detector.bundle import INT8_MODEL, find_bundle, read_bundle
+from app.detector.detections import Detections
+from app.detector.fusion import fuse
 from app.screening import PhotoQuality, screen
 from benchmarks.floor import ROOT, Bare
 

@@ -39,13 +39,13 @@ from typing import Any
 
 import numpy as np
 
-from app import images
-from app.bundle import Bundle, find_bundle, read_bundle
-from app.detections import Detections
+from app.detector.bundle import Bundle, find_bundle, read_bundle
+from app.detector.detections import Detections
+from app.photo import images
 from app.screening import box_iou
 from benchmarks.peers.compare import make_environment
-from training.annotations import AnnotatedPhoto, read_annotated_photos
-from training.metrics import average_precisions, bootstrap, coco_evaluation
+from training.data.annotations import AnnotatedPhoto, read_annotated_photos
+from training.measure.metrics import average_precisions, bootstrap, coco_evaluation
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

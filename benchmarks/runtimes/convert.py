@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from app.bundle import FLOAT32_MODEL, INT8_MODEL
-from app.runtimes.litert import model_input
+from app.detector.bundle import FLOAT32_MODEL, INT8_MODEL
+from app.detector.runtimes.litert import model_input
 from benchmarks.runtimes.postprocess import POSTPROCESSING, Postprocessing
 from benchmarks.runtimes.tflite_files import cut_postprocess, set_score_threshold
 

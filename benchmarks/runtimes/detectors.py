@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from app.detections import Detections
-from app.runtimes.litert import LiteRTRuntime, model_input
+from app.detector.detections import Detections
+from app.detector.runtimes.litert import LiteRTRuntime, model_input
 from benchmarks.runtimes.postprocess import POSTPROCESSING, Postprocessing
 
 Pixels = npt.NDArray[np.uint8]

@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from app.detections import Detections
+from app.detector.detections import Detections
 
 POSTPROCESSING = "postprocessing.npz"
 """File of it, beside files of models without it."""

@@ -19,12 +19,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app import folder
-from app.bundle import list_bundles, write_manifest
+from app import detect_folder as folder
 from app.cli import main
-from app.detections import Detections
-from app.engine import open_engine
-from app.key_file import KEY
+from app.detector.bundle import list_bundles, write_manifest
+from app.detector.detections import Detections
+from app.detector.engine import open_engine
+from app.records.key_file import KEY
 
 ROOT = Path(__file__).parents[2]
 STORE = ROOT / "model_store"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from app import drawing
-from app.detections import Detections
+from app.detector.detections import Detections
 from app.drawing import MIN_WIDTH, TEXTS, annotate, scale_colour
 from app.screening import Reason, Verdict
 

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from app import images, screen_photo
+from app import screen_photo
 from app.errors import DeadlineExceeded, PhotoTooCostly, PhotoTooLarge, UnreadablePhoto
+from app.photo import images
 from app.screen_photo import LARGE_AT_ONCE, LARGE_PIXELS, Options, Screener
-from tests.app.test_heic import HARD
+from tests.app.photo.test_heic import HARD
 
 BUNDLE = SimpleNamespace(input_height=32, input_width=32)
 

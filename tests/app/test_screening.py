@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from app.detections import Detections
+from app.detector.detections import Detections
 from app.screening import (
     ClassSelection,
     PhotoQuality,

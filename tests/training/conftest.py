@@ -64,10 +64,10 @@ def cross_validation(rendered_data, tiny_recipe, tmp_path_factory) -> Path:
     """The folder of a cross-validation as it lies on disk, with made-up predictions: nine in ten of the classes right,
     by a detector that is surer than that, and an int8 model that says the same with rounding. At `LARGER` pixels all
     classes are right."""
-    from app.detections import Detections
-    from training.annotations import FOLDS
-    from training.cross_validation import fold_folder
-    from training.predictions import save_predictions
+    from app.detector.detections import Detections
+    from training.data.annotations import FOLDS
+    from training.measure.cross_validation import fold_folder
+    from training.measure.predictions import save_predictions
     from training.recipe import Recipe
     from training.run import configure_step, prepare_step
     from training.run_folder import RunFolder

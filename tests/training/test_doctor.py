@@ -144,7 +144,7 @@ def test_an_api_that_does_not_start_keeps_a_training_from_running(tmp_path, prob
 
 
 def test_a_backbone_that_was_altered_is_noticed(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("training.pretrained.backbone.GRAPH_SHA256", "0" * 64)
+    monkeypatch.setattr("training.model.pretrained.backbone.GRAPH_SHA256", "0" * 64)
     found = diagnose(tmp_path, run=answers())
     assert found.facts["pretrained backbone"] == "unusable"
     assert any("is not the release of 2018-03-29" in line for line in found.missing)

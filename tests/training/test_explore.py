@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.anchors import STOCK_RATIOS, STOCK_SCALE, STUDY_RATIOS, Anchors, all_boxes, measure, search
-from training.annotations import read_annotated_photos
 from training.cli import main
+from training.data.annotations import read_annotated_photos
 from training.explore.sheets import contact_sheet, tooth_crops
+from training.model.anchors import STOCK_RATIOS, STOCK_SCALE, STUDY_RATIOS, Anchors, all_boxes, measure, search
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.bundle import FLOAT32_MODEL, INT8_MODEL, read_bundle
-from app.images import decode
-from app.runtimes import load_runtime
-from training.annotations import read_annotated_photos
-from training.augmentation import Augmentation
+from app.detector.bundle import FLOAT32_MODEL, INT8_MODEL, read_bundle
+from app.detector.runtimes import load_runtime
+from app.photo.images import decode
 from training.cli import main
-from training.prepare import write_other_records
+from training.data.annotations import read_annotated_photos
+from training.data.prepare import write_other_records
+from training.model.augmentation import Augmentation
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +198,7 @@ def test_a_fold_that_holds_every_photo_cannot_be_held_out(small_data, small_reci
 
 
 def test_float16_is_half_the_file_and_says_nearly_the_same(tiny_run, rendered_data) -> None:
-    from app.runtimes.litert import LiteRTRuntime
+    from app.detector.runtimes.litert import LiteRTRuntime
 
     assert main(["tflite", "--out", str(tiny_run), "--precision", "float16"]) == 0
     half, whole = tiny_run / "export" / "model_float16.tflite", tiny_run / "export" / FLOAT32_MODEL

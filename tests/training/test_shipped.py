@@ -6,21 +6,21 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from app.bundle import FLOAT32_MODEL, INT8_MODEL
-from app.runtimes.litert import LiteRTRuntime
+from app.detector.bundle import FLOAT32_MODEL, INT8_MODEL
+from app.detector.runtimes.litert import LiteRTRuntime
 from app.screening import Verdict
 from tests.conftest import ROOT
-from training.annotations import FOLDS, read_annotated_photos
-from training.assessment import assess
-from training.cross_validation import read_out_of_fold
-from training.evaluate import predict
-from training.out_of_fold import out_of_fold_evidence
-from training.package import Evidence
+from training.data.annotations import FOLDS, read_annotated_photos
+from training.measure.assessment import assess
+from training.measure.cross_validation import read_out_of_fold
+from training.measure.evaluate import predict
+from training.measure.out_of_fold import out_of_fold_evidence
+from training.measure.review import verdicts
+from training.measure.score_calibration import cross_fitted
 from training.recipe import Recipe
-from training.review import verdicts
+from training.release.package import Evidence
 from training.run import prepare_step
 from training.run_folder import RunFolder
-from training.score_calibration import cross_fitted
 
 REFERENCE = {"mAP@.5:.95": 0.327, "mAP@.5": 0.632, "AP@.5 caries": 0.610, "best F1 caries": 0.623}
 """Stock settings, 800 steps, batch-norm statistics re-estimated, on fold 0."""

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from training.cli import main
+from training.model.train import DivergedError
 from training.recipe import Recipe
 from training.sweep.report import STOCK_RECIPE, SweepError, Trial, choose, read_report
 from training.sweep.search import ASPECT_RATIOS, RANGES, search
 from training.sweep.table import rank_correlation, write_results
 from training.sweep.trials import ADDED_SINCE, Scale, known_outcomes, ranked, run_trial_once, scaled_recipe, sole_use
-from training.train import DivergedError
 
 BASE = Recipe.read(STOCK_RECIPE)
 

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from training.release import archive
+    from training.release.install import archive
 
     digest = archive(arguments.store, arguments.out, name=arguments.model, version=arguments.model_version)
     print(f"{digest}  {arguments.out}")

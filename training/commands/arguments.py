@@ -7,10 +7,10 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from training.annotations import FOLDS, AnnotationError, Source
+from training.data.annotations import FOLDS, AnnotationError, Source
+from training.data.formats import FORMATS
 from training.errors import TrainingError
-from training.formats import FORMATS
-from training.multi_scale import Sizes
+from training.model.multi_scale import Sizes
 from training.recipe import SHIPPED_RECIPE, Recipe, RecipeError
 
 

@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     from training import run as steps
-    from training.configure import differences_from_stock
+    from training.model.configure import differences_from_stock
     from training.run_folder import RunFolder
 
     folder = RunFolder(arguments.out)
@@ -30,6 +30,6 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"  {name}: {stock} -> {ours}")
     changes = {name: value for name, value in asdict(recipe.augmentation).items() if value}
     if changes:
-        print("Before the API's own augmentation each photo is changed by training.augmentation:")
+        print("Before the API's own augmentation each photo is changed by training.model.augmentation:")
     for name, value in changes.items():
         print(f"  {name}: {value:g}")

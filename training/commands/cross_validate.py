@@ -30,11 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from training.comparison import compare_precisions, compare_sizes, table_of_sizes
-    from training.cross_validation import assess_folds, enlarge_fold, quantize_fold, train_fold
+    from training.measure.comparison import compare_precisions, compare_sizes, table_of_sizes
+    from training.measure.cross_validation import assess_folds, enlarge_fold, quantize_fold, train_fold
+    from training.measure.score_calibration import CalibrationError
     from training.run import prepare_step
     from training.run_folder import RunFolder
-    from training.score_calibration import CalibrationError
 
     folds = read_folds(arguments)
     recipe = read_recipe(arguments)

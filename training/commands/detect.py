@@ -28,12 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from app.engine import Engine
-    from app.folder import detect_photos
+    from app.detect_folder import detect_photos
+    from app.detector.engine import Engine
     from app.screen_photo import Options
     from app.screening import ClassSelection
     from app.settings import Settings
-    from training.detectors import DEFAULT_THRESHOLD, DetectorError, find_detector
+    from training.measure.detectors import DEFAULT_THRESHOLD, DetectorError, find_detector
 
     if arguments.threshold is not None and not 0 <= arguments.threshold <= 1:
         raise DetectorError(f"--threshold is {arguments.threshold:g}, allowed is 0 to 1")

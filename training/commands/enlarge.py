@@ -11,7 +11,7 @@ SUMMARY = "a bundle's detector at other input sizes, without training, as a run 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from training.annotations import FOLDS
+    from training.data.annotations import FOLDS
 
     add_data_arguments(parser)
     parser.add_argument("--model", type=Path, required=True, help="the folder of a bundle")
@@ -27,10 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from app.bundle import read_bundle
+    from app.detector.bundle import read_bundle
+    from training.model.enlarged import enlarge
     from training.run import prepare_step
     from training.run_folder import RunFolder
-    from training.second_look.enlarged import enlarge
 
     sizes = read_sizes("--size", arguments.size)
     bundle, folder = read_bundle(arguments.model), RunFolder(arguments.out)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from training.annotations import FOLDS
+from training.data.annotations import FOLDS
 
 SUMMARY = "figures of a run's exported models, or of any detector, on the held-out fold"
 
@@ -38,8 +38,8 @@ def run(arguments: argparse.Namespace) -> None:
         return
     if arguments.threshold is not None and not 0 <= arguments.threshold <= 1:
         raise RunError(f"--threshold is {arguments.threshold:g}, allowed is 0 to 1")
-    from training.annotations import read_annotated_photos
-    from training.detectors import find_detector
+    from training.data.annotations import read_annotated_photos
+    from training.measure.detectors import find_detector
 
     detector = find_detector(arguments.model, model=arguments.which, input_size=arguments.input_size)
     of_model = RunFolder.part(arguments.model)

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from training.annotations import read_annotated_photos
+    from training.data.annotations import read_annotated_photos
     from training.explore.report import write_report
     from training.explore.sample import write_sample
 

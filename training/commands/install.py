@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from app.bundle import Bundle
+    from app.detector.bundle import Bundle
 
 SUMMARY = "verify a bundle, or models.tar.gz, and put it into a model store"
 
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from training.release import install
+    from training.release.install import install
 
     for bundle, is_new in install(
         arguments.source, arguments.store, sha256=arguments.sha256, replace=arguments.replace
@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _settings_for(bundle: Bundle, store: Path) -> str:
     """What a server has to be told to serve a bundle of its store; empty if it does without."""
-    from app.bundle import find_bundle
+    from app.detector.bundle import find_bundle
 
     if bundle.path == find_bundle(store):
         return ""

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from training import pretrained
+    from training.model import pretrained
 
     cache: Path = arguments.cache or pretrained.cache_folder()
     if arguments.action == "list":
@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> None:
         if pretrained.CATALOGUE[name].sha256 is None and arguments.sha256 is None:
             print("The zoo publishes no sha256: compare it with another copy, or give --sha256 to have it compared.")
     elif arguments.action == "verify" and pretrained.CATALOGUE.get(name) and pretrained.CATALOGUE[name].url is None:
-        from training.pretrained.backbone import find_graph
+        from training.model.pretrained.backbone import find_graph
 
         print(f"{find_graph().name}: sha256 {pretrained.CATALOGUE[name].sha256}, as released")
     elif arguments.action == "verify":
@@ -54,8 +54,8 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _state(weights: object, cache: Path) -> str:
-    from training import pretrained
-    from training.pretrained.backbone import find_graph
+    from training.model import pretrained
+    from training.model.pretrained.backbone import find_graph
 
     assert isinstance(weights, pretrained.Weights)
     try:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from training.annotations import FOLDS
 from training.commands.arguments import add_data_arguments, read_source
+from training.data.annotations import FOLDS
 
 SUMMARY = "measure a bundle anew and write it as another version"
 
@@ -23,8 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from app.bundle import read_bundle
-    from training.repackage import repackage
+    from app.detector.bundle import read_bundle
+    from training.release.repackage import repackage
     from training.run_folder import RunFolder
 
     bundle = repackage(

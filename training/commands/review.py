@@ -19,8 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from training.cross_validation import read_out_of_fold
-    from training.review import review
+    from training.measure.cross_validation import read_out_of_fold
+    from training.measure.review import review
 
     sizes = read_sizes("--input-size", arguments.input_size) if arguments.input_size else None
     found = read_out_of_fold(arguments.cross_validation, read_folds(arguments), sizes=sizes)

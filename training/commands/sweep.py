@@ -6,8 +6,8 @@ import argparse
 import shlex
 from pathlib import Path
 
-from training.annotations import FOLDS
 from training.commands.arguments import add_data_arguments, parse_settings, read_source
+from training.data.annotations import FOLDS
 from training.sweep.report import STOCK_RECIPE
 
 SUMMARY = "run the study's trials, or search its parameters; what was finished is never run twice"

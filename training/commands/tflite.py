@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     from training import run as steps
+    from training.release.tflite import FILES
     from training.run_folder import RunFolder
-    from training.tflite import FILES
 
     steps.tflite_step(RunFolder.part(arguments.out), precisions=tuple(arguments.precision or FILES))

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from app.screening import MAX_LUMINANCE, MIN_LUMINANCE, MIN_SHARPNESS
-from training.anchors import MATCH_IOU
-from training.annotations import CLASS_IDS
+from training.data.annotations import CLASS_IDS
 from training.explore.statistics import Statistics
+from training.model.anchors import MATCH_IOU
 
 SIZE_INCHES = (5.6, 3.7)
 TALL_INCHES = (5.6, 5.6)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from training.annotations import CLASS_IDS, AnnotatedPhoto
+from training.data.annotations import CLASS_IDS, AnnotatedPhoto
 from training.explore import words
 from training.explore.page import Picture, Plots, Section, render_page
 from training.explore.plots import plot_all

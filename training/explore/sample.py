@@ -7,9 +7,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from app import images
+from app.photo import images
 from app.screening import assess_quality
-from training.annotations import CLASS_IDS, AnnotatedPhoto
+from training.data.annotations import CLASS_IDS, AnnotatedPhoto
 from training.errors import TrainingError
 from training.explore.sheets import labelled_photo
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from app import images
 from app.drawing import INK, OTHER_COLOURS, SCREENED_SCALE
-from training.annotations import CLASS_IDS, AnnotatedPhoto
+from app.photo import images
+from training.data.annotations import CLASS_IDS, AnnotatedPhoto
 
 COLOURS = {CLASS_IDS["normal"]: OTHER_COLOURS[0], CLASS_IDS["caries"]: SCREENED_SCALE[1]}
 

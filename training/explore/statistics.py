@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from app import images
+from app.photo import images
 from app.screening import PhotoQuality, assess_quality
-from training.anchors import (
+from training.data.annotations import CLASS_IDS, FOLDS, AnnotatedPhoto
+from training.model.anchors import (
     STOCK_RATIOS,
     STOCK_SCALE,
     STUDY_RATIOS,
@@ -28,7 +29,6 @@ from training.anchors import (
     search,
     share,
 )
-from training.annotations import CLASS_IDS, FOLDS, AnnotatedPhoto
 from training.recipe import Recipe
 
 PERCENTILES = (0, 5, 25, 50, 75, 95, 100)

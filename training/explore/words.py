@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from app.screening import PhotoQuality
-from training.anchors import MATCH_IOU
-from training.annotations import CLASS_IDS, AnnotatedPhoto
+from training.data.annotations import CLASS_IDS, AnnotatedPhoto
 from training.explore.page import Table
 from training.explore.statistics import Statistics
+from training.model.anchors import MATCH_IOU
 from training.recipe import Recipe
 
 LISTED = 8

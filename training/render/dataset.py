@@ -1,4 +1,4 @@
-"""Rendered photos with labels as a data folder, in the layout that `training.annotations` reads."""
+"""Rendered photos with labels as a data folder, in the layout that `training.data.annotations` reads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from training.annotations import FOLDS
+from training.data.annotations import FOLDS
 from training.render.mouth import render_mouth
 
 JPEG_QUALITY = 92
@@ -18,7 +18,8 @@ JPEG_QUALITY = 92
 def write_via(
     folder: Path, seeds: Iterable[int], *, width: int = 640, height: int = 480, folds: bool = True
 ) -> list[Path]:
-    """Renders a mouth per seed into `img_train/` and `json_train/` of the folder, as `training.annotations` reads it.
+    """Renders a mouth per seed into `img_train/` and `json_train/` of the folder, as `training.data.annotations` reads
+    it.
 
     Args:
         folder: made if missing; files of the same names are overwritten.

@@ -24,12 +24,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from training.data.prepare import PHOTOS
 from training.errors import TrainingError
 from training.machine import this_machine
-from training.prepare import PHOTOS
+from training.model.train import LOSSES
 from training.recipe import Recipe, RecipeError
 from training.sweep.report import SweepError, Trial
-from training.train import LOSSES
 
 RECORD = "trial.json"
 

@@ -14,7 +14,7 @@ from fastapi import FastAPI, Header, UploadFile
 from fastapi.responses import Response
 from PIL import Image, ImageDraw
 
-from app.bundle import find_bundle, read_bundle
+from app.detector.bundle import find_bundle, read_bundle
 
 ROOT = Path(__file__).parents[3]
 

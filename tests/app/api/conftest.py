@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from live_server import Live, StandIn, Start, make_photo, serving, write_bundle
 
-from app.bundle import Bundle
+from app.detector.bundle import Bundle
 from app.settings import Settings
+from tests.app.api.live_server import Live, StandIn, Start, make_photo, serving, write_bundle
 
 
 @pytest.fixture

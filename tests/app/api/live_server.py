@@ -17,8 +17,8 @@ from PIL import Image
 
 from app.api import create_app
 from app.api.server import Protocol
-from app.bundle import write_manifest
-from app.detections import Detections
+from app.detector.bundle import write_manifest
+from app.detector.detections import Detections
 from app.settings import Settings
 
 MODEL = "stand-in"

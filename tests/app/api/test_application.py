@@ -7,10 +7,10 @@ import threading
 from pathlib import Path
 
 import pytest
-from live_server import Live, StandIn, Start, make_photo, serving, wait_for, write_bundle
 
 from app.errors import RuntimeUnavailable
 from app.settings import Settings
+from tests.app.api.live_server import Live, StandIn, Start, make_photo, serving, wait_for, write_bundle
 
 
 def test_live_at_once_and_ready_after_the_warm_up(tmp_path: Path, stand_in: StandIn, photo: bytes) -> None:
@@ -139,7 +139,7 @@ def test_applications_do_not_share_metrics(start: Start, photo: bytes) -> None:
         assert second.metric("caries_verdicts_total", verdict="caries_suspected") == 0
 
 
-@pytest.mark.parametrize("module", ["app.api", "app.cli", "app.folder"])
+@pytest.mark.parametrize("module", ["app.api", "app.cli", "app.detect_folder"])
 def test_import_is_light(module: str) -> None:
     code = f"import sys, {module}; print(sorted({{'tensorflow', 'ai_edge_litert', 'tqdm'}} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

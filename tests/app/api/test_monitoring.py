@@ -12,9 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
-from live_server import Live, Start, make_photo, wait_for
 
-from app.key_file import KeyFile, Role
+from app.records.key_file import KeyFile, Role
+from tests.app.api.live_server import Live, Start, make_photo, wait_for
 
 MONITORING = Path(__file__).parents[3] / "deploy" / "monitoring"
 

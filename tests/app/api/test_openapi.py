@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from live_server import write_bundle
-from test_drain import running
 
-from app.key_file import KeyFile, Role
+from app.records.key_file import KeyFile, Role
+from tests.app.api.live_server import write_bundle
+from tests.app.api.middleware.test_drain import running
 
 pytest.importorskip("schemathesis", reason="schemathesis is not installed")
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from app.key_file import KeyFile, Role
+from app.records.key_file import KeyFile, Role
 
 ROOT = Path(__file__).parents[3]
 MARK = "HongGildong19700101"

@@ -11,12 +11,12 @@ from typing import Any
 import httpx
 import pytest
 from fastapi.exceptions import RequestValidationError
-from live_server import Live, StandIn, Start, make_photo, wait_for
 from PIL import Image
 
 from app import errors
 from app.api import problems
 from app.screen_photo import LARGE_AT_ONCE
+from tests.app.api.live_server import Live, StandIn, Start, make_photo, wait_for
 
 GIF = b"GIF89a" + bytes(100)
 FORM = {"Content-Type": "multipart/form-data; boundary=xx"}

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage.data
-from live_server import Live
 from PIL import Image
 
 from app.api.answers import ScreeningAnswer
+from tests.app.api.live_server import Live
 
 JSON = {"Accept": "application/json"}
 HEIC = Path(__file__).parents[2] / "data" / "four_colours.heic"

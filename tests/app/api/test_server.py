@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from live_server import Live, make_photo
 
 from app.api.server import HEAD_BYTES, Protocol
+from tests.app.api.live_server import Live, make_photo
 
 GET = b"GET /health/live HTTP/1.1\r\nHost: a\r\n"
 

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-from live_server import Live, serving, wait_for
 
-from app.bundle import FLOAT32_MODEL, Bundle, write_manifest
-from app.runtimes.process import WorkerProcess
+from app.detector.bundle import FLOAT32_MODEL, Bundle, write_manifest
+from app.detector.runtimes.process import WorkerProcess
 from app.settings import Settings
 from benchmarks.process_tree import children
+from tests.app.api.live_server import Live, serving, wait_for
 
 Workers = Callable[[], list[int]]
 
@@ -28,7 +28,7 @@ def all_workers() -> list[int]:
     found = []
     for pid in children("self"):
         with contextlib.suppress(FileNotFoundError):  # it has ended since
-            if b"app.runtimes.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            if b"app.detector.runtimes.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 found.append(pid)
     return found
 

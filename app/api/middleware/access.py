@@ -1,0 +1,217 @@
+"""Who may come in: which address needs which role, and the check of keys and limits before a body is read.
+
+A server without keys is reached by its own machine alone, and that is also where browsers run. A page of any site can
+make a browser send requests to this machine, and with a name that it lets point to 127.0.0.1 (DNS rebinding) even read
+the answers. A key keeps such pages out; without one, their requests are known by the headers that browsers add.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+from fastapi import FastAPI
+from starlette.datastructures import Headers
+from starlette.routing import BaseRoute, Match
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.api.answers import problem_responses
+from app.api.middleware.rate_limits import MinuteLimit, address_of
+from app.api.problems import ForeignPage, KeyNeeded, RoleNeeded, quoted
+from app.errors import CariesError
+from app.records.key_file import Key, Role
+from app.records.keys_in_force import KeysInForce
+
+ROLES: dict[str, Role | None] = {
+    "/": None,
+    "/docs": None,
+    "/docs-static/*": None,
+    "/openapi.json": None,
+    "/health/live": None,
+    "/health/ready": None,
+    "/problems/*": None,
+    "/models/reload": Role.ADMIN,
+}
+"""The role that an address needs, None where no key is needed; `*` stands for the rest. Others need `Role.DETECT`."""
+
+WRONG_KEYS_PER_MINUTE = 20
+"""Wrong keys from one address that are answered 401; further ones are answered 429."""
+
+NO_KEYS_PER_MINUTE = 60
+"""Requests without a key from one address that are answered 401, likewise."""
+
+SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "Authorization: Bearer KEY"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+"""The two ways to send a key, as OpenAPI describes them."""
+
+REFUSALS = {
+    401: "The API key is missing or not in force.",
+    403: "The API key's role does not reach.",
+    429: "Too many requests in a minute; Retry-After says when to try again.",
+}
+"""The answers of the check, as OpenAPI describes them."""
+
+REFUSALS_WITHOUT_KEYS = {403: "A page of another site asked through a browser.", 429: REFUSALS[429]}
+"""The same where no key is asked for."""
+
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+"""Change nothing, so that a page which cannot read their answers gains nothing by them (RFC 9110, 9.2.1)."""
+
+
+def needed_role(path: str) -> Role | None:
+    """The role that an address, or a route's pattern, needs; None where no key is needed."""
+    if path in ROLES:
+        return ROLES[path]
+    first, slash, _ = path[1:].partition("/")
+    return ROLES.get(f"/{first}/*" if slash else path, Role.DETECT)
+
+
+def sent_key(headers: Headers) -> str | None:
+    """The key of a request, from Authorization or else from X-API-Key; None if there is neither."""
+    scheme, _, credentials = headers.get("authorization", "").partition(" ")
+    return credentials.strip() if scheme.lower() == "bearer" else headers.get("x-api-key")
+
+
+def refuse_foreign_page(method: str, headers: Headers) -> None:
+    """Lets through what does not come from a page of another site.
+
+    Args:
+        method: of the request.
+        headers: of the request; programs other than browsers send neither Origin nor Sec-Fetch-Site.
+
+    Raises:
+        ForeignPage: it does, or it names this machine as only a name from elsewhere could.
+    """
+    host, origin = headers.get("host", ""), headers.get("origin")
+    if not _is_local(host):
+        raise ForeignPage(f"the host is {quoted(host)}; without API keys, ask for 127.0.0.1 or localhost")
+    foreign = origin is not None and method not in SAFE_METHODS and origin.partition("://")[2].lower() != host.lower()
+    if foreign or headers.get("sec-fetch-site") == "cross-site":
+        raise ForeignPage("the request comes from a page of another site; without API keys, such requests are refused")
+
+
+def _is_local(host: str) -> bool:
+    """Whether no name server of the internet can have given this name to the machine: an address, or without a dot."""
+    try:
+        name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
+    except ValueError:
+        return False
+    if "." not in name or name.endswith(".localhost"):
+        return True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+class CheckAccess:
+    """ASGI middleware that lets a request through or raises, before its body is read.
+
+    The name of the key goes into the scope's state as `key_name`; where no key is needed, there is none. `count_more`
+    goes there as well: it counts further requests of the same client. Where a request is not let through, its route
+    goes into the scope, as if it had been, and `unknown_refused` is true if who sent it is unknown.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, keys: KeysInForce | None, requests_per_minute: int, routes: Sequence[BaseRoute]
+    ) -> None:
+        """Wraps an application.
+
+        Args:
+            app: what is guarded.
+            keys: None lets everybody in.
+            requests_per_minute: of one key, or of one address without keys; 0 sets no limit.
+            routes: of the application.
+        """
+        self._app = app
+        self._routes = routes
+        self._keys = keys
+        self._requests = MinuteLimit(requests_per_minute, "requests")
+        self._wrong_keys = MinuteLimit(WRONG_KEYS_PER_MINUTE, "wrong API keys")
+        self._no_keys = MinuteLimit(NO_KEYS_PER_MINUTE, "requests without an API key")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Checks the request and passes it on.
+
+        Raises:
+            KeyNeeded, RoleNeeded, ForeignPage, TooManyRequests, Overloaded: the request is not let through.
+        """
+        if scope["type"] == "http":
+            role = needed_role(scope["path"])
+            if role is not None:
+                try:
+                    await self._check(scope, role)
+                except CariesError:
+                    for route in self._routes:
+                        if route.matches(scope)[0] is not Match.NONE:
+                            scope["route"] = route
+                            break
+                    scope["state"]["unknown_refused"] = "key_name" not in scope["state"]
+                    raise
+        await self._app(scope, receive, send)
+
+    async def _check(self, scope: Scope, role: Role) -> None:
+        address = address_of(scope)
+        state = scope.setdefault("state", {})
+        if self._keys is None:
+            # Before it is counted: a page must not use up what this machine may ask.
+            refuse_foreign_page(scope["method"], Headers(scope=scope))
+            state["count_more"] = partial(self._requests.count, address)
+            await self._requests.count(address)
+            return
+        text = sent_key(Headers(scope=scope))
+        if not text:
+            await self._no_keys.count(address)
+            raise KeyNeeded(
+                "this address needs an API key; send the header Authorization: Bearer KEY or X-API-Key: KEY"
+            )
+        key = self._keys.remembered(text) or await self._verify(self._keys, text, address)
+        state["key_name"] = key.name
+        state["count_more"] = partial(self._requests.count, key.id)
+        await self._requests.count(key.id)
+        if not key.role.includes(role):
+            raise RoleNeeded(f"the API key has the role {key.role}; this address needs {role}")
+
+    async def _verify(self, keys: KeysInForce, text: str, address: str) -> Key:
+        # Behind a proxy all clients have one address. Who sends wrong keys there must not shut out the holders of
+        # others, so what stops the costly check is counted by key as well.
+        claimed = keys.claimed(text)
+        if claimed is not None:
+            await self._wrong_keys.check(address, claimed.id)
+        key = await keys.verify(text)
+        if key is not None:
+            return key
+        if claimed is not None:
+            await self._wrong_keys.count(address, claimed.id)
+        await self._wrong_keys.count(address)
+        raise KeyNeeded("the API key is wrong or was revoked")
+
+
+def declare_access(app: FastAPI, *, with_keys: bool) -> None:
+    """Adds the ways to send a key, if any is asked for, and the check's answers to the application's description."""
+    describe = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        description = describe()
+        if with_keys:
+            description.setdefault("components", {})["securitySchemes"] = SCHEMES
+        for path, operations in description["paths"].items():
+            role = needed_role(path)
+            statuses = {429, 401, 403} if role is Role.ADMIN else {429, 401}
+            for operation in operations.values() if role is not None else ():
+                if with_keys:
+                    operation["security"] = [{name: []} for name in SCHEMES]
+                operation["responses"] |= {
+                    str(status): answer
+                    for status, answer in problem_responses(REFUSALS if with_keys else REFUSALS_WITHOUT_KEYS).items()
+                    if status in statuses or not with_keys
+                }
+        return description
+
+    app.openapi = openapi  # type: ignore[method-assign]

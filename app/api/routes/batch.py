@@ -1,0 +1,220 @@
+"""`POST /detect/batch`: several photos in, an answer for each out, one bad photo being no harm to the others.
+
+The photos of a batch are screened side by side, and take their turns among the photos of other requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections import deque
+from dataclasses import replace
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
+
+from app.api.answers import BatchAnswer, problem_responses
+from app.api.batch_answers import WRITERS, AsJson, AsLines, Result
+from app.api.batch_body import FIELDS, ZIP_TYPES, Source, read_batch
+from app.api.middleware.audited import note_batch, record_photo
+from app.api.middleware.connections import in_pieces
+from app.api.negotiation import BATCH_MEDIA_TYPES, BatchFormat, choose_format
+from app.api.parameters import Classes, Language, MaxBoxes, Model, Threshold, known_parameters_only
+from app.api.problems import ShuttingDown, content_of, problem_of
+from app.api.routes.detect import CLIENT_LEFT, unless_client_leaves
+from app.api.service import service_of
+from app.detector.engine import Engine
+from app.errors import AuditError, CariesError
+from app.screen_photo import Options, ScreenedPhoto
+from app.screening import ClassSelection
+from app.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+router = APIRouter()
+
+_BINARY = {"type": "string", "format": "binary"}
+_FILES = {"type": "array", "items": {"type": "string", "contentMediaType": "application/octet-stream"}, "minItems": 1}
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "An answer for each photo. Indices are counted from 1 in the order sent. A line of "
+        "`application/x-ndjson` is one entry of `results`, sent when it is done; `application/zip` holds the annotated "
+        "photos as `0001.png` and so on, and the JSON answer as `results.json`.",
+        "model": BatchAnswer,
+        "content": {
+            BATCH_MEDIA_TYPES[BatchFormat.NDJSON]: {"schema": {"type": "string"}},
+            BATCH_MEDIA_TYPES[BatchFormat.ZIP]: {"schema": _BINARY},
+        },
+    },
+    **problem_responses(
+        {
+            400: "The form or the zip archive cannot be taken apart, or holds no photos.",
+            404: "The model is not live.",
+            406: "No acceptable answer format.",
+            408: "The photos took too long to arrive.",
+            413: "The photos are too many, or have too many bytes together.",
+            415: "The body's type is not accepted.",
+            422: "A parameter is not allowed.",
+            503: "Busy or not ready; Retry-After says when to try again.",
+        }
+    ),
+}
+_BODY = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "anyOf": [{"required": [field]} for field in FIELDS],
+                "properties": dict.fromkeys(FIELDS, _FILES),
+                "additionalProperties": False,
+            },
+        },
+        ZIP_TYPES[0]: {"schema": _BINARY},
+    },
+}
+
+
+@router.post(
+    "/detect/batch",
+    dependencies=[Depends(known_parameters_only)],
+    response_class=Response,
+    responses=_RESPONSES,
+    openapi_extra={"requestBody": _BODY},
+    summary="Screen several photos of teeth for caries",
+)
+async def detect_batch(
+    request: Request,
+    threshold: Threshold = None,
+    max_boxes: MaxBoxes = None,
+    classes: Classes = ClassSelection.CARIES,
+    lang: Language = "en",
+    format: Annotated[BatchFormat | None, Query(description="Answer format; overrides Accept.")] = None,
+    model: Model = None,
+) -> Response:
+    """Takes photos as the files `files` of a form, or a zip archive: the only file of the form, or the body itself.
+
+    Answers with JSON, with a line for each photo as it is done, or with a zip of annotated photos, by `Accept` or
+    `format`. A photo that cannot be screened has its problem in place of an answer. File names are not looked at. Each
+    photo counts as one request of those allowed in a minute. Not a medical device.
+    """
+    chosen = format or choose_format(", ".join(request.headers.getlist("accept")), BATCH_MEDIA_TYPES)
+    options = Options(
+        threshold=threshold,
+        max_boxes=max_boxes,
+        classes=classes,
+        lang=lang,
+        media_type="image/png" if chosen is BatchFormat.ZIP else None,
+    )
+    return _Answer(request, chosen, options, model)
+
+
+class _Answer(Response):
+    """Reads the batch, screens its photos and sends their answers, all of it while the batch holds its place."""
+
+    def __init__(self, request: Request, chosen: BatchFormat, options: Options, model: str | None) -> None:
+        super().__init__()
+        self._request, self._chosen, self._options, self._model = request, chosen, options, model
+        self._service = service_of(request)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers; raises the errors of the table as long as nothing was sent."""
+        service, writer = self._service, WRITERS[self._chosen](scope, receive, in_pieces(send))
+        screener, stayed = service.screener, None
+        try:
+            with service.models.use(self._model) as engine, screener.admit_batch():
+                sources = await read_batch(self._request, _reachable(service.settings))
+                await self._request.state.count_more(times=len(sources) - 1)
+                note_batch(self._request, len(sources))
+                await writer.begin()
+                stayed = await unless_client_leaves(self._request, self._screen_all(sources, engine, writer))
+            if stayed:
+                await writer.end()
+                return
+        except* (ClientDisconnect, TimeoutError):
+            pass
+        service.metrics.disconnected()
+        if not writer.begun:
+            await Response(status_code=CLIENT_LEFT)(scope, receive, send)
+
+    async def _screen_all(self, sources: list[Source], engine: Engine, writer: AsJson | AsLines) -> bool:
+        """Screens the photos side by side, and has each result written when it is there."""
+        # What is done with is let go of, while the others are still waiting.
+        waiting = deque(enumerate(sources, 1))
+        sources.clear()
+        writing = asyncio.Lock()
+
+        async def work_off() -> None:
+            while waiting:
+                await write(*await self._screen_one(*waiting.popleft(), engine))
+
+        async def write(result: Result, picture: bytes | None) -> None:
+            keep, size = self._service.screener.keep, len(picture or b"")
+            # Once more while it is written, for the archive's copy.
+            async with keep(self, size), writing, keep(self, size):
+                await writer.add(result, picture)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(len(waiting), self._service.screener.most_turns)):
+                group.create_task(work_off())
+        return True
+
+    async def _screen_one(self, index: int, source: Source, engine: Engine) -> tuple[Result, bytes | None]:
+        """The result of a photo, which is on record then, and its picture if one was asked for."""
+        service, data = self._service, None
+        screened: ScreenedPhoto | None = None
+        failure: Exception | None = None
+        try:
+            async with service.screener.turns:
+                data = await asyncio.to_thread(source)
+                screened = await service.screener.screen(data, self._options, engine)
+        except asyncio.CancelledError:
+            if data is not None and service.closed:
+                await self._record(index, data, failure=ShuttingDown("the server is shutting down"))
+            elif data is not None:
+                await self._record(index, data, status=CLIENT_LEFT)
+            raise
+        except Exception as error:
+            failure = error
+            if not isinstance(error, CariesError):
+                logger.exception("a photo of a batch failed")
+        try:
+            await self._record(index, data, screened=screened, failure=failure)
+        except AuditError as error:
+            screened, failure = None, error
+        if screened is None:
+            assert failure is not None
+            service.metrics.problem(problem_of(failure).slug)
+            return {"index": index, "problem": content_of(self._request, failure)}, None
+        service.count(screened)
+        return {"index": index, **screened.as_dict()}, screened.picture
+
+    async def _record(
+        self,
+        index: int,
+        data: bytes | None,
+        *,
+        status: int = 200,
+        screened: ScreenedPhoto | None = None,
+        failure: Exception | None = None,
+    ) -> None:
+        """Puts a photo on record, if anything is; one that could not be unpacked has no digest to be known by."""
+        if self._service.settings.audit is None:
+            return
+        slug, sha256 = None, screened.sha256 if screened else None
+        if failure is not None:
+            problem = problem_of(failure)
+            slug, status = problem.slug, problem.status
+        if sha256 is None and data is not None:
+            sha256 = await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
+        await record_photo(self._request, index, status, slug, sha256, screened)
+
+
+def _reachable(settings: Settings) -> Settings:
+    """The settings, with no more photos in a batch than requests in a minute: more would be refused at every try."""
+    most = settings.requests_per_minute or settings.batch_photos
+    return replace(settings, batch_photos=min(settings.batch_photos, most))

@@ -1,0 +1,101 @@
+"""`GET /models` and the model cards: what the store holds and which detectors are live."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response
+
+from app.api.answers import ModelEntry, ModelList, problem_responses
+from app.api.parameters import known_parameters_only
+from app.api.problems import quoted
+from app.api.service import service_of
+from app.detector.bundle import Bundle, list_bundles, read_bundle
+from app.detector.engine import Engine
+from app.errors import BundleError, UnknownModel
+
+logger = logging.getLogger(__name__)
+
+router = APIRouter(dependencies=[Depends(known_parameters_only)])
+
+
+@router.get("/models", response_model=ModelList, summary="List the models")
+async def models(request: Request) -> ModelList:
+    """Every model and version of the store; `live` marks those that answer, `default` the one that needs no name."""
+    service = service_of(request)
+    return await asyncio.to_thread(_list, service.settings.model_store, service.models.engines)
+
+
+@router.get(
+    "/models/{model}/card",
+    response_class=Response,
+    responses={
+        200: {"content": {"text/markdown": {"schema": {"type": "string"}}}},
+        **problem_responses({404: "The store does not hold it.", 422: "A parameter is not allowed."}),
+    },
+    summary="Read a model card",
+)
+async def card(
+    request: Request,
+    model: str,
+    version: Annotated[
+        int | None, Query(ge=1, le=10**9, description="Without it, the live version, or else the newest.")
+    ] = None,
+) -> Response:
+    """The model card, Markdown: intended use, measured figures, limits, data credit."""
+    service = service_of(request)
+    text = await asyncio.to_thread(_card, service.settings.model_store, service.models.engines, model, version)
+    return Response(text, media_type="text/markdown; charset=utf-8")
+
+
+def _list(store: Path, engines: list[Engine]) -> ModelList:
+    # A live model answers even where its folder was removed from the store.
+    paths = {(engine.bundle.name, engine.bundle.version): engine.bundle.path for engine in engines}
+    paths |= {(name, version): path for name, version, path in list_bundles(store)}
+    return ModelList(models=[_entry(name, version, paths[name, version], engines) for name, version in sorted(paths)])
+
+
+def _entry(name: str, version: int, path: Path, engines: list[Engine]) -> ModelEntry:
+    live = next((one for one in engines if (one.bundle.name, one.bundle.version) == (name, version)), None)
+    bundle: Bundle | None
+    if live is not None:
+        bundle = live.bundle
+    else:
+        try:
+            bundle = read_bundle(path, verify=False)
+        except BundleError as error:
+            logger.warning("a bundle of the store cannot be read: %s", error)
+            bundle = None
+    return ModelEntry(
+        name=name,
+        version=version,
+        live=live is not None,
+        default=live is not None and live is engines[0],
+        usable=bundle is not None,
+        sha256=bundle.sha256 if bundle else None,
+        runtime=live.runtime.name if live is not None else None,
+        device=live.runtime.device if live is not None else None,
+        classes=dict(bundle.class_names) if bundle else {},
+        operating_point=dataclasses.asdict(bundle.operating_point) if bundle else None,
+        card=f"/models/{name}/card?version={version}",
+    )
+
+
+def _card(store: Path, engines: list[Engine], model: str, version: int | None) -> str:
+    if version is None:
+        version = next((engine.bundle.version for engine in engines if engine.bundle.name == model), None)
+    held = list_bundles(store)
+    paths = [path for name, number, path in held if name == model and version in (None, number)]
+    if not paths:
+        wanted = f"{quoted(model)}{'' if version is None else f' version {version}'}"
+        known = ", ".join(f"{name} {number}" for name, number, _ in held) or "no model"
+        raise UnknownModel(f"{wanted} is not held; the store holds {known}")
+    try:
+        return read_bundle(paths[-1], verify=False).card
+    except OSError as error:
+        raise BundleError(f"{paths[-1]} has no readable model card") from error

@@ -1,0 +1,182 @@
+"""`POST /detect`: one photo in, one answer out, in the format that the client asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import Coroutine
+from typing import Annotated, Any, TypeVar, cast
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import JSONResponse, Response
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
+
+from app.api.answers import EXAMPLE, ScreeningAnswer, problem_responses
+from app.api.body import FIELD, read_photo
+from app.api.middleware.audited import note_photo
+from app.api.middleware.connections import in_pieces
+from app.api.negotiation import MEDIA_TYPES, Format, choose_format
+from app.api.parameters import Classes, Language, MaxBoxes, Model, Threshold, known_parameters_only
+from app.api.service import Service, service_of
+from app.photo.images import MediaType
+from app.screen_photo import STAGES, Options, ScreenedPhoto
+from app.screening import ClassSelection
+
+CLIENT_LEFT = 499
+"""Status for the metrics when the client left before its answer; nobody receives it."""
+
+T = TypeVar("T")
+
+router = APIRouter()
+
+_PICTURE = {"type": "string", "format": "binary"}
+_HEADERS = {
+    "X-Caries-Verdict": "caries_suspected, no_caries_found or not_assessable.",
+    "X-Caries-Reasons": "Why the photo is not assessable, separated by commas.",
+    "X-Caries-Model": "Name/version.",
+    "X-Caries-Teeth-Seen": "Teeth of any class.",
+    "X-Caries-Boxes": "Boxes shown.",
+    "X-Caries-Hidden": "Further boxes that the box limit hides.",
+    "Server-Timing": "Milliseconds by stage.",
+}
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The annotated photo, or the boxes.",
+        "model": ScreeningAnswer,
+        "content": {
+            "application/json": {"example": EXAMPLE},
+            **{kind: {"schema": _PICTURE} for kind in MEDIA_TYPES.values() if kind.startswith("image/")},
+        },
+        "headers": {name: {"description": text, "schema": {"type": "string"}} for name, text in _HEADERS.items()},
+    },
+    **problem_responses(
+        {
+            400: "The form does not hold exactly one photo.",
+            404: "The model is not live.",
+            406: "No acceptable answer format.",
+            408: "The photo took too long to arrive.",
+            413: "The photo is too large.",
+            415: "The body's type or the picture format is not accepted.",
+            422: "The photo cannot be read, or a parameter is not allowed.",
+            503: "Busy or not ready; Retry-After says when to try again.",
+            504: "The answer would have come too late; Retry-After says when to try again.",
+        }
+    ),
+}
+_BODY = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": [FIELD],
+                "properties": {FIELD: _PICTURE},
+                "additionalProperties": False,
+            },
+        },
+        "image/*": {"schema": _PICTURE},
+        "application/octet-stream": {"schema": _PICTURE},
+    },
+}
+
+
+@router.post(
+    "/detect",
+    dependencies=[Depends(known_parameters_only)],
+    response_class=Response,
+    responses=_RESPONSES,
+    openapi_extra={"requestBody": _BODY},
+    summary="Screen one photo of teeth for caries",
+)
+async def detect(
+    request: Request,
+    threshold: Threshold = None,
+    max_boxes: MaxBoxes = None,
+    classes: Classes = ClassSelection.CARIES,
+    lang: Language = "en",
+    format: Annotated[Format | None, Query(description="Answer format; overrides Accept.")] = None,
+    model: Model = None,
+) -> Response:
+    """Takes a JPEG, PNG, WebP or HEIC photo: the file `file` of a form, or the body itself.
+
+    Answers with the annotated photo (PNG by default, JPEG, WebP) or with JSON, by `Accept` or `format`.
+    Not a medical device.
+    """
+    service = service_of(request)
+    screener, settings = service.screener, service.settings
+    chosen = format or choose_format(", ".join(request.headers.getlist("accept")), MEDIA_TYPES)
+    options = Options(
+        threshold=threshold,
+        max_boxes=max_boxes,
+        classes=classes,
+        lang=lang,
+        media_type=None if chosen is Format.JSON else cast(MediaType, MEDIA_TYPES[chosen]),
+    )
+    data, screened = b"", None
+    try:
+        with service.models.use(model) as engine, screener.admit(), contextlib.suppress(ClientDisconnect):
+            data = await read_photo(request, max_bytes=settings.max_bytes, upload_s=settings.upload_s)
+            screened = await unless_client_leaves(request, screener.screen(data, options, engine))
+    finally:
+        if screened is not None:
+            note_photo(request, screened.sha256, screened)
+        elif data and settings.audit is not None:
+            # The photo was not decoded, where its digest comes from; that of a large one takes some 20 ms.
+            note_photo(request, await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest()))
+    if screened is None:
+        service.metrics.disconnected()
+        return Response(status_code=CLIENT_LEFT)
+    service.count(screened)
+    headers = _headers(screened)
+    if screened.picture is None:
+        return JSONResponse(screened.as_dict(), headers=headers)
+    return _PictureResponse(service, screened.picture, headers, MEDIA_TYPES[chosen])
+
+
+class _PictureResponse(Response):
+    """A picture, which is kept for its client for so long only as there is memory and the client fetches it."""
+
+    def __init__(self, service: Service, picture: bytes, headers: dict[str, str], media_type: str) -> None:
+        super().__init__(picture, headers=headers, media_type=media_type)
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            async with self._service.screener.keep(self, len(self.body)):
+                await super().__call__(scope, receive, in_pieces(send))
+        except TimeoutError:
+            self._service.metrics.disconnected()
+
+
+def _headers(screened: ScreenedPhoto) -> dict[str, str]:
+    screening = screened.screening
+    return {
+        "Vary": "Accept",
+        "Cache-Control": "no-store",
+        "X-Caries-Verdict": screening.verdict.value,
+        "X-Caries-Reasons": ",".join(reason.value for reason in screening.reasons),
+        "X-Caries-Model": f"{screened.bundle.name}/{screened.bundle.version}",
+        "X-Caries-Teeth-Seen": str(screening.teeth_seen),
+        "X-Caries-Boxes": str(len(screening.shown)),
+        "X-Caries-Hidden": str(screening.hidden_by_max_boxes),
+        "Server-Timing": ", ".join(f"{stage};dur={screened.timings_ms[stage]:.2f}" for stage in STAGES),
+    }
+
+
+async def unless_client_leaves(request: Request, work: Coroutine[Any, Any, T]) -> T | None:
+    """The result of `work`; None if the client leaves first, and `work` is cancelled then."""
+    working = asyncio.ensure_future(work)
+    # The body was read to its end, so all that can still come from the client is its disconnection.
+    leaving = asyncio.ensure_future(request.receive())
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        return None
+    finally:
+        for task in (working, leaving):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await task

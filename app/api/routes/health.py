@@ -1,0 +1,62 @@
+"""What operators ask: is it alive, is it ready, what has it done; and what a problem type means."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import RedirectResponse, Response
+from starlette.exceptions import HTTPException
+
+from app.api.answers import Health, problem_responses
+from app.api.parameters import known_parameters_only
+from app.api.problems import BY_SLUG
+from app.api.service import service_of
+from app.process.metrics import CONTENT_TYPE
+
+router = APIRouter()
+
+
+@router.get("/", include_in_schema=False)
+async def root(request: Request) -> Response:
+    """Sends a browser to the interactive description, where it is served."""
+    if service_of(request).settings.docs == "off":
+        raise HTTPException(404)
+    return RedirectResponse("/docs")
+
+
+@router.get("/health/live", summary="Is the server alive")
+async def live() -> Health:
+    """Answers as soon as the process serves HTTP."""
+    return Health(status="live")
+
+
+@router.get(
+    "/health/ready",
+    responses=problem_responses({503: "The detector is not ready, or the server is shutting down."}),
+    summary="Are photos taken",
+)
+async def ready(request: Request) -> Health:
+    """Answers 200 once the detector is loaded and has run warm-up inferences, 503 before and when the server ends."""
+    service_of(request).check_ready()
+    return Health(status="ready")
+
+
+@router.get("/metrics", response_class=Response, summary="Prometheus metrics")
+async def metrics(request: Request) -> Response:
+    """Requests, problems, stage timings, verdicts, scores, queue depth and the live model."""
+    return Response(service_of(request).metrics.exposition(), media_type=CONTENT_TYPE)
+
+
+@router.get(
+    "/problems/{slug}",
+    responses=problem_responses({404: "There is no such problem type.", 422: "A parameter is not allowed."}),
+    dependencies=[Depends(known_parameters_only)],
+    summary="Explain a problem type",
+)
+async def problem(slug: str) -> dict[str, Any]:
+    """What the `type` of a problem answer points to."""
+    if slug not in BY_SLUG:
+        raise HTTPException(404)
+    row = BY_SLUG[slug]
+    return {"type": row.type, "title": row.title, "status": row.status, "retry_after_s": row.retry_after_s}

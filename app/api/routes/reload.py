@@ -1,0 +1,98 @@
+"""`POST /models/reload`: another model or version goes live without a restart, and back again."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from app.api.answers import LiveAnswer, ModelIdentity, problem_responses
+from app.api.parameters import known_parameters_only
+from app.api.problems import InvalidParameter, UploadTooSlow, quoted
+from app.api.service import service_of
+from app.detector.bundle import MODEL_NAME
+from app.detector.engine import Engine
+
+LONGEST_BODY = 4096
+"""Bytes; a model's name and a version need a fraction of it."""
+
+router = APIRouter(dependencies=[Depends(known_parameters_only)])
+
+
+def _whole(value: object) -> object:
+    """JSON has one kind of number: 2.0 is the whole number 2."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+class ReloadRequest(BaseModel):
+    """What is to be live."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    model: str | None = Field(
+        default=None, pattern=f"^{MODEL_NAME.pattern}$", max_length=100, description="Without it, the default model."
+    )
+    version: Annotated[int | None, BeforeValidator(_whole)] = Field(
+        default=None, ge=1, le=10**9, description="Without it, the newest."
+    )
+
+
+_RESPONSES = problem_responses(
+    {
+        404: "The store does not hold it; what was live still is.",
+        408: "The body took too long to arrive.",
+        409: "It cannot be used, or another reload is running; what was live still is.",
+        422: "The body is not as described.",
+        503: "The server is starting.",
+    }
+)
+
+
+@router.post(
+    "/models/reload",
+    responses=_RESPONSES,
+    openapi_extra={
+        "requestBody": {"content": {"application/json": {"schema": ReloadRequest.model_json_schema()}}},
+    },
+    summary="Put another version live",
+)
+async def reload(request: Request) -> LiveAnswer:
+    """Verifies and warms the version, then puts it in place of the one that is live; no request fails meanwhile.
+
+    Without a body, everything is as the settings ask for, at the newest versions. A version that is named, such as an
+    older one to roll back to, stays until the next reload.
+    """
+    service = service_of(request)
+    asked = await _read(request, service.settings.upload_s)
+    started = await service.reload(asked.model, asked.version)
+    return LiveAnswer(
+        reloaded=[_identity(engine) for engine in started],
+        live=[_identity(engine) for engine in service.models.engines],
+    )
+
+
+def _identity(engine: Engine) -> ModelIdentity:
+    bundle = engine.bundle
+    return ModelIdentity(name=bundle.name, version=bundle.version, sha256=bundle.sha256)
+
+
+async def _read(request: Request, upload_s: float) -> ReloadRequest:
+    body = b""
+    try:
+        async with asyncio.timeout(upload_s):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > LONGEST_BODY:
+                    raise InvalidParameter(f"the body has more than {LONGEST_BODY} bytes; send model and version only")
+    except TimeoutError:
+        raise UploadTooSlow(f"the body did not arrive within {upload_s:g} seconds") from None
+    if not body.strip():
+        return ReloadRequest()
+    try:
+        return ReloadRequest.model_validate_json(body.decode("utf-8", "replace"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the body"
+        raise InvalidParameter(f"{where} is {quoted(first['input'])}: {first['msg'].lower()}") from None

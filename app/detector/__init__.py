@@ -1,0 +1,1 @@
+"""The detector: bundles, what runs them, and the queue before it."""

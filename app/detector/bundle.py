@@ -1,0 +1,250 @@
+"""The bundle: one released detector in one folder, `model_store/<model>/<version>/`.
+
+    saved_model.pb, variables/   TensorFlow SavedModel (the layout of TensorFlow Serving)
+    model.tflite                 LiteRT, float32
+    model_int8.tflite            LiteRT, int8 weights and activations
+    label_map.pbtxt              class names and ids
+    MODEL_CARD.md                for people
+    bundle.json                  for programs: everything the server must know, and the sha256 of every other file
+
+`training.release.package` writes bundles with `write_manifest`; everybody reads them with `read_bundle`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, BinaryIO
+
+from app.detector.calibration import Calibration
+from app.detector.detections import Detections
+from app.errors import BundleError, RuntimeUnavailable, UnknownModel
+
+FORMAT_VERSION = 3
+READ_VERSIONS = (1, 2, 3)
+"""Version 2 may hold `calibration`, without which its threshold means something else; version 3 a detector that looks
+at several sizes (`input.multi_scale`), of which older programs would read the first alone."""
+
+MANIFEST = "bundle.json"
+CARD = "MODEL_CARD.md"
+FLOAT32_MODEL = "model.tflite"
+INT8_MODEL = "model_int8.tflite"
+TFLITE_MODELS = {"float32": FLOAT32_MODEL, "int8": INT8_MODEL}
+"""The TFLite files by precision."""
+LABEL_MAP = "label_map.pbtxt"
+MODEL_NAME = re.compile(r"[a-z0-9]+(?:[-._][a-z0-9]+)*")
+"""What a model may be called; it is a folder name and a part of addresses."""
+_BLOCK = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPoint:
+    """Where on its score scale a detector is used, and what was measured there.
+
+    Attributes:
+        score_threshold: 0 to 1; boxes of the screened class below it are not shown.
+        max_boxes: at most this many boxes are shown.
+        sensitivity: share of carious teeth found at this threshold, None if it was not measured.
+        false_positives_per_image: boxes shown that match no carious tooth, per photo, None if it was not measured.
+        measured_on: on which photos, in words.
+    """
+
+    score_threshold: float
+    max_boxes: int
+    sensitivity: float | None
+    false_positives_per_image: float | None
+    measured_on: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A bundle that was read, and verified unless the reader asked otherwise.
+
+    Attributes:
+        path: its folder.
+        name, version: of the model; the version is a positive integer, the newest wins.
+        sha256: of `bundle.json`, which holds the sha256 of every other file.
+        class_names: class id (from 1) to name.
+        screened_class_id: the class that the verdict is about.
+        input_height, input_width: pixels of the detector's input.
+        operating_point: threshold and box limit that hold unless a caller gives others.
+        calibration: what turns the detector's scores into those that the threshold is for; None leaves them as they
+        are. manifest: the whole of `bundle.json`.
+    """
+
+    path: Path
+    name: str
+    version: int
+    sha256: str
+    class_names: Mapping[int, str]
+    screened_class_id: int
+    input_height: int
+    input_width: int
+    operating_point: OperatingPoint
+    calibration: Calibration | None
+    manifest: Mapping[str, Any]
+
+    @property
+    def card(self) -> str:
+        """The text of the model card, Markdown."""
+        return (self.path / CARD).read_text(encoding="utf-8")
+
+    @property
+    def holds_tflite(self) -> bool:
+        """Whether LiteRT can run it."""
+        return (self.path / FLOAT32_MODEL).exists()
+
+    def tflite(self, precision: str) -> Path:
+        """The TFLite file of a precision, `float32` or `int8`.
+
+        Raises:
+            RuntimeUnavailable: the bundle holds none.
+        """
+        file = self.path / TFLITE_MODELS[precision]
+        if not file.exists():
+            raise RuntimeUnavailable(f"{self.name} {self.version} holds no {file.name}: choose the tensorflow runtime")
+        return file
+
+    def copy_verified(self, file: Path, to: BinaryIO) -> None:
+        """Copies a file of the bundle, and compares what was copied with the manifest.
+
+        Raises:
+            BundleError: it is not, or not any more, the file that the manifest lists.
+        """
+        digest, size = hashlib.sha256(), 0
+        with file.open("rb") as stream:
+            while block := stream.read(_BLOCK):
+                digest.update(block)
+                to.write(block)
+                size += len(block)
+        name = file.relative_to(self.path).as_posix()
+        if {"sha256": digest.hexdigest(), "bytes": size} != self.manifest["files"].get(name):
+            raise BundleError(_altered(file))
+
+    def calibrated(self, detections: Detections) -> Detections:
+        """The detector's detections with the scores that `operating_point` is for."""
+        return detections if self.calibration is None else self.calibration.apply(detections)
+
+
+def read_bundle(path: Path, *, verify: bool = True) -> Bundle:
+    """Reads the bundle in the folder `path`.
+
+    Args:
+        path: the folder `<model>/<version>`.
+        verify: compare size and sha256 of every file with the manifest.
+
+    Raises:
+        BundleError: the manifest is missing or wrong, or a file is missing, altered or not listed, and which.
+    """
+    try:
+        data = (path / MANIFEST).read_bytes()
+        manifest: dict[str, Any] = json.loads(data)
+    except OSError as error:
+        raise BundleError(f"{path} is not a bundle: {MANIFEST} cannot be read") from error
+    except ValueError as error:
+        raise BundleError(f"{path / MANIFEST} is not JSON: {error}") from error
+    if not isinstance(manifest, dict) or manifest.get("format_version") not in READ_VERSIONS:
+        found = manifest.get("format_version") if isinstance(manifest, dict) else None
+        raise BundleError(f"{path / MANIFEST} has format version {found!r}, this program reads 1 to 3")
+    if verify:
+        _verify_files(path, manifest)
+    try:
+        class_names = {int(entry["id"]): str(entry["name"]) for entry in manifest["classes"]}
+        ids = {name: class_id for class_id, name in class_names.items()}
+        point = manifest["operating_point"]
+        bundle = Bundle(
+            path=path,
+            name=str(manifest["model"]["name"]),
+            version=int(manifest["model"]["version"]),
+            sha256=hashlib.sha256(data).hexdigest(),
+            class_names=MappingProxyType(class_names),
+            screened_class_id=ids[manifest["screened_class"]],
+            input_height=int(manifest["input"]["height"]),
+            input_width=int(manifest["input"]["width"]),
+            operating_point=OperatingPoint(
+                score_threshold=float(point["score_threshold"]),
+                max_boxes=int(point["max_boxes"]),
+                sensitivity=point["sensitivity"],
+                false_positives_per_image=point["false_positives_per_image"],
+                measured_on=str(point["measured_on"]),
+            ),
+            calibration=Calibration.of_dict(manifest["calibration"]) if "calibration" in manifest else None,
+            manifest=MappingProxyType(manifest),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"{path / MANIFEST} lacks or misstates {error}") from error
+    if not MODEL_NAME.fullmatch(bundle.name) or bundle.version < 1:
+        raise BundleError(f"{path / MANIFEST} names the model {bundle.name!r} version {bundle.version}")
+    return bundle
+
+
+def write_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
+    """Writes `bundle.json` into the folder `path`, with the format version and every file's sha256 and size."""
+    files = {name: _fingerprint(path / name) for name in _file_names(path)}
+    text = json.dumps({"format_version": FORMAT_VERSION, **manifest, "files": files}, indent=2, ensure_ascii=False)
+    (path / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def list_bundles(store: Path) -> list[tuple[str, int, Path]]:
+    """Name, version and folder of every bundle in a store, by name and version. Contents are not read."""
+    found = [
+        (manifest.parent.parent.name, int(manifest.parent.name), manifest.parent)
+        for manifest in store.glob(f"*/*/{MANIFEST}")
+        if manifest.parent.name.isdecimal() and MODEL_NAME.fullmatch(manifest.parent.parent.name)
+    ]
+    return sorted(found)
+
+
+def find_bundle(store: Path, name: str | None = None, version: int | None = None) -> Path:
+    """The folder of a model's bundle: the newest version, unless one is named; the first model, unless one is named.
+
+    Raises:
+        UnknownModel: the store holds no such bundle; the message says what it holds.
+    """
+    bundles = list_bundles(store)
+    if name is None and bundles:
+        name = bundles[0][0]
+    matches = [path for found, number, path in bundles if found == name and version in (None, number)]
+    if matches:
+        return matches[-1]
+    held = ", ".join(f"{found} {number}" for found, number, _ in bundles) or "no bundle"
+    wanted = f"{name or 'any model'}{'' if version is None else f' version {version}'}"
+    raise UnknownModel(f"{wanted} is not in the model store {store}, which holds {held}")
+
+
+def _file_names(path: Path) -> list[str]:
+    """Every file below `path` but the manifest, as POSIX paths relative to it."""
+    names = (file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
+    return sorted(name for name in names if name != MANIFEST)
+
+
+def _fingerprint(file: Path) -> dict[str, Any]:
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return {"sha256": digest, "bytes": file.stat().st_size}
+
+
+def _verify_files(path: Path, manifest: Mapping[str, Any]) -> None:
+    files = manifest.get("files")
+    if not isinstance(files, dict) or not files:
+        raise BundleError(f"{path / MANIFEST} lists no files")
+    for name in _file_names(path):
+        if name not in files:
+            raise BundleError(f"{path / name} is not listed in {MANIFEST}")
+    for name, expected in files.items():
+        file = path / name
+        if ".." in Path(name).parts or Path(name).is_absolute():
+            raise BundleError(f"{path / MANIFEST} lists {name!r}, which is outside the bundle")
+        if not file.is_file():
+            raise BundleError(f"{file} is listed in {MANIFEST} and missing")
+        if _fingerprint(file) != expected:
+            raise BundleError(_altered(file))
+
+
+def _altered(file: Path) -> str:
+    return f"{file} was altered: its size or sha256 is not the one in {MANIFEST}"

@@ -1,0 +1,254 @@
+"""The live models: which engines answer, and how one is replaced while photos are being screened.
+
+A replacement is verified, started and warmed beside the engine that answers, and takes its place at once. Photos in
+hand end on the engine that they began on, which is closed when its last one is done. Each live model has an engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.detector.bundle import Bundle, find_bundle, read_bundle
+from app.detector.engine import Engine, engine_of
+from app.detector.runtimes import Runtime
+from app.errors import BundleError, CariesError, ReloadRefused, ReloadRunning, UnknownModel
+from app.settings import Settings, chosen_models
+
+logger = logging.getLogger(__name__)
+
+SCREENED_CLASS = "caries"
+"""The class that a verdict of this service is about."""
+
+
+@dataclass(slots=True)
+class LiveModel:
+    """A model that answers.
+
+    Attributes:
+        engine: started and warm.
+        version: that was asked for; None follows the newest.
+        users: photos that need the engine.
+        replaced: whether the engine is to be closed when its last user is done.
+    """
+
+    engine: Engine
+    version: int | None
+    users: int = 0
+    replaced: bool = False
+
+
+class LiveModels:
+    """The engines of one server by model name. Belongs to one event loop.
+
+    Attributes:
+        default: name of the model that answers where none is named.
+    """
+
+    def __init__(self, settings: Settings, *, load: Callable[..., Runtime] | None = None) -> None:
+        """Starts nothing; see `start`.
+
+        Args:
+            settings: see `app.settings`.
+            load: makes the runtimes, see `engine_of`.
+        """
+        self.default = ""
+        self._first = ""
+        self._settings = settings
+        self._load = load
+        self._live: dict[str, LiveModel] = {}
+        self._replacing: asyncio.Task[list[Engine]] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+
+    @property
+    def engines(self) -> list[Engine]:
+        """The live engines, the default one first."""
+        return [live.engine for live in sorted(self._live.values(), key=lambda live: not self._is_default(live))]
+
+    @property
+    def reloading(self) -> bool:
+        """Whether a replacement is being made ready."""
+        return self._replacing is not None and not self._replacing.done()
+
+    async def start(self) -> None:
+        """Starts the engines that the settings ask for.
+
+        Raises:
+            CariesError: one of them cannot be started; none runs then.
+        """
+        beside = chosen_models(self._settings.models)
+        first = await asyncio.to_thread(self._find, self._settings.model, self._settings.model_version)
+        self.default = self._first = first.parent.name
+        if self.default in beside:
+            raise UnknownModel(f"{self.default} is the default model and cannot be live a second time")
+        await self._replace(self._asked())
+
+    @contextmanager
+    def use(self, name: str | None = None) -> Iterator[Engine]:
+        """A live engine, which stays open for the length of the block.
+
+        Args:
+            name: of the model; None takes the default one.
+
+        Raises:
+            UnknownModel: no model of that name is live.
+        """
+        live = self._live.get(self.default if name is None else name)
+        if live is None:
+            raise UnknownModel(f"{(name or '')[:60]!r} is not live; live are {', '.join(sorted(self._live))}")
+        live.users += 1
+        try:
+            yield live.engine
+        finally:
+            live.users -= 1
+            self._close_unused(live)
+
+    async def reload(self, name: str | None = None, version: int | None = None) -> list[Engine]:
+        """Replaces what is live. A refused reload changes nothing.
+
+        Args:
+            name: of a live model, which is replaced by another version of it; or of any other, which becomes the
+                default. None is the default model.
+            version: stays until the next reload, also an older one; None takes the newest.
+
+        With neither, every model is replaced by what the settings ask for.
+
+        Returns:
+            The engines that were started; none where all that is asked for is live already.
+
+        Raises:
+            UnknownModel: the store does not hold it.
+            ReloadRefused: it cannot be used, and why.
+            ReloadRunning: another reload is running.
+        """
+        if name is None and version is None:
+            return await self._replace_unless_busy(self._asked())
+        slot = self.default if name is None or name not in self._live else name
+        return await self._replace_unless_busy({slot: (name or slot, version)})
+
+    async def follow(self, name: str) -> list[Engine]:
+        """Replaces a live model by the newest version, or by the one that it was pinned to; see `reload`."""
+        live = self._live.get(name)
+        return await self._replace_unless_busy({name: (name, live.version)}) if live else []
+
+    def followed(self) -> dict[str, Path]:
+        """The folder that each live model would be loaded from, as far as the store holds it. Reads the store."""
+        folders = {}
+        for name, live in list(self._live.items()):
+            try:
+                folders[name] = find_bundle(self._settings.model_store, name, live.version)
+            except UnknownModel:
+                continue
+        return folders
+
+    async def close(self) -> None:
+        """Closes all engines: running inferences end, waiting photos are withdrawn."""
+        if self._replacing is not None:
+            await asyncio.wait([self._replacing])
+        closing, self._live = self.engines, {}
+        await asyncio.gather(*self._closing, *(asyncio.to_thread(engine.close) for engine in closing))
+
+    def _is_default(self, live: LiveModel) -> bool:
+        return live.engine.bundle.name == self.default
+
+    def _asked(self) -> dict[str, tuple[str, int | None]]:
+        """What the settings ask for in the place of each live model: name, and version or None for the newest."""
+        settings = self._settings
+        beside = {name: (name, version) for name, version in chosen_models(settings.models).items()}
+        # Another model that was copied into the store since, and is the first by name now, was not asked for.
+        return {self.default: (settings.model or self._first, settings.model_version), **beside}
+
+    async def _replace_unless_busy(self, wanted: Mapping[str, tuple[str, int | None]]) -> list[Engine]:
+        if self.reloading:
+            raise ReloadRunning("another reload is running; try again when it is done")
+        self._replacing = asyncio.create_task(self._replace(wanted))
+        try:
+            # Whoever asked may leave; an engine half started is still to be put in place or closed.
+            return await asyncio.shield(self._replacing)
+        except UnknownModel as error:
+            raise UnknownModel(self._without_store(error)) from error
+        except CariesError as error:
+            raise ReloadRefused(self._without_store(error)) from error
+        except Exception as error:
+            logger.exception("a bundle could not be started")
+            raise ReloadRefused("the detector could not be started; the cause is in the server's log") from error
+
+    async def _replace(self, wanted: Mapping[str, tuple[str, int | None]]) -> list[Engine]:
+        """Starts every engine that is not live, and puts all in place together, or none."""
+        started: dict[str, Engine] = {}
+        try:
+            for slot, (name, version) in wanted.items():
+                live = self._live.get(slot)
+                engine = await asyncio.to_thread(self._start, name, version, live.engine if live else None)
+                if engine is not None:
+                    started[slot] = engine
+        except BaseException:
+            for engine in started.values():
+                await asyncio.to_thread(engine.close)
+            raise
+        default = wanted[self.default][0] if self.default in wanted else self.default
+        for slot, (name, version) in wanted.items():
+            if slot in started:
+                self._retire(slot)
+                self._live[name] = LiveModel(started[slot], version)
+            else:
+                self._live[name].version = version
+        self.default = default
+        return list(started.values())
+
+    def _find(self, name: str | None, version: int | None) -> Path:
+        return find_bundle(self._settings.model_store, name, version)
+
+    def _start(self, name: str, version: int | None, replaced: Engine | None) -> Engine | None:
+        """A warm engine for a bundle of the store; None if it is the one that runs already."""
+        path = self._find(name, version)
+        bundle = read_bundle(path)
+        _check(bundle, path, replaced.bundle if replaced else None)
+        if replaced is not None and replaced.ready and _same(bundle, replaced.bundle):
+            return None
+        engine = engine_of(bundle, self._settings, load=self._load)
+        engine.start()
+        return engine
+
+    def _retire(self, slot: str) -> None:
+        live = self._live.pop(slot, None)
+        if live is not None:
+            live.replaced = True
+            self._close_unused(live)
+
+    def _close_unused(self, live: LiveModel) -> None:
+        if live.replaced and live.users == 0:
+            task = asyncio.create_task(asyncio.to_thread(live.engine.close))
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+    def _without_store(self, error: Exception) -> str:
+        store = str(self._settings.model_store)
+        return str(error).replace(f"{store}/", "").replace(f" {store}", "")
+
+
+def _same(one: Bundle, other: Bundle) -> bool:
+    return (one.name, one.version, one.sha256) == (other.name, other.version, other.sha256)
+
+
+def _check(bundle: Bundle, path: Path, replaced: Bundle | None) -> None:
+    """Refuses a bundle whose answers would mean something else than clients expect.
+
+    Raises:
+        BundleError: says what is wrong.
+    """
+    if (bundle.name, str(bundle.version)) != (path.parent.name, path.name):
+        raise BundleError(f"{path} holds {bundle.name} {bundle.version}")
+    screened = bundle.class_names[bundle.screened_class_id]
+    if screened != SCREENED_CLASS:
+        raise BundleError(f"{path} screens for {screened!r}; it must screen for {SCREENED_CLASS!r}")
+    if replaced is not None and dict(bundle.class_names) != dict(replaced.class_names):
+        found, expected = (
+            ", ".join(f"{number} {name}" for number, name in sorted(one.class_names.items()))
+            for one in (bundle, replaced)
+        )
+        raise BundleError(f"{path} has the classes {found}; expected are {expected}, as those of {replaced.name}")

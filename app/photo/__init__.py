@@ -1,0 +1,1 @@
+"""Photos: decoding within limits, resizing, zip archives of them."""

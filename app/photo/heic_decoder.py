@@ -1,0 +1,104 @@
+"""The process in which one HEIC photo is decoded. `app.photo.heic` starts it and says what passes between both.
+
+It imports as little as it can: every such photo pays for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from app.process.memory import keep_out_of_core_dumps
+from app.process.processes import ignore_signals_to_all
+
+THREADS = 2
+"""Threads that decode the tiles of one photo."""
+
+
+def say(message: dict[str, Any]) -> None:
+    """A line of JSON to the server."""
+    print(json.dumps(message), flush=True)
+
+
+def set_up(most_bytes: int, cpu_s: int, most_written: int) -> ModuleType:
+    """Sets the limits of this process, and gives libheif.
+
+    Raises:
+        ImportError, OSError, ValueError: that cannot be done here.
+    """
+    keep_out_of_core_dumps()
+    with contextlib.suppress(OSError):
+        # Where the kernel is short of memory, it is to end this process and not the server.
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+    limit(resource.RLIMIT_AS, most_bytes)
+    limit(resource.RLIMIT_CPU, cpu_s)
+    limit(resource.RLIMIT_FSIZE, most_written)
+    import _pi_heif  # type: ignore[import-not-found]
+
+    heif: ModuleType = _pi_heif
+    return heif
+
+
+def limit(what: int, most: int) -> None:
+    """Sets a limit that this process can raise no more; a lower one stays."""
+    # Where both are the same, what ends a process for its time is the second, by a signal that says nothing.
+    wanted, set_already = (most, most + 1), resource.getrlimit(what)
+    lower = [
+        one if other == resource.RLIM_INFINITY else min(one, other)
+        for one, other in zip(wanted, set_already, strict=True)
+    ]
+    resource.setrlimit(what, (lower[0], lower[1]))
+
+
+def decode(memory: int, heif: ModuleType) -> None:
+    """Decodes the photo in the memory and writes its samples, and its colour profile, in the photo's place.
+
+    Goes below `pi_heif.open_heif`, which reads the metadata of every picture in the file: in version 1.4.0 a metadata
+    item whose type is not UTF-8 ends the process with a segmentation fault. None of that metadata is needed.
+    """
+    data = os.pread(memory, os.fstat(memory).st_size, 0)
+    pictures = [one for one in heif.load_file(data, THREADS, True, False, True, True, "", False) if one is not None]
+    primary = next((picture for picture in pictures if picture.primary), pictures[0])
+    size, _ = primary.size_mode
+    say({"pictures": len(pictures), "size": size})
+    if not sys.stdin.read(1):  # the server does not want it
+        return
+    samples = primary.data
+    size, mode = primary.size_mode
+    profile = primary.color_profile
+    icc = profile["data"] if profile and profile["type"] in ("rICC", "prof") else b""
+    os.ftruncate(memory, 0)
+    with open(memory, "wb", buffering=0, closefd=False) as file:
+        file.seek(0)
+        for part in (samples, icc):
+            left = memoryview(part)
+            while left:
+                left = left[file.write(left) :]
+    say({"mode": mode, "size": size, "stride": primary.stride, "samples": len(samples)})
+
+
+def main() -> None:
+    """Decodes what the command line names: file descriptor of the memory, bytes of address space, processor seconds,
+    bytes that may be written.
+    """
+    ignore_signals_to_all()
+    memory, *limits = map(int, sys.argv[1:])
+    try:
+        heif = set_up(*limits)
+    except Exception as error:
+        say({"error": "setup", "detail": f"{type(error).__name__}: {error}"[:1000]})
+        return
+    try:
+        decode(memory, heif)
+    except Exception as error:
+        say({"error": type(error).__name__, "detail": str(error)[:1000]})
+
+
+if __name__ == "__main__":
+    main()

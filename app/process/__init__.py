@@ -1,0 +1,1 @@
+"""The process: cores, memory, subprocesses, logs, metrics, traces."""

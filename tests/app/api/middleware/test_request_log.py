@@ -1,0 +1,51 @@
+"""The id of every request, and the line that is logged for it."""
+
+import json
+import logging
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.api.middleware.request_log import HEADER
+from tests.app.api.live_server import Live, write_bundle
+from tests.app.api.middleware.test_drain import running
+
+
+@pytest.mark.parametrize("identity", ["visit-7", "A.b_c-1", "x" * 64])
+def test_an_acceptable_id_comes_back(live: Live, photo: bytes, identity: str) -> None:
+    assert live.client.post("/detect", content=photo, headers={HEADER: identity}).headers[HEADER] == identity
+    assert live.client.get("/nothing", headers={HEADER: identity}).headers[HEADER] == identity
+
+
+@pytest.mark.parametrize("identity", [None, "", "x" * 65, "Hong Gildong", "a\tb", "%0a"])
+def test_another_id_is_replaced(live: Live, identity: str | None) -> None:
+    headers = {} if identity is None else {HEADER: identity}
+    first, second = (live.client.get("/health/live", headers=headers).headers[HEADER] for _ in range(2))
+    assert re.fullmatch("[0-9a-f]{32}", first)
+    assert first != second
+
+
+def test_a_request_is_logged_by_its_route(live: Live, photo: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="app.api.middleware.request_log")
+    live.client.post("/detect?lang=ko", content=photo)
+    live.client.get("/patients/Hong?born=1970")
+    live.client.request("PROPFIND", "/detect")
+    live.client.get("/health/ready")
+    said = [re.sub(r"[\d.]+ ms", "", message).strip() for message in caplog.messages]
+    assert said == ["POST /detect 200", "GET unmatched 404", "other /detect 405"]
+
+
+def test_the_log_is_json_that_holds_the_requests_id(tmp_path: Path, photo: bytes) -> None:
+    write_bundle(tmp_path)
+    with running(tmp_path, "--log-format", "json") as server:
+        httpx.post(f"{server.address}/detect", content=photo, headers={HEADER: "visit-7"})
+        server.process.terminate()
+        assert server.ends() == 0
+    entries = [json.loads(line) for line in server.said.splitlines()]
+    assert all({"time", "level", "logger", "message", "request"} <= set(entry) for entry in entries)
+    (detect,) = (entry for entry in entries if entry.get("route") == "/detect")
+    assert (detect["request"], detect["status"], detect["method"]) == ("visit-7", 200, "POST")
+    assert detect["milliseconds"] > 0
+    assert any(entry["logger"].startswith("uvicorn") for entry in entries)

@@ -1,0 +1,266 @@
+"""HEIC photos in the process that decodes them: what comes out, and what is refused without harm."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.errors import DeadlineExceeded, Overloaded, PhotoTooCostly, PhotoTooLarge, UnreadablePhoto
+from app.photo import heic, images
+from benchmarks.process_tree import children
+
+DATA = Path(__file__).parents[2] / "data"
+FOUR_COLOURS = (DATA / "four_colours.heic").read_bytes()
+FLAT = (DATA / "flat.heic").read_bytes()
+
+
+def box(name: bytes, body: bytes) -> bytes:
+    return (8 + len(body)).to_bytes(4, "big") + name + body
+
+
+def of_tiles(rows: int, columns: int, *, tile: bytes = FOUR_COLOURS, side: int = 64) -> bytes:
+    """A grid of one picture, `side` pixels a side, many times over, cut to 64 pixels for each.
+
+    ISO 23008-12, 6.6.2.3. Each tile is an item of its own, since a grid may not refer to one twice; all have the same
+    bytes.
+    """
+    tiles = range(1, rows * columns + 1)
+    grid = len(tiles) + 1
+
+    def number(value: int, size: int = 2) -> bytes:
+        return value.to_bytes(size, "big")
+
+    def kept(name: bytes) -> bytes:
+        """A box of the picture, whole."""
+        at = tile.index(name) - 4
+        return tile[at : at + int.from_bytes(tile[at : at + 4], "big")]
+
+    def info(item: int, kind: bytes, hidden: bool) -> bytes:
+        return box(b"infe", number(2, 1) + number(hidden, 3) + number(item) + bytes(2) + kind + b"\0")
+
+    def place(item: int, where: int, offset: int, size: int) -> bytes:
+        """Of an item: in the file (0) or in `idat` (1)."""
+        return number(item) + number(where) + bytes(2) + number(1) + number(offset, 4) + number(size, 4)
+
+    height, width, hevc = rows * 64, columns * 64, kept(b"mdat")[8:]
+    extents = [box(b"ispe", bytes(4) + number(w, 4) + number(h, 4)) for w, h in ((side, side), (width, height))]
+    properties = box(b"ipco", kept(b"hvcC") + b"".join(extents) + kept(b"pixi"))
+    of_items = b"".join(number(item) + bytes([2, 0x81, 2]) for item in tiles) + number(grid) + bytes([2, 3, 4])
+    refers = number(grid) + number(len(tiles)) + b"".join(map(number, tiles))
+
+    def head(offset: int) -> bytes:
+        places = b"".join(place(item, 0, offset, len(hevc)) for item in tiles) + place(grid, 1, 0, 8)
+        infos = b"".join(info(item, b"hvc1", True) for item in tiles) + info(grid, b"grid", False)
+        meta = [
+            kept(b"hdlr"),
+            box(b"pitm", bytes(4) + number(grid)),
+            box(b"idat", bytes([0, 0, rows - 1, columns - 1]) + number(width) + number(height)),
+            box(b"iloc", b"\1\0\0\0\x44\0" + number(grid) + places),
+            box(b"iinf", bytes(4) + number(grid) + infos),
+            box(b"iprp", properties + box(b"ipma", bytes(4) + number(grid, 4) + of_items)),
+            box(b"iref", bytes(4) + box(b"dimg", refers)),
+        ]
+        return kept(b"ftyp") + box(b"meta", bytes(4) + b"".join(meta))
+
+    return head(len(head(0)) + 8) + box(b"mdat", hevc)
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_behind() -> Iterator[None]:
+    before, open_before = children("self"), open_files()  # other tests' processes among them
+    yield
+    assert set(children("self")) <= set(before)
+    assert open_files() == open_before
+
+
+def test_tiles_are_put_together() -> None:
+    """The test picture shows 64x48 of the 64x64 pixels that it holds."""
+    whole = images.decode(FOUR_COLOURS).pixels
+    tiled = images.decode(of_tiles(3, 2)).pixels
+    assert tiled.shape == (3 * 64, 2 * 64, 3)
+    for top in (0, 64, 128):
+        for left in (0, 64):
+            np.testing.assert_array_equal(tiled[top : top + 48, left : left + 64], whole)
+
+
+HARD = of_tiles(30, 30, tile=FLAT, side=4096)
+"""44 kB: the picture has 1920x1920 pixels, its 900 tiles have 16 million each, which take minutes."""
+
+
+def test_decoding_for_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heic, "CPU_S", 1)
+    started = time.monotonic()
+    with pytest.raises(PhotoTooLarge, match="more than 1 s of a processor"):
+        images.decode(HARD)
+    assert time.monotonic() - started < 60
+
+
+def test_decoding_with_too_much_memory_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The decoder does not always know what its error came from."""
+    monkeypatch.setattr(heic, "BYTES_PER_PIXEL", 0)
+    errors = []
+    for more in (60, 80, 100):
+        monkeypatch.setattr(heic, "MORE_BYTES", more * 1_000_000)
+        assert images.decode(FOUR_COLOURS).width == 64
+        with pytest.raises((PhotoTooLarge, UnreadablePhoto)) as raised:
+            images.decode(FLAT)
+        errors.append(str(raised.value))
+    assert any("more memory" in error for error in errors), errors
+
+
+def test_the_most_pixels_that_are_accepted_are_decoded() -> None:
+    pixels = images.decode(FLAT, images.Limits(max_pixels=4096 * 4096)).pixels
+    assert pixels.shape == (4096, 4096, 3)
+    assert np.abs(pixels[::64, ::64].astype(int) - (200, 120, 120)).max() <= 3
+
+
+MEMORY = """
+import sys
+from pathlib import Path
+from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
+from app import images
+
+def most() -> tuple[int, int]:
+    return tuple(getrusage(whose).ru_maxrss * 1024 for whose in (RUSAGE_SELF, RUSAGE_CHILDREN))
+
+small, large = (Path(name).read_bytes() for name in sys.argv[1:])
+images.decode(small)
+before = most()
+pixels = images.decode(large).pixels
+print(*((after - least) / (pixels.size / 3) for after, least in zip(most(), before)))
+"""
+
+
+def test_decoding_takes_no_more_memory_than_is_said() -> None:
+    """In docs/operations.md. Samples that are handed over count for neither process until the server reads them."""
+    command = [sys.executable, "-c", MEMORY, DATA / "four_colours.heic", DATA / "flat.heic"]
+    done = subprocess.run(command, cwd=DATA.parents[1], capture_output=True, text=True, check=True)
+    server, decoder = map(float, done.stdout.split())
+    assert decoder + 3 < 8 + 1
+    assert server < 8 + 1
+
+
+def saying(*lines: str) -> Any:
+    """In the place of `app.process.processes.start`: a decoder that does something else, in native code that broke or
+    fell to whoever made the photo. `memory` is the descriptor of the shared memory.
+    """
+    code = "\n".join(("import json, os, signal, sys, time", "memory = int(sys.argv[1])", *lines))
+
+    def start(_: str, arguments: Sequence[object], **options: Any) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], **options)
+
+    return start
+
+
+FOUND = "print(json.dumps({'pictures': 1, 'size': [64, 48]}), flush=True); sys.stdin.read(1)"
+DECODED = "print(json.dumps({'mode': 'L', 'size': [64, 48], 'stride': 64, 'samples': 3072}), flush=True)"
+ENDS_BY = "os.kill(os.getpid(), signal.%s)"
+
+
+@pytest.mark.parametrize(
+    ("lines", "error", "message"),
+    [
+        (["time.sleep(60)"], PhotoTooCostly, "more than 0.5 s"),
+        ([FOUND, "time.sleep(60)"], PhotoTooCostly, "more than 0.5 s"),
+        (["os.close(1)", "time.sleep(60)"], UnreadablePhoto, "damaged"),
+        ([FOUND, DECODED, "time.sleep(60)"], UnreadablePhoto, "damaged"),
+        ([ENDS_BY % "SIGSEGV"], UnreadablePhoto, "its decoder crashed"),
+        ([FOUND, ENDS_BY % "SIGBUS"], UnreadablePhoto, "its decoder crashed"),
+        ([FOUND, ENDS_BY % "SIGABRT"], PhotoTooLarge, "more memory"),
+        ([ENDS_BY % "SIGKILL"], Overloaded, "was ended .SIGKILL"),
+        ([FOUND, ENDS_BY % "SIGTERM"], Overloaded, "was ended .SIGTERM"),
+        (["print(json.dumps({'error': 'setup', 'detail': 'no libheif'}))"], Overloaded, "does not start"),
+        (["print('[]' * 3000)"], UnreadablePhoto, "damaged"),
+        (["print('{}')"], UnreadablePhoto, "damaged"),
+        (["print(json.dumps({'pictures': 99, 'size': [64, 48]}))"], PhotoTooLarge, "99 pictures"),
+        (["print(json.dumps({'pictures': 1, 'size': ['64', None]}))"], UnreadablePhoto, "damaged"),
+        ([FOUND, DECODED.replace("64, 48", "64, -48")], UnreadablePhoto, "at least 1x1"),
+        ([FOUND, DECODED.replace("64, 48", "6400, 4800")], UnreadablePhoto, "damaged"),
+        ([FOUND, DECODED.replace("64, 48", "64000, 48")], PhotoTooLarge, "64000x48"),
+        ([FOUND, DECODED.replace("3072", "'all'")], UnreadablePhoto, "damaged"),
+        (["os.ftruncate(memory, 10**9)", FOUND, DECODED], UnreadablePhoto, "damaged"),
+    ],
+)
+def test_whatever_its_decoder_does_costs_one_photo(
+    monkeypatch: pytest.MonkeyPatch, lines: list[str], error: type[Exception], message: str
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(heic, "start", saying(*lines))
+        patched.setattr(heic, "HANG_S", 0.5 if error is PhotoTooCostly else 60.0)
+        patched.setattr(heic, "END_S", 0.5)
+        with pytest.raises(error, match=message):
+            images.decode(FOUR_COLOURS)
+    assert images.decode(FOUR_COLOURS).width == 64
+
+
+def test_a_crash_is_logged(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(heic, "start", saying(ENDS_BY % "SIGSEGV"))
+    with pytest.raises(UnreadablePhoto):
+        images.decode(FOUR_COLOURS)
+    assert "SIGSEGV" in caplog.text
+
+
+def test_a_photo_that_nobody_waits_for_is_not_decoded_to_its_end() -> None:
+    ends = time.monotonic() + 1
+    with pytest.raises(DeadlineExceeded):
+        images.decode(HARD, wanted=lambda: time.monotonic() < ends)
+    assert time.monotonic() < ends + 10
+
+
+LIMITS = """
+import resource
+from app.photo.heic_decoder import set_up
+set_up(10**9, 30, 10**8)
+print([resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_CORE, resource.RLIMIT_CPU, resource.RLIMIT_AS)])
+print(open("/proc/self/oom_score_adj").read())
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("ulimit -S -c unlimited", [1, 30, 10**9]), ("ulimit -t 20 -v 800000", [1, 20, 819_200_000])]
+)
+def test_limits_are_set_and_lower_ones_stay(before: str, after: list[int]) -> None:
+    command = f"{before}; exec '{sys.executable}' -c '{LIMITS}'"
+    done = subprocess.run(["bash", "-c", command], cwd=DATA.parents[1], capture_output=True, text=True, check=True)
+    limits, score = done.stdout.split("\n", 1)
+    assert limits == str(after)
+    assert int(score) == 1000
+
+
+def test_photos_are_decoded_side_by_side() -> None:
+    photos = [FOUR_COLOURS, of_tiles(2, 2), FOUR_COLOURS[:300], of_tiles(1, 3)] * 3
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(_size, photos))
+    assert found == [(64, 48), (128, 128), None, (192, 64)] * 3
+
+
+def _size(photo: bytes) -> tuple[int, int] | None:
+    try:
+        decoded = images.decode(photo)
+    except UnreadablePhoto:
+        return None
+    return decoded.width, decoded.height
+
+
+def test_where_no_process_starts_the_photo_is_not_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nonexistent/python")
+    with pytest.raises(Overloaded, match="No such file"):
+        images.decode(FOUR_COLOURS)
+
+
+def test_a_photo_that_is_not_accepted_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heic, "CPU_S", 1)
+    with pytest.raises(PhotoTooLarge, match=r"1920x1920 pixels; at most 1000000 in all"):
+        images.decode(HARD, images.Limits(max_pixels=1_000_000))

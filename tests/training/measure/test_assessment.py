@@ -1,0 +1,129 @@
+"""A whole assessment of predictions that were made up, and both implementations of the COCO metrics side by side."""
+
+import contextlib
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.detector.detections import Detections
+from training.data.annotations import AnnotatedPhoto, read_annotated_photos
+from training.measure.assessment import assess, markdown
+from training.measure.evaluate import evaluate
+from training.measure.metrics import COCO_NAMES, coco_evaluation, coco_figures
+from training.measure.plots import write_plots
+
+
+def made_up(seed: int, photos: int = 12, *, caries: float = 0.4) -> tuple[list[AnnotatedPhoto], list[Detections]]:
+    """Labelled photos, and detections that are the labels moved a little, some of another class, with false ones."""
+    random = np.random.default_rng(seed)
+    labelled, found = [], []
+    for number in range(photos):
+        corners = random.uniform(0, 0.8, (8, 2))
+        boxes = np.concatenate([corners, corners + random.uniform(0.05, 0.2, (8, 2))], 1).astype(np.float32)
+        share = caries if number % 2 or caries == 1 else 0.0
+        class_ids = np.where(random.uniform(size=8) < share, 2, 1).astype(np.int32)
+        labelled.append(AnnotatedPhoto(Path(f"{number}.jpg"), 640, 480, boxes, class_ids, str(number), 0))
+        moved = np.clip(boxes + random.normal(0, 0.008, boxes.shape), 0, 1).astype(np.float32)
+        moved[:, 2:] = np.maximum(moved[:, 2:], moved[:, :2] + 0.01)
+        wrong = random.uniform(size=8) < 0.2
+        classes = np.where(wrong, 3 - class_ids, class_ids).astype(np.float32)
+        found.append(Detections.from_raw(moved, random.uniform(0.05, 1, 8).astype(np.float32), classes))
+    return labelled, found
+
+
+def test_every_figure_lies_within_its_interval_and_its_range() -> None:
+    photos, predictions = made_up(1)
+    result = assess(photos, predictions, score_threshold=0.4, resamples=60)
+    for name, (value, interval) in result.figures.items():
+        assert value is not None, name
+        assert interval is not None, name
+        assert interval[0] <= interval[1], name
+        assert 0 <= value <= (100 if name == "false positives per photo" else 1), name
+    assert result.figures["mAP@.5"][0] == pytest.approx(result.coco["AP50"])
+    assert result.confusion.sum() >= 8 * 12
+    assert result.as_dict()["confusion"]["classes"] == ["normal", "caries", "none"]
+
+
+def test_photos_without_a_sound_one_have_no_auc_and_say_so() -> None:
+    photos, predictions = made_up(2, caries=1.0)
+    result = assess(photos, predictions, resamples=20)
+    assert result.figures["photo AUC"] == (None, None)
+    assert "| photo AUC | - |  |" in markdown(result, "# Made up")
+
+
+def test_photos_without_a_carious_tooth_have_no_figures_of_it_and_are_drawn(tmp_path) -> None:
+    photos, predictions = made_up(2, caries=0.0)
+    result = assess(photos, predictions, resamples=20)
+    for figure in ("AP@.5 caries", "best F1 caries", "sensitivity", "F1", "FROC mean sensitivity"):
+        assert result.figures[figure] == (None, None), figure
+    assert result.figures["mAP@.5"] == result.figures["AP@.5 normal"]
+    assert write_plots(result, tmp_path)
+
+
+def test_an_interval_is_of_the_resamples_that_give_the_figure() -> None:
+    photos, _ = made_up(2, caries=0.0)
+    photos[0].class_ids[:] = 2
+    perfect = [Detections(photo.boxes, np.ones(len(photo.boxes)), photo.class_ids) for photo in photos]
+    # A third of the resamples lack the one photo with caries.
+    figures = assess(photos, perfect, resamples=60).figures
+    for figure in ("mAP@.5", "AP@.5 caries", "best F1 caries", "sensitivity"):
+        value, interval = figures[figure]
+        assert value == pytest.approx(1), figure
+        assert interval == pytest.approx((1, 1)), figure
+    of_exported = evaluate(photos, perfect)["figures"]
+    assert of_exported["AP@.5 caries"]["interval"] == pytest.approx((1, 1))
+    without = evaluate(photos[1:], perfect[1:])["figures"]
+    assert without["best F1 caries"] == {"value": None, "interval": None}
+
+
+def test_no_detection_at_all_is_measured_as_such() -> None:
+    photos, _ = made_up(3)
+    result = assess(photos, [Detections.empty()] * len(photos), resamples=20)
+    assert result.figures["mAP@.5"][0] == 0
+    assert result.figures["calibration error"] == (None, None)
+    assert result.confusion[:-1, -1].sum() == 8 * 12
+
+
+def test_the_plots_are_written(tmp_path) -> None:
+    photos, predictions = made_up(4)
+    for result in (assess(photos, predictions, resamples=5), assess(photos, [Detections.empty()] * 12, resamples=5)):
+        paths = write_plots(result, tmp_path)
+        names = {"precision_recall.png", "froc.png", "roc.png", "reliability.png", "confusion.png"}
+        assert {path.name for path in paths} == {path.name for path in tmp_path.iterdir()} == names
+        assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
+
+
+def by_the_second_implementation(photos, predictions) -> list[float]:
+    """The 12 numbers by faster-coco-eval, from the same labels and detections."""
+    from faster_coco_eval import COCO, COCOeval_faster
+
+    evaluation = coco_evaluation(photos, predictions)
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth, found = COCO(), COCO()
+        truth.dataset, found.dataset = evaluation.cocoGt.dataset, evaluation.cocoDt.dataset
+        truth.createIndex()
+        found.createIndex()
+        second = COCOeval_faster(truth, found, "bbox", print_function=lambda *_: None)
+        second.evaluate()
+        second.accumulate()
+        second.summarize()
+    return list(second.stats[: len(COCO_NAMES)])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_two_implementations_of_the_coco_numbers_agree(seed) -> None:
+    photos, predictions = made_up(seed)
+    ours = list(coco_figures(coco_evaluation(photos, predictions)).values())
+    assert ours == pytest.approx(by_the_second_implementation(photos, predictions), abs=1e-9)
+
+
+def test_two_implementations_agree_on_the_shipped_detector(real_photos, shipped_bundle) -> None:
+    from app.detector.runtimes.litert import LiteRTRuntime
+    from training.measure.evaluate import predict
+
+    photos = [photo for photo in read_annotated_photos(real_photos) if photo.fold == 0]
+    predictions = predict(LiteRTRuntime(shipped_bundle.path / "model_int8.tflite", threads=2), photos)
+    ours = list(coco_figures(coco_evaluation(photos, predictions)).values())
+    assert ours == pytest.approx(by_the_second_implementation(photos, predictions), abs=1e-9)

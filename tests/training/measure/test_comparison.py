@@ -1,0 +1,47 @@
+import json
+
+import pytest
+
+from tests.training.conftest import LARGER
+from training.data.annotations import FOLDS
+from training.measure.comparison import compare_precisions, compare_sizes, table_of_sizes
+from training.measure.cross_validation import CrossValidationError, assess_folds
+from training.recipe import Recipe
+
+
+def test_the_cost_of_int8_is_measured(cross_validation) -> None:
+    text = compare_precisions(cross_validation, range(FOLDS))
+    assert "int8 - float32  mAP@.5: " in text
+    written = json.loads((cross_validation / "int8.json").read_text())
+    assert written["mAP@.5"]["interval"][0] <= written["mAP@.5"]["value"] <= written["mAP@.5"]["interval"][1]
+    assert abs(written["mAP@.5"]["value"]) < 0.1
+
+
+def test_the_gain_of_a_larger_input_is_measured(cross_validation) -> None:
+    text = compare_sizes(cross_validation, range(FOLDS), (LARGER,))
+    assert f"{LARGER} px  mAP@.5: +" in text
+    written = json.loads((cross_validation / f"at_{LARGER}" / "gain.json").read_text())
+    assert 0 < written["best F1 caries"]["interval"][0] <= written["best F1 caries"]["value"] < 0.3
+
+
+def test_sizes_stand_side_by_side(cross_validation, tiny_recipe) -> None:
+    recipe, every = Recipe.read(tiny_recipe), (None, (LARGER,))
+    for sizes in every:
+        assess_folds(cross_validation, recipe, range(FOLDS), sizes=sizes)
+    compare_sizes(cross_validation, range(FOLDS), (LARGER,))
+    text = table_of_sizes(cross_validation, every, has_int8=False)
+    assert (cross_validation / "sizes.md").read_text() == text
+    head, _, *rows = text.splitlines()
+    assert head == f"| figure | 320 px | {LARGER} px | {LARGER} px less 320 px |"
+    cells = {cells[0]: cells[1:] for cells in ([cell.strip() for cell in row.split("|")[1:-1]] for row in rows)}
+    own, larger, gain = (float(cell.split()[0]) for cell in cells["best F1 caries"])
+    assert larger - own == pytest.approx(gain, abs=0.0011)
+    assert cells["best F1 caries"][2].startswith("+")
+    assert cells["photo AUC"][2] == "", "of which no difference was taken"
+
+
+def test_folds_that_were_not_run_there_are_named(cross_validation) -> None:
+    with pytest.raises(CrossValidationError, match="fold 0 was not run at 512 pixels"):
+        compare_sizes(cross_validation, range(FOLDS), (512,))
+    with pytest.raises(CrossValidationError, match=r"predictions_int8.npz"):
+        compare_precisions(cross_validation, range(FOLDS), sizes=(LARGER,))

@@ -1,0 +1,126 @@
+"""A detector trained on all photos is packaged with what a cross-validation of its recipe says of it."""
+
+import json
+import shutil
+
+import pytest
+
+from app.detector.bundle import read_bundle
+from app.detector.runtimes import load_runtime
+from app.photo.images import decode
+from tests.training.conftest import LARGER
+from training.cli import main
+from training.data.annotations import FOLDS
+from training.measure.cross_validation import CrossValidationError, fold_folder
+from training.measure.out_of_fold import out_of_fold_evidence
+from training.recipe import Recipe
+from training.run import prepare_step
+from training.run_folder import RunFolder
+
+
+def test_the_bundle_says_what_was_measured_out_of_fold(
+    tiny_run, tiny_recipe, cross_validation, rendered_data, tmp_path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("checkpoints", "bundle", "pretrained"))
+    state = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**state, "validation_fold": None}))
+    assert main(["package", "--out", str(run), "--cross-validation", str(cross_validation)]) == 0
+    bundle = read_bundle(run / "bundle" / "tiny" / "1")
+    assert bundle.calibration is not None
+    assert "10 photos, each judged by a detector of the same recipe" in bundle.card
+    assert "10 of the photos for training, 0 held out" in bundle.card
+    models = bundle.manifest["metrics"]["models"]
+    assert set(models) == {"float32", "int8"}
+    for model in models.values():
+        assert 0.8 < model["figures"]["best F1 caries"]["value"] < 0.97
+        assert model["figures"]["calibration error"]["value"] < 0.12
+    assert 0 < bundle.operating_point.score_threshold < 0.97, "on the scale of calibrated scores"
+    photo = next(rendered_data.rglob("*.jpg"))
+    detections = load_runtime(bundle, "litert").detect(decode(photo.read_bytes()).pixels)
+    assert len(bundle.calibrated(detections)) % 2 == 0
+
+
+def test_a_detector_that_saw_all_photos_needs_a_cross_validation(tiny_run, tmp_path, capsys) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("checkpoints", "bundle", "pretrained"))
+    state = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**state, "validation_fold": None}))
+    assert main(["package", "--out", str(run)]) == 1
+    assert "give a cross-validation of the same recipe" in capsys.readouterr().err
+    assert not (run / "bundle").exists()
+
+
+def test_all_folds_are_trained_on_where_none_is_held_out(prepared, small_recipe) -> None:
+    assert main(["configure", "--out", str(prepared), "--recipe", str(small_recipe), "--fold", "none"]) == 0
+    trained_on, _ = (prepared / "pipeline.config").read_text().split("eval_input_reader")
+    assert all(f"fold_{fold}.tfrecord" in trained_on for fold in range(FOLDS))
+    assert RunFolder(prepared).configured()[1] is None
+
+
+def test_a_cross_validation_of_another_recipe_is_refused(cross_validation, tiny_recipe) -> None:
+    other = Recipe.of_values({**Recipe.read(tiny_recipe).as_dict(), "num_steps": 21})
+    with pytest.raises(CrossValidationError, match="num_steps 20 instead of 21"):
+        out_of_fold_evidence(cross_validation, other, [])
+
+
+def test_what_a_recipe_says_of_its_data_does_not_make_it_another(cross_validation, tiny_recipe) -> None:
+    credited = Recipe.of_values(
+        {**Recipe.read(tiny_recipe).as_dict(), "data_credit": "A clinic", "model_name": "other"}
+    )
+    assert out_of_fold_evidence(cross_validation, credited, []).evaluations
+
+
+def test_a_detector_enlarged_after_training_has_the_figures_of_its_size(cross_validation, tiny_recipe) -> None:
+    recipe = Recipe.read(tiny_recipe)
+    enlarged = Recipe.of_values({**recipe.as_dict(), "input_size": LARGER, "model_name": "tiny-larger"})
+    f1 = [
+        out_of_fold_evidence(cross_validation, one, [], trained_input_size=320).evaluations["float32"]["figures"][
+            "best F1 caries"
+        ]["value"]
+        for one in (recipe, enlarged)
+    ]
+    assert f1[1] > f1[0] + 0.02
+    other = Recipe.of_values({**recipe.as_dict(), "input_size": 640})
+    with pytest.raises(CrossValidationError, match="was not run at 640 pixels"):
+        out_of_fold_evidence(cross_validation, other, [], trained_input_size=320)
+    # Trained at that size from the start it is another detector.
+    with pytest.raises(CrossValidationError, match=f"were trained at 320 pixels, not at {LARGER}"):
+        out_of_fold_evidence(cross_validation, enlarged, [])
+
+
+def test_nothing_is_trained_for_a_cross_validation_of_another_recipe(
+    cross_validation, rendered_data, tiny_recipe, tmp_path, capsys
+) -> None:
+    command = ["run", "--data", str(rendered_data), "--out", str(tmp_path / "run"), "--recipe", str(tiny_recipe)]
+    command += ["--set", "num_steps=21", "--fold", "none", "--cross-validation", str(cross_validation)]
+    assert main(command) == 1
+    assert "num_steps 20 instead of 21" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_training_on_all_photos_is_not_evaluated_in_between(prepared, small_recipe, monkeypatch, capsys) -> None:
+    asked = []
+    monkeypatch.setattr("training.run.train", lambda *arguments, **_: asked.append(arguments[2].evaluate_every))
+    command = ["train", "--recipe", str(small_recipe), "--fold", "none", "--set", "evaluate_every=2", "--out"]
+    assert main([*command, str(prepared)]) == 0
+    assert asked == [0]
+    assert main([*command, str(prepared), "--set", "early_stop_after=1"]) == 1
+    assert "early_stop_after needs a fold that is held out" in capsys.readouterr().err
+
+
+def test_looking_at_a_training_does_not_make_it_another(cross_validation, tiny_recipe) -> None:
+    looked_at = Recipe.of_values({**Recipe.read(tiny_recipe).as_dict(), "evaluate_every": 5})
+    assert out_of_fold_evidence(cross_validation, looked_at, []).evaluations
+
+
+def test_what_is_kept_of_a_cross_validation_is_enough(cross_validation, tiny_recipe, rendered_data, tmp_path) -> None:
+    recipe = Recipe.read(tiny_recipe)
+    for fold in range(FOLDS):
+        kept = fold_folder(tmp_path, fold).path
+        kept.mkdir()
+        for name in ("run.json", "predictions.npz"):
+            shutil.copy(fold_folder(cross_validation, fold).path / name, kept)
+    prepare_step(rendered_data, RunFolder(tmp_path))
+    evidence = out_of_fold_evidence(tmp_path, recipe, [])
+    assert evidence.score_threshold == out_of_fold_evidence(cross_validation, recipe, []).score_threshold

@@ -1,0 +1,107 @@
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from training.cli import main
+from training.data.annotations import AnnotatedPhoto
+from training.measure.cross_validation import read_out_of_fold
+from training.measure.evaluate import match_screened
+from training.measure.metrics import best_f1
+from training.measure.review import JudgedTooth, contradicted, review, worst_misses
+from training.measure.score_calibration import cross_fitted
+
+
+def test_teeth_that_are_judged_otherwise_than_labelled_come_first(cross_validation, tmp_path) -> None:
+    found = read_out_of_fold(cross_validation)
+    kinds = tmp_path / "views.csv"
+    rows = [f"{photo.path.name},{'front' if photo.fold < 2 else 'side'}" for photo in found.photos]
+    kinds.write_text("\n".join(["image,view", *rows]), encoding="utf-8-sig")
+    out = tmp_path / "review"
+    text = review(found, out, kinds=kinds, resamples=20)
+
+    # The made-up predictions are the labelled boxes, some of them of the other class.
+    wrong = {
+        (photo.path.name, str(row + 1))
+        for photo, seen in zip(found.photos, found.predictions, strict=True)
+        for row, box in enumerate(photo.boxes)
+        if seen.class_ids[(seen.boxes == box).all(axis=1)].tolist() != [photo.class_ids[row]]
+    }
+    labels = list(csv.DictReader((out / "labels.csv").open()))
+    assert {(row["image"], row["tooth"]) for row in labels[: len(wrong)]} == wrong
+    misses = list(csv.DictReader((out / "misses.csv").open()))
+    assert {row["label"] for row in misses} == {"caries"}
+    carious_and_wrong = [row for row in labels[: len(wrong)] if row["label"] == "caries"]
+    assert [row["tooth"] for row in misses[: len(carious_and_wrong)]] == [row["tooth"] for row in carious_and_wrong]
+    assert Image.open(out / "labels.png").width == Image.open(out / "misses.png").width
+
+    photos = list(csv.DictReader((out / "photos.csv").open()))
+    assert sorted(row["image"] for row in photos) == sorted(photo.path.name for photo in found.photos)
+    by_name = {photo.path.name: photo for photo in found.photos}
+    for row in photos:
+        assert int(row["teeth"]) == len(by_name[row["image"]].boxes)
+        assert int(row["labelled_carious"]) == (by_name[row["image"]].class_ids == 2).sum()
+        assert int(row["rightly_suspected"]) <= min(int(row["suspected"]), int(row["labelled_carious"]))
+    _, counts = best_f1(match_screened(found.photos, cross_fitted(found.photos, found.predictions)))
+    assert sum(int(row["suspected"]) for row in photos) == counts.shown
+    assert sum(int(row["rightly_suspected"]) for row in photos) == counts.true
+    far = [abs(float(row["excess"])) for row in photos]
+    assert far == sorted(far, reverse=True)
+    assert far[0] > 0
+
+    verdicts = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[:4]]
+    assert verdicts[0] == ["photos", "caries_suspected", "no_caries_found", "not_assessable"]
+    with_caries = sum((photo.class_ids == 2).any() for photo in found.photos)
+    assert [sum(map(int, row[1:])) for row in verdicts[2:]] == [with_caries, 10 - with_caries]
+    # Scores of the other teeth stay below the threshold, so what has no caries is not suspected.
+    assert int(verdicts[2][1]) >= with_caries - 1
+    assert int(verdicts[3][1]) <= 1
+
+    spread = (out / "dispersion.md").read_text(encoding="utf-8")
+    assert spread in text
+    table = [line.split("|") for line in text.partition(spread)[2].splitlines() if line.startswith("|")][2:]
+    names = [row[1].strip() for row in table]
+    assert names == ["all", "longer side: 321 to 640", "view: front", "view: side"]
+    photos, teeth, carious = (np.array([int(row[cell]) for row in table]) for cell in (2, 3, 4))
+    assert photos.tolist() == [10, 10, 4, 6]
+    assert teeth[0] == teeth[1] == teeth[2] + teeth[3]
+    assert carious[0] == carious[2] + carious[3]
+
+
+def test_a_single_fold_is_reviewed_without_calibration(cross_validation, tmp_path) -> None:
+    text = review(read_out_of_fold(cross_validation, [2]), tmp_path, resamples=5)
+    assert text.startswith("Not calibrated: photos of one fold only")
+    assert text.count("Not calibrated") == 1
+    assert (tmp_path / "labels.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (b"image,view\nanother.jpg,front\n", "says nothing of 10 photos, such as "),
+        ("image,view\nanother.jpg,앞\n".encode("cp949"), "views.csv cannot be read as CSV in UTF-8"),
+        (None, "views.csv cannot be read as CSV in UTF-8"),
+    ],
+    ids=["lacks photos", "another encoding", "not there"],
+)
+def test_a_table_that_does_not_tell_the_photos_apart_is_refused(
+    cross_validation, tmp_path, capsys, table, message
+) -> None:
+    kinds = tmp_path / "views.csv"
+    if table is not None:
+        kinds.write_bytes(table)
+    command = ["review", "--cross-validation", str(cross_validation), "--out", str(tmp_path / "review")]
+    assert main([*command, "--kinds", str(kinds)]) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "review").exists()
+
+
+def test_teeth_that_were_not_found_are_the_worst_misses_and_contradict_nothing() -> None:
+    boxes = np.array([[0, 0, 0.1, 0.1], [0, 0, 0.2, 0.2], [0, 0, 0.3, 0.3], [0, 0, 0.4, 0.4]], np.float32)
+    photo = AnnotatedPhoto(Path("a.jpg"), 100, 100, boxes, np.array([2, 2, 2, 1], np.int32), "a", 0)
+    judged = [JudgedTooth(photo, row, caries) for row, caries in enumerate([None, None, 0.3, 0.9])]
+    assert [tooth.row for tooth in worst_misses(judged)] == [1, 0, 2]
+    assert [tooth.row for tooth in contradicted(judged)] == [3, 2]
+    assert [tooth.says for tooth in judged] == ["not found", "not found", "0.30", "0.90"]

@@ -1,0 +1,73 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.detector.detections import Detections
+from training.data.annotations import AnnotatedPhoto
+from training.measure.curves import calibration
+from training.measure.metrics import match
+from training.measure.score_calibration import CalibrationError, cross_fitted, fit
+
+
+def sample(photos: int = 60, *, seed: int = 5) -> tuple[list[AnnotatedPhoto], list[Detections]]:
+    """Photos of ten teeth, and a detector that is far too sure: it says 0.95 where it is right in 70 %."""
+    random = np.random.default_rng(seed)
+    boxes = np.array([[0.2, 0.1 * n, 0.5, 0.1 * n + 0.08] for n in range(10)], np.float32)
+    labelled, detected = [], []
+    for number in range(photos):
+        truth = random.integers(1, 3, 10)
+        guess = np.where(random.random(10) < 0.7, truth, 3 - truth)
+        sure = random.uniform(0.93, 0.97, 10)
+        labelled.append(AnnotatedPhoto(Path(str(number)), 100, 100, boxes, truth.astype(np.int32), "g", number % 5))
+        detected.append(Detections(np.concatenate([boxes, boxes]), [*sure, *(1 - sure)], [*guess, *(3 - guess)]))
+    return labelled, detected
+
+
+def error_of_caries(photos, predictions) -> float:
+    found = calibration([match(photo, item, 2) for photo, item in zip(photos, predictions, strict=True)])
+    assert found.error is not None
+    return found.error
+
+
+def test_scores_become_the_share_that_is_right() -> None:
+    photos, predictions = sample()
+    assert error_of_caries(photos, predictions) > 0.2
+    calibrated = cross_fitted(photos, predictions)
+    assert error_of_caries(photos, calibrated) < 0.05
+    assert all(len(found) == 20 for found in calibrated)
+    best = np.concatenate([found.scores[:10] for found in calibrated])
+    assert 0.65 < best.mean() < 0.75
+
+
+def test_a_fold_is_calibrated_by_the_others_alone() -> None:
+    photos, predictions = sample()
+    altered = [
+        Detections(found.boxes, 1 - found.scores, found.class_ids) if photo.fold == 2 else found
+        for photo, found in zip(photos, predictions, strict=True)
+    ]
+    # What the detector said of fold 2 has no say in how fold 2 is calibrated, and has one in the other folds.
+    ours = fit([p for p in photos if p.fold != 2], [d for p, d in zip(photos, altered, strict=True) if p.fold != 2])
+    calibrated = cross_fitted(photos, altered)
+    assert calibrated[2].scores == pytest.approx(ours.apply(altered[2]).scores)
+    assert calibrated[0].scores.max() < cross_fitted(photos, predictions)[0].scores.max()
+
+
+def test_another_precision_is_calibrated_as_the_first_one() -> None:
+    photos, predictions = sample()
+    other = [Detections(found.boxes, found.scores * 0.9, found.class_ids) for found in predictions]
+    expected = fit(
+        [photo for photo in photos if photo.fold != 0],
+        [found for photo, found in zip(photos, predictions, strict=True) if photo.fold != 0],
+    )
+    assert cross_fitted(photos, other, fitted_on=predictions)[0].scores == pytest.approx(
+        expected.apply(other[0]).scores
+    )
+
+
+def test_what_cannot_be_calibrated_is_said() -> None:
+    photos, predictions = sample(5)
+    with pytest.raises(CalibrationError, match="of 0 teeth detected, 0 are normal"):
+        fit(photos, [Detections.empty()] * 5)
+    with pytest.raises(CalibrationError, match="one fold only"):
+        cross_fitted(photos[:1], predictions[:1])

@@ -1,0 +1,182 @@
+"""Weights fetched from a real server that misbehaves, verified, and restored into a detector of our classes."""
+
+import hashlib
+import io
+import shutil
+import tarfile
+
+import numpy as np
+import pytest
+
+from tests.training.model.pretrained.pretrained_server import serving
+from training.cli import main
+from training.model.configure import STOCK_CONFIG
+from training.model.pretrained import PretrainedWeightsError, credit, fetch, fine_tune_source, verify
+
+NAME = "ssd_mobilenet_v2_fpnlite_320x320_coco17_tpu-8"
+
+
+def packed(files: dict[str, bytes]) -> bytes:
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w:gz") as members:
+        for name, content in files.items():
+            member = tarfile.TarInfo(f"{NAME}/{name}")
+            member.size = len(content)
+            members.addfile(member, io.BytesIO(content))
+    return data.getvalue()
+
+
+SMALL = packed(
+    {
+        "checkpoint/ckpt-0.index": b"index",
+        "checkpoint/ckpt-0.data-00000-of-00001": np.random.default_rng(0).bytes(300_000),
+        "pipeline.config": b"model {}",
+        "saved_model/saved_model.pb": b"not needed",
+    }
+)
+"""In the layout of the zoo, without weights that could be restored."""
+
+
+@pytest.fixture
+def server():
+    with serving(SMALL) as server:
+        yield server
+
+
+def test_fetched_once_from_a_mirror_and_kept(server, tmp_path, capsys) -> None:
+    arguments = ["pretrained", "fetch", NAME, "--mirror", server.address + "/zoo/", "--cache", str(tmp_path)]
+    assert main(arguments) == 0
+    digest = hashlib.sha256(SMALL).hexdigest()
+    out = capsys.readouterr().out
+    assert digest in out
+    assert "publishes no sha256" in out
+    assert server.requests == [(f"/zoo/{NAME}.tar.gz", None)]
+    kept = {path.relative_to(tmp_path / NAME).as_posix() for path in (tmp_path / NAME).rglob("*") if path.is_file()}
+    data = "checkpoint/ckpt-0.data-00000-of-00001"
+    assert kept == {"checkpoint/ckpt-0.index", data, "pipeline.config", "source.json"}
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]
+    assert main(arguments) == 0
+    assert len(server.requests) == 1, "what is there is not fetched again"
+    assert main(["pretrained", "verify", NAME, "--cache", str(tmp_path)]) == 0
+    (tmp_path / NAME / data).write_bytes(b"altered")
+    assert main(["pretrained", "verify", NAME, "--cache", str(tmp_path)]) == 1
+    assert "was altered" in capsys.readouterr().err
+
+
+def test_a_cut_transfer_goes_on_where_it_stopped(server, tmp_path) -> None:
+    server.cut_after = 100_000
+    fetch(NAME, tmp_path, source=server.address + "/a.tar.gz")
+    (_, first), (_, second) = server.requests
+    assert first is None
+    assert second == "bytes=100000-"
+    assert verify(NAME, tmp_path) == hashlib.sha256(SMALL).hexdigest()
+
+
+def test_a_server_without_ranges_starts_anew(server, tmp_path) -> None:
+    server.cut_after, server.knows_ranges = 100_000, False
+    fetch(NAME, tmp_path, source=server.address + "/a.tar.gz")
+    assert verify(NAME, tmp_path) == hashlib.sha256(SMALL).hexdigest()
+
+
+def test_a_file_that_changed_meanwhile_starts_anew(server, tmp_path) -> None:
+    partial = tmp_path / f"{NAME}.tar.gz.partial"
+    partial.write_bytes(b"x" * 5000)
+    partial.with_suffix(".etag").write_text('"older"')
+    fetch(NAME, tmp_path, source=server.address + "/a.tar.gz")
+    assert server.requests == [("/a.tar.gz", "bytes=5000-")]
+    assert verify(NAME, tmp_path) == hashlib.sha256(SMALL).hexdigest()
+
+
+def test_what_cannot_be_had_says_what_to_do(server, tmp_path) -> None:
+    with pytest.raises(PretrainedWeightsError, match=r"answers 404\).*--from FILE"):
+        fetch(NAME, tmp_path, source=server.address + "/missing.tar.gz")
+    with pytest.raises(PretrainedWeightsError, match=r"127\.0\.0\.1:1/.*carry the archive over"):
+        fetch(NAME, tmp_path, source="http://127.0.0.1:1/a.tar.gz")
+    with pytest.raises(PretrainedWeightsError, match="is not a file"):
+        fetch(NAME, tmp_path, source=str(tmp_path / "none.tar.gz"))
+    with pytest.raises(PretrainedWeightsError, match="nothing to fetch"):
+        fetch("coco-backbone", tmp_path)
+    with pytest.raises(PretrainedWeightsError, match="the nearest name is ssd_resnet50"):
+        fetch("ssd_resnet50", tmp_path)
+    with pytest.raises(PretrainedWeightsError, match=f"pretrained fetch {NAME}"):
+        fine_tune_source(NAME, "ssd_mobilenet_v2_fpnlite", tmp_path, cache=tmp_path)
+
+
+def test_a_wrong_checksum_is_refused_and_nothing_is_kept(server, tmp_path) -> None:
+    with pytest.raises(PretrainedWeightsError, match="expected is 00"):
+        fetch(NAME, tmp_path, source=server.address + "/a.tar.gz", sha256="00")
+    assert not list(tmp_path.iterdir())
+    fetch(NAME, tmp_path, source=server.address + "/a.tar.gz", sha256=hashlib.sha256(SMALL).hexdigest().upper())
+
+
+@pytest.mark.parametrize(
+    ("archive", "message"),
+    [
+        (b"no archive", "not a whole archive"),
+        (SMALL[:-5000], "not a whole archive"),
+        (packed({"../../escaped": b"x"}), "not a whole archive"),
+        (packed({"pipeline.config": b"x"}), "holds 0 files ckpt-0.index"),
+    ],
+)
+def test_what_is_no_archive_of_weights_is_refused(tmp_path, archive, message) -> None:
+    (tmp_path / "in.tar.gz").write_bytes(archive)
+    cache = tmp_path / "a" / "cache"
+    with pytest.raises(PretrainedWeightsError, match=message):
+        fetch(NAME, cache, source=str(tmp_path / "in.tar.gz"))
+    assert not list(cache.iterdir())
+    assert not list(tmp_path.rglob("escaped"))
+
+
+def test_the_list_says_what_is_here(tmp_path, capsys) -> None:
+    assert main(["pretrained", "list", "--cache", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "coco-backbone\n    ssd_mobilenet_v2_fpnlite, 300 pixels, classification\n    installed, 66 MiB" in out
+    assert f"python -m training pretrained fetch {NAME}" in out
+
+
+def test_credits_follow_the_weights() -> None:
+    assert credit("none") == "none"
+    assert "openpibo" in credit("coco-backbone")
+    assert NAME in credit(NAME)
+    assert credit("runs/mine/checkpoints") == "a checkpoint of one's own, checkpoints."
+
+
+def test_a_zoo_checkpoint_is_restored_all_but_the_class_predictor(prepared, small_recipe, tmp_path) -> None:
+    """A detector of 90 classes is saved as the zoo does; a training of our two classes starts from its weights."""
+    import training.compat  # noqa: F401  isort: skip
+    import tensorflow as tf
+    from object_detection.builders import model_builder
+
+    from training.model.configure import parse_pipeline
+
+    model = model_builder.build(parse_pipeline(STOCK_CONFIG.read_text()).model, is_training=True)
+    model.predict(*model.preprocess(tf.zeros([1, 128, 128, 3])))
+    zoo = tmp_path / "zoo" / "checkpoint"
+    tf.train.CheckpointManager(tf.train.Checkpoint(model=model), str(zoo), 1).save(checkpoint_number=0)
+    archive = tmp_path / "zoo.tar.gz"
+    with tarfile.open(archive, "w:gz") as members:
+        members.add(tmp_path / "zoo", arcname=NAME)
+    cache = tmp_path / "cache"
+    fetch(NAME, cache, source=str(archive))
+    weights = {variable.name: variable.numpy() for variable in model._feature_extractor.trainable_variables}
+
+    found = fine_tune_source(NAME, "ssd_mobilenet_v2_fpnlite", tmp_path, cache=cache)
+    assert found.type == "detection"
+    own = ["--set", f"pretrained={found.prefix}"]
+    # A rate of nearly nothing: after one step the weights are still those that were restored.
+    quiet = ["--set=learning_rate_base=0.000001", "--set=warmup_learning_rate=0.0", "--set=num_steps=1"]
+    command = ["train", "--out", str(prepared), "--recipe", str(small_recipe), *own, *quiet, "--set=warmup_steps=1"]
+    assert main(command) == 0
+    reader = tf.train.load_checkpoint(str(prepared / "checkpoints"))
+    trained = {
+        name: reader.get_tensor(name)
+        for name in reader.get_variable_to_shape_map()
+        if name.startswith("model/_feature_extractor") and "OPTIMIZER" not in name and "SLOT" not in name.upper()
+    }
+    for name, value in weights.items():
+        assert any(other.shape == value.shape and np.allclose(other, value, atol=1e-6) for other in trained.values()), (
+            name
+        )
+    with pytest.raises(PretrainedWeightsError, match="the recipe trains ssd_resnet50_v1_fpn"):
+        fine_tune_source(NAME, "ssd_resnet50_v1_fpn", tmp_path, cache=cache)
+    shutil.rmtree(cache)

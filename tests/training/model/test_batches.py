@@ -1,0 +1,125 @@
+"""Batches are functions of the seed and the step; random numbers inside `stateless` are functions of its seed."""
+
+import numpy as np
+import pytest
+
+from training.cli import main
+from training.model.augmentation import Augmentation
+
+BEFORE_THE_API = Augmentation(rotation=10, zoom_out=0.5, white_balance=0.1)
+AUGMENTATION = [
+    "random_horizontal_flip {}",
+    "random_crop_image { min_area: 0.3 random_coef: 0.1 }",
+    "random_adjust_hue {}",
+    "random_patch_gaussian { random_coef: 0.0 }",
+    "random_jpeg_quality { random_coef: 0.0 }",
+    "random_black_patches {}",
+    "random_pad_image {}",
+    "ssd_random_crop {}",
+]
+
+
+@pytest.fixture
+def built(prepared, small_recipe):
+    """The API's configuration and detection model of a run with much augmentation."""
+    import training.compat  # noqa: F401  isort: skip
+    from object_detection.builders import model_builder
+    from object_detection.utils import config_util
+
+    settings = [f"--set=data_augmentation={AUGMENTATION!r}", "--set=seed=3"]
+    assert main(["configure", "--out", str(prepared), "--recipe", str(small_recipe), *settings]) == 0
+    configs = config_util.get_configs_from_pipeline_file(str(prepared / "pipeline.config"))
+    return configs, model_builder.build(configs["model"], is_training=True)
+
+
+def pictures(dataset, count: int) -> list[np.ndarray]:
+    return [features["image"].numpy() for features, _ in dataset.take(count)]
+
+
+def test_a_training_continued_at_a_step_sees_what_it_would_have_seen(built) -> None:
+    from training.model.batches import training_batches
+
+    configs, model = built
+    whole = pictures(training_batches(configs, model, seed=3, first_step=0, augmentation=BEFORE_THE_API), 6)
+    continued = pictures(training_batches(configs, model, seed=3, first_step=4, augmentation=BEFORE_THE_API), 2)
+    np.testing.assert_array_equal(np.stack(whole[4:]), np.stack(continued))
+    other = pictures(training_batches(configs, model, seed=4, first_step=0, augmentation=BEFORE_THE_API), 1)
+    assert not np.array_equal(other[0], whole[0])
+    without = pictures(training_batches(configs, model, seed=3, first_step=0), 1)
+    assert not np.array_equal(without[0], whole[0])
+
+
+def test_every_photo_comes_once_an_epoch_in_another_order(built) -> None:
+    import tensorflow as tf
+
+    from training.model.batches import training_batches
+
+    configs, model = built
+    configs["train_config"].batch_size = 8  # the eight photos of folds 1 to 4
+    batches = training_batches(configs, model, seed=3, first_step=0)
+    epochs = [features["hash"].numpy() for features, _ in batches.take(3)]
+    assert all(len(set(epoch)) == 8 for epoch in epochs)
+    assert all(set(epoch) == set(epochs[0]) for epoch in epochs)
+    assert not np.array_equal(epochs[0], epochs[1])
+    del tf
+
+
+def test_workers_and_replicas_share_the_batch_of_a_single_one(built) -> None:
+    import tensorflow as tf
+
+    from training.model.batches import training_batches
+
+    configs, model = built
+    alone = pictures(training_batches(configs, model, seed=3, first_step=1), 1)[0]
+    shares = []
+    for worker in range(2):
+        context = tf.distribute.InputContext(num_input_pipelines=2, input_pipeline_id=worker, num_replicas_in_sync=4)
+        shares += pictures(training_batches(configs, model, seed=3, first_step=1, input_context=context), 2)
+    np.testing.assert_array_equal(np.concatenate(shares), alone)
+
+
+def test_no_augmentation_keeps_a_state_of_its_own(built) -> None:
+    """Every random operation in the traced pipeline is one of the stateless ones."""
+    import tensorflow as tf
+
+    from training.model.batches import training_batches
+    from training.model.randomness import STATEFUL_OPERATIONS
+
+    configs, model = built
+    dataset = training_batches(configs, model, seed=3, first_step=0, augmentation=BEFORE_THE_API)
+    graph = tf.compat.v1.GraphDef.FromString(dataset._as_serialized_graph().numpy())
+    operations = {node.op for function in graph.library.function for node in function.node_def}
+    assert operations & {"StatelessRandomUniformV2", "StatelessSampleDistortedBoundingBox"}
+    assert not operations & STATEFUL_OPERATIONS
+
+
+def test_the_same_seed_gives_the_same_numbers_and_two_calls_differ() -> None:
+    import tensorflow as tf
+
+    from training.model.randomness import stateful_operations, stateless
+
+    @tf.function
+    def draw(seed):
+        with stateless(tf.stack([seed, tf.constant(1, tf.int64)])):
+            return (
+                tf.compat.v1.random_uniform([4]),
+                tf.compat.v1.random_uniform([4], maxval=9, dtype=tf.int32),
+                tf.compat.v1.random.normal([4]),
+                tf.compat.v1.random_shuffle(tf.range(9)),
+                tf.compat.v1.random_uniform([4]),
+            )
+
+    five = tf.constant(5, tf.int64)
+    first, again, other = draw(five), draw(five), draw(tf.constant(6, tf.int64))
+    for one, two, three in zip(first, again, other, strict=True):
+        np.testing.assert_array_equal(one, two)
+        assert not np.array_equal(one, three)
+    assert not np.array_equal(first[0], first[4])
+    assert sorted(first[3].numpy()) == list(range(9))
+    assert stateful_operations(draw.get_concrete_function(five)) == []
+
+    @tf.function
+    def stateful():
+        return tf.compat.v1.random_uniform([4])
+
+    assert stateful_operations(stateful.get_concrete_function()) != [], "outside, TensorFlow is as it was"

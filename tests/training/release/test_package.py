@@ -1,0 +1,116 @@
+"""Packaging replaces a bundle whole or leaves it alone; `test_run.py` packages a real training."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.detector.bundle import FLOAT32_MODEL, INT8_MODEL, read_bundle
+from app.detector.calibration import Calibration
+from training.data.annotations import AnnotatedPhoto
+from training.measure.metrics import Counts
+from training.recipe import Recipe
+from training.release.package import Evidence, package
+from training.release.parity import Parity, ParityError
+
+ROUNDING = Parity(10, 0, 0, 1e-6, 1e-7, 1e-6, 1e-7)
+FIGURES = {"figures": {"mAP@.5": {"value": 0.5, "interval": [0.4, 0.6]}}}
+EVIDENCE = Evidence("fold 0, 1 photos", {"saved_model": FIGURES}, 0.123456, Counts(6, 10, 8, 4), 2)
+
+
+@pytest.fixture
+def export(tmp_path) -> Path:
+    folder = tmp_path / "export"
+    (folder / "saved_model" / "variables").mkdir(parents=True)
+    (folder / "saved_model" / "saved_model.pb").write_bytes(b"graph")
+    (folder / "saved_model" / "variables" / "variables.index").write_bytes(b"weights")
+    for name in (FLOAT32_MODEL, INT8_MODEL):
+        (folder / name).write_bytes(name.encode())
+    return folder
+
+
+@pytest.fixture
+def pack(export, tmp_path):
+    photos = [
+        AnnotatedPhoto(Path("x"), 9, 9, np.zeros((1, 4), np.float32), np.array([2], np.int32), "g", fold)
+        for fold in (0, 1, 1)
+    ]
+
+    def pack(**changes):
+        arguments = {
+            "version": 1,
+            "recipe": Recipe("teeth", data_credit="Ours.", pretrained="none"),
+            "photos": photos,
+            "evidence": EVIDENCE,
+            "parity": {"float32": ROUNDING, "int8": ROUNDING},
+            "checkpoint": "latest",
+            "held_out_fold": 0,
+        }
+        return package(export, tmp_path / "store", **(arguments | changes))
+
+    return pack
+
+
+def test_the_manifest_says_what_was_measured_on_what(pack) -> None:
+    bundle = pack()
+    point = bundle.operating_point
+    assert point.score_threshold == 0.1234, "rounded down, so that what was admitted stays admitted"
+    assert (point.sensitivity, point.false_positives_per_image) == (0.75, 1.0)
+    assert (bundle.manifest["data"]["training_photos"], bundle.manifest["data"]["held_out_fold"]) == (2, 0)
+    assert bundle.manifest["pretrained_weights"] == "none"
+    assert "fold 0, 1 photos" in bundle.card
+    assert "Ours." in bundle.card
+
+
+def test_a_calibration_is_in_the_manifest_and_explained_in_the_card(pack) -> None:
+    calibration = Calibration((1, 2), np.array([[1.0, -0.5, 0.25], [-0.5, 1.0, 0.25]]), np.array([0.5, -0.5]))
+    bundle = pack(evidence=replace(EVIDENCE, calibration=calibration))
+    assert bundle.calibration is not None
+    assert bundle.calibration.as_dict() == calibration.as_dict()
+    assert "## Calibration" in bundle.card
+    assert "## Calibration" not in pack(version=2).card
+
+
+def test_a_detector_of_another_size_than_it_was_trained_at_says_so(pack) -> None:
+    enlarged = pack(trained_input_size=256)
+    assert enlarged.manifest["trained_input_size"] == 256
+    assert "at 256 x 256, whose weights run here at the larger size" in enlarged.card
+    assert "whose weights run here at the smaller size" in pack(version=3, trained_input_size=416).card
+    assert "whose weights run here" not in pack(version=2, trained_input_size=320).card
+
+
+def test_figures_of_a_checkpoint_that_was_chosen_by_them_are_said_to_flatter(pack) -> None:
+    assert "flatter" in pack(checkpoint="best").card
+    assert "flatter" not in pack().card
+
+
+def test_an_architecture_without_tflite_is_packaged_as_a_saved_model(pack) -> None:
+    bundle = pack(parity={}, recipe=Recipe("teeth", architecture="faster_rcnn_resnet50_v1", pretrained="none"))
+    assert not list(bundle.path.glob("*.tflite"))
+    assert "Faster R-CNN" in bundle.card
+    assert "TensorFlow has to run it" in bundle.card
+
+
+def test_a_version_is_replaced_whole(pack, export) -> None:
+    first = pack()
+    (export / FLOAT32_MODEL).write_bytes(b"better")
+    second = pack()
+    assert first.path == second.path
+    assert (read_bundle(second.path).path / FLOAT32_MODEL).read_bytes() == b"better"
+    assert [path.name for path in second.path.parent.iterdir()] == ["1"]
+
+
+def test_a_failure_leaves_the_earlier_bundle_and_no_rubbish(pack, export) -> None:
+    bundle = pack()
+    (export / INT8_MODEL).unlink()
+    with pytest.raises(FileNotFoundError):
+        pack()
+    assert read_bundle(bundle.path).sha256 == bundle.sha256
+    assert [path.name for path in bundle.path.parent.iterdir()] == ["1"]
+
+
+def test_a_float32_model_that_differs_is_not_packaged(pack, tmp_path) -> None:
+    with pytest.raises(ParityError, match="differs from the SavedModel"):
+        pack(parity={"float32": replace(ROUNDING, max_score_difference=0.01), "int8": ROUNDING})
+    assert not (tmp_path / "store").exists()

@@ -1,0 +1,1 @@
+"""Annotated photos: reading, checking, grouping, records to train on."""

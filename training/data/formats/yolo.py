@@ -1,0 +1,73 @@
+"""YOLO: a text file for each photo, a line for each box, with the names of the classes in a file of their own."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from training.data.formats.labels import FormatError, LabelledBox, PhotoLabels
+
+CLASS_FILES = ("classes.txt", "obj.names", "data.yaml", "dataset.yaml")
+"""Where the names of the classes are looked for; a name a line, or `names` in YAML."""
+
+
+def read(name: str, text: str, classes: list[str]) -> dict[str, PhotoLabels]:
+    """Lines are `class x_center y_center width height`, fractions of the photo; a sixth number, a score, is ignored."""
+    boxes: list[LabelledBox] = []
+    problems: list[str] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        where = f"line {number}"
+        try:
+            class_number, x, y, width, height, *_ = (float(value) for value in line.split())
+        except ValueError:
+            problems.append(f"{where}: needs a class and four numbers")
+            continue
+        if not all(math.isfinite(value) for value in (class_number, x, y, width, height)):
+            problems.append(f"{where}: needs a class and four numbers")
+            continue
+        if class_number != int(class_number) or not 0 <= class_number < len(classes):
+            problems.append(f"{where}: the class is {class_number:g}, allowed are 0 to {len(classes) - 1}")
+            continue
+        label = classes[int(class_number)]
+        boxes.append(LabelledBox(where, x - width / 2, y - height / 2, width, height, label, is_relative=True))
+    if problems:
+        raise FormatError("\n".join(problems))
+    return {name: PhotoLabels(boxes)}
+
+
+def read_classes(path: Path) -> list[str]:
+    """The names of the classes, in the order of their numbers.
+
+    Raises:
+        FormatError: the file holds none.
+    """
+    text = path.read_text(encoding="utf-8-sig")
+    if path.suffix in (".yaml", ".yml"):
+        import yaml
+
+        try:
+            names = (yaml.safe_load(text) or {}).get("names")
+        except (yaml.YAMLError, AttributeError) as error:
+            raise FormatError(f"not YAML with names: {error}") from error
+        found = list(names.values()) if isinstance(names, dict) else list(names or [])
+    else:
+        found = [line.strip() for line in text.splitlines() if line.strip()]
+    if not found:
+        raise FormatError("holds no names of classes")
+    return [str(name) for name in found]
+
+
+def looks_like(text: str) -> bool:
+    """Whether every line of a text holds five numbers or six."""
+    lines = [line.split() for line in text.splitlines() if line.strip()]
+    return all(len(line) in (5, 6) and all(_is_number(value) for value in line) for line in lines)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

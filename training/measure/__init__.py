@@ -1,0 +1,1 @@
+"""Measuring detectors: metrics, calibration, cross-validation, review."""

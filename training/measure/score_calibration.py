@@ -1,0 +1,105 @@
+"""Fits what `app.detector.calibration` applies, on out-of-fold detections and their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize
+
+from app.detector.calibration import Calibration, teeth, tooth_features
+from app.detector.detections import Detections
+from training.data.annotations import CLASS_IDS, AnnotatedPhoto
+from training.errors import TrainingError
+from training.measure.metrics import match
+
+RIDGE = 1e-3
+"""Weight of the squared weights beside the mean log loss, so that separable data keep them finite."""
+
+Floats = npt.NDArray[np.float64]
+
+
+class CalibrationError(TrainingError):
+    """There is nothing to fit on."""
+
+
+def fit(photos: Sequence[AnnotatedPhoto], predictions: Sequence[Detections]) -> Calibration:
+    """The regressions that say best which detections of these photos were right.
+
+    Args:
+        photos: labelled.
+        predictions: of detectors that did not see the photo, or the probabilities flatter.
+
+    Raises:
+        CalibrationError: no tooth was detected, or all of a class are right, or all wrong.
+    """
+    class_ids = tuple(CLASS_IDS.values())
+    found = [teeth(detections, class_ids) for detections in predictions]
+    features = tooth_features(np.concatenate([np.zeros((0, len(class_ids))), *(scores for _, scores in found)]))
+    weights, biases = [], []
+    for column, (name, class_id) in enumerate(CLASS_IDS.items()):
+        correct = [
+            correct_teeth(photo, boxes, scores[:, column], class_id)
+            for photo, (boxes, scores) in zip(photos, found, strict=True)
+        ]
+        right = np.concatenate([np.zeros(0, bool), *correct])
+        if right.all() or not right.any():
+            raise CalibrationError(f"of {len(right)} teeth detected, {right.sum()} are {name}: nothing to calibrate on")
+        fitted = logistic_regression(features, right)
+        weights.append(fitted[:-1])
+        biases.append(fitted[-1])
+    return Calibration(class_ids, np.stack(weights), np.array(biases))
+
+
+def cross_fitted(
+    photos: Sequence[AnnotatedPhoto],
+    predictions: Sequence[Detections],
+    *,
+    fitted_on: Sequence[Detections] | None = None,
+) -> list[Detections]:
+    """The predictions of each fold, calibrated by those of the other folds.
+
+    Args:
+        photos: of two folds or more.
+        predictions: as many.
+        fitted_on: the predictions to fit on, where they are those of another precision; `predictions` if None.
+
+    Raises:
+        CalibrationError: there are fewer than two folds, or see `fit`.
+    """
+    folds = sorted({photo.fold for photo in photos})
+    if len(folds) < 2:
+        raise CalibrationError("photos of one fold only: calibration is judged on folds that it was not fitted on")
+    fitted_on = predictions if fitted_on is None else fitted_on
+    of_fold = {}
+    for fold in folds:
+        others = [position for position, photo in enumerate(photos) if photo.fold != fold]
+        of_fold[fold] = fit([photos[position] for position in others], [fitted_on[position] for position in others])
+    return [of_fold[photo.fold].apply(found) for photo, found in zip(photos, predictions, strict=True)]
+
+
+def correct_teeth(
+    photo: AnnotatedPhoto, boxes: npt.NDArray[np.float32], scores: Floats, class_id: int
+) -> npt.NDArray[np.bool_]:
+    """Which of the teeth bear the label; bool `[n]` in the order of `boxes`."""
+    order = np.argsort(-scores.astype(np.float32), kind="stable")
+    of_class = Detections(boxes, scores.astype(np.float32), np.full(len(boxes), class_id, np.int32))
+    found = match(photo, of_class, class_id)
+    correct = np.zeros(len(boxes), bool)
+    correct[order] = found.correct
+    return correct
+
+
+def logistic_regression(features: Floats, right: npt.NDArray[np.bool_]) -> Floats:
+    """Weights and, last, bias of the highest likelihood; float64 `[f + 1]`."""
+    signs = np.where(right, 1.0, -1.0)
+
+    def loss(parameters: Floats) -> tuple[float, Floats]:
+        margins = signs * (features @ parameters[:-1] + parameters[-1])
+        pull = -signs / (1 + np.exp(margins)) / len(signs)
+        value = float(np.logaddexp(0, -margins).mean() + RIDGE / 2 * parameters[:-1] @ parameters[:-1])
+        return value, np.append(features.T @ pull + RIDGE * parameters[:-1], pull.sum())
+
+    fitted: Floats = minimize(loss, np.zeros(features.shape[1] + 1), jac=True, method="L-BFGS-B").x
+    return fitted

@@ -1,0 +1,1 @@
+"""The detection model: configuration, pretrained weights, training."""

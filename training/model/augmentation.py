@@ -1,0 +1,117 @@
+"""Changes to a training photo that the Object Detection API's preprocessor does not know: turning by any angle, a frame
+around it, and light of another colour.
+
+They come before the API's own steps. Random numbers are drawn as the API draws them, so that
+`training.model.randomness` makes them functions of a seed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+LARGEST_FRAME = 1.6
+"""A photo that is zoomed out lies in a frame of at most this many times its width and height."""
+
+GREY = 110.0
+"""Of the frame and of the corners that turning leaves empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """How far photos are changed.
+
+    Attributes:
+        rotation: largest angle in degrees, to either side.
+        zoom_out: share of the photos that are set into a larger grey frame.
+        white_balance: largest relative change of red, and of blue.
+    """
+
+    rotation: float = 0.0
+    zoom_out: float = 0.0
+    white_balance: float = 0.0
+
+    def apply(self, example: dict[str, Any]) -> dict[str, Any]:
+        """A decoded example (`TfExampleDecoder.decode`), changed at random; tensors of a graph or eager ones.
+
+        No tooth is lost: the frame grows with the turned photo. A box is turned as the ellipse inside it, which is
+        nearer to a tooth than the box itself.
+        """
+        import tensorflow as tf
+        from object_detection.core.standard_fields import InputDataFields
+
+        if self == UNCHANGED:
+            return example
+        uniform = tf.compat.v1.random_uniform
+        pixels = tf.cast(example[InputDataFields.image], tf.float32)
+        if self.white_balance:
+            red, blue = tf.unstack(uniform([2], 1 - self.white_balance, 1 + self.white_balance))
+            pixels = tf.minimum(pixels * tf.stack([red, 1.0, blue]), 255.0)
+        changed = dict(example)
+        if self.rotation or self.zoom_out:
+            limit = math.radians(self.rotation)
+            angle = uniform([], -limit, limit)
+            zoom = tf.where(uniform([]) < self.zoom_out, uniform([], 1.0, LARGEST_FRAME), 1.0)
+            boxes = example[InputDataFields.groundtruth_boxes]
+            pixels, changed[InputDataFields.groundtruth_boxes] = turn(pixels, boxes, angle, zoom, uniform([2]))
+        changed[InputDataFields.image] = tf.saturate_cast(tf.round(pixels), tf.uint8)
+        return changed
+
+
+UNCHANGED = Augmentation()
+"""Photos as they are."""
+
+
+def turn(pixels: Any, boxes: Any, angle: Any, zoom: Any, place: Any) -> tuple[Any, Any]:
+    """A photo turned around its centre, in a frame that holds all of it.
+
+    Args:
+        pixels: float32 `[height, width, 3]`.
+        boxes: float32 `[n, 4]`, `[ymin, xmin, ymax, xmax]` as fractions of height and width.
+        angle: radians, clockwise.
+        zoom: 1 or more; the frame is at least this many times as high and as wide as the photo.
+        place: float32 `[2]`, 0 to 1; where in the frame, downwards and to the right, the photo lies.
+
+    Returns:
+        The frame, `[height, width, 3]`, and the boxes in it.
+    """
+    import tensorflow as tf
+
+    size = tf.cast(tf.shape(pixels)[:2], tf.float32)
+    cos, sin = tf.cos(angle), tf.sin(angle)
+    turned = tf.stack([size[0] * tf.abs(cos) + size[1] * tf.abs(sin), size[1] * tf.abs(cos) + size[0] * tf.abs(sin)])
+    # Less a thousandth of a pixel, so that a photo that is not turned keeps its size.
+    frame = tf.math.ceil(tf.maximum(size * zoom, turned) - 1e-3)
+    centre = turned / 2 + (frame - turned) * place
+    # Frame to photo, in whole pixels: what `ImageProjectiveTransformV3` asks for. Pixel 0 has its centre at 0.5.
+    down, right = (centre[0] - 0.5, centre[1] - 0.5)
+    transform = tf.stack(
+        [
+            *(cos, sin, size[1] / 2 - 0.5 - cos * right - sin * down),
+            *(-sin, cos, size[0] / 2 - 0.5 + sin * right - cos * down),
+            *(0.0, 0.0),
+        ]
+    )
+    framed = tf.raw_ops.ImageProjectiveTransformV3(
+        images=pixels[tf.newaxis],
+        transforms=transform[tf.newaxis],
+        output_shape=tf.cast(frame, tf.int32),
+        fill_value=GREY,
+        interpolation="BILINEAR",
+        fill_mode="CONSTANT",
+    )[0]
+    low, high = boxes[:, :2] * size, boxes[:, 2:] * size
+    half, offset = (high - low) / 2, (low + high) / 2 - size / 2
+    middle = centre + tf.stack([cos * offset[:, 0] + sin * offset[:, 1], cos * offset[:, 1] - sin * offset[:, 0]], 1)
+    reach = tf.sqrt(
+        tf.stack(
+            [
+                (half[:, 0] * cos) ** 2 + (half[:, 1] * sin) ** 2,
+                (half[:, 1] * cos) ** 2 + (half[:, 0] * sin) ** 2,
+            ],
+            1,
+        )
+    )
+    in_frame = tf.concat([(middle - reach) / frame, (middle + reach) / frame], 1)
+    return tf.ensure_shape(framed, [None, None, 3]), tf.clip_by_value(in_frame, 0.0, 1.0)

@@ -1,0 +1,83 @@
+"""Batches of augmented photos, each a function of the seed and the step alone.
+
+What a photo becomes (decoded, augmented, resized, boxes padded) is the work of the Object Detection API's
+`inputs.train_input`. Which photos make up a step, and the random numbers of their augmentation, are decided here: every
+epoch is a permutation of all photos, and a photo's random numbers follow from the seed and its place in the training.
+So step 1,234 sees the same pixels whether the training ran through, was continued there after a crash, or shares its
+batches between several devices.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from training.model.augmentation import UNCHANGED, Augmentation
+from training.model.randomness import stateless
+
+
+def training_batches(
+    configs: dict[str, Any],
+    model: Any,
+    *,
+    seed: int,
+    first_step: int,
+    augmentation: Augmentation = UNCHANGED,
+    input_context: Any = None,
+) -> Any:
+    """An endless `tf.data.Dataset` of `(features, labels)` as `inputs.train_input` describes them.
+
+    All records are held in memory as they are on disk, about 60 KB for a photo of 640 pixels.
+
+    Args:
+        configs: what the API's `get_configs_from_pipeline_file` returned.
+        model: the detection model, whose preprocessing is applied.
+        seed: of the order of the photos and of their augmentation.
+        first_step: steps before this one were done; counted from 0.
+        augmentation: what is done to a photo before the API's own steps.
+        input_context: which part of each batch this worker's replicas take; all of it if None.
+    """
+    import training.compat  # noqa: F401  isort: skip
+    import tensorflow as tf
+    from object_detection import inputs
+    from object_detection.builders import decoder_builder
+
+    train_config = configs["train_config"]
+    workers = input_context.num_input_pipelines if input_context else 1
+    worker = input_context.input_pipeline_id if input_context else 0
+
+    def build(
+        reader: Any, batch_size: int, transform_input_data_fn: Any, input_context: Any, reduce_to_frame_fn: Any
+    ) -> Any:
+        per_replica = input_context.get_per_replica_batch_size(batch_size) if input_context else batch_size
+        share = batch_size // workers
+        paths = list(reader.tf_record_input_reader.input_path)
+        records = tf.constant(list(tf.data.TFRecordDataset(paths).as_numpy_iterator()))
+        count = int(records.shape[0])
+        decoder = decoder_builder.build(reader)
+
+        def example(place: Any) -> Any:
+            step, position = place // share, place % share
+            sample = step * batch_size + worker * share + position
+            epoch = tf.stack([tf.constant(seed, tf.int64), sample // count])
+            index = tf.random.experimental.index_shuffle(sample % count, epoch, tf.constant(count - 1, tf.int64))
+            with stateless(tf.stack([tf.constant(seed, tf.int64), sample])):
+                return transform_input_data_fn(augmentation.apply(decoder.decode(tf.gather(records, index))))
+
+        places = tf.data.Dataset.range(first_step * share, train_config.num_steps * share)
+        as_written = tf.autograph.experimental.do_not_convert(example)  # see `training.model.train`
+        photos = places.map(as_written, tf.data.AUTOTUNE, deterministic=True)
+        # An endless dataset is what tells TensorFlow that no batch will ever be smaller, on any worker.
+        return photos.batch(per_replica, drop_remainder=True).prefetch(tf.data.AUTOTUNE).repeat()
+
+    replaced = inputs.INPUT_BUILDER_UTIL_MAP["dataset_build"]
+    inputs.INPUT_BUILDER_UTIL_MAP["dataset_build"] = build
+    try:
+        return inputs.train_input(
+            train_config=train_config,
+            train_input_config=configs["train_input_config"],
+            model_config=configs["model"],
+            model=model,
+            input_context=input_context,
+        )
+    finally:
+        inputs.INPUT_BUILDER_UTIL_MAP["dataset_build"] = replaced

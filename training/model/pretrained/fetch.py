@@ -1,0 +1,194 @@
+"""Getting an archive of weights: from the zoo, from a mirror, or from a file that was carried over; each may be
+resumed.
+
+The cache holds a folder for each: the archive's `checkpoint/ckpt-0.*` and `pipeline.config`, and `source.json` with the
+archive's sha256 and that of every file, which `verify` compares with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from training.model.pretrained.catalogue import PretrainedWeightsError, Weights, find_weights
+
+MIRROR_VARIABLE = "CARIES_PRETRAINED_MIRROR"
+"""Environment variable with the address that replaces the zoo's; the archives keep their names below it."""
+
+TIMEOUT_S = 30
+ATTEMPTS = 3
+"""Times that a broken transfer is taken up again before it is an error."""
+
+MAX_UNPACKED_BYTES = 4 * 2**30
+"""Of an archive; the zoo's largest here unpacks to a tenth of it."""
+
+SOURCE = "source.json"
+
+
+def cache_folder() -> Path:
+    """Where weights are kept: `caries-screen/pretrained` in the user's cache folder (XDG base directories)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "caries-screen" / "pretrained"
+
+
+def fetch(
+    name: str, cache: Path, *, source: str | None = None, mirror: str | None = None, sha256: str | None = None
+) -> Path:
+    """Puts weights into the cache and returns their folder; what is there and intact is left alone.
+
+    Args:
+        name: of the catalogue.
+        cache: folder of the cache.
+        source: address or path of the archive, instead of the zoo's.
+        mirror: address below which the archive lies under its own name; `MIRROR_VARIABLE` if None.
+        sha256: that the archive must have; the catalogue's if None.
+
+    Raises:
+        PretrainedWeightsError: it cannot be had, is another file than expected, or is not an archive of a checkpoint.
+    """
+    weights = find_weights(name)
+    if weights.url is None:
+        raise PretrainedWeightsError(f"{name} is installed with the training environment, there is nothing to fetch")
+    expected = sha256 or weights.sha256
+    folder = cache / name
+    if folder.exists() and source is None:
+        verify(name, cache)
+        return folder
+    cache.mkdir(parents=True, exist_ok=True)
+    mirror = mirror or os.environ.get(MIRROR_VARIABLE)
+    address = source or (f"{mirror.rstrip('/')}/{weights.url.rpartition('/')[2]}" if mirror else weights.url)
+    if "://" in address:
+        archive = _download(address, cache / f"{name}.tar.gz.partial", name)
+    else:
+        archive = Path(address)
+        if not archive.is_file():
+            raise PretrainedWeightsError(f"{address} is not a file: give the archive {name}.tar.gz")
+    found = _sha256(archive)
+    if expected and found != expected.lower():
+        if "://" in address:
+            archive.unlink()
+        raise PretrainedWeightsError(f"{address} has the sha256 {found}, expected is {expected}")
+    _unpack(archive, folder, weights, address, found)
+    if "://" in address:
+        archive.unlink()
+    return folder
+
+
+def verify(name: str, cache: Path) -> str:
+    """Compares the files in the cache with what was noted when they were fetched; returns the archive's sha256.
+
+    Raises:
+        PretrainedWeightsError: they are not in the cache, or which file is missing or altered.
+    """
+    find_weights(name)
+    try:
+        noted = json.loads((cache / name / SOURCE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise PretrainedWeightsError(
+            f"{name} was not fetched: python -m training pretrained fetch {name}, or with --from FILE where there is "
+            "no internet"
+        ) from error
+    for file, digest in noted["files"].items():
+        path = cache / name / file
+        if not path.is_file() or _sha256(path) != digest:
+            raise PretrainedWeightsError(f"{path} is missing or was altered: delete {cache / name} and fetch it again")
+    return str(noted["archive_sha256"])
+
+
+def _download(address: str, partial: Path, name: str) -> Path:
+    """The file at the address, continued from what an earlier call left in `partial`."""
+    import httpx
+
+    tag = partial.with_suffix(".etag")
+    for attempt in range(1, ATTEMPTS + 1):
+        done = partial.stat().st_size if partial.exists() else 0
+        headers = {}
+        if done and tag.exists():
+            headers = {"Range": f"bytes={done}-", "If-Range": tag.read_text(encoding="utf-8")}
+        try:
+            with httpx.stream("GET", address, headers=headers, timeout=TIMEOUT_S, follow_redirects=True) as answer:
+                if answer.status_code not in (200, 206):
+                    raise PretrainedWeightsError(_advice(address, name, f"the server answers {answer.status_code}"))
+                resumed = answer.status_code == 206
+                _note_version(tag, answer.headers)
+                with partial.open("ab" if resumed else "wb") as file:
+                    length = int(answer.headers.get("content-length", 0))
+                    with tqdm(
+                        total=(done if resumed else 0) + length, initial=done if resumed else 0, unit="B",
+                        unit_scale=True, desc=name, leave=False,
+                    ) as bar:  # fmt: skip
+                        for piece in answer.iter_bytes():
+                            file.write(piece)
+                            bar.update(len(piece))
+            tag.unlink(missing_ok=True)
+            return partial
+        except httpx.HTTPError as error:
+            if attempt == ATTEMPTS or isinstance(error, (httpx.ConnectError, httpx.UnsupportedProtocol)):
+                reason = str(error) or type(error).__name__
+                raise PretrainedWeightsError(_advice(address, name, reason)) from error
+    raise AssertionError("every attempt returns or raises")
+
+
+def _note_version(tag: Path, headers: Any) -> None:
+    """Keeps what tells whether the file on the server is still the same; without it a transfer starts anew."""
+    version = headers.get("etag") or headers.get("last-modified")
+    if version and not version.startswith("W/"):
+        tag.write_text(version, encoding="utf-8")
+    else:
+        tag.unlink(missing_ok=True)
+
+
+def _advice(address: str, name: str, reason: str) -> str:
+    return (
+        f"{address} cannot be fetched ({reason}): the same command goes on where it stopped; without internet, carry "
+        f"the archive over and run: python -m training pretrained fetch {name} --from FILE, or set {MIRROR_VARIABLE}"
+    )
+
+
+def _unpack(archive: Path, folder: Path, weights: Weights, address: str, sha256: str) -> None:
+    """Puts what a training needs into the folder, all of it or nothing."""
+    partial = Path(tempfile.mkdtemp(prefix=f".{weights.name}-", dir=folder.parent))
+    try:
+        with tarfile.open(archive, "r:*") as members:
+            size = 0
+            for member in members:
+                size += member.size
+                if size > MAX_UNPACKED_BYTES:
+                    raise PretrainedWeightsError(f"{archive} unpacks to more than {MAX_UNPACKED_BYTES} bytes")
+                members.extract(member, partial, filter="data")
+    except (tarfile.TarError, OSError, EOFError) as error:
+        shutil.rmtree(partial)
+        raise PretrainedWeightsError(f"{archive} is not a whole archive of weights: {error}") from error
+    except PretrainedWeightsError:
+        shutil.rmtree(partial)
+        raise
+    try:
+        found = sorted(partial.rglob("ckpt-0.index"))
+        if len(found) != 1:
+            raise PretrainedWeightsError(f"{archive} holds {len(found)} files ckpt-0.index, expected is one")
+        kept = partial / ".kept"
+        (kept / "checkpoint").mkdir(parents=True)
+        for file in found[0].parent.glob("ckpt-0.*"):
+            shutil.move(file, kept / "checkpoint" / file.name)
+        config = found[0].parent.parent / "pipeline.config"
+        if config.is_file():
+            shutil.move(config, kept / "pipeline.config")
+        files = {path.relative_to(kept).as_posix(): _sha256(path) for path in sorted(kept.rglob("*")) if path.is_file()}
+        noted = {"from": address.rpartition("/")[2], "archive_sha256": sha256, "files": files}
+        (kept / SOURCE).write_text(json.dumps(noted, indent=2) + "\n", encoding="utf-8")
+        shutil.rmtree(folder, ignore_errors=True)
+        kept.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,56 @@
+"""The weights that a recipe names, as the checkpoint that the Object Detection API fine-tunes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from training.model.pretrained.backbone import save_backbone_checkpoint
+from training.model.pretrained.catalogue import CATALOGUE, PretrainedWeightsError, find_weights
+from training.model.pretrained.fetch import cache_folder, verify
+from training.recipe import COCO_BACKBONE
+
+
+@dataclass(frozen=True, slots=True)
+class FineTune:
+    """Attributes: the checkpoint's prefix; `classification` or `detection`, the API's `fine_tune_checkpoint_type`."""
+
+    prefix: Path
+    type: str
+
+
+def fine_tune_source(name: str, architecture: str, out: Path, *, cache: Path | None = None) -> FineTune:
+    """The checkpoint of these weights.
+
+    Args:
+        name: of the catalogue, or the prefix of a checkpoint of one's own (a training of this project with the same
+            architecture), or a folder that holds one.
+        architecture: of the detector that will start from them.
+        out: folder for the checkpoint that is made of the installed backbone.
+        cache: folder of fetched weights; the user's own if None.
+
+    Raises:
+        PretrainedWeightsError: the weights are not there, with the line that gets them, or are for another detector.
+    """
+    if name not in CATALOGUE and ("/" in name or Path(f"{name}.index").exists() or Path(name).is_dir()):
+        return FineTune(_own_checkpoint(Path(name)), "detection")
+    weights = find_weights(name)
+    if weights.architecture != architecture:
+        raise PretrainedWeightsError(
+            f"{name} holds weights of {weights.architecture}, the recipe trains {architecture}"
+        )
+    if name == COCO_BACKBONE:
+        return FineTune(save_backbone_checkpoint(out), weights.type)
+    cache = cache or cache_folder()
+    verify(name, cache)
+    return FineTune(cache / name / "checkpoint" / "ckpt-0", weights.type)
+
+
+def _own_checkpoint(path: Path) -> Path:
+    import training.compat  # noqa: F401  isort: skip
+    import tensorflow as tf
+
+    prefix = tf.train.latest_checkpoint(str(path)) if path.is_dir() else str(path)
+    if prefix is None or not Path(f"{prefix}.index").is_file():
+        raise PretrainedWeightsError(f"{path} holds no checkpoint to start from")
+    return Path(prefix)

@@ -1,0 +1,357 @@
+"""Training: the Object Detection API's own model, input transformation, losses and step, in a loop that can be
+interrupted.
+
+The loop is that of `object_detection.model_lib_v2.train_loop`, with a progress bar, seeds, evaluation on the held-out
+photos, the best checkpoint, early stop, and checkpoints from which the same command goes on as if nothing had happened:
+photos and their augmentation are functions of the seed and the step (`training.model.batches`), everything else is in
+the checkpoint.
+
+Written to the folder of checkpoints:
+
+    ckpt-*                 the two latest checkpoints
+    best/ckpt-*            the one of the highest validation figure, where the training evaluates
+    losses.jsonl           a line each step: step, seconds, losses, learning rate
+    evaluations.jsonl      a line each evaluation: step, figures
+    events/                the same for TensorBoard, with pictures
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from training.data.annotations import AnnotatedPhoto
+from training.errors import TrainingError
+from training.model.augmentation import UNCHANGED, Augmentation
+from training.model.batch_norm import build_reestimation, moving_statistics, needs_reestimation
+from training.model.batches import training_batches
+from training.model.devices import choose_strategy, is_chief, worker_count
+from training.model.model_runtime import ModelRuntime, make_variables
+from training.model.randomness import stateless
+from training.model.validation import Evaluation, EvaluationLog, Validation
+
+CHECKPOINT_EVERY = 100
+"""Steps between two checkpoints."""
+
+BEST = "best"
+LOSSES = "losses.jsonl"
+EVALUATIONS = "evaluations.jsonl"
+
+
+class DivergedError(TrainingError):
+    """The loss is no longer a finite number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When a training saves, evaluates and stops.
+
+    Attributes:
+        seed: of weights, photo order and augmentation.
+        evaluate_every: steps between two evaluations on the validation photos; 0 for none.
+        early_stop_after: evaluations in a row without a new best after which the training ends; 0 to go on to the last
+            step.
+        checkpoint_every: steps between two checkpoints.
+    """
+
+    seed: int
+    evaluate_every: int = 0
+    early_stop_after: int = 0
+    checkpoint_every: int = CHECKPOINT_EVERY
+
+
+def train(
+    pipeline_config: Path,
+    out: Path,
+    schedule: Schedule,
+    *,
+    augmentation: Augmentation = UNCHANGED,
+    validation: Sequence[AnnotatedPhoto] = (),
+    strategy: Any = None,
+) -> Path:
+    """Trains until the configured number of steps, or an early stop, and returns the folder of checkpoints, `out`.
+
+    Args:
+        pipeline_config: the API's configuration; `train_config.num_steps` says when to stop.
+        out: folder of the checkpoints; the latest one there is continued from.
+        schedule: when to save, evaluate and stop.
+        augmentation: what is done to a photo beside the steps that the configuration names.
+        validation: photos to evaluate on.
+        strategy: a `tf.distribute.Strategy`; `training.model.devices.choose_strategy` decides if None.
+
+    Raises:
+        DivergedError: the loss became infinite or not a number; the last good checkpoint is kept.
+        DeviceError: the batch cannot be shared equally between the devices.
+    """
+    import training.compat  # noqa: F401  isort: skip
+    import tensorflow as tf
+    from object_detection.utils import config_util
+
+    configs = config_util.get_configs_from_pipeline_file(str(pipeline_config))
+    # First of all: TensorFlow's workers must find each other before anything else is computed.
+    strategy = strategy or choose_strategy(configs["train_config"].batch_size)
+    out.mkdir(parents=True, exist_ok=True)
+    latest = tf.train.latest_checkpoint(str(out))
+    done = step_of(latest)
+    log = EvaluationLog(out / EVALUATIONS, up_to_step=done, is_written=is_chief(strategy))
+    if done >= configs["train_config"].num_steps or _should_stop(log, schedule):
+        return out
+    tf.keras.utils.set_random_seed(schedule.seed)
+    _Training(configs, out, schedule, augmentation, log, strategy, validation, latest).run()
+    return out
+
+
+def step_of(checkpoint: str | None) -> int:
+    """The step at which a checkpoint `ckpt-N` was saved; 0 for none."""
+    return int(checkpoint.rpartition("-")[2]) if checkpoint else 0
+
+
+def _should_stop(log: EvaluationLog, schedule: Schedule) -> bool:
+    return bool(schedule.early_stop_after) and log.since_best >= schedule.early_stop_after
+
+
+class _Training:
+    """One leg of a training, from its start or from a checkpoint to its end."""
+
+    def __init__(
+        self,
+        configs: dict[str, Any],
+        out: Path,
+        schedule: Schedule,
+        augmentation: Augmentation,
+        log: EvaluationLog,
+        strategy: Any,
+        validation: Sequence[AnnotatedPhoto],
+        latest: str | None,
+    ) -> None:
+        import tensorflow as tf
+        from object_detection import model_lib_v2
+        from object_detection.builders import model_builder, optimizer_builder
+
+        self._configs, self._out, self._schedule, self._log = configs, out, schedule, log
+        self._augmentation, self._strategy, self._latest = augmentation, strategy, latest
+        self._done = step_of(latest)
+        self._total: int = configs["train_config"].num_steps
+        self._chief = is_chief(strategy)
+        train_config = configs["train_config"]
+        with strategy.scope():
+            self._model = model_builder.build(configs["model"], is_training=True)
+            self._batches = self._distribute(schedule.seed, self._done)
+            self._step_variable = tf.Variable(
+                self._done,
+                trainable=False,
+                dtype=tf.int64,
+                name="global_step",
+                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+            )
+            self._optimizer, (self._learning_rate,) = optimizer_builder.build(
+                train_config.optimizer, global_step=self._step_variable
+            )
+            make_variables(self._model, *self._input_size())
+            if train_config.fine_tune_checkpoint and latest is None:
+                model_lib_v2.load_fine_tune_checkpoint(
+                    self._model,
+                    train_config.fine_tune_checkpoint,
+                    train_config.fine_tune_checkpoint_type,
+                    train_config.fine_tune_checkpoint_version,
+                    False,  # the model is built
+                    None,
+                    train_config.unpad_groundtruth_tensors,
+                )
+            self._checkpoint = tf.train.Checkpoint(
+                step=self._step_variable, model=self._model, optimizer=self._optimizer
+            )
+            if latest is not None:
+                self._checkpoint.restore(latest)
+            # A step that makes variables, as the first one would, is traced twice.
+            self._optimizer._create_all_weights(self._model.trainable_variables)
+        # Every worker takes part in saving, and the chief's files are the ones that stay.
+        self._saved = out if self._chief else out / f".worker-{strategy.cluster_resolver.task_id}"
+        self._latest_manager = tf.train.CheckpointManager(self._checkpoint, str(self._saved), max_to_keep=2)
+        self._best_manager = tf.train.CheckpointManager(self._checkpoint, str(self._saved / BEST), max_to_keep=1)
+        self._reestimate = build_reestimation(
+            self._model, strategy, unpad_groundtruth=train_config.unpad_groundtruth_tensors
+        )
+        self._step = self._build_step()
+        height, width = self._input_size()
+        self._runtime = ModelRuntime(self._model, height, width)
+        self._validation = Validation(validation, height, width) if validation and schedule.evaluate_every else None
+
+    def _input_size(self) -> tuple[int, int]:
+        """Pixels, height and width."""
+        of_model = self._configs["model"]
+        size = getattr(of_model, of_model.WhichOneof("model")).image_resizer.fixed_shape_resizer
+        return size.height, size.width
+
+    def run(self) -> None:
+        import tensorflow as tf
+
+        events = tf.summary.create_file_writer(str(self._saved / "events"))
+        losses_path = self._saved / LOSSES
+        keep_lines(losses_path, self._done)
+        started = time.monotonic()
+        with (
+            losses_path.open("a", buffering=1, encoding="utf-8") as losses,
+            events.as_default(),
+            tqdm(total=self._total, initial=self._done, desc="train", unit="step", disable=not self._chief) as bar,
+        ):
+            batches = iter(self._batches)
+            while self._done < self._total:
+                values = {name.removeprefix("Loss/"): float(value) for name, value in self._step(batches).items()}
+                self._done += 1
+                if not all(math.isfinite(value) for value in values.values()):
+                    raise DivergedError(
+                        f"the loss is not finite at step {self._done}: {values}; lower learning_rate_base"
+                    )
+                values["learning_rate"] = float(self._learning_rate())
+                for name, value in values.items():
+                    tf.summary.scalar(name, value, step=self._done)
+                seconds = round(time.monotonic() - started, 3)
+                losses.write(json.dumps({"step": self._done, "seconds": seconds, **values}) + "\n")
+                bar.update()
+                bar.set_postfix(loss=f"{values['total_loss']:.3f}", best=self._best_text())
+                if self._is_due(self._schedule.evaluate_every) and self._validation is not None:
+                    self._evaluate()
+                    if _should_stop(self._log, self._schedule):
+                        break
+                if self._is_due(self._schedule.checkpoint_every) and self._done < self._total:
+                    self._latest_manager.save(checkpoint_number=self._done)
+            self._finish()
+        if not self._chief:
+            shutil.rmtree(self._saved, ignore_errors=True)
+
+    def _is_due(self, every: int) -> bool:
+        return bool(every) and (self._done % every == 0 or self._done == self._total)
+
+    def _finish(self) -> None:
+        """The last checkpoint, with statistics that fit its weights."""
+        if self._has_stale_statistics():
+            self._reestimate(self._distribute(self._schedule.seed + 1, 0))
+        self._latest_manager.save(checkpoint_number=self._done)
+
+    def _has_stale_statistics(self) -> bool:
+        return needs_reestimation(self._model, self._done)
+
+    def _evaluate(self) -> None:
+        """Figures and pictures of the weights as they are; keeps them if they are the best."""
+        import tensorflow as tf
+
+        assert self._validation is not None
+        statistics = moving_statistics(self._model) if self._has_stale_statistics() else []
+        before = [variable.numpy() for variable in statistics]
+        if statistics:
+            self._reestimate(self._distribute(self._schedule.seed + 1, 0))
+        evaluation, pictures = self._validation.evaluate(self._runtime, self._done)
+        evaluation = self._agreed(evaluation)
+        for name, value in evaluation.figures.items():
+            tf.summary.scalar(f"validation/{name}", value, step=self._done)
+        tf.summary.image(
+            "validation/labels and detections", _stack(pictures), step=self._done, max_outputs=len(pictures)
+        )
+        if self._is_new_best(evaluation):
+            self._best_manager.save(checkpoint_number=self._done)
+        self._log.add(evaluation)
+        for variable, value in zip(statistics, before, strict=True):
+            variable.assign(value)
+
+    def _agreed(self, evaluation: Evaluation) -> Evaluation:
+        """The mean of the workers' figures: unlike machines round differently, and all must decide alike."""
+        import tensorflow as tf
+
+        if worker_count() == 1:
+            return evaluation
+        own = self._strategy.run(lambda: tf.constant(list(evaluation.figures.values()), tf.float64))
+        mean = self._strategy.reduce(tf.distribute.ReduceOp.MEAN, own, axis=None)
+        return Evaluation(evaluation.step, dict(zip(evaluation.figures, mean.numpy().tolist(), strict=True)))
+
+    def _is_new_best(self, evaluation: Evaluation) -> bool:
+        return self._log.best is None or evaluation.value > self._log.best.value
+
+    def _best_text(self) -> str:
+        return f"{self._log.best.value:.3f}@{self._log.best.step}" if self._log.best else "-"
+
+    def _distribute(self, seed: int, first_step: int) -> Any:
+        def batches(input_context: Any) -> Any:
+            return training_batches(
+                self._configs,
+                self._model,
+                seed=seed,
+                first_step=first_step,
+                augmentation=self._augmentation,
+                input_context=input_context,
+            )
+
+        return self._strategy.distribute_datasets_from_function(batches)
+
+    def _build_step(self) -> Any:
+        import tensorflow as tf
+        from object_detection import model_lib_v2
+
+        train_config, strategy = self._configs["train_config"], self._strategy
+
+        def replica_step(features: Any, labels: Any) -> Any:
+            return model_lib_v2.eager_train_step(
+                self._model,
+                features,
+                labels,
+                train_config.unpad_groundtruth_tensors,
+                self._optimizer,
+                training_step=self._step_variable,
+                add_regularization_loss=train_config.add_regularization_loss,
+                clip_gradients_value=train_config.gradient_clipping_by_norm or None,
+                num_replicas=strategy.num_replicas_in_sync,
+            )
+
+        # AutoGraph looks for Python's `if` and `for` over tensors in all code that is traced, here the whole API's.
+        # There is none, and looking takes longer than tracing.
+        @tf.function(autograph=False)  # type: ignore[untyped-decorator]
+        def step(batches: Any) -> Any:
+            features, labels = next(batches)
+            with stateless(tf.stack([tf.constant(self._schedule.seed, tf.int64), self._step_variable.read_value()])):
+                losses = strategy.run(replica_step, args=(features, labels))
+            self._step_variable.assign_add(1)
+            return {
+                name: strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None) for name, value in losses.items()
+            }
+
+        return step
+
+
+def seconds_trained(checkpoints: Path) -> float:
+    """What the steps of a training took, however often it was stopped and continued.
+
+    Args:
+        checkpoints: the folder that `train` returned.
+    """
+    total = before = 0.0
+    for line in (checkpoints / LOSSES).read_text(encoding="utf-8").splitlines():
+        seconds = float(json.loads(line)["seconds"])  # since the leg began
+        if seconds < before:
+            total += before
+        before = seconds
+    return total + before
+
+
+def keep_lines(path: Path, count: int) -> None:
+    """Cuts a log of one line a step back to the step from which a training goes on."""
+    if not path.exists():
+        return
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    if len(lines) > count:
+        partial = path.with_suffix(".partial")
+        partial.write_text("".join(lines[:count]), encoding="utf-8")
+        partial.replace(path)
+
+
+def _stack(pictures: Sequence[Any]) -> Any:
+    import numpy as np
+
+    return np.stack(pictures)

@@ -1,0 +1,126 @@
+"""How good a training is while it runs: figures on the held-out photos, and pictures of what it finds."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from app.detector.detections import Detections
+from app.photo import images
+from training.data.annotations import AnnotatedPhoto
+from training.measure.metrics import average_precisions, coco_evaluation
+from training.model.model_runtime import ModelRuntime
+
+FIGURE = "mAP@.5:.95"
+"""What the best checkpoint is best in: COCO's AP, over both classes."""
+
+PICTURES = 4
+"""Held-out photos that are drawn for TensorBoard."""
+
+SHOWN_SCORE = 0.3
+"""Boxes of this score or more are drawn."""
+
+CLASS_COLOURS = {1: (60, 180, 75), 2: (230, 25, 75)}
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Figures on the held-out photos after some step."""
+
+    step: int
+    figures: dict[str, float]
+
+    @property
+    def value(self) -> float:
+        """The figure that the best checkpoint is chosen by."""
+        return self.figures[FIGURE]
+
+
+class Validation:
+    """The held-out photos at the model's input size, ready to be looked at again and again."""
+
+    def __init__(self, photos: Sequence[AnnotatedPhoto], height: int, width: int) -> None:
+        self._photos = list(photos)
+        self._pixels = [images.resize(images.decode(photo.path.read_bytes()).pixels, height, width) for photo in photos]
+
+    def evaluate(self, runtime: ModelRuntime, step: int) -> tuple[Evaluation, list[npt.NDArray[np.uint8]]]:
+        """The figures after this step, -1 where the photos cannot give one, and pictures of labels and detections on
+        the first photos."""
+        predictions = runtime.detect_all(self._pixels)
+        figures = average_precisions(coco_evaluation(self._photos, predictions))
+        figures = {name: -1.0 if math.isnan(value) else value for name, value in figures.items()}
+        pictures = [
+            side_by_side(pixels, photo, found)
+            for pixels, photo, found in zip(
+                self._pixels[:PICTURES], self._photos[:PICTURES], predictions[:PICTURES], strict=True
+            )
+        ]
+        return Evaluation(step, figures), pictures
+
+
+def side_by_side(pixels: npt.NDArray[np.uint8], photo: AnnotatedPhoto, found: Detections) -> npt.NDArray[np.uint8]:
+    """Labels on the left, detections on the right, uint8 `[height, 2 width, 3]`; normal teeth green, carious red."""
+    from PIL import Image, ImageDraw
+
+    shown = found.where(found.scores >= SHOWN_SCORE)
+    height, width = pixels.shape[:2]
+    halves = []
+    for boxes, class_ids in ((photo.boxes, photo.class_ids), (shown.boxes, shown.class_ids)):
+        half = Image.fromarray(pixels)
+        draw = ImageDraw.Draw(half)
+        for (ymin, xmin, ymax, xmax), class_id in zip(boxes, class_ids, strict=True):
+            corners = (xmin * (width - 1), ymin * (height - 1), xmax * (width - 1), ymax * (height - 1))
+            draw.rectangle([float(corner) for corner in corners], outline=CLASS_COLOURS[int(class_id)], width=2)
+        halves.append(np.asarray(half))
+    return np.concatenate(halves, axis=1)
+
+
+class EvaluationLog:
+    """`evaluations.jsonl`: a line for each evaluation of a training, in order; the whole memory of its early stop."""
+
+    def __init__(self, path: Path, *, up_to_step: int, is_written: bool = True) -> None:
+        """Reads the log as far as the step from which the training goes on, and forgets what came after.
+
+        Args:
+            path: the file.
+            up_to_step: the last step that counts.
+            is_written: whether this process writes the file, of which several workers have but one.
+        """
+        self._path, self._is_written = path, is_written
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        entries: list[dict[str, Any]] = [json.loads(line) for line in lines]
+        self.evaluations = [
+            Evaluation(entry["step"], entry["figures"]) for entry in entries if entry["step"] <= up_to_step
+        ]
+        if len(self.evaluations) < len(entries):
+            self._write()
+
+    def add(self, evaluation: Evaluation) -> None:
+        """Appends and writes."""
+        self.evaluations.append(evaluation)
+        self._write()
+
+    @property
+    def best(self) -> Evaluation | None:
+        """The evaluation of the highest figure, the first of equals."""
+        return max(self.evaluations, key=lambda item: item.value, default=None)
+
+    @property
+    def since_best(self) -> int:
+        """Evaluations after the best one."""
+        return len(self.evaluations) - 1 - self.evaluations.index(self.best) if self.best else 0
+
+    def _write(self) -> None:
+        if not self._is_written:
+            return
+        partial = self._path.with_suffix(".partial")
+        lines = (json.dumps({"step": item.step, "figures": item.figures}) + "\n" for item in self.evaluations)
+        partial.write_text("".join(lines), encoding="utf-8")
+        partial.replace(self._path)

@@ -1,0 +1,158 @@
+"""Packaging: exported models, figures and parity to a bundle that the server reads."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import math
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from app.detector.bundle import CARD, LABEL_MAP, Bundle, read_bundle, write_manifest
+from app.detector.calibration import Calibration
+from app.screening import DEFAULT_MAX_BOXES
+from training.data.annotations import CLASS_IDS, AnnotatedPhoto
+from training.data.prepare import label_map_text
+from training.measure.evaluate import SCREENED_CLASS
+from training.measure.metrics import Counts
+from training.model.pretrained import credit
+from training.recipe import Recipe
+from training.release.card import model_card
+from training.release.parity import Parity, ParityError
+from training.release.tflite import FILES
+
+TOOLS = ("tensorflow", "tf-object-detection-api", "tf-keras", "ai-edge-litert", "numpy", "pycocotools", "pillow")
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known of a detector's quality.
+
+    Attributes:
+        measured_on: which photos, in words.
+        evaluations: model (such as `saved_model` or `int8`) to figures with intervals, as
+            `training.measure.evaluate.evaluate` or `training.measure.assessment.Assessment` give them.
+        score_threshold: the operating point, chosen on these photos.
+        cross_fitted: what was counted there, see `training.measure.evaluate.operating_point`.
+        training_photos: how many the released detector was trained on.
+        calibration: fitted on these photos; None leaves the scores as they are.
+    """
+
+    measured_on: str
+    evaluations: dict[str, dict[str, Any]]
+    score_threshold: float
+    cross_fitted: Counts
+    training_photos: int
+    calibration: Calibration | None = None
+
+
+def package(
+    export: Path,
+    store: Path,
+    *,
+    version: int,
+    recipe: Recipe,
+    photos: Sequence[AnnotatedPhoto],
+    evidence: Evidence,
+    parity: dict[str, Parity],
+    checkpoint: str,
+    held_out_fold: int | None,
+    trained_input_size: int | None = None,
+) -> Bundle:
+    """Writes the bundle `store/<model_name>/<version>/`, all of it or nothing, and returns it verified.
+
+    Args:
+        export: folder that `training.release.export` wrote.
+        store: a model store.
+        version: positive; a bundle of this version is replaced.
+        recipe: what was trained.
+        photos: all photos of the data.
+        evidence: what is known of the detector's quality.
+        parity: `float32` and `int8` to their differences from the SavedModel; empty for an architecture that does not
+            reach TFLite, whose bundle TensorFlow alone can run.
+        checkpoint: `latest`, or `best` by the figures on the held-out fold.
+        held_out_fold: the fold that the training did not see; None if it saw all.
+        trained_input_size: pixels, where the weights were trained at another size than the recipe's.
+
+    Raises:
+        ParityError: the float32 TFLite model differs from the SavedModel by more than rounding.
+    """
+    if "float32" in parity and not parity["float32"].is_rounding:
+        raise ParityError(f"the float32 TFLite model differs from the SavedModel: {parity['float32'].as_dict()}")
+    measured_on = evidence.measured_on
+    if checkpoint == "best":
+        measured_on += ", but by which its best checkpoint was chosen, so the figures flatter it"
+    cross_fitted = evidence.cross_fitted
+    manifest: dict[str, Any] = {
+        "model": {"name": recipe.model_name, "version": version},
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "classes": [{"id": class_id, "name": name} for name, class_id in CLASS_IDS.items()],
+        "screened_class": SCREENED_CLASS,
+        "input": {
+            "height": recipe.input_size,
+            "width": recipe.input_size,
+            "channels": "RGB",
+            "resize": "squeezed to the input size, bilinear with antialiasing",
+            "tflite_range": [-1.0, 1.0],
+        },
+        "operating_point": {
+            # Rounded down: what was admitted when it was measured stays admitted.
+            "score_threshold": math.floor(evidence.score_threshold * 10_000) / 10_000,
+            "max_boxes": DEFAULT_MAX_BOXES,
+            "sensitivity": round(cross_fitted.sensitivity, 4),
+            "false_positives_per_image": round(cross_fitted.false_positives_per_image, 4),
+            "precision": round(cross_fitted.precision, 4),
+            "f1": round(cross_fitted.f1, 4),
+            "measured_on": f"{measured_on}; the threshold has the highest F1 there, the figures are cross-fitted over "
+            "two halves and count every box, also those beyond max_boxes",
+        },
+        "metrics": {"measured_on": measured_on, "models": evidence.evaluations},
+        "parity": {name: item.as_dict() for name, item in parity.items()},
+        "recipe": recipe.as_dict(),
+        "data": {
+            "credit": recipe.data_credit,
+            "photos": len(photos),
+            "training_photos": evidence.training_photos,
+            "held_out_fold": held_out_fold,
+            "rendered_training_photos": recipe.rendered_photos,
+            "other_training_pictures": recipe.other_pictures,
+            "boxes": {
+                name: int(sum((photo.class_ids == class_id).sum() for photo in photos))
+                for name, class_id in CLASS_IDS.items()
+            },
+        },
+        "checkpoint": checkpoint,
+        "pretrained_weights": credit(recipe.pretrained),
+        "tools": {name: importlib.metadata.version(name) for name in TOOLS},
+    }
+    if recipe.multi_scale:
+        manifest["input"]["multi_scale"] = list(recipe.multi_scale)
+    if evidence.calibration is not None:
+        manifest["calibration"] = {"measured_on": measured_on, **evidence.calibration.as_dict()}
+    if trained_input_size not in (None, recipe.input_size):
+        manifest["trained_input_size"] = trained_input_size
+    target = store / recipe.model_name / str(version)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{version}-", dir=target.parent))
+    try:
+        shutil.copytree(export / "saved_model", partial, dirs_exist_ok=True)
+        for precision in parity:
+            shutil.copy(export / FILES[precision], partial / FILES[precision])
+        (partial / LABEL_MAP).write_text(label_map_text(), encoding="utf-8")
+        (partial / CARD).write_text(model_card(manifest), encoding="utf-8")
+        write_manifest(partial, manifest)
+        partial.chmod(0o755)
+        if target.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{version}-old-", dir=target.parent))
+            target.rename(old / "bundle")
+            partial.rename(target)
+            shutil.rmtree(old)
+        else:
+            partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return read_bundle(target)
