@@ -67,7 +67,8 @@ COMPILE := $(ALL)/bin/pip-compile --quiet --upgrade --generate-hashes --strip-ex
 	--no-emit-find-links --no-emit-trusted-host --no-header --no-annotate
 lock: $(ALL)/.installed
 	$(COMPILE) --extra tracing --output-file requirements/serve.txt pyproject.toml
-	$(COMPILE) --extra tracing --extra tensorflow --extra training --extra dev --constraint requirements/serve.txt --output-file requirements/all.txt pyproject.toml
+	$(COMPILE) --extra tracing --extra check --constraint requirements/serve.txt --output-file requirements/check.txt pyproject.toml
+	$(COMPILE) --extra tracing --extra tensorflow --extra training --extra check --extra dev --constraint requirements/serve.txt --output-file requirements/all.txt pyproject.toml
 
 # The server's image; BUILD_NETWORK=host where a build has no network of its own.
 BUILD_NETWORK ?= default
