@@ -1,3 +1,4 @@
+import csv
 from dataclasses import replace
 
 import pytest
@@ -17,6 +18,13 @@ def test_the_recipes_are_valid(path) -> None:
     recipe = Recipe.read(path)
     assert recipe.input_size == 320
     assert recipe.num_steps * recipe.batch_size >= 4000
+
+
+def test_the_recipes_of_the_trials_are_valid() -> None:
+    with (SHIPPED_RECIPE.parent / "trials.csv").open(newline="", encoding="utf-8") as file:
+        changes = [row["changes to caries-320.toml"] for row in csv.DictReader(file)]
+    trained = [with_settings(Recipe.read(SHIPPED_RECIPE), text.split("; ")) for text in changes if text]
+    assert {recipe.num_steps for recipe in trained} == {400, 600, 1000, 2000}
 
 
 def test_the_shipped_recipe_is_that_of_the_shipped_detectors(fast_bundle, shipped_bundle) -> None:
