@@ -30,7 +30,7 @@ REFERENCE = {"mAP@.5:.95": 0.327, "mAP@.5": 0.632, "AP@.5 caries": 0.610, "best 
 def kept_folds(real_photos, tmp_path_factory):
     """What is kept of the shipped recipe's cross-validation, with the records that reading it needs."""
     folder = tmp_path_factory.mktemp("kept") / "folds"
-    shutil.copytree(ROOT / "docs" / "quality" / "caries-320", folder)
+    shutil.copytree(ROOT / "tests" / "data" / "caries-320", folder)
     prepare_step(real_photos, RunFolder(folder))
     return folder
 
