@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SECRET = "caries_0123abcd_" + 64 * "f"
 DOCKER = """#!/bin/sh
 # Stands for the engine: writes the names of the images where these would be saved.

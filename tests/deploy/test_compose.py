@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-COMPOSE = yaml.safe_load((Path(__file__).parents[1] / "docker-compose.yml").read_text(encoding="utf-8"))
+COMPOSE = yaml.safe_load((Path(__file__).parents[2] / "docker-compose.yml").read_text(encoding="utf-8"))
 OURS = ("caries", "caries-gpu", "tls")
 PROFILES = {
     "caries": None,
