@@ -9,6 +9,7 @@ from functools import reduce
 import numpy as np
 import numpy.typing as npt
 
+from app.detector.boxes import SAME_TOOTH_IOU, box_iou, count_teeth
 from app.detector.detections import Detections, FloatArray
 
 DEFAULT_MAX_BOXES = 5
@@ -21,9 +22,6 @@ CLEAR_TOOTH_SCORE = 0.6
 """The same where nothing is suspect: what a detector takes for teeth in pictures of other things mostly scores less.
 The value is by photos of mouths: of these, judged by detectors that never saw them, two in a hundred at most may be
 lost by it (docs/quality.md, "Verdicts")."""
-
-SAME_TOOTH_IOU = 0.5
-"""Boxes of any class that overlap at least this much are one tooth."""
 
 MIN_TEETH_TO_SUSPECT = 2
 MIN_TEETH_TO_CLEAR = 3
@@ -175,44 +173,6 @@ def screen(
         shown=candidates.head(max_boxes),
         hidden_by_max_boxes=max(0, len(candidates) - max_boxes),
     )
-
-
-def count_teeth(detections: Detections) -> int:
-    """How many teeth the boxes show, see `tooth_numbers`."""
-    return int(tooth_numbers(detections).max(initial=-1)) + 1
-
-
-def tooth_numbers(detections: Detections) -> npt.NDArray[np.intp]:
-    """Which tooth each box shows, from 0 by highest score; intp `[n]`.
-
-    Boxes of any class that overlap the best box of a tooth by `SAME_TOOTH_IOU` show that tooth.
-    """
-    numbers = np.empty(len(detections), np.intp)
-    overlaps = box_iou(detections.boxes, detections.boxes) >= SAME_TOOTH_IOU
-    left = np.ones(len(detections), np.bool_)
-    tooth = 0
-    while left.any():
-        best = left.argmax()
-        shown = overlaps[best] & left
-        shown[best] = True  # an empty box overlaps nothing, not even itself
-        numbers[shown] = tooth
-        left &= ~shown
-        tooth += 1
-    return numbers
-
-
-def box_iou(first: FloatArray, second: FloatArray) -> FloatArray:
-    """Intersection over union of every pair: `[n, 4]` and `[m, 4]` to `[n, m]`; 0 where both boxes are empty."""
-    # Side by side rather than as an axis of two, along which NumPy's product takes several times as long.
-    sides = [
-        np.minimum(first[:, None, axis + 2], second[:, axis + 2]) - np.maximum(first[:, None, axis], second[:, axis])
-        for axis in (0, 1)
-    ]
-    intersection = np.clip(sides[0], 0, None) * np.clip(sides[1], 0, None)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (first, second)]
-    union = areas[0][:, None] + areas[1][None, :] - intersection
-    iou: FloatArray = np.where(union > 0, intersection / np.where(union > 0, union, 1), 0).astype(np.float32)
-    return iou
 
 
 def screened_side(input_height: int, input_width: int) -> int:

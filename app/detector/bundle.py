@@ -173,7 +173,7 @@ def read_bundle(path: Path, *, verify: bool = True) -> Bundle:
                 false_positives_per_image=point["false_positives_per_image"],
                 measured_on=str(point["measured_on"]),
             ),
-            calibration=Calibration.of_dict(manifest["calibration"]) if "calibration" in manifest else None,
+            calibration=Calibration.from_dict(manifest["calibration"]) if "calibration" in manifest else None,
             manifest=MappingProxyType(manifest),
         )
     except (KeyError, TypeError, ValueError) as error:

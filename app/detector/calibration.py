@@ -1,9 +1,8 @@
-"""A detector's scores as probabilities: one tooth, one box, and for each class how likely a label of it is.
+"""Score calibration: the detector's boxes become one box per tooth and class, scored with a probability.
 
-A detector gives a tooth several boxes of both classes, and scores that are not chances of anything. Boxes of any class
-that overlap are taken as one tooth, and a logistic regression for each class (Platt 1999, with the other class's score
-as a second opinion) turns the tooth's scores into probabilities. `training.measure.score_calibration` fits it on photos
-that the detector was not trained on.
+A detector returns several boxes of both classes for a tooth, with uncalibrated scores. Overlapping boxes of any class
+count as one tooth, and one logistic regression per class (Platt 1999, with the scores of all classes as features) maps
+the tooth's scores to probabilities. `training.measure.score_calibration` fits it on photos held out from training.
 """
 
 from __future__ import annotations
@@ -15,21 +14,21 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from app.detector.boxes import tooth_numbers
 from app.detector.detections import Detections, FloatArray
-from app.screening import tooth_numbers
 
 Floats = npt.NDArray[np.float64]
 
 MIN_SCORE = 0.02
-"""Boxes below this score take no part: a detector returns up to a hundred a photo, and nearly all of them are noise."""
+"""Boxes below this score are ignored: of up to a hundred boxes per photo, nearly all are noise."""
 
 FLOOR = 0.001
-"""Scores are held this far from 0 and 1, where their logits have no end."""
+"""Scores are clipped to this distance from 0 and 1, where the logit is infinite."""
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """The logistic regressions of a detector with `c` classes.
+    """One logistic regression for each of a detector's `c` classes.
 
     Attributes:
         class_ids: `[c]`, ids of the label map.
@@ -42,7 +41,7 @@ class Calibration:
     biases: Floats
 
     def apply(self, detections: Detections) -> Detections:
-        """One box for each tooth and class, its score the probability that the tooth bears this label."""
+        """One box per tooth and class; its score is the probability that the tooth has that label."""
         boxes, scores = teeth(detections, self.class_ids)
         logits = tooth_features(scores) @ self.weights.T + self.biases
         probabilities = 1 / (1 + np.exp(-logits))
@@ -53,11 +52,11 @@ class Calibration:
         )
 
     @classmethod
-    def of_dict(cls, values: Mapping[str, Any]) -> Self:
-        """What `as_dict` returned.
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `as_dict`.
 
         Raises:
-            KeyError, TypeError, ValueError: it is not that.
+            KeyError, TypeError, ValueError: the values are not a calibration.
         """
         entries = values["classes"]
         weights = np.array([entry["weights"] for entry in entries], np.float64)
@@ -67,17 +66,17 @@ class Calibration:
         return cls(tuple(int(entry["id"]) for entry in entries), weights, biases)
 
     def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON, under the key `calibration` of `bundle.json`."""
+        """The JSON value of the key `calibration` in `bundle.json`."""
         rows = zip(self.class_ids, self.weights.tolist(), self.biases.tolist(), strict=True)
         return {"classes": [{"id": class_id, "weights": weights, "bias": bias} for class_id, weights, bias in rows]}
 
 
 def teeth(detections: Detections, class_ids: tuple[int, ...]) -> tuple[FloatArray, Floats]:
-    """The teeth that the detections show.
+    """The teeth on the photo.
 
     Returns:
-        The box of the highest score of each tooth, float32 `[n, 4]`, and the highest score of each class on it, 0 where
-        it has none, float64 `[n, c]`.
+        The best box of each tooth, float32 `[n, 4]`, and each class's highest score on it (0 without a box of that
+        class), float64 `[n, c]`.
     """
     kept = detections.where(detections.scores >= MIN_SCORE)
     numbers = tooth_numbers(kept)
@@ -86,14 +85,14 @@ def teeth(detections: Detections, class_ids: tuple[int, ...]) -> tuple[FloatArra
     for column, class_id in enumerate(class_ids):
         of_class = kept.class_ids == class_id
         np.maximum.at(scores[:, column], numbers[of_class], kept.scores[of_class])
-    # Detections come by score, so the first of each tooth is its best.
+    # Detections are sorted by score, so the first of each tooth is its best.
     _, first = np.unique(numbers, return_index=True)
     return kept.boxes[first], scores
 
 
 def tooth_features(scores: Floats) -> Floats:
-    """What the regressions see of `[n, c]` scores: the logit of each, and of the highest; float64 `[n, c + 1]`."""
+    """The features of `[n, c]` scores: the logit of each, and of the highest; float64 `[n, c + 1]`."""
     with_highest = np.concatenate([scores, scores.max(axis=1, initial=0.0, keepdims=True)], axis=1)
-    held = np.clip(with_highest, FLOOR, 1 - FLOOR)
-    features: Floats = np.log(held / (1 - held))
+    clipped = np.clip(with_highest, FLOOR, 1 - FLOOR)
+    features: Floats = np.log(clipped / (1 - clipped))
     return features

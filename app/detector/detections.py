@@ -1,4 +1,4 @@
-"""The one type that every part of the product passes detections in."""
+"""`Detections`: the boxes, scores and classes found on one photo."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Detections:
         class_ids: int32 `[n]`, ids of the label map, from 1.
 
     Raises:
-        ValueError: a shape, range or order does not hold.
+        ValueError: a shape or a range is wrong.
     """
 
     boxes: FloatArray
@@ -40,20 +40,18 @@ class Detections:
         if not _are_valid(boxes, scores, class_ids):
             raise ValueError(_what_is_wrong(boxes, scores))
         order = np.argsort(-scores, kind="stable")
-        self._hold(boxes[order], scores[order], class_ids[order])
+        self._set(boxes[order], scores[order], class_ids[order])
 
-    def _hold(self, boxes: FloatArray, scores: FloatArray, class_ids: IntArray) -> None:
+    def _set(self, boxes: FloatArray, scores: FloatArray, class_ids: IntArray) -> None:
         for name, array in (("boxes", boxes), ("scores", scores), ("class_ids", class_ids)):
             array.flags.writeable = False
             object.__setattr__(self, name, array)
 
     @classmethod
-    def of_valid(cls, boxes: FloatArray, scores: FloatArray, class_ids: IntArray) -> Self:
-        """Arrays out of other detections, in their order, which nobody else writes to: what was checked once is not
-        checked again.
-        """
+    def from_checked(cls, boxes: FloatArray, scores: FloatArray, class_ids: IntArray) -> Self:
+        """Detections of arrays that are valid, sorted by score and not written to elsewhere; skips the checks."""
         made = object.__new__(cls)
-        made._hold(boxes, scores, class_ids)
+        made._set(boxes, scores, class_ids)
         return made
 
     @classmethod
@@ -65,13 +63,13 @@ class Detections:
     def from_raw(
         cls, boxes: npt.ArrayLike, scores: npt.ArrayLike, class_ids: npt.ArrayLike, *, min_score: float = 0.0
     ) -> Self:
-        """What a model's outputs say: boxes clipped to the photo, empty ones and scores below `min_score` dropped.
+        """Detections from a model's outputs: boxes are clipped to the photo, empty ones and low scores dropped.
 
         Args:
-            boxes: `[n, 4]`, fractions; may reach over the photo's edge.
+            boxes: `[n, 4]`, fractions; may reach beyond the photo.
             scores: `[n]`.
             class_ids: `[n]`, from 1.
-            min_score: lowest score kept.
+            min_score: lowest score to keep.
         """
         clipped = np.clip(np.asarray(boxes, np.float32).reshape(-1, 4), 0.0, 1.0)
         score_array = np.clip(np.asarray(scores, np.float32).reshape(-1), 0.0, 1.0)
@@ -89,13 +87,13 @@ class Detections:
 
     def where(self, keep: npt.NDArray[np.bool_]) -> Self:
         """The detections for which `keep` (bool `[n]`) is true."""
-        return self.of_valid(self.boxes[keep], self.scores[keep], self.class_ids[keep])
+        return self.from_checked(self.boxes[keep], self.scores[keep], self.class_ids[keep])
 
     def joined(self, other: Self) -> Self:
         """These detections and the others."""
         scores = np.concatenate([self.scores, other.scores])
         order = np.argsort(-scores, kind="stable")
-        return self.of_valid(
+        return self.from_checked(
             np.concatenate([self.boxes, other.boxes])[order],
             scores[order],
             np.concatenate([self.class_ids, other.class_ids])[order],
@@ -103,7 +101,7 @@ class Detections:
 
     def head(self, count: int) -> Self:
         """The `count` detections of highest score."""
-        return self.of_valid(self.boxes[:count], self.scores[:count], self.class_ids[:count])
+        return self.from_checked(self.boxes[:count], self.scores[:count], self.class_ids[:count])
 
     def in_pixels(self, width: int, height: int) -> FloatArray:
         """Boxes as float32 `[n, 4]` in pixels of a photo of this size, `[ymin, xmin, ymax, xmax]`."""
@@ -111,7 +109,7 @@ class Detections:
 
 
 def _are_valid(boxes: FloatArray, scores: FloatArray, class_ids: IntArray) -> bool:
-    """Whether all that `Detections` says holds; not a number is neither below nor above anything."""
+    """Whether the values are in range; False for NaN, which fails every comparison."""
     if not len(boxes):
         return True
     return bool(

@@ -1,8 +1,8 @@
-"""Several looks of a detector at one photo as one: weighted boxes fusion, tooth by tooth.
+"""Weighted boxes fusion: one detector's results at several input sizes become one result, tooth by tooth.
 
-Boxes of all looks that overlap are one tooth. For each class its score is the mean over the looks of the highest that
-each gives the tooth, 0 where it gives none; its box is the mean of each look's best, weighted by their scores (Solovyev
-et al. 2021, "Weighted boxes fusion: Ensembling boxes from different object detection models").
+Overlapping boxes of all sizes count as one tooth. A class's score on it is the mean over the sizes of the highest score
+there, 0 for a size without a box; the tooth's box is the mean of each size's best box, weighted by score (Solovyev et
+al. 2021, "Weighted boxes fusion: Ensembling boxes from different object detection models").
 """
 
 from __future__ import annotations
@@ -11,34 +11,36 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from app.detector.boxes import tooth_numbers
 from app.detector.detections import Detections
-from app.screening import tooth_numbers
 
 
-def fuse(looks: Sequence[Detections]) -> Detections:
-    """What the looks say together: for each tooth a box of each class that some look names it.
+def fuse(by_size: Sequence[Detections]) -> Detections:
+    """One box per tooth and class.
 
     Args:
-        looks: at the same photo, in its coordinates; one at least. A single one is returned as it is.
+        by_size: detections at each size, in the photo's coordinates; at least one. A single one is returned unchanged.
     """
-    if len(looks) == 1:
-        return looks[0]
-    boxes, all_scores, ids = (
-        np.concatenate([getattr(look, name) for look in looks]) for name in ("boxes", "scores", "class_ids")
-    )
+    if len(by_size) == 1:
+        return by_size[0]
+    all_scores = np.concatenate([found.scores for found in by_size])
     order = np.argsort(-all_scores, kind="stable")
-    found = Detections.of_valid(boxes[order], all_scores[order], ids[order])
-    look_numbers = np.repeat(np.arange(len(looks)), [len(look) for look in looks])[order]
-    numbers = tooth_numbers(found)
+    merged = Detections.from_checked(
+        np.concatenate([found.boxes for found in by_size])[order],
+        all_scores[order],
+        np.concatenate([found.class_ids for found in by_size])[order],
+    )
+    size_numbers = np.repeat(np.arange(len(by_size)), [len(found) for found in by_size])[order]
+    numbers = tooth_numbers(merged)
     count = int(numbers.max(initial=-1)) + 1
-    class_ids, columns = np.unique(found.class_ids, return_inverse=True)
-    scores = np.zeros((len(looks), count, len(class_ids)))
-    np.maximum.at(scores, (look_numbers, numbers, columns), found.scores)
-    # Detections come by score, so the first of a look on a tooth is its best.
-    _, best = np.unique(numbers * len(looks) + look_numbers, return_index=True)
+    class_ids, columns = np.unique(merged.class_ids, return_inverse=True)
+    scores = np.zeros((len(by_size), count, len(class_ids)))
+    np.maximum.at(scores, (size_numbers, numbers, columns), merged.scores)
+    # Detections are sorted by score, so a size's first box on a tooth is its best.
+    _, best = np.unique(numbers * len(by_size) + size_numbers, return_index=True)
     weights, weighted = np.zeros((count, 1)), np.zeros((count, 4))
-    np.add.at(weights, numbers[best], found.scores[best, np.newaxis])
-    np.add.at(weighted, numbers[best], found.boxes[best] * found.scores[best, np.newaxis])
+    np.add.at(weights, numbers[best], merged.scores[best, np.newaxis])
+    np.add.at(weighted, numbers[best], merged.boxes[best] * merged.scores[best, np.newaxis])
     return Detections.from_raw(
         np.repeat(weighted / weights, len(class_ids), axis=0),
         scores.mean(axis=0).reshape(-1),

@@ -8,8 +8,6 @@ from app.screening import (
     Reason,
     Verdict,
     assess_quality,
-    box_iou,
-    count_teeth,
     screen,
     screened_side,
 )
@@ -115,20 +113,6 @@ def test_an_unusable_photo_is_not_assessable_and_says_why(quality, reason) -> No
     suspect = ask(row_of_teeth((CARIES, 0.9), (NORMAL, 0.9)), quality)
     assert suspect.verdict is Verdict.NOT_ASSESSABLE
     assert len(suspect.shown) == 1, "the boxes are shown all the same"
-
-
-def test_two_opinions_on_one_tooth_are_one_tooth() -> None:
-    detections = Detections(
-        [[0, 0, 0.5, 0.5], [0.01, 0.01, 0.5, 0.5], [0.5, 0.5, 1, 1]], [0.9, 0.8, 0.7], [NORMAL, CARIES, NORMAL]
-    )
-    assert count_teeth(detections) == 2
-
-
-def test_box_iou() -> None:
-    a = np.array([[0, 0, 1, 1], [0, 0, 0, 0]], np.float32)
-    b = np.array([[0, 0, 1, 0.5], [0, 0, 1, 1]], np.float32)
-    assert box_iou(a, b).tolist() == [[0.5, 1.0], [0.0, 0.0]]
-    assert box_iou(a[:0], b).shape == (0, 2)
 
 
 def test_quality_of_extremes() -> None:

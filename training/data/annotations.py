@@ -23,9 +23,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from app.detector.boxes import box_iou
 from app.errors import PhotoError
 from app.photo import images
-from app.screening import box_iou
 from training.data.formats import FORMATS, FormatError, LabelledBox, PhotoLabels
 from training.data.formats.registry import SPLITS, read_label_file
 from training.data.groups import FOLDS, group_look_alikes, make_folds, perceptual_hashes

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from app.detector.boxes import box_iou
 from app.detector.detections import Detections
-from app.screening import box_iou
 from training.data.annotations import CLASS_IDS, AnnotatedPhoto
 from training.measure.metrics import MATCH_IOU, Matches
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from app.detector.boxes import box_iou
 from app.detector.detections import Detections
-from app.screening import box_iou
 from training.data.annotations import CLASS_IDS, AnnotatedPhoto
 
 MATCH_IOU = 0.5

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from app.detector.boxes import SAME_TOOTH_IOU, box_iou
 from app.detector.calibration import FLOOR, teeth
 from app.detector.detections import Detections
-from app.screening import SAME_TOOTH_IOU, box_iou
 from training.data.annotations import CLASS_IDS, AnnotatedPhoto
 from training.measure.assessment import Figures, with_intervals
 from training.measure.curves import PhotoScores

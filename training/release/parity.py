@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from app.detector.boxes import box_iou
 from app.detector.detections import Detections
-from app.screening import box_iou
 from training.errors import TrainingError
 
 PER_PHOTO = 20

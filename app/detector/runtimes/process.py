@@ -164,7 +164,7 @@ class WorkerProcess:
         for _ in range(photos):
             count = int.from_bytes(answer[at : at + 4], sys.byteorder)
             rows = np.frombuffer(answer, np.float32, count * 6, at + 4).reshape(-1, 6)
-            found.append(Detections.of_valid(rows[:, :4], rows[:, 4], rows[:, 5].astype(np.int32)))
+            found.append(Detections.from_checked(rows[:, :4], rows[:, 4], rows[:, 5].astype(np.int32)))
             at += 4 + rows.nbytes
         return found
 

@@ -39,7 +39,7 @@ def test_no_detections_stay_none() -> None:
 
 def test_the_manifest_keeps_it_exactly() -> None:
     calibration = Calibration((1, 2), np.array([[0.1, 1 / 3, -2e-9], [1.0, 2.0, 3.0]]), np.array([0.1, -7.0]))
-    read = Calibration.of_dict(json.loads(json.dumps(calibration.as_dict())))
+    read = Calibration.from_dict(json.loads(json.dumps(calibration.as_dict())))
     assert read.class_ids == calibration.class_ids
     assert (read.weights == calibration.weights).all()
     assert (read.biases == calibration.biases).all()
@@ -48,4 +48,4 @@ def test_the_manifest_keeps_it_exactly() -> None:
 @pytest.mark.parametrize("weights", [[1.0], [1.0, 2.0, float("nan")]])
 def test_weights_that_do_not_fit_are_refused(weights) -> None:
     with pytest.raises(ValueError, match="calibration weights"):
-        Calibration.of_dict({"classes": [{"id": 1, "weights": weights, "bias": 0.0}] * 2})
+        Calibration.from_dict({"classes": [{"id": 1, "weights": weights, "bias": 0.0}] * 2})

@@ -31,7 +31,7 @@ def test_is_immutable_and_does_not_share_memory() -> None:
         ([[0, 0, 1, 1]], [0.5], [0], "start at 1"),
     ],
 )
-def test_rejects_what_no_detector_can_mean(boxes, scores, class_ids, message) -> None:
+def test_rejects_invalid_values(boxes, scores, class_ids, message) -> None:
     with pytest.raises(ValueError, match=message):
         Detections(boxes, scores, class_ids)
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import skimage.data
 
+from app.detector.boxes import box_iou
 from app.detector.runtimes import load_runtime
 from app.photo.images import decode, encode
-from app.screening import Verdict, assess_quality, box_iou, screen
+from app.screening import Verdict, assess_quality, screen
 from benchmarks.other_pictures import pictures
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from app.screening import box_iou
+from app.detector.boxes import box_iou
 from training.model.anchors import LEVELS, SCALES_PER_OCTAVE, STOCK_RATIOS, STOCK_SCALE, Anchors, measure, reach, search
 
 STOCK = Anchors(STOCK_RATIOS, STOCK_SCALE, 320)
