@@ -14,6 +14,7 @@ from pathlib import Path
 from app.detector.bundle import find_bundle, list_bundles, read_bundle
 from app.errors import BundleError, CariesError, SettingsError
 from app.records.key_file import KeyFile, Role
+from app.screening import MAX_BOXES_LIMIT
 from app.settings import Settings, describe, flag, variable
 
 DETECT_SETTINGS = ("model_store", "model", "model_version", "runtime", "precision", "threads")
@@ -58,7 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     detect.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="a photo, or a folder of photos")
     detect.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     detect.add_argument("--threshold", type=_threshold, help="lowest score shown, 0 to 1 (default: the model's own)")
-    detect.add_argument("--max-boxes", type=_max_boxes, help="boxes shown at most, 1 to 100 (default: the model's own)")
+    detect.add_argument(
+        "--max-boxes", type=_max_boxes, help=f"boxes shown at most, 1 to {MAX_BOXES_LIMIT} (default: the model's own)"
+    )
     detect.add_argument("--classes", choices=("caries", "all"), default="caries", help="which classes are shown")
     detect.add_argument("--lang", choices=("en", "ko"), default="en", help="language of the labels")
     detect.add_argument("--format", choices=("png", "jpeg", "webp"), default="png", help="of the annotated photos")
@@ -139,8 +142,8 @@ def _threshold(text: str) -> float:
 
 def _max_boxes(text: str) -> int:
     value = int(text)
-    if not 1 <= value <= 100:
-        raise argparse.ArgumentTypeError(f"{text} is not within 1 to 100")
+    if not 1 <= value <= MAX_BOXES_LIMIT:
+        raise argparse.ArgumentTypeError(f"{text} is not within 1 to {MAX_BOXES_LIMIT}")
     return value
 
 

@@ -244,7 +244,7 @@ class Screener:
                 max_pixels=settings.max_pixels,
                 max_side=settings.max_side,
                 max_frames=settings.max_frames,
-                formats=frozenset(settings.formats.split(",")),
+                formats=frozenset(settings.formats),
             ),
             photos_open=settings.photos_open,
             queue=settings.queue,

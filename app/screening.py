@@ -15,6 +15,9 @@ from app.detector.detections import Detections, FloatArray
 DEFAULT_MAX_BOXES = 5
 """Boxes shown unless the caller asks otherwise."""
 
+MAX_BOXES_LIMIT = 100
+"""Callers may ask for 1 to this many boxes."""
+
 TOOTH_SCORE = 0.4
 """A box of any class counts as a tooth from this score on."""
 

@@ -56,7 +56,7 @@ def create_app(
     keys = KeysInForce(KeyFile(settings.keys)) if settings.keys else None
     audit = None
     if settings.audit is not None:
-        audit = AuditLog(settings.audit, max_bytes=settings.audit_bytes, fsync=settings.audit_fsync == "on")
+        audit = AuditLog(settings.audit, max_bytes=settings.audit_bytes, fsync=settings.audit_fsync)
         tally = RefusalTally(audit)
     service = make_service(settings, load=load, on_failure=on_failure)
 
@@ -77,7 +77,7 @@ def create_app(
         "lifespan": lifespan,
         "redirect_slashes": False,
     }
-    if settings.docs == "on":
+    if settings.docs:
         # FastAPI's own page loads Swagger UI from the internet, which many clinics keep out.
         app = FastAPIOffline(docs_url=None, redoc_url=None, static_url=docs_page.STATIC, **about)
         docs_page.install(app)
@@ -94,7 +94,7 @@ def create_app(
     answer = problems.install(app, service.metrics)
     app.add_middleware(Drain, service=service, answer=answer)
     if audit is not None:
-        app.add_middleware(AuditRequests, log=audit, tally=tally, fsync=settings.audit_fsync == "on", answer=answer)
+        app.add_middleware(AuditRequests, log=audit, tally=tally, fsync=settings.audit_fsync, answer=answer)
     app.add_middleware(CountRequests, metrics=service.metrics)
     app.add_middleware(SecurityHeaders)
     if tracing.configure():

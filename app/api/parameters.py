@@ -9,16 +9,14 @@ from fastapi import Query, Request
 from fastapi.routing import APIRoute
 
 from app.api.problems import InvalidParameter, quoted
-from app.screening import ClassSelection
-
-HIGHEST_MAX_BOXES = 100
+from app.screening import MAX_BOXES_LIMIT, ClassSelection
 
 Threshold = Annotated[
     float | None,
     Query(ge=0, le=1, allow_inf_nan=False, description="Lowest score shown; without it, the model's own."),
 ]
 MaxBoxes = Annotated[
-    int | None, Query(ge=1, le=HIGHEST_MAX_BOXES, description="Boxes shown at most; without it, the model's own.")
+    int | None, Query(ge=1, le=MAX_BOXES_LIMIT, description="Boxes shown at most; without it, the model's own.")
 ]
 Classes = Annotated[ClassSelection, Query(description="Caries only, or normal teeth as well.")]
 Language = Annotated[Literal["en", "ko"], Query(description="Language of the drawn labels.")]

@@ -32,7 +32,7 @@ from app.detector.runtimes import Runtime, load_in_process, load_runtime, may_be
 from app.detector.runtimes.process import AHEAD, WorkerProcess
 from app.errors import DeadlineExceeded, Overloaded, RuntimeUnavailable, WorkerDied
 from app.process.cores import usable_cores
-from app.settings import Settings
+from app.settings import Isolation, Settings
 
 logger = logging.getLogger(__name__)
 
@@ -455,7 +455,7 @@ def engine_of(bundle: Bundle, settings: Settings, *, load: Callable[..., Runtime
         load: makes a runtime from bundle, kind, precision and threads, as `load_runtime` does; without it, the settings
             say where inference runs.
     """
-    make = load or (load_in_process if settings.isolation == "process" else load_runtime)
+    make = load or (load_in_process if settings.isolation is Isolation.PROCESS else load_runtime)
     cores = usable_cores()
     # TensorFlow spreads one inference, or one batch, over all cores; a second copy would take another half gigabyte.
     workers = settings.workers or (

@@ -17,7 +17,7 @@ from app.detector.bundle import Bundle, find_bundle, read_bundle
 from app.detector.engine import Engine, engine_of
 from app.detector.runtimes import Runtime
 from app.errors import BundleError, CariesError, ReloadRefused, ReloadRunning, UnknownModel
-from app.settings import Settings, chosen_models
+from app.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class LiveModels:
         Raises:
             CariesError: one of them cannot be started; none runs then.
         """
-        beside = chosen_models(self._settings.models)
+        beside = dict(self._settings.models)
         first = await asyncio.to_thread(self._find, self._settings.model, self._settings.model_version)
         self.default = self._first = first.parent.name
         if self.default in beside:
@@ -158,7 +158,7 @@ class LiveModels:
     def _asked(self) -> dict[str, tuple[str, int | None]]:
         """What the settings ask for in the place of each live model: name, and version or None for the newest."""
         settings = self._settings
-        beside = {name: (name, version) for name, version in chosen_models(settings.models).items()}
+        beside = {name: (name, version) for name, version in settings.models}
         # Another model that was copied into the store since, and is the first by name now, was not asked for.
         return {self.default: (settings.model or self._first, settings.model_version), **beside}
 

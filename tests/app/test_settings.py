@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from app.detector.runtimes import Precision, RuntimeKind
 from app.errors import SettingsError
-from app.settings import Settings, chosen_models, describe, flag, variable
+from app.photo.formats import PhotoFormat
+from app.settings import ModelChoice, Settings, as_text, describe, flag, variable
 
 FIELDS = [field.name for field in dataclasses.fields(Settings)]
 
@@ -14,15 +16,18 @@ FIELDS = [field.name for field in dataclasses.fields(Settings)]
 def test_defaults() -> None:
     settings = Settings.read({})
     assert settings == Settings()
-    assert (settings.runtime, settings.precision, settings.workers) == ("auto", "float32", None)
+    assert (settings.runtime, settings.precision, settings.workers) == (RuntimeKind.AUTO, Precision.FLOAT32, None)
+    assert (settings.docs, settings.audit_fsync, settings.models) == (True, False, ())
+    assert settings.formats == tuple(PhotoFormat)
     assert (settings.host, settings.port) == ("127.0.0.1", 8000)
 
 
 def test_environment_and_flags() -> None:
     environment = {"CARIES_PORT": " 9000 ", "CARIES_MODEL": "m", "CARIES_RUNTIME": "LiteRT", "PATH": "/bin"}
     settings = Settings.read(environment, {"port": "9001", "host": None})
-    assert (settings.port, settings.model, settings.runtime, settings.host) == (9001, "m", "litert", "127.0.0.1")
-    assert Settings.read({"CARIES_MODEL": "", "CARIES_MODEL_VERSION": ""}) == Settings()
+    assert (settings.port, settings.model, settings.host) == (9001, "m", "127.0.0.1")
+    assert settings.runtime is RuntimeKind.LITERT
+    assert Settings.read({"CARIES_MODEL": "", "CARIES_MODEL_VERSION": "", "CARIES_MODELS": ""}) == Settings()
     assert Settings.read({"CARIES_MODEL_STORE": "/srv/models"}).model_store == Path("/srv/models")
 
 
@@ -30,7 +35,7 @@ def test_environment_and_flags() -> None:
 def test_every_setting_is_described(name: str) -> None:
     (field,) = (field for field in dataclasses.fields(Settings) if field.name == name)
     text = describe()
-    default = "empty" if field.default is None else field.default
+    default = as_text(field.default) or "empty"
     assert f"{variable(name)}  (default {default})\n    {field.metadata['sentence']}\n    Allowed: " in text
     assert field.metadata["sentence"].endswith(".")
     assert field.metadata["check"].allowed in text
@@ -39,12 +44,21 @@ def test_every_setting_is_described(name: str) -> None:
 @pytest.mark.parametrize("name", FIELDS)
 def test_every_default_is_allowed(name: str) -> None:
     default = getattr(Settings(), name)
-    text = "" if default is None else str(default)
-    assert getattr(Settings.read({variable(name): text}), name) == default
+    assert getattr(Settings.read({variable(name): as_text(default)}), name) == default
 
 
-def test_what_is_set_is_described() -> None:
-    assert "CARIES_PORT  (default 8000, set to 81)" in describe(Settings(port=81))
+@pytest.mark.parametrize(
+    ("name", "text", "shown"),
+    [
+        ("port", "81", "default 8000, set to 81"),
+        ("docs", "OFF", "default on, set to off"),
+        ("audit_fsync", "on", "default off, set to on"),
+        ("models", "a, b/2", "default empty, set to a,b/2"),
+        ("formats", "PNG, jpeg", "default jpeg,png,webp,heic, set to png,jpeg"),
+    ],
+)
+def test_values_in_force_are_described(name: str, text: str, shown: str) -> None:
+    assert f"{variable(name)}  ({shown})" in describe(Settings.read({variable(name): text}))
 
 
 @pytest.mark.parametrize(
@@ -67,6 +81,11 @@ def test_what_is_set_is_described() -> None:
         ("port", "tcp://10.0.0.1:80"),
         ("requests_per_minute", "-1"),
         ("docs", "no"),
+        ("audit_fsync", ""),
+        ("formats", ""),
+        ("formats", "png,gif"),
+        ("formats", "png,png"),
+        ("log_format", "xml"),
         ("workers", "0"),
         ("threads", "two"),
         ("batch_size", "0"),
@@ -127,6 +146,5 @@ def test_settings_are_frozen() -> None:
         Settings().port = 1  # type: ignore[misc]
 
 
-def test_models_beside_the_default() -> None:
-    assert chosen_models(None) == {}
-    assert chosen_models(Settings.read({"CARIES_MODELS": "a, b/2"}).models) == {"a": None, "b": 2}
+def test_further_models() -> None:
+    assert Settings.read({"CARIES_MODELS": "a, b/2"}).models == (ModelChoice("a"), ModelChoice("b", 2))

@@ -31,14 +31,14 @@ def run(arguments: argparse.Namespace) -> int:
     from app.detect_folder import detect_photos
     from app.detector.engine import Engine
     from app.screen_photo import Options
-    from app.screening import ClassSelection
+    from app.screening import MAX_BOXES_LIMIT, ClassSelection
     from app.settings import Settings
     from training.measure.detectors import DEFAULT_THRESHOLD, DetectorError, find_detector
 
     if arguments.threshold is not None and not 0 <= arguments.threshold <= 1:
         raise DetectorError(f"--threshold is {arguments.threshold:g}, allowed is 0 to 1")
-    if arguments.max_boxes is not None and not 1 <= arguments.max_boxes <= 100:
-        raise DetectorError(f"--max-boxes is {arguments.max_boxes}, allowed is 1 to 100")
+    if arguments.max_boxes is not None and not 1 <= arguments.max_boxes <= MAX_BOXES_LIMIT:
+        raise DetectorError(f"--max-boxes is {arguments.max_boxes}, allowed is 1 to {MAX_BOXES_LIMIT}")
     detector = find_detector(arguments.model, model=arguments.which, input_size=arguments.input_size)
     if not detector.has_operating_point and arguments.threshold is None:
         print(

@@ -20,7 +20,7 @@ router = APIRouter()
 @router.get("/", include_in_schema=False)
 async def root(request: Request) -> Response:
     """Sends a browser to the interactive description, where it is served."""
-    if service_of(request).settings.docs == "off":
+    if not service_of(request).settings.docs:
         raise HTTPException(404)
     return RedirectResponse("/docs")
 

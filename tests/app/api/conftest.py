@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from app.detector.bundle import Bundle
+from app.detector.runtimes import RuntimeKind
 from app.settings import Settings
 from tests.app.api.live_server import Live, StandIn, Start, make_photo, serving, write_bundle
 
@@ -55,7 +56,7 @@ def live(start: Start) -> Iterator[Live]:
 )
 def real(request: pytest.FixtureRequest, shipped_bundle: Bundle) -> Iterator[Live]:
     """A ready server on the committed bundle, once with each runtime."""
-    with serving(Settings(model_store=shipped_bundle.path.parents[1], runtime=request.param)) as running:
+    with serving(Settings(model_store=shipped_bundle.path.parents[1], runtime=RuntimeKind(request.param))) as running:
         running.wait_until_ready()
         yield running
 

@@ -15,7 +15,9 @@ from PIL import Image
 
 from app import errors
 from app.api import problems
+from app.photo.formats import PhotoFormat
 from app.screen_photo import LARGE_AT_ONCE
+from app.settings import Isolation
 from tests.app.api.live_server import Live, StandIn, Start, make_photo, wait_for
 
 GIF = b"GIF89a" + bytes(100)
@@ -226,7 +228,7 @@ def test_few_large_photos_are_held_at_once_and_they_do_not_keep_others_waiting(
     start: Start, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.screen_photo.LARGE_PIXELS", 320 * 240 - 1)
-    with start(photos_open=4, workers=4, isolation="thread") as live, ThreadPoolExecutor(6) as clients:
+    with start(photos_open=4, workers=4, isolation=Isolation.THREAD) as live, ThreadPoolExecutor(6) as clients:
         stand_in.gate.clear()
         calls = stand_in.calls
         large = [clients.submit(live.client.post, "/detect", content=make_photo()) for _ in range(4)]
@@ -248,9 +250,9 @@ def test_limits_of_settings_hold(start: Start, photo: bytes) -> None:
         assert (
             "319 a side" in assert_problem(live.client.post("/detect", content=photo), 413, "photo-too-large")["detail"]
         )
-    with start(max_side=320, formats="png,jpeg") as live:
+    with start(max_side=320, formats=(PhotoFormat.PNG, PhotoFormat.JPEG)) as live:
         assert live.client.post("/detect", content=photo).status_code == 200
-    with start(formats="png,webp") as live:
+    with start(formats=(PhotoFormat.PNG, PhotoFormat.WEBP)) as live:
         problem = assert_problem(live.client.post("/detect", content=photo), 415, "unsupported-photo")
         assert problem["detail"] == "JPEG files are not accepted; send PNG or WebP"
     frames = [Image.new("RGB", (320, 240), (shade, 90, 90)) for shade in (10, 90, 200)]

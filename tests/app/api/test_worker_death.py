@@ -15,8 +15,9 @@ import httpx
 import pytest
 
 from app.detector.bundle import FLOAT32_MODEL, Bundle, write_manifest
+from app.detector.runtimes import RuntimeKind
 from app.detector.runtimes.process import WorkerProcess
-from app.settings import Settings
+from app.settings import Isolation, Settings
 from benchmarks.process_tree import children
 from tests.app.api.live_server import Live, serving, wait_for
 
@@ -53,7 +54,9 @@ def workers() -> Workers:
 @pytest.fixture
 def isolated(shipped_bundle: Bundle, workers: Workers) -> Iterator[Live]:
     """A ready server on the committed bundle, with two workers in processes of their own."""
-    settings = Settings(model_store=shipped_bundle.path.parents[1], runtime="litert", workers=2, isolation="process")
+    settings = Settings(
+        model_store=shipped_bundle.path.parents[1], runtime=RuntimeKind.LITERT, workers=2, isolation=Isolation.PROCESS
+    )
     with serving(settings) as running:
         running.wait_until_ready()
         yield running
@@ -100,7 +103,9 @@ def test_not_ready_when_no_worker_can_take_its_place_until_a_reload(
     photo = example_photos[0].read_bytes()
     bundle = shutil.copytree(shipped_bundle.path, tmp_path / shipped_bundle.name / str(shipped_bundle.version))
     model = (bundle / FLOAT32_MODEL).read_bytes()
-    with serving(Settings(model_store=tmp_path, runtime="litert", workers=1, isolation="process")) as live:
+    with serving(
+        Settings(model_store=tmp_path, runtime=RuntimeKind.LITERT, workers=1, isolation=Isolation.PROCESS)
+    ) as live:
         live.wait_until_ready()
         (bundle / FLOAT32_MODEL).write_bytes(model[: len(model) // 2])
         assert live.client.post("/detect", content=photo).status_code == 200
@@ -126,7 +131,9 @@ def test_versions_change_under_load_with_the_real_detector(
         path = shutil.copytree(shipped_bundle.path, tmp_path / shipped_bundle.name / str(version))
         model = {"name": shipped_bundle.name, "version": version}
         write_manifest(path, {**shipped_bundle.manifest, "model": model})
-    with serving(Settings(model_store=tmp_path, runtime="litert", workers=1, isolation="process")) as live:
+    with serving(
+        Settings(model_store=tmp_path, runtime=RuntimeKind.LITERT, workers=1, isolation=Isolation.PROCESS)
+    ) as live:
         live.wait_until_ready()
         stop = threading.Event()
         seen: list[tuple[int, str]] = []

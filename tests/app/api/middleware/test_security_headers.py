@@ -74,7 +74,7 @@ def test_the_docs_page_may_run_its_own_scripts_alone(live: Live) -> None:
 
 
 def test_docs_that_are_off(start: Start) -> None:
-    with start(docs="off") as live:
+    with start(docs=False) as live:
         for address in ("/docs", "/openapi.json", "/docs-static/swagger-ui.css", "/", "/redoc"):
             response = live.client.get(address)
             assert response.status_code == 404, address

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from app.errors import RuntimeUnavailable
-from app.settings import Settings
+from app.settings import ModelChoice, Settings
 from tests.app.api.live_server import Live, StandIn, Start, serving, wait_for, write_bundle
 
 JSON = {"Accept": "application/json"}
@@ -316,7 +316,7 @@ def test_reload_before_the_warm_up(tmp_path: Path, stand_in: StandIn) -> None:
 def test_models_side_by_side(start: Start, tmp_path: Path, photo: bytes) -> None:
     for name, version in (("other", 1), ("other", 2), ("third", 1), ("third", 2), ("fourth", 1)):
         write_bundle(tmp_path, name=name, version=version)
-    with start(model="stand-in", models="other, third/1") as live:
+    with start(model="stand-in", models=(ModelChoice("other"), ModelChoice("third", 1))) as live:
         assert live_models(live) == [("other", 2, False), ("stand-in", 1, True), ("third", 1, False)]
         assert answered_by(live, photo) == ("stand-in", 1)
         assert answered_by(live, photo, "?model=stand-in") == ("stand-in", 1)
@@ -338,13 +338,13 @@ def test_models_side_by_side(start: Start, tmp_path: Path, photo: bytes) -> None
         assert live.client.get("/metrics").text.count("caries_model_info{") == 3
 
 
-@pytest.mark.parametrize("models", ["nothing", "stand-in"])
+@pytest.mark.parametrize("further", ["nothing", "stand-in"])
 def test_further_model_that_cannot_be_live_stops_the_start(
-    tmp_path: Path, stand_in: StandIn, models: str, engine_threads: Callable[[], int]
+    tmp_path: Path, stand_in: StandIn, further: str, engine_threads: Callable[[], int]
 ) -> None:
     write_bundle(tmp_path)
     told = threading.Event()
-    settings = Settings(model_store=tmp_path, models=models)
+    settings = Settings(model_store=tmp_path, models=(ModelChoice(further),))
     with serving(settings, load=lambda *_, **__: stand_in, on_failure=told.set) as live:
         assert told.wait(10)
         assert live.client.get("/health/ready").status_code == 503
