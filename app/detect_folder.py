@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TextIO
 
 from app.detector.engine import Engine, open_engine
-from app.errors import CariesError, PhotoTooLarge
+from app.errors import CariesError, OutputError, PhotoTooLarge
 from app.photo.images import MediaType
 from app.screen_photo import Options, ScreenedPhoto, Screener
 from app.settings import Settings
@@ -64,7 +64,7 @@ def detect_photos(
         The inputs that failed, each with the reason, in order.
 
     Raises:
-        CariesError: the detector cannot be loaded.
+        CariesError: the detector cannot be loaded, or `out` cannot be created.
         BrokenPipeError: nobody reads the printed lines any more. The table is not written then.
     """
     photos, failures = find_photos(inputs, out)
@@ -72,7 +72,7 @@ def detect_photos(
         try:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise CariesError(f"{out} cannot be used for the results: {error.strerror}") from error
+            raise OutputError(f"{out} cannot be used for the results: {error.strerror}") from error
         engine = engine or open_engine(settings)
         engine.deadline_s = None
         engine.start()

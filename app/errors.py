@@ -1,26 +1,41 @@
-"""Every error that the service raises on purpose.
+"""Every deliberate error of the package.
 
 CariesError
- ├── PhotoError                 the photo is at fault: the sender can mend it
- │    ├── UnreadablePhoto       the bytes are not a whole picture
- │    ├── UnsupportedPhoto      the bytes are of a kind that is not accepted
- │    └── PhotoTooLarge         more bytes or pixels than the limits allow
- │         └── PhotoTooCostly   decoding takes more time than there is for a photo
- ├── BadArchive                 a zip archive of photos cannot be taken apart
- ├── BatchTooLarge              more photos or bytes in one request than the limits allow
- ├── BundleError                a bundle is missing, incomplete, altered or of another format version
- │    └── UnknownModel          no model of that name or version is in the store
- ├── ReloadRefused              another bundle cannot take the place of the live one
- ├── ReloadRunning              only one reload runs at a time
- ├── RuntimeUnavailable         the runtime that was asked for cannot run here
- ├── WorkerDied                 the process that ran the detector ended, by a crash or from outside
- ├── Overloaded                 the queue is full: try again
- ├── DeadlineExceeded           the answer would have come too late
- ├── AuditError                 the audit log cannot be written or read
- ├── KeysError                  the file of API keys cannot be used, or does not hold what was asked for
- └── SettingsError              a setting has a value that is not allowed
+  + PhotoError
+    + UnreadablePhoto
+    + UnsupportedPhoto
+    + PhotoTooLarge
+      + PhotoTooCostly
+  + RequestError
+    + BadForm
+    + BadArchive
+    + BatchTooLarge
+    + UnsupportedMediaType
+    + NotAcceptable
+    + InvalidParameter
+    + UploadTooSlow
+    + KeyNeeded
+    + RoleNeeded
+    + ForeignPage
+    + TooManyRequests
+    + ReloadRefused
+    + ReloadRunning
+  + ServerError
+    + NotReady
+    + ShuttingDown
+    + Overloaded
+    + DeadlineExceeded
+    + RuntimeUnavailable
+    + WorkerDied
+    + AuditError
+    + BundleError
+      + UnknownModel
+  + OperatorError
+    + SettingsError
+    + KeysError
+    + OutputError
 
-Messages are one sentence: what was wrong, which value, what is allowed. They never hold a file name that a client sent.
+A message is one sentence: what was wrong, which value, what is allowed. It never contains a client's file name.
 """
 
 from __future__ import annotations
@@ -31,7 +46,7 @@ class CariesError(Exception):
 
 
 class PhotoError(CariesError):
-    """The photo cannot be screened as it was sent."""
+    """The photo cannot be screened as sent."""
 
 
 class UnreadablePhoto(PhotoError):
@@ -39,7 +54,7 @@ class UnreadablePhoto(PhotoError):
 
 
 class UnsupportedPhoto(PhotoError):
-    """The bytes are not one of the accepted picture formats."""
+    """The bytes are not in an accepted picture format."""
 
 
 class PhotoTooLarge(PhotoError):
@@ -47,56 +62,124 @@ class PhotoTooLarge(PhotoError):
 
 
 class PhotoTooCostly(PhotoTooLarge):
-    """Decoding the photo takes more time than there is for one."""
+    """Decoding takes longer than a photo may take."""
 
 
-class BadArchive(CariesError):
-    """A zip archive of photos is damaged, empty, or not of a kind that is read."""
+class RequestError(CariesError):
+    """The request is refused; the client has to change it or wait."""
 
 
-class BatchTooLarge(CariesError):
-    """The photos of one request are too many, or have too many bytes together."""
+class BadForm(RequestError):
+    """The multipart form is malformed, or does not contain the expected photos."""
 
 
-class BundleError(CariesError):
+class BadArchive(RequestError):
+    """The zip archive is damaged, empty or of an unsupported kind."""
+
+
+class BatchTooLarge(RequestError):
+    """The request contains too many photos, or too many bytes."""
+
+
+class UnsupportedMediaType(RequestError):
+    """The body's Content-Type or Content-Encoding is not accepted."""
+
+
+class NotAcceptable(RequestError):
+    """No available format satisfies Accept."""
+
+
+class InvalidParameter(RequestError):
+    """A parameter is unknown, repeated or out of range."""
+
+
+class UploadTooSlow(RequestError):
+    """The body did not arrive in time."""
+
+
+class KeyNeeded(RequestError):
+    """The request has no valid API key."""
+
+
+class RoleNeeded(RequestError):
+    """The API key's role is not sufficient."""
+
+
+class ForeignPage(RequestError):
+    """A browser sent the request on behalf of another site's page, where no API key protects the server."""
+
+
+class TooManyRequests(RequestError):
+    """The limit of requests per minute is exceeded.
+
+    Attributes:
+        retry_after_s: seconds until requests are accepted again.
+    """
+
+    def __init__(self, message: str, retry_after_s: int = 60) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class ReloadRefused(RequestError):
+    """The requested bundle cannot replace the live one."""
+
+
+class ReloadRunning(RequestError):
+    """Another reload is running."""
+
+
+class ServerError(CariesError):
+    """The server cannot do its part; the request may be fine."""
+
+
+class NotReady(ServerError):
+    """The detector is still loading, or could not be loaded."""
+
+
+class ShuttingDown(ServerError):
+    """The server accepts no more requests."""
+
+
+class Overloaded(ServerError):
+    """The queue is full."""
+
+
+class DeadlineExceeded(ServerError):
+    """The photo waited longer than its deadline."""
+
+
+class RuntimeUnavailable(ServerError):
+    """The requested runtime cannot run here."""
+
+
+class WorkerDied(ServerError):
+    """The detector's process ended before it answered."""
+
+
+class AuditError(ServerError):
+    """The audit log cannot be written or read."""
+
+
+class BundleError(ServerError):
     """A bundle is missing, incomplete, altered or of another format version."""
 
 
 class UnknownModel(BundleError):
-    """No model of that name or version is in the store."""
+    """The store has no model of that name or version."""
 
 
-class ReloadRefused(CariesError):
-    """Another bundle cannot take the place of the live one, with the reason."""
+class OperatorError(CariesError):
+    """A command cannot run as the operator asked; never raised while a request is answered."""
 
 
-class ReloadRunning(CariesError):
-    """A reload was asked for while another one runs."""
+class SettingsError(OperatorError):
+    """A setting has an invalid value."""
 
 
-class RuntimeUnavailable(CariesError):
-    """The runtime that was asked for cannot run here, with the reason."""
+class KeysError(OperatorError):
+    """The file of API keys cannot be used, or lacks the requested key."""
 
 
-class WorkerDied(CariesError):
-    """The process that ran the detector ended before it had answered."""
-
-
-class Overloaded(CariesError):
-    """The queue is full."""
-
-
-class DeadlineExceeded(CariesError):
-    """The photo waited longer than its deadline."""
-
-
-class AuditError(CariesError):
-    """The audit log cannot be written or read."""
-
-
-class KeysError(CariesError):
-    """The file of API keys cannot be used, or does not hold what was asked for."""
-
-
-class SettingsError(CariesError):
-    """A setting has a value that is not allowed."""
+class OutputError(OperatorError):
+    """The results or the backup cannot be written."""

@@ -9,15 +9,17 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
+from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api import problems
 from app.api.middleware.access import CheckAccess, declare_access
 from app.api.middleware.audited import AuditRequests, RefusalTally
+from app.api.middleware.catch_errors import CatchErrors
 from app.api.middleware.drain import Drain
 from app.api.middleware.request_log import LogRequests, method_of, route_of
 from app.api.middleware.request_traces import TraceRequests
 from app.api.middleware.security_headers import SecurityHeaders
+from app.api.problems import HANDLED, problem_answers
 from app.api.routes import batch, catalogue, detect, docs_page, health, reload
 from app.api.service import make_service
 from app.detector.runtimes import Runtime
@@ -70,12 +72,31 @@ def create_app(
                 await tally.close()
                 audit.close()
 
+    answer = problem_answers(service.metrics)
+    routers = [room.router for room in (detect, batch, catalogue, reload, health)]
+    routes = [route for router in routers for route in router.routes]
+    audited = []
+    if audit is not None:
+        fsync = settings.audit_fsync
+        audited.append(Middleware(AuditRequests, log=audit, tally=tally, fsync=fsync, answer=answer))
+    middleware = [  # from the outside inwards
+        Middleware(LogRequests),
+        *([Middleware(TraceRequests)] if tracing.configure() else []),
+        Middleware(SecurityHeaders),
+        Middleware(CountRequests, metrics=service.metrics),
+        *audited,
+        Middleware(Drain, service=service, answer=answer),
+        Middleware(CatchErrors, answer=answer),
+        Middleware(CheckAccess, keys=keys, requests_per_minute=settings.requests_per_minute, routes=routes),
+    ]
     about: dict[str, Any] = {
         "title": "Caries screening",
         "version": distribution_version(),
         "description": DESCRIPTION,
         "lifespan": lifespan,
         "redirect_slashes": False,
+        "middleware": middleware,
+        "exception_handlers": dict.fromkeys(HANDLED, answer),
     }
     if settings.docs:
         # FastAPI's own page loads Swagger UI from the internet, which many clinics keep out.
@@ -84,22 +105,9 @@ def create_app(
     else:
         app = FastAPI(openapi_url=None, **about)
     app.state.service = service
-    routers = [room.router for room in (detect, batch, catalogue, reload, health)]
     for router in routers:
         app.include_router(router)
     declare_access(app, with_keys=keys is not None)
-    # From the inside outwards: what a middleware raises is answered by CatchMistakes, which problems.install adds.
-    routes = [route for router in routers for route in router.routes]
-    app.add_middleware(CheckAccess, keys=keys, requests_per_minute=settings.requests_per_minute, routes=routes)
-    answer = problems.install(app, service.metrics)
-    app.add_middleware(Drain, service=service, answer=answer)
-    if audit is not None:
-        app.add_middleware(AuditRequests, log=audit, tally=tally, fsync=settings.audit_fsync, answer=answer)
-    app.add_middleware(CountRequests, metrics=service.metrics)
-    app.add_middleware(SecurityHeaders)
-    if tracing.configure():
-        app.add_middleware(TraceRequests)
-    app.add_middleware(LogRequests)
     return app
 
 

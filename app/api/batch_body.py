@@ -9,8 +9,8 @@ from functools import partial
 from fastapi import Request
 
 from app.api.body import FIELD, FORM, FORM_OVERHEAD, RAW_TYPES, Form, announced_bytes, content_type
-from app.api.problems import UnsupportedMediaType, UploadTooSlow, quoted
-from app.errors import BatchTooLarge
+from app.api.problems import quoted
+from app.errors import BatchTooLarge, UnsupportedMediaType, UploadTooSlow
 from app.photo.zip_photos import SIGNATURES, list_photos
 from app.settings import Settings
 

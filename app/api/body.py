@@ -9,8 +9,8 @@ from fastapi import Request
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from app.api.problems import BadForm, UnsupportedMediaType, UploadTooSlow, quoted
-from app.errors import CariesError, PhotoTooLarge
+from app.api.problems import quoted
+from app.errors import BadForm, CariesError, PhotoTooLarge, UnsupportedMediaType, UploadTooSlow
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks

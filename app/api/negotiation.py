@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import TypeVar
 
-from app.api.problems import NotAcceptable, quoted
+from app.api.problems import quoted
+from app.errors import NotAcceptable
 
 
 class Format(StrEnum):

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 from fastapi import Query, Request
 from fastapi.routing import APIRoute
 
-from app.api.problems import InvalidParameter, quoted
+from app.api.problems import quoted
+from app.errors import InvalidParameter
 from app.screening import MAX_BOXES_LIMIT, ClassSelection
 
 Threshold = Annotated[

@@ -11,12 +11,11 @@ from contextlib import asynccontextmanager
 
 from fastapi import Request
 
-from app.api.problems import NotReady, ShuttingDown
 from app.detector.engine import Engine
 from app.detector.live_models import LiveModels
 from app.detector.runtimes import Runtime
 from app.detector.store_watch import StoreWatch
-from app.errors import CariesError, ReloadRunning
+from app.errors import CariesError, NotReady, ReloadRunning, ShuttingDown
 from app.process.memory import FREE_PAGES_S, return_free_pages
 from app.process.metrics import Metrics
 from app.screen_photo import STAGES, ScreenedPhoto, Screener

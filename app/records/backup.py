@@ -6,7 +6,7 @@ import tarfile
 from pathlib import Path
 from typing import BinaryIO
 
-from app.errors import CariesError
+from app.errors import OutputError
 from app.records.audit import files_to_copy
 
 
@@ -22,7 +22,7 @@ def write_backup(stream: BinaryIO, *, keys: Path | None, audit: Path | None) -> 
         How many files are in the archive.
 
     Raises:
-        CariesError: a file cannot be read, or the archive cannot be written.
+        OutputError: a file cannot be read, or the archive cannot be written.
         BrokenPipeError: nobody reads the archive any more.
     """
     files = 0
@@ -42,7 +42,7 @@ def write_backup(stream: BinaryIO, *, keys: Path | None, audit: Path | None) -> 
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise CariesError(f"the backup cannot be finished: {error}") from error
+        raise OutputError(f"the backup cannot be finished: {error}") from error
     return files
 
 

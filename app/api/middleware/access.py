@@ -20,8 +20,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.answers import problem_responses
 from app.api.middleware.rate_limits import MinuteLimit, address_of
-from app.api.problems import ForeignPage, KeyNeeded, RoleNeeded, quoted
-from app.errors import CariesError
+from app.api.problems import quoted
+from app.errors import CariesError, ForeignPage, KeyNeeded, RoleNeeded
 from app.records.key_file import Key, Role
 from app.records.keys_in_force import KeysInForce
 

@@ -7,8 +7,9 @@ import asyncio
 from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.problems import Answer, ShuttingDown
+from app.api.problems import Answer
 from app.api.service import Service
+from app.errors import ShuttingDown
 
 
 class Drain:

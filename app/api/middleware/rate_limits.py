@@ -11,7 +11,7 @@ from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import FixedWindowRateLimiter
 from starlette.types import Scope
 
-from app.api.problems import TooManyRequests
+from app.errors import TooManyRequests
 
 
 class MinuteLimit:

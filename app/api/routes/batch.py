@@ -24,11 +24,11 @@ from app.api.middleware.audited import note_batch, record_photo
 from app.api.middleware.connections import in_pieces
 from app.api.negotiation import BATCH_MEDIA_TYPES, BatchFormat, choose_format
 from app.api.parameters import Classes, Language, MaxBoxes, Model, Threshold, known_parameters_only
-from app.api.problems import ShuttingDown, content_of, problem_of
+from app.api.problems import content_of, problem_of
 from app.api.routes.detect import CLIENT_LEFT, unless_client_leaves
 from app.api.service import service_of
 from app.detector.engine import Engine
-from app.errors import AuditError, CariesError
+from app.errors import AuditError, CariesError, ShuttingDown
 from app.screen_photo import Options, ScreenedPhoto
 from app.screening import ClassSelection
 from app.settings import Settings

@@ -10,10 +10,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from app.api.answers import LiveAnswer, ModelIdentity, problem_responses
 from app.api.parameters import known_parameters_only
-from app.api.problems import InvalidParameter, UploadTooSlow, quoted
+from app.api.problems import quoted
 from app.api.service import service_of
 from app.detector.bundle import MODEL_NAME
 from app.detector.engine import Engine
+from app.errors import InvalidParameter, UploadTooSlow
 
 LONGEST_BODY = 4096
 """Bytes; a model's name and a version need a fraction of it."""

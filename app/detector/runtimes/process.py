@@ -55,10 +55,6 @@ LITERT = ("threads", "alone_threads")
 """The options of `load_runtime` that LiteRT takes."""
 
 
-class DetectionFailed(Exception):
-    """The runtime raised an error on a photo; the worker lives on."""
-
-
 class WorkerProcess:
     """A `Runtime` that passes photos to a worker.
 
@@ -119,7 +115,7 @@ class WorkerProcess:
 
         Raises:
             WorkerDied: the worker ended before its answer, or had to be ended because none came.
-            DetectionFailed: the runtime raised an error.
+            RuntimeError: the runtime raised an error on a photo; the worker lives on.
         """
         return self._detect([pixels])[0]
 
@@ -159,7 +155,7 @@ class WorkerProcess:
         with self._noticing_death():
             answer = receive(self._socket)
         if answer[:1] == FAILED:
-            raise DetectionFailed(answer[1:].decode())
+            raise RuntimeError(answer[1:].decode())
         found, at = [], 1
         for _ in range(photos):
             count = int.from_bytes(answer[at : at + 4], sys.byteorder)

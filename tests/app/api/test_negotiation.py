@@ -3,7 +3,7 @@
 import pytest
 
 from app.api.negotiation import MEDIA_TYPES, Format, choose_format
-from app.api.problems import NotAcceptable
+from app.errors import NotAcceptable
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,7 @@ from fastapi import Request
 from app.api import create_app
 from app.api.middleware.access import WRONG_KEYS_PER_MINUTE, needed_role
 from app.api.middleware.rate_limits import MinuteLimit, address_of
-from app.api.problems import TooManyRequests
-from app.errors import KeysError
+from app.errors import KeysError, TooManyRequests
 from app.records.key_file import Key, KeyFile, Role
 from app.settings import Settings
 from tests.app.api.live_server import StandIn, Start
