@@ -1,4 +1,4 @@
-"""The application: routes, error answers and request counting put together."""
+"""The application: its routes, middleware and error handlers."""
 
 from __future__ import annotations
 
@@ -10,21 +10,18 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.middleware import Middleware
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.middleware.access import CheckAccess, declare_access
 from app.api.middleware.audited import AuditRequests, RefusalTally
 from app.api.middleware.catch_errors import CatchErrors
 from app.api.middleware.drain import Drain
-from app.api.middleware.request_log import LogRequests, method_of, route_of
-from app.api.middleware.request_traces import TraceRequests
+from app.api.middleware.observe import Observe
 from app.api.middleware.security_headers import SecurityHeaders
 from app.api.problems import HANDLED, problem_answers
 from app.api.routes import batch, catalogue, detect, docs_page, health, reload
 from app.api.service import make_service
 from app.detector.runtimes import Runtime
 from app.process import tracing
-from app.process.metrics import Metrics
 from app.records.audit import AuditLog
 from app.records.key_file import KeyFile
 from app.records.keys_in_force import KeysInForce
@@ -72,6 +69,7 @@ def create_app(
                 await tally.close()
                 audit.close()
 
+    tracing.configure()
     answer = problem_answers(service.metrics)
     routers = [room.router for room in (detect, batch, catalogue, reload, health)]
     routes = [route for router in routers for route in router.routes]
@@ -80,10 +78,8 @@ def create_app(
         fsync = settings.audit_fsync
         audited.append(Middleware(AuditRequests, log=audit, tally=tally, fsync=fsync, answer=answer))
     middleware = [  # from the outside inwards
-        Middleware(LogRequests),
-        *([Middleware(TraceRequests)] if tracing.configure() else []),
+        Middleware(Observe, metrics=service.metrics),
         Middleware(SecurityHeaders),
-        Middleware(CountRequests, metrics=service.metrics),
         *audited,
         Middleware(Drain, service=service, answer=answer),
         Middleware(CatchErrors, answer=answer),
@@ -117,21 +113,3 @@ def distribution_version() -> str:
         return version(DISTRIBUTION)
     except PackageNotFoundError:
         return "0+unknown"
-
-
-class CountRequests:
-    """ASGI middleware that counts every answer by route pattern, method and status."""
-
-    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
-        self._app = app
-        self._metrics = metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes the request on and counts its answer just before it is sent."""
-
-        async def count_and_send(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                self._metrics.request(route_of(scope), method_of(scope), message["status"])
-            await send(message)
-
-        await self._app(scope, receive, count_and_send)

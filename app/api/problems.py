@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from app import errors
+from app.api.context import context_of
 from app.process.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -125,12 +126,12 @@ def content_of(request: Request, error: Exception) -> dict[str, Any]:
 
 
 def problem_answers(metrics: Metrics) -> Answer:
-    """The function that answers errors with problem+json and counts them; the slug goes into the request's state."""
+    """The function that answers errors with problem+json and counts them."""
 
     async def answer(request: Request, error: Exception) -> JSONResponse:
         problem = problem_of(error)
         metrics.problem(problem.slug)
-        request.state.problem = problem.slug
+        context_of(request.scope).problem = problem.slug
         if problem.confidential:
             logger.error("a request failed", exc_info=error)
         headers = {"Cache-Control": "no-store", **problem.headers}

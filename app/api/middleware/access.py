@@ -19,6 +19,7 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.answers import problem_responses
+from app.api.context import context_of
 from app.api.middleware.rate_limits import MinuteLimit, address_of
 from app.api.problems import quoted
 from app.errors import CariesError, ForeignPage, KeyNeeded, RoleNeeded
@@ -152,17 +153,18 @@ class CheckAccess:
                         if route.matches(scope)[0] is not Match.NONE:
                             scope["route"] = route
                             break
-                    scope["state"]["unknown_refused"] = "key_name" not in scope["state"]
+                    context = context_of(scope)
+                    context.refused_unknown = context.key_name is None
                     raise
         await self._app(scope, receive, send)
 
     async def _check(self, scope: Scope, role: Role) -> None:
         address = address_of(scope)
-        state = scope.setdefault("state", {})
+        context = context_of(scope)
         if self._keys is None:
             # Before it is counted: a page must not use up what this machine may ask.
             refuse_foreign_page(scope["method"], Headers(scope=scope))
-            state["count_more"] = partial(self._requests.count, address)
+            context.count_more = partial(self._requests.count, address)
             await self._requests.count(address)
             return
         text = sent_key(Headers(scope=scope))
@@ -172,8 +174,8 @@ class CheckAccess:
                 "this address needs an API key; send the header Authorization: Bearer KEY or X-API-Key: KEY"
             )
         key = self._keys.remembered(text) or await self._verify(self._keys, text, address)
-        state["key_name"] = key.name
-        state["count_more"] = partial(self._requests.count, key.id)
+        context.key_name = key.name
+        context.count_more = partial(self._requests.count, key.id)
         await self._requests.count(key.id)
         if not key.role.includes(role):
             raise RoleNeeded(f"the API key has the role {key.role}; this address needs {role}")

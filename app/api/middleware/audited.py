@@ -12,8 +12,9 @@ from typing import Any
 from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.context import context_of
 from app.api.middleware.access import needed_role
-from app.api.middleware.request_log import method_of, route_of
+from app.api.middleware.observe import method_of, route_of
 from app.api.problems import Answer
 from app.errors import AuditError
 from app.records.audit import AuditLog
@@ -36,12 +37,12 @@ def note_photo(request: Request, sha256: str, screened: ScreenedPhoto | None = N
         sha256: of the photo as it was sent.
         screened: the answer, if there is one.
     """
-    request.state.noted = _entry(sha256, screened)
+    context_of(request.scope).audit_fields = _entry(sha256, screened)
 
 
 def note_batch(request: Request, photos: int) -> None:
     """Puts the number of a batch's photos into the line of its request; each has a line of its own beside it."""
-    request.state.noted = {"photos": photos}
+    context_of(request.scope).audit_fields = {"photos": photos}
 
 
 async def record_photo(
@@ -66,7 +67,9 @@ async def record_photo(
         AuditError: the line cannot be written.
     """
     own = {"photo": number, "status": status, "problem": problem}
-    await request.state.record(own | _entry(sha256, screened))
+    record = context_of(request.scope).record
+    if record is not None:
+        await record(own | _entry(sha256, screened))
 
 
 def _entry(sha256: str | None, screened: ScreenedPhoto | None) -> dict[str, Any]:
@@ -174,14 +177,14 @@ class AuditRequests:
             await self._app(scope, receive, send)
             return
         failure: AuditError | None = None
-        scope["state"]["record"] = partial(self._record, scope)
+        context = context_of(scope)
+        context.record = partial(self._record, scope)
 
         async def record_and_send(message: Message) -> None:
             nonlocal failure
             if message["type"] == "http.response.start":
-                noted = scope["state"].get("noted", {})
-                entry = {"status": message["status"], "problem": scope["state"].get("problem")} | noted
-                count = self._tally.count if scope["state"].get("unknown_refused") else None
+                entry = {"status": message["status"], "problem": context.problem} | context.audit_fields
+                count = self._tally.count if context.refused_unknown else None
                 try:
                     await self._record(scope, entry, count)
                 except AuditError as error:
@@ -201,8 +204,8 @@ class AuditRequests:
         count: Callable[[dict[str, Any]], dict[str, Any] | None] | None = None,
     ) -> None:
         """Writes a line, or what `count` makes of it."""
-        state = scope["state"]
-        about = {"request": state["request_id"], "key": state.get("key_name")}
+        context = context_of(scope)
+        about = {"request": context.request_id, "key": context.key_name}
         line = {**about, "method": method_of(scope), "route": route_of(scope), **entry}
         written = count(line) if count else line
         if written is None:

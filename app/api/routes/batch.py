@@ -20,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 from app.api.answers import BatchAnswer, problem_responses
 from app.api.batch_answers import WRITERS, AsJson, AsLines, Result
 from app.api.batch_body import FIELDS, ZIP_TYPES, Source, read_batch
+from app.api.context import context_of
 from app.api.middleware.audited import note_batch, record_photo
 from app.api.middleware.connections import in_pieces
 from app.api.negotiation import BATCH_MEDIA_TYPES, BatchFormat, choose_format
@@ -128,7 +129,7 @@ class _Answer(Response):
         try:
             with service.models.use(self._model) as engine, screener.admit_batch():
                 sources = await read_batch(self._request, _reachable(service.settings))
-                await self._request.state.count_more(times=len(sources) - 1)
+                await context_of(self._request.scope).count_more(times=len(sources) - 1)
                 note_batch(self._request, len(sources))
                 await writer.begin()
                 stayed = await unless_client_leaves(self._request, self._screen_all(sources, engine, writer))

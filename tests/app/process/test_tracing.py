@@ -96,7 +96,7 @@ def test_without_the_packages_the_server_says_so_and_serves() -> None:
 
 
 def test_nothing_is_sent_unless_asked_for() -> None:
-    code = "import sys\nfrom app import tracing\nprint(tracing.configure(), 'opentelemetry' in sys.modules)"
+    code = "import sys\nfrom app.process import tracing\nprint(tracing.configure(), 'opentelemetry' in sys.modules)"
     clean = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
     for extra in ({}, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_SDK_DISABLED": "true"}):
         command = [sys.executable, "-c", code]

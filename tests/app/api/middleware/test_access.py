@@ -13,6 +13,7 @@ import pytest
 from fastapi import Request
 
 from app.api import create_app
+from app.api.context import context_of
 from app.api.middleware.access import WRONG_KEYS_PER_MINUTE, needed_role
 from app.api.middleware.rate_limits import MinuteLimit, address_of
 from app.errors import KeysError, TooManyRequests
@@ -205,7 +206,7 @@ def test_the_name_of_the_key_is_known_to_the_application(path: Path, key: str, s
     seen = []
 
     async def who(request: Request) -> None:
-        seen.append(getattr(request.state, "key_name", None))
+        seen.append(context_of(request.scope).key_name)
 
     for settings in ({"keys": path}, {}):
         with start(**settings) as live:

@@ -17,8 +17,9 @@ import pytest
 
 from app.api.middleware.access import NO_KEYS_PER_MINUTE, WRONG_KEYS_PER_MINUTE
 from app.api.middleware.audited import TALLY_S, AuditRequests, RefusalTally
-from app.api.middleware.request_log import HEADER
+from app.api.middleware.observe import HEADER, Observe
 from app.errors import AuditError
+from app.process.metrics import Metrics
 from app.records.audit import AuditLog, verify
 from app.records.key_file import KeyFile, Role
 from tests.app.api.live_server import StandIn, Start, wait_for, write_bundle
@@ -250,8 +251,8 @@ def test_a_line_that_was_begun_is_followed_by_its_answer_whatever_is_cancelled(
             sent.append(message["type"])
 
         audited = AuditRequests(answers, log=log, tally=RefusalTally(log), fsync=True, answer=None)  # type: ignore[arg-type]
-        scope = {"type": "http", "path": "/detect", "method": "POST", "state": {"request_id": "visit-7"}}
-        task = asyncio.create_task(audited(scope, None, send))  # type: ignore[arg-type]
+        scope = {"type": "http", "path": "/detect", "method": "POST", "headers": []}
+        task = asyncio.create_task(Observe(audited, metrics=Metrics())(scope, None, send))  # type: ignore[arg-type]
         await asyncio.to_thread(begun.wait, 30)
         for _ in range(2):
             task.cancel()

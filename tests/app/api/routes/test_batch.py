@@ -22,7 +22,7 @@ from PIL import Image
 
 from app.api.answers import BatchAnswer
 from app.api.batch_answers import AsJson
-from app.api.middleware.request_log import HEADER
+from app.api.middleware.observe import HEADER
 from app.detector.detections import Detections
 from app.errors import AuditError, WorkerDied
 from app.photo import images

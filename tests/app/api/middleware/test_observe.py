@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.api.middleware.request_log import HEADER
+from app.api.middleware.observe import HEADER
 from tests.app.api.live_server import Live, write_bundle
 from tests.app.api.middleware.test_drain import running
 
@@ -28,7 +28,7 @@ def test_another_id_is_replaced(live: Live, identity: str | None) -> None:
 
 
 def test_a_request_is_logged_by_its_route(live: Live, photo: bytes, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, logger="app.api.middleware.request_log")
+    caplog.set_level(logging.INFO, logger="app.api.middleware.observe")
     live.client.post("/detect?lang=ko", content=photo)
     live.client.get("/patients/Hong?born=1970")
     live.client.request("PROPFIND", "/detect")
