@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from training.data.annotations import FOLDS, AnnotationError, Source
+from training.data.annotations import FOLDS, AnnotatedPhoto, AnnotationError, Source, read_data
 from training.data.formats import FORMATS
 from training.errors import TrainingError
 from training.model.multi_scale import Sizes
@@ -16,14 +18,20 @@ from training.recipe import SHIPPED_RECIPE, Recipe, RecipeError
 
 def add_data_arguments(parser: argparse.ArgumentParser, *, is_required: bool = True) -> None:
     """Annotated photos, and how to read them."""
-    parser.add_argument("--data", type=Path, required=is_required, help="annotated photos, a folder or a zip file")
+    default = "" if is_required else " (default: those prepared before)"
     parser.add_argument(
-        "--format", default="auto", choices=("auto", *FORMATS), help="of the labels (default: told from the files)"
+        "--data", type=Path, required=is_required, help=f"annotated photos, a folder or a zip file{default}"
+    )
+    parser.add_argument(
+        "--format", default="auto", choices=("auto", *FORMATS), help="of the labels (default: by their content)"
     )
     parser.add_argument(
         "--rename", action="append", default=[], metavar="LABEL=CLASS", help="such as cavity=caries; may be repeated"
     )
-    parser.add_argument("--split-seed", type=int, default=0, help="of the folds, where no folds.csv gives them")
+    parser.add_argument("--split-seed", type=int, default=0, help="of the folds, if no folds.csv gives them")
+    parser.add_argument(
+        "--skip-invalid", action="store_true", help="leave out and list photos with problems (default: refuse the data)"
+    )
 
 
 def read_source(arguments: argparse.Namespace) -> Source:
@@ -38,7 +46,19 @@ def read_source(arguments: argparse.Namespace) -> Source:
         if not equals:
             raise AnnotationError(f"--rename {text} is not of the form LABEL=CLASS")
         rename[label.strip()] = name.strip()
-    return Source(arguments.format, rename, arguments.split_seed)
+    return Source(arguments.format, rename, arguments.split_seed, skip_invalid=arguments.skip_invalid)
+
+
+def read_photos(arguments: argparse.Namespace, *, unpack_to: Path | None = None) -> list[AnnotatedPhoto]:
+    """The annotated photos; lists those that were skipped on the error stream.
+
+    Raises:
+        AnnotationError: see `training.data.annotations.read_data`.
+    """
+    data = read_data(arguments.data, replace(read_source(arguments), unpack_to=unpack_to))
+    for line in data.problems:
+        print(f"skipped: {line}", file=sys.stderr)
+    return data.photos
 
 
 def add_recipe_arguments(parser: argparse.ArgumentParser, *, has_fold: bool = True) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from training.commands.arguments import add_data_arguments, read_photos
 from training.data.annotations import FOLDS
 
 SUMMARY = "figures of a run's exported models, or of any detector, on the held-out fold"
@@ -15,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, required=True, help="folder of the run; with --model: where the figures and plots go"
     )
     parser.add_argument("--model", type=Path, help="a bundle, SavedModel, .tflite file, checkpoint or run")
-    parser.add_argument("--data", type=Path, help="annotated photos for --model (default: those of the run)")
+    add_data_arguments(parser, is_required=False)
     parser.add_argument(
         "--fold",
         choices=[*map(str, range(FOLDS)), "all"],
@@ -38,15 +39,12 @@ def run(arguments: argparse.Namespace) -> None:
         return
     if arguments.threshold is not None and not 0 <= arguments.threshold <= 1:
         raise RunError(f"--threshold is {arguments.threshold:g}, allowed is 0 to 1")
-    from training.data.annotations import read_annotated_photos
     from training.measure.detectors import find_detector
 
     detector = find_detector(arguments.model, model=arguments.which, input_size=arguments.input_size)
     of_model = RunFolder.part(arguments.model)
-    if arguments.data:
-        photos = read_annotated_photos(arguments.data)
-    else:
-        photos = (of_model if of_model.records.is_dir() else folder).photos()
+    prepared = of_model if of_model.records.is_dir() else folder
+    photos = read_photos(arguments) if arguments.data else prepared.photos()
     trained = RunFolder.trained(arguments.model)
     fold = arguments.fold or str((trained.configured()[1] if trained else None) or 0)
     if fold != "all":

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
-from training.commands.arguments import add_data_arguments, read_source
+from training.commands.arguments import add_data_arguments, read_photos
 from training.recipe import SHIPPED_RECIPE, Recipe
 
 SUMMARY = "an HTML report on annotated photos: counts, sizes, anchors, samples, look-alikes"
@@ -21,14 +20,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from training.data.annotations import read_annotated_photos
     from training.explore.report import write_report
     from training.explore.sample import write_sample
 
     out: Path = arguments.out
     recipe = Recipe.read(arguments.recipe)
-    source = replace(read_source(arguments), unpack_to=out / "unpacked")
-    photos = read_annotated_photos(arguments.data, source)
+    photos = read_photos(arguments, unpack_to=out / "unpacked")
     if arguments.sample:
         print(write_sample(photos, arguments.sample, out))
         return

@@ -1,20 +1,20 @@
-"""Annotated photos: reading a folder or zip file of photos and labels, checking every one of them, keeping the result.
+"""Annotated photos: read and check a folder or zip file of photos and labels.
 
 The project's own layout, which `render` writes:
 
     img_train/NAME.jpg      photos
-    json_train/NAME.json    one VIA file for each photo, regions of shape `rect` labelled `normal` or `caries`
-    folds.csv               optional: image,group,fold. Photos of one group (look-alikes) share a fold
+    json_train/NAME.json    a VIA file per photo: regions of shape `rect` labelled `normal` or `caries`
+    folds.csv               optional: image,group,fold. Photos of a group (look-alikes) share a fold
 
-Any other layout is read as well, since photos and labels are told by their content and joined by their names; the
-formats are those of `training.data.formats`. Without `folds.csv`, near-duplicates are grouped and the groups dealt into
-folds.
+Any other layout works too: photos and labels are recognized by content (`training.data.formats`) and joined by name.
+Without `folds.csv`, near-duplicates are grouped and the groups are dealt into folds.
 """
 
 from __future__ import annotations
 
 import csv
 import math
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,8 +27,8 @@ from app.detector.boxes import box_iou
 from app.errors import PhotoError
 from app.photo import images
 from training.data.formats import FORMATS, FormatError, LabelledBox, PhotoLabels
-from training.data.formats.registry import SPLITS, read_label_file
-from training.data.groups import FOLDS, group_look_alikes, make_folds, perceptual_hashes
+from training.data.formats.registry import read_label_file
+from training.data.groups import FOLDS, Hashes, group_look_alikes, make_folds, perceptual_hashes
 from training.data.source import AnnotationError, Files, Source, find_files
 
 __all__ = [
@@ -44,10 +44,10 @@ CLASS_IDS = {"normal": 1, "caries": 2}
 """The label map of the project."""
 
 EDGE_TOLERANCE = 2.0
-"""Pixels by which a hand-drawn box may reach over the photo's edge; it is clipped there."""
+"""Pixels by which a hand-drawn box may cross the photo's edge, where it is clipped."""
 
 DUPLICATE_IOU = 0.95
-"""From this overlap on two boxes of a photo are one box drawn twice."""
+"""IoU from which two boxes of a photo count as one box drawn twice."""
 
 EXIF_ORIENTATION = 0x0112
 
@@ -61,8 +61,8 @@ class AnnotatedPhoto:
         width, height: pixels of the upright photo.
         boxes: float32 `[n, 4]`, `[ymin, xmin, ymax, xmax]` as fractions of height and width.
         class_ids: int32 `[n]`, ids of `CLASS_IDS`.
-        group: photos that show the same mouth or nearly so share a group.
-        fold: 0 to 4; the photos of a group share a fold.
+        group: name shared by look-alikes, which also share the fold.
+        fold: 0 to 4.
     """
 
     path: Path
@@ -74,99 +74,118 @@ class AnnotatedPhoto:
     fold: int
 
 
+@dataclass(frozen=True, slots=True)
+class ReadData:
+    """Attributes: the valid photos, in order of their file names; the number of photos skipped, and why, one line per
+    problem."""
+
+    photos: list[AnnotatedPhoto]
+    skipped: int
+    problems: list[str]
+
+
 def read_annotated_photos(data: Path, source: Source | None = None) -> list[AnnotatedPhoto]:
-    """Every photo, in the order of the file names, checked.
+    """`read_data`, if the skipped photos do not matter."""
+    return read_data(data, source).photos
+
+
+def read_data(data: Path, source: Source | None = None) -> ReadData:
+    """Read and check annotated photos.
 
     Args:
-        data: a folder, or a zip file.
-        source: how to read it.
+        data: a folder or a zip file.
+        source: how to read it. With `skip_invalid` a photo with any problem is left out, along with its labels and its
+            row of `folds.csv`.
 
     Raises:
-        AnnotationError: anything is missing, unreadable or out of range. All problems are listed at once.
+        AnnotationError: anything is missing, unreadable or out of range; all problems are listed. With `skip_invalid`
+            only if a problem concerns more than one photo, or no valid photo is left.
     """
     source = source or Source()
     for label, name in source.rename.items():
         if name not in CLASS_IDS:
             raise AnnotationError(f"--rename {label}={name}: allowed are {', '.join(CLASS_IDS)}")
     files = find_files(data, source)
-    problems = list(files.problems)
-    labels = _read_labels(files, problems)
-    by_key = _photos_by_key(files, problems)
-    problems += [
-        f"{path.name}: no labels" for key, path in by_key.items() if key not in labels and path.stem not in files.unread
-    ]
-    problems += [f"{name}: no photo" for name in _without_photo(files, labels, by_key)]
-    photos: list[AnnotatedPhoto] = []
-    hashes = []
-    for key in sorted(by_key.keys() & labels.keys()):
-        where, photo_labels = labels[key]
-        try:
-            data_bytes = by_key[key].read_bytes()
-            photo = images.decode(data_bytes)
-        except (PhotoError, OSError) as error:
-            problems.append(f"{by_key[key].name}: {error}")
+    problems = files.problems
+    labels = _read_labels(files)
+    by_key = _photos_by_key(files)
+    for key, path in by_key.items():
+        if key not in labels and key not in problems.by_key:
+            problems.by_key[key].append(f"{path.name}: no labels")
+    photos: dict[str, AnnotatedPhoto] = {}
+    hashes: dict[str, Hashes] = {}
+    for key, (where, photo_labels) in sorted(labels.items()):
+        problems.by_key[key] += [f"{where}: {line}" for line in photo_labels.problems]
+        if key not in by_key:
+            problems.by_key[key].append(f"{where}: no photo")
             continue
-        found = _check_boxes(photo_labels, photo.width, photo.height, source.rename, _is_turned(by_key[key]))
+        path = by_key[key]
+        try:
+            photo = images.decode(path.read_bytes())
+        except (PhotoError, OSError) as error:
+            problems.by_key[key].append(f"{path.name}: {error}")
+            continue
+        found = _check_boxes(photo_labels, photo.width, photo.height, source.rename, _is_turned(path))
         if isinstance(found, list):
-            problems += [f"{where}: {line}" for line in found]
-        else:
-            photos.append(AnnotatedPhoto(by_key[key], photo.width, photo.height, *found, "", 0))
-            if files.splits is None:
-                hashes.append(perceptual_hashes(photo.pixels))
-    if files.splits is not None:
-        splits = _read_splits(files.splits, problems)
-        if splits:
-            problems += [f"{photo.path.name}: not in {SPLITS}" for photo in photos if photo.path.name not in splits]
-    if problems:
-        raise AnnotationError("\n".join(sorted(problems)))
-    if files.splits is not None:
-        return [replace(p, group=splits[p.path.name][0], fold=splits[p.path.name][1]) for p in photos]
-    groups = [photos[first].path.stem for first in group_look_alikes(hashes)]
-    has_caries = [bool((photo.class_ids == CLASS_IDS["caries"]).any()) for photo in photos]
-    folds = make_folds(groups, has_caries, seed=source.split_seed)
-    return [replace(p, group=group, fold=fold) for p, group, fold in zip(photos, groups, folds, strict=True)]
+            problems.by_key[key] += [f"{where}: {line}" for line in found]
+            continue
+        photos[key] = AnnotatedPhoto(path, photo.width, photo.height, *found, "", 0)
+        if files.splits is None:
+            hashes[key] = perceptual_hashes(photo.pixels)
+    splits = _read_splits(files, photos, source) if files.splits is not None else None
+    invalid = {key for key, lines in problems.by_key.items() if lines}
+    if problems.general or (invalid and (not source.skip_invalid or invalid >= by_key.keys())):
+        raise AnnotationError("\n".join(problems.lines()))
+    keys = [key for key in photos if key not in invalid]
+    kept = [photos[key] for key in keys]
+    if splits is None:
+        groups = [kept[first].path.stem for first in group_look_alikes([hashes[key] for key in keys])]
+        has_caries = [bool((photo.class_ids == CLASS_IDS["caries"]).any()) for photo in kept]
+        placed = list(zip(groups, make_folds(groups, has_caries, seed=source.split_seed), strict=True))
+    else:
+        placed = [splits[photo.path.name] for photo in kept]
+    return ReadData(
+        [replace(photo, group=group, fold=fold) for photo, (group, fold) in zip(kept, placed, strict=True)],
+        sum(files.key(path.name) in invalid for path in files.photos),
+        problems.lines(),
+    )
 
 
-def _read_labels(files: Files, problems: list[str]) -> dict[str, tuple[str, PhotoLabels]]:
-    """Key of the photo to where its labels stand, and the labels."""
+def _read_labels(files: Files) -> dict[str, tuple[str, PhotoLabels]]:
+    """For each key of a photo: where its labels are, for messages, and the labels."""
     labels: dict[str, tuple[str, PhotoLabels]] = {}
+    is_per_photo = FORMATS[files.format].is_per_photo
     for file in files.labels:
         try:
             found = read_label_file(file, files.classes)
         except FormatError as error:
-            problems += [f"{file.path.name}: {line}" for line in str(error).splitlines()]
-            # Its photos are not to be called unlabelled as well.
-            keys = [file.path.stem] if FORMATS[files.format].is_per_photo else [path.name for path in files.photos]
-            found = {key: PhotoLabels() for key in keys if key not in labels}
+            if is_per_photo:
+                found = {file.path.stem: PhotoLabels(problems=str(error).splitlines())}
+            else:
+                files.problems.general.extend(f"{file.path.name}: {line}" for line in str(error).splitlines())
+                # Its photos are not unlabelled.
+                found = {path.name: PhotoLabels() for path in files.photos if path.name not in labels}
         for key, photo_labels in found.items():
             if key in labels:
-                problems.append(f"{file.path.name}: labels {key} a second time")
-            where = file.path.name if FORMATS[files.format].is_per_photo else f"{file.path.name}, {key}"
-            labels[key] = (where, photo_labels)
+                files.problems.by_key[key].append(f"{file.path.name}: labels {key} a second time")
+            labels[key] = (file.path.name if is_per_photo else f"{file.path.name}, {key}", photo_labels)
     return labels
 
 
-def _photos_by_key(files: Files, problems: list[str]) -> dict[str, Path]:
-    """Photos by what labels call them: the name without suffix, or the whole name."""
+def _photos_by_key(files: Files) -> dict[str, Path]:
     by_key: dict[str, Path] = {}
     for path in files.photos:
-        key = path.stem if FORMATS[files.format].is_per_photo else path.name
+        key = files.key(path.name)
         if key in by_key:
-            problems.append(f"{path.name}: there is another photo of this name")
+            files.problems.by_key[key].append(f"{path.name}: there is another photo of this name")
         by_key[key] = path
     return by_key
-
-
-def _without_photo(
-    files: Files, labels: Mapping[str, tuple[str, PhotoLabels]], by_key: Mapping[str, Path]
-) -> list[str]:
-    return [where for key, (where, _) in labels.items() if key not in by_key]
 
 
 def _check_boxes(
     labels: PhotoLabels, width: int, height: int, rename: Mapping[str, str], is_turned: bool
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]] | list[str]:
-    """Boxes as fractions and class ids, or every problem with them, a line each."""
+    """Boxes as fractions and class ids, or their problems, one line each."""
     hint = "; its EXIF orientation turns it: save it upright, and label that" if is_turned else ""
     if labels.size is not None and labels.size != (width, height):
         return [f"labelled at {labels.size[0]}x{labels.size[1]} pixels, the upright photo has {width}x{height}{hint}"]
@@ -196,7 +215,7 @@ def _check_boxes(
 
 
 def _check_box(box: LabelledBox, width: int, height: int) -> tuple[str, list[float]]:
-    """What is wrong with a box, empty if nothing is, and its corners as fractions."""
+    """The problem with a box, empty if none, and its corners as fractions."""
     across, down = (1, 1) if box.is_relative else (width, height)
     x, y, w, h = box.x / across, box.y / down, box.width / across, box.height / down
     if not all(math.isfinite(value) for value in (x, y, w, h)):
@@ -211,7 +230,7 @@ def _check_box(box: LabelledBox, width: int, height: int) -> tuple[str, list[flo
 
 
 def _is_turned(path: Path) -> bool:
-    """Whether viewers turn or mirror the photo by its EXIF orientation."""
+    """Whether its EXIF orientation turns or mirrors the photo."""
     try:
         with Image.open(path) as image:
             return bool(image.getexif().get(EXIF_ORIENTATION, 1) != 1)
@@ -219,25 +238,34 @@ def _is_turned(path: Path) -> bool:
         return False
 
 
-def _read_splits(path: Path, problems: list[str]) -> dict[str, tuple[str, int]]:
-    """Photo name to group and fold."""
+def _read_splits(files: Files, photos: Mapping[str, AnnotatedPhoto], source: Source) -> dict[str, tuple[str, int]]:
+    """Group and fold by file name of the photo."""
+    assert files.splits is not None
+    problems, name = files.problems, files.splits.name
     splits: dict[str, tuple[str, int]] = {}
-    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+    with files.splits.open(newline="", encoding="utf-8-sig", errors="replace") as file:
         reader = csv.DictReader(file)
         if not {"image", "group", "fold"} <= set(reader.fieldnames or ()):
-            problems.append(f"{path.name}: the columns must be image, group and fold")
+            problems.general.append(f"{name}: the columns must be image, group and fold")
             return splits
         for row in reader:
-            name = row["image"]
-            if not (row["fold"] or "").isdecimal() or int(row["fold"]) >= FOLDS:
-                problems.append(f"{path.name}: fold of {name} is {row['fold']!r}, allowed are 0 to {FOLDS - 1}")
-            elif name in splits:
-                problems.append(f"{path.name}: {name} is in it twice")
-            splits[name] = (row["group"], int(row["fold"]) if (row["fold"] or "").isdecimal() else 0)
-    folds_of_group: dict[str, set[int]] = {}
-    for group, fold in splits.values():
-        folds_of_group.setdefault(group, set()).add(fold)
-    for group, folds in folds_of_group.items():
+            image, text = row["image"], row["fold"] or ""
+            is_number = text.isdecimal()
+            if not is_number or int(text) >= FOLDS:
+                problems.by_key[files.key(image)].append(
+                    f"{name}: fold of {image} is {row['fold']!r}, allowed are 0 to {FOLDS - 1}"
+                )
+            elif image in splits:
+                problems.by_key[files.key(image)].append(f"{name}: {image} is listed twice")
+            splits[image] = (row["group"], int(text) if is_number else 0)
+    for key, photo in photos.items():
+        if photo.path.name not in splits:
+            problems.by_key[key].append(f"{photo.path.name}: not in {name}")
+    folds_by_group: dict[str, set[int]] = defaultdict(set)
+    for image, (group, fold) in splits.items():
+        if not (source.skip_invalid and problems.by_key.get(files.key(image))):
+            folds_by_group[group].add(fold)
+    for group, folds in folds_by_group.items():
         if len(folds) > 1:
-            problems.append(f"{path.name}: group {group} is in folds {sorted(folds)}, so look-alikes would leak")
+            problems.general.append(f"{name}: group {group} is in folds {sorted(folds)}, so look-alikes would leak")
     return splits

@@ -1,14 +1,12 @@
-"""Look-alike photos kept together: near-duplicates grouped by perceptual hash, folds made of whole groups.
+"""Folds that keep look-alike photos together: near-duplicates grouped by perceptual hash.
 
-Copies of a photo on both sides of a split let a detector remember instead of see. The hash finds copies: the same
-picture saved again, scaled, slightly cut, lighter or darker, or mirrored. It does not find other photos of the same
-mouth; who knows of such series names them in `folds.csv`.
+Copies of a photo on both sides of a split would reward memorizing. The hash finds copies that were saved again, scaled,
+slightly cropped, brightened, darkened or mirrored, but not other photos of the same mouth: list those in `folds.csv`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -17,26 +15,19 @@ from PIL import Image
 from app.photo import images
 
 HASH_DISTANCE = 10
-"""Bits of 64 in which the hashes of copies may differ. On 209 photos of different mouths this joins one pair of 21,736
-wrongly and finds 98 % of their altered copies (`benchmarks/look_alikes.py`)."""
+"""Bits of 64 that may differ between copies. On 209 photos of different mouths this joins one pair of 21,736 wrongly
+and finds 98 % of altered copies (`benchmarks/look_alikes.py`)."""
 
 FOLDS = 5
 
 SHUFFLES = 100
-"""Random splits over which leaks are averaged."""
+"""Random splits to average leaks over."""
 
 Hashes = npt.NDArray[np.bool_]
 
 
 def perceptual_hashes(pixels: images.Pixels) -> Hashes:
-    """The 64-bit perceptual hash (Zauner 2010, by the library ImageHash) of a photo and of its mirror image.
-
-    Args:
-        pixels: uint8 `[height, width, 3]`.
-
-    Returns:
-        bool `[2, 64]`.
-    """
+    """The 64-bit perceptual hashes (Zauner 2010, by ImageHash), bool `[2, 64]`, of a photo and of its mirror image."""
     import imagehash
 
     photo = Image.fromarray(pixels)
@@ -45,14 +36,9 @@ def perceptual_hashes(pixels: images.Pixels) -> Hashes:
 
 
 def group_look_alikes(hashes: Sequence[Hashes], *, distance: int = HASH_DISTANCE) -> list[int]:
-    """The group of each photo: photos that are alike, and what is alike to one of them, share a number.
+    """The position of each photo's first group member; a group is linked by hashes at most `distance` bits apart.
 
-    Args:
-        hashes: of each photo, see `perceptual_hashes`.
-        distance: bits that may differ.
-
-    Returns:
-        The position of the group's first photo, for each photo.
+    `hashes` are those of `perceptual_hashes`.
     """
     groups = list(range(len(hashes)))
     if not groups:
@@ -69,12 +55,12 @@ def group_look_alikes(hashes: Sequence[Hashes], *, distance: int = HASH_DISTANCE
 
 
 def make_folds(groups: Sequence[str], has_caries: Sequence[bool], *, seed: int = 0) -> list[int]:
-    """The fold of each photo: whole groups, equal numbers of photos and of photos with caries as far as that goes.
+    """The fold of each photo: groups stay together, photos and photos with caries are spread as evenly as possible.
 
     Args:
         groups: of each photo.
         has_caries: whether a carious tooth is labelled on it.
-        seed: of the order in which groups of one size are dealt out.
+        seed: of the order in which groups of equal size are dealt.
     """
     members: dict[str, list[int]] = {}
     for position, group in enumerate(groups):
@@ -86,7 +72,7 @@ def make_folds(groups: Sequence[str], has_caries: Sequence[bool], *, seed: int =
     folds = [0] * len(groups)
     for name in names:
         cases = sum(bool(has_caries[position]) for position in members[name])
-        # The emptiest fold; among equals the one that has the fewest photos of the kind that the group brings.
+        # The smallest fold; of equals the one with the fewest photos of the group's majority.
         kind = carious if cases * 2 >= len(members[name]) else photos - carious
         fold = int(np.lexsort((kind, photos))[0])
         photos[fold] += len(members[name])
@@ -97,13 +83,7 @@ def make_folds(groups: Sequence[str], has_caries: Sequence[bool], *, seed: int =
 
 
 def leaks_of_random_split(groups: Sequence[str], folds: Sequence[int], *, seed: int = 0) -> float:
-    """Photos that would have a look-alike in another fold if photos were dealt out one by one; mean over shuffles.
-
-    Args:
-        groups: of each photo.
-        folds: of each photo; a random split has folds of the same sizes.
-        seed: of the shuffles.
-    """
+    """Photos with a look-alike in another fold if dealt singly into folds of these sizes; mean over shuffles."""
     random = np.random.default_rng(seed)
     names, numbers = np.unique(np.array(groups), return_inverse=True)
     leaks = 0
@@ -113,11 +93,6 @@ def leaks_of_random_split(groups: Sequence[str], folds: Sequence[int], *, seed: 
         present[numbers, shuffled] = True
         leaks += int((present.sum(axis=1) > 1)[numbers].sum())
     return leaks / SHUFFLES
-
-
-def hashes_of(path: Path) -> Hashes:
-    """`perceptual_hashes` of a photo's file."""
-    return perceptual_hashes(images.decode(path.read_bytes()).pixels)
 
 
 def _root(groups: list[int], position: int) -> int:

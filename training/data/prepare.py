@@ -1,11 +1,11 @@
-"""Annotated photos to what the Object Detection API trains on: a label map and TFRecords, one a fold."""
+"""Annotated photos to the Object Detection API's input: a label map and one TFRecord file per fold."""
 
 from __future__ import annotations
 
 import io
 import shutil
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,22 +23,21 @@ from training.data.annotations import (
     AnnotationError,
     Source,
     read_annotated_photos,
+    read_data,
 )
 from training.data.groups import leaks_of_random_split
 from training.data.saved_photos import save_photos, write_splits
 
-LONGEST_SIDE = 640
-"""Photos are stored with at most this many pixels on the longer side, scaled down with antialiasing, so that the API's
-own resize (bilinear, without antialiasing) has little left to alias."""
+MAX_SIDE = 640
+"""Longer side, in pixels, of stored photos: scaled down with antialiasing, since the API's own resize (bilinear) has
+none."""
 
 PHOTOS = "photos.json"
+SKIPPED = "skipped.txt"
 UNPACKED = "unpacked"
 
 RENDERED_SEED = 1000
 """Seed of the first rendered training photo; the pictures in `examples/` come from other seeds."""
-
-OTHER_QUALITY = 92
-"""JPEG quality of pictures without teeth: that of the rendered mouths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +46,18 @@ class Prepared:
 
     Attributes:
         photos: checked, with groups and folds.
-        leaks: photos that would have a look-alike in another fold if the split were random, mean over shuffles.
+        leaks: photos that would have a look-alike in another fold of a random split, mean over shuffles.
+        skipped: number of photos left out.
+        problems: why, one line per problem.
     """
 
     photos: list[AnnotatedPhoto]
     leaks: float
+    skipped: int = 0
+    problems: Sequence[str] = ()
 
     def summary(self) -> str:
-        """Counts of photos, boxes, groups and folds, a line each."""
+        """Counts of photos, boxes, groups and folds, one per line; then what was skipped."""
         boxes = {
             name: sum(int((photo.class_ids == class_id).sum()) for photo in self.photos)
             for name, class_id in CLASS_IDS.items()
@@ -62,20 +65,20 @@ class Prepared:
         empty = sum(not len(photo.class_ids) for photo in self.photos)
         groups = len({photo.group for photo in self.photos})
         folds = Counter(photo.fold for photo in self.photos)
-        return "\n".join(
-            [
-                f"{len(self.photos)} photos, {empty} of them without a box",
-                f"boxes: {', '.join(f'{count} {name}' for name, count in boxes.items())}",
-                f"{groups} groups, photos in folds: {', '.join(str(folds[fold]) for fold in range(FOLDS))}",
-                f"a random split would have had {self.leaks:.1f} photos with a look-alike in another fold",
-            ]
-        )
+        lines = [
+            f"{len(self.photos)} photos, {empty} of them without a box",
+            f"boxes: {', '.join(f'{count} {name}' for name, count in boxes.items())}",
+            f"{groups} groups, photos in folds: {', '.join(str(folds[fold]) for fold in range(FOLDS))}",
+            f"a random split would have had {self.leaks:.1f} photos with a look-alike in another fold",
+        ]
+        if self.problems:
+            lines += [f"{self.skipped} photos skipped, listed in {SKIPPED}:", *(f"  {line}" for line in self.problems)]
+        return "\n".join(lines)
 
 
 def prepare(data: Path, out: Path, source: Source | None = None) -> Prepared:
-    """Checks the photos in `data` and writes what a training reads to the folder `out`, made if missing.
-
-    That is `label_map.pbtxt`, `fold_0.tfrecord` to `fold_4.tfrecord`, `photos.json` and `folds.csv`.
+    """Check the photos in `data` and write `label_map.pbtxt`, `fold_0.tfrecord` to `fold_4.tfrecord`, `photos.json`,
+    `folds.csv`, and `skipped.txt` if photos were skipped, to the folder `out`, created if missing.
 
     Args:
         data: annotated photos, see `training.data.annotations`; a zip file is unpacked to `out/unpacked`.
@@ -83,7 +86,7 @@ def prepare(data: Path, out: Path, source: Source | None = None) -> Prepared:
         source: how to read the data.
 
     Raises:
-        AnnotationError: the data has problems, all of them listed; nothing is written then.
+        AnnotationError: see `read_data`; nothing is written.
     """
     source = source or Source()
     existed = out.exists()
@@ -92,16 +95,17 @@ def prepare(data: Path, out: Path, source: Source | None = None) -> Prepared:
         out.mkdir(parents=True, exist_ok=True)
         source = replace(source, unpack_to=checked)
     try:
-        photos = read_annotated_photos(data, source)
+        read = read_data(data, source)
     except AnnotationError:
         if data.is_file():
             shutil.rmtree(checked, ignore_errors=True)
             if not existed:
                 out.rmdir()
         raise
+    photos = read.photos
     out.mkdir(parents=True, exist_ok=True)
     if data.is_file():
-        # Those of an earlier call stay until these are known to be good.
+        # The photos of an earlier call stay until these have passed the checks.
         shutil.rmtree(unpacked, ignore_errors=True)
         checked.rename(unpacked)
         photos = [replace(photo, path=unpacked / photo.path.relative_to(checked)) for photo in photos]
@@ -110,14 +114,16 @@ def prepare(data: Path, out: Path, source: Source | None = None) -> Prepared:
         _write_records(out / f"fold_{fold}.tfrecord", [photo for photo in photos if photo.fold == fold])
     write_splits(photos, out / "folds.csv")
     save_photos(photos, out / PHOTOS)
+    (out / SKIPPED).unlink(missing_ok=True)
+    if read.problems:
+        (out / SKIPPED).write_text("".join(f"{line}\n" for line in read.problems), encoding="utf-8")
     groups, folds = [photo.group for photo in photos], [photo.fold for photo in photos]
-    return Prepared(photos, leaks_of_random_split(groups, folds, seed=source.split_seed))
+    return Prepared(photos, leaks_of_random_split(groups, folds, seed=source.split_seed), read.skipped, read.problems)
 
 
 def write_rendered_records(out: Path, count: int) -> Path:
-    """Renders mouths into `rendered.tfrecord` in the folder `out`, unless as many are there, and returns its path."""
-    path = out / "rendered.tfrecord"
-    folder = out / "rendered"
+    """Render mouths into `out/rendered.tfrecord`, unless `count` exist, and return its path."""
+    path, folder = out / "rendered.tfrecord", out / "rendered"
     if not path.exists() or len(list((folder / "img_train").glob("*"))) != count:
         shutil.rmtree(folder, ignore_errors=True)
         render.write_via(folder, range(RENDERED_SEED, RENDERED_SEED + count))
@@ -126,9 +132,7 @@ def write_rendered_records(out: Path, count: int) -> Path:
 
 
 def write_other_records(out: Path, count: int) -> Path:
-    """Renders pictures without teeth into `others.tfrecord` in the folder `out`, unless as many are there, and returns
-    its path.
-    """
+    """Render pictures without teeth into `out/others.tfrecord`, unless `count` exist, and return its path."""
     path, folder = out / "others.tfrecord", out / "others"
     if not path.exists() or len(list(folder.glob("*"))) != count:
         shutil.rmtree(folder, ignore_errors=True)
@@ -137,7 +141,7 @@ def write_other_records(out: Path, count: int) -> Path:
         for number in tqdm(range(count), desc="others", unit="picture", leave=False):
             picture = Image.fromarray(render.render_other(number))
             file = folder / f"Other_{number + 1:04d}.jpg"
-            picture.save(file, quality=OTHER_QUALITY)
+            picture.save(file, quality=render.JPEG_QUALITY)
             empty = np.zeros((0, 4), np.float32), np.zeros(0, np.int32)
             photos.append(AnnotatedPhoto(file, picture.width, picture.height, *empty, file.stem, 0))
         _write_records(path, photos)
@@ -150,7 +154,7 @@ def label_map_text() -> str:
 
 
 def _write_records(path: Path, photos: Iterable[AnnotatedPhoto]) -> None:
-    # A training may follow in this process, and how TensorFlow is set up is decided where it is imported first.
+    # A training may follow in this process, and the first import of TensorFlow decides its set-up.
     import training.compat  # noqa: F401  isort: skip
     import tensorflow as tf
 
@@ -162,24 +166,25 @@ def _write_records(path: Path, photos: Iterable[AnnotatedPhoto]) -> None:
 
 
 def _example(photo: AnnotatedPhoto) -> Any:
-    """The `tf.train.Example` of one photo, with the feature names of the API's `TfExampleDecoder`."""
+    """A photo's `tf.train.Example`, with the feature names of the API's `TfExampleDecoder`."""
     import tensorflow as tf
 
     pixels = images.decode(photo.path.read_bytes()).pixels
-    scale = min(1.0, LONGEST_SIDE / max(photo.width, photo.height))
+    scale = min(1.0, MAX_SIDE / max(photo.width, photo.height))
     height, width = max(1, round(photo.height * scale)), max(1, round(photo.width * scale))
     encoded = io.BytesIO()
     Image.fromarray(images.resize(pixels, height, width)).save(encoded, "JPEG", quality=95, subsampling=0)
     names = {class_id: name.encode() for name, class_id in CLASS_IDS.items()}
+    train = tf.train
 
     def floats(values: Any) -> Any:
-        return tf.train.Feature(float_list=tf.train.FloatList(value=list(values)))
+        return train.Feature(float_list=train.FloatList(value=list(values)))
 
     def integers(values: Any) -> Any:
-        return tf.train.Feature(int64_list=tf.train.Int64List(value=list(values)))
+        return train.Feature(int64_list=train.Int64List(value=list(values)))
 
     def texts(values: Any) -> Any:
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=list(values)))
+        return train.Feature(bytes_list=train.BytesList(value=list(values)))
 
     feature = {
         "image/height": integers([height]),

@@ -1,4 +1,4 @@
-"""The photos that were prepared, kept as they were: later steps of a run read them without reading the data anew."""
+"""The prepared photos on disk (`photos.json`, `folds.csv`), for the later steps of a run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from training.data.annotations import AnnotatedPhoto, AnnotationError
 
 
 def write_splits(photos: Sequence[AnnotatedPhoto], path: Path) -> None:
-    """Writes `folds.csv`: beside the photos it keeps their groups and folds when others join."""
+    """Write `folds.csv`; next to the photos it preserves their groups and folds when more photos are added."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("image", "group", "fold"))
@@ -23,7 +23,7 @@ def write_splits(photos: Sequence[AnnotatedPhoto], path: Path) -> None:
 
 
 def save_photos(photos: Sequence[AnnotatedPhoto], path: Path) -> None:
-    """Writes what `load_photos` reads: every photo's absolute path and sha256, its boxes, group and fold."""
+    """Write path, SHA-256, boxes, group and fold of every photo, for `load_photos`."""
     entries = [_entry(photo) for photo in photos]
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
@@ -31,10 +31,10 @@ def save_photos(photos: Sequence[AnnotatedPhoto], path: Path) -> None:
 
 
 def load_photos(path: Path) -> list[AnnotatedPhoto]:
-    """The photos as they were saved.
+    """The saved photos.
 
     Raises:
-        AnnotationError: a photo was changed or removed since; all of them are listed.
+        AnnotationError: photos were changed or removed since; all are listed.
     """
     photos: list[AnnotatedPhoto] = []
     problems: list[str] = []
@@ -61,13 +61,12 @@ def load_photos(path: Path) -> list[AnnotatedPhoto]:
 
 
 def photos_sha256(photos: Sequence[AnnotatedPhoto]) -> str:
-    """What tells a set of photos from another: their names and contents, boxes, classes and folds, but not where they
-    lie nor in which order they come."""
+    """Digest of the photos' names, contents, boxes, classes and folds, independent of their folder and order."""
     return _entries_sha256([_entry(photo) for photo in photos])
 
 
 def saved_photos_sha256(path: Path) -> str:
-    """The same of photos as they were saved, whatever became of their files."""
+    """`photos_sha256` of saved photos, without reading their files."""
     return _entries_sha256(json.loads(path.read_text(encoding="utf-8")))
 
 
@@ -85,10 +84,10 @@ def _entry(photo: AnnotatedPhoto) -> dict[str, Any]:
 
 
 def _entries_sha256(entries: Sequence[dict[str, Any]]) -> str:
-    told = sorted(
+    identity = sorted(
         [Path(one["path"]).name, one["sha256"], one["boxes"], one["class_ids"], one["fold"]] for one in entries
     )
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
 
 
 def _sha256(path: Path) -> str:

@@ -7,9 +7,19 @@ and framing imitate photos taken with phones and with cheek retractors. `others`
 pixel of a real photo is used.
 """
 
-from training.render.dataset import write_via
+from training.render.dataset import JPEG_QUALITY, write_via
 from training.render.geometry import VIEW_SHARES, VIEWS, View
 from training.render.mouth import RenderedMouth, RenderError, render_mouth
 from training.render.others import render_other
 
-__all__ = ["VIEWS", "VIEW_SHARES", "RenderError", "RenderedMouth", "View", "render_mouth", "render_other", "write_via"]
+__all__ = [
+    "JPEG_QUALITY",
+    "VIEWS",
+    "VIEW_SHARES",
+    "RenderError",
+    "RenderedMouth",
+    "View",
+    "render_mouth",
+    "render_other",
+    "write_via",
+]

@@ -1,6 +1,6 @@
-"""Broken data, one kind at a time, through the command `prepare`: one line says what is wrong, and nothing is written.
+"""The command `prepare` on data with one problem at a time: one line names it, and nothing is written.
 
-`python -m tests.training.test_broken_data` prints the table of what is broken and what is said.
+`python -m tests.training.data.test_broken_data` prints the table of problems and messages.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PHOTO, LABELS = "Folder_0001.jpg", "Folder_0001.json"
 
 
 def edit(change: Callable[[list[dict]], object]) -> Break:
-    """Changes the regions of the first photo's labels."""
+    """Change the regions of the first photo's labels."""
 
     def apply(data: Path) -> None:
         path = data / "json_train" / LABELS
@@ -64,7 +64,7 @@ def picture(kind: str, size: tuple[int, int] = (200, 150)) -> bytes:
 
 
 def turn(data: Path) -> None:
-    """Marks the first photo as lying on its side, as a phone does; its labels then leave the upright photo."""
+    """Mark the first photo as lying on its side, as a phone does, so that its labels leave the upright photo."""
     path = data / "img_train" / PHOTO
     with Image.open(path) as image:
         exif = image.getexif()
@@ -78,13 +78,18 @@ def duplicate(data: Path) -> None:
     edit(lambda regions: regions.append(json.loads(json.dumps(regions[0]))))(data)
 
 
+def duplicate_in_a_split_group(data: Path) -> None:
+    duplicate(data)
+    splits("image,group,fold\nFolder_0001.jpg,a,1\nFolder_0002.jpg,a,3\n")(data)
+
+
 def twin(data: Path) -> None:
     (data / "more").mkdir()
     shutil.copy(data / "img_train" / PHOTO, data / "more" / PHOTO)
 
 
 def only(kind: str, name: str, content: str) -> Break:
-    """Replaces all labels by one file of another format."""
+    """Replace all labels with one file of another format."""
 
     def apply(data: Path) -> None:
         shutil.rmtree(data / "json_train")
@@ -114,7 +119,7 @@ VOC = "<annotation><size><width>{}</width><height>{}</height></size>{}</annotati
 BROKEN: list[tuple[str, Break, str]] = [
     ("a photo without labels", lambda data: (data / "json_train" / LABELS).unlink(), f"{PHOTO}: no labels"),
     ("labels without a photo", lambda data: (data / "img_train" / PHOTO).unlink(), f"{LABELS}: no photo"),
-    ("no photo at all", no_photos, "DATA: holds no photo (.heic, .heif, .jpeg, .jpg, .png, .webp)"),
+    ("no photo at all", no_photos, "DATA: contains no photo (.heic, .heif, .jpeg, .jpg, .png, .webp)"),
     (
         "an empty photo",
         photo(b""),
@@ -214,12 +219,12 @@ BROKEN: list[tuple[str, Break, str]] = [
     (
         "a photo in the folds twice",
         splits("image,group,fold\nFolder_0001.jpg,a,1\nFolder_0001.jpg,a,1\nFolder_0002.jpg,b,0\n"),
-        "folds.csv: Folder_0001.jpg is in it twice",
+        "folds.csv: Folder_0001.jpg is listed twice",
     ),
     (
         "COCO: a box of three numbers",
         coco(annotations=[{"id": 7, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3]}]),
-        "coco.json: annotation 7: needs image_id, category_id and a bbox of four numbers",
+        f"coco.json, {PHOTO}: annotation 7: needs image_id, category_id and a bbox of four numbers",
     ),
     (
         "COCO: an image that there is not",
@@ -229,7 +234,7 @@ BROKEN: list[tuple[str, Break, str]] = [
     (
         "COCO: a category that there is not",
         coco(annotations=[{"id": 7, "image_id": 1, "category_id": 9, "bbox": [1, 2, 3, 4]}]),
-        "coco.json: annotation 7: there is no category 9",
+        f"coco.json, {PHOTO}: annotation 7: there is no category 9",
     ),
     (
         "COCO: another size than the photo's",
@@ -260,7 +265,7 @@ BROKEN: list[tuple[str, Break, str]] = [
 
 
 def intact(folder: Path) -> Path:
-    """Two small rendered photos with labels that nothing is wrong with."""
+    """Two small rendered photos with valid labels."""
     write_via(folder, range(1, 3), width=200, height=150)
     for kind, suffix in (("img_train", ".jpg"), ("json_train", ".json")):
         for number, path in enumerate(sorted((folder / kind).iterdir()), start=1):
@@ -270,7 +275,7 @@ def intact(folder: Path) -> Path:
 
 
 def said(data: Path, out: Path, capture: Callable[[], str]) -> tuple[int, list[str]]:
-    """Exit status and the lines of the error, without the name of the command and of the folder."""
+    """Exit status and the error's lines, without the names of command and folder."""
     status = main(["prepare", "--data", str(data), "--out", str(out)])
     lines = [line for line in capture().splitlines() if not line.startswith("prepare   ")]
     return status, [line.removeprefix("prepare: ").replace(str(data), "DATA") for line in lines]
@@ -281,13 +286,13 @@ def original(tmp_path_factory) -> Path:
     return intact(tmp_path_factory.mktemp("intact") / "data")
 
 
-def test_there_are_thirty_and_more() -> None:
+def test_at_least_thirty_problems_are_covered() -> None:
     assert len(BROKEN) >= 30
     assert len({name for name, _, _ in BROKEN}) == len(BROKEN)
 
 
 @pytest.mark.parametrize(("name", "damage", "message"), BROKEN, ids=[name for name, _, _ in BROKEN])
-def test_it_is_said_in_one_line_and_nothing_is_written(original, tmp_path, capsys, name, damage, message) -> None:
+def test_a_problem_is_one_line_and_nothing_is_written(original, tmp_path, capsys, name, damage, message) -> None:
     data, out = tmp_path / "data", tmp_path / "run"
     shutil.copytree(original, data)
     damage(data)
@@ -304,7 +309,7 @@ def test_a_damaged_zip_file_leaves_nothing_behind(original, tmp_path, capsys) ->
     archive.write_bytes(archive.read_bytes()[:-30])
     status, lines = said(archive, tmp_path / "run", lambda: capsys.readouterr().err)
     assert status == 1
-    assert lines[0].startswith("data.zip: not a whole zip file")
+    assert lines[0].startswith("data.zip: cannot be unpacked as a zip file")
     assert not (tmp_path / "run").exists()
     with zipfile.ZipFile(archive, "w") as members:
         members.writestr("img_train/a.jpg", b"no photo")
@@ -312,7 +317,7 @@ def test_a_damaged_zip_file_leaves_nothing_behind(original, tmp_path, capsys) ->
     assert not (tmp_path / "run").exists()
 
 
-def test_a_zip_file_that_is_refused_leaves_the_photos_of_the_last_one(original, tmp_path, capsys) -> None:
+def test_a_refused_zip_file_leaves_the_photos_of_the_last_one(original, tmp_path, capsys) -> None:
     archive = shutil.make_archive(str(tmp_path / "data"), "zip", original)
     command = ["prepare", "--data", archive, "--out", str(tmp_path / "run")]
     assert main(command) == 0
@@ -324,9 +329,109 @@ def test_a_zip_file_that_is_refused_leaves_the_photos_of_the_last_one(original, 
     assert {path.name for path in (tmp_path / "run" / "records").iterdir() if path.is_dir()} == {"unpacked"}
 
 
+SKIPPED: list[tuple[str, Break, str]] = [
+    ("a duplicate box", duplicate, f"{LABELS}: region LAST: the same box as region 1"),
+    ("an unreadable JPEG", photo(b"\xff\xd8\xff\xe0 no picture"), f"{PHOTO}: the JPEG photo is damaged"),
+    ("a box outside", shape(x=190, y=10, width=50, height=20), f"{LABELS}: region 1: the box 190,10 50x20 leaves"),
+    (
+        "an unknown label",
+        edit(lambda regions: regions[0]["region_attributes"].update(label="cavity")),
+        f"{LABELS}: region 1: label 'cavity'",
+    ),
+    ("an unreadable label file", labels("{"), f"{LABELS}: is not JSON"),
+    (
+        "a fold out of range",
+        splits("image,group,fold\nFolder_0001.jpg,a,5\nFolder_0002.jpg,b,3\n"),
+        "folds.csv: fold of Folder_0001.jpg is '5'",
+    ),
+    (
+        "a duplicate box in a group that spans two folds",
+        duplicate_in_a_split_group,
+        f"{LABELS}: region LAST: the same box as region 1",
+    ),
+]
+
+
+@pytest.mark.parametrize(("damage", "message"), [row[1:] for row in SKIPPED], ids=[name for name, _, _ in SKIPPED])
+def test_skip_invalid_leaves_out_the_photo_and_lists_it(original, tmp_path, capsys, damage, message) -> None:
+    data, out = tmp_path / "data", tmp_path / "run"
+    shutil.copytree(original, data)
+    damage(data)
+    assert main(["prepare", "--data", str(data), "--out", str(out), "--skip-invalid"]) == 0
+    shown = capsys.readouterr().err
+    (line,) = (out / "records" / "skipped.txt").read_text().splitlines()
+    for part in message.split("LAST"):
+        assert part in line
+    assert "1 photos, 0 of them without a box" in shown
+    assert f"1 photos skipped, listed in skipped.txt:\n{' ' * 12}{line}\n" in shown
+    (kept,) = RunFolder(out).photos()
+    assert kept.path.name == "Folder_0002.jpg"
+    assert "Folder_0001" not in (out / "records" / "folds.csv").read_text()
+    if (data / "folds.csv").exists():
+        assert kept.fold == 3
+    # The list of an earlier call does not stay when the data is valid again.
+    shutil.rmtree(data)
+    shutil.copytree(original, data)
+    assert main(["prepare", "--data", str(data), "--out", str(out)]) == 0
+    assert not (out / "records" / "skipped.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (splits("Folder_0001.jpg,a,1\n"), "folds.csv: the columns must be image, group and fold"),
+        (
+            splits("image,group,fold\nFolder_0001.jpg,a,1\nFolder_0002.jpg,a,0\n"),
+            "folds.csv: group a is in folds [0, 1], so look-alikes would leak",
+        ),
+        (no_photos, "DATA: contains no photo (.heic, .heif, .jpeg, .jpg, .png, .webp)"),
+        (
+            coco(annotations=[{"image_id": 2, "category_id": 1, "bbox": [1, 2, 3, 4]}]),
+            "coco.json: annotation ?: there is",
+        ),
+    ],
+)
+def test_skip_invalid_still_refuses_problems_that_concern_no_single_photo(
+    original, tmp_path, capsys, damage, message
+) -> None:
+    data, out = tmp_path / "data", tmp_path / "run"
+    shutil.copytree(original, data)
+    damage(data)
+    assert main(["prepare", "--data", str(data), "--out", str(out), "--skip-invalid"]) == 1
+    assert message.replace("DATA", str(data)) in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_skip_invalid_refuses_data_without_a_valid_photo(original, tmp_path, capsys) -> None:
+    data, out = tmp_path / "data", tmp_path / "run"
+    shutil.copytree(original, data)
+    for path in (data / "img_train").iterdir():
+        path.write_bytes(b"")
+    assert main(["prepare", "--data", str(data), "--out", str(out), "--skip-invalid"]) == 1
+    assert capsys.readouterr().err.count("the photo has no bytes") == 2
+    assert not out.exists()
+
+
+def test_skip_invalid_attributes_problems_of_a_file_for_all_photos(original, tmp_path, capsys) -> None:
+    data, out = tmp_path / "data", tmp_path / "run"
+    shutil.copytree(original, data)
+    shutil.rmtree(data / "json_train")
+    images = [{"id": number, "file_name": f"Folder_000{number}.jpg"} for number in (1, 2)]
+    boxes = [
+        {"id": 1, "image_id": 1, "category_id": 1, "bbox": [10, 10, 20, 20]},
+        {"id": 2, "image_id": 1, "category_id": 1, "bbox": [10, 10]},
+        {"id": 3, "image_id": 2, "category_id": 1, "bbox": [10, 10, 20, 20]},
+    ]
+    content = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "caries"}]}
+    (data / "coco.json").write_text(json.dumps(content))
+    assert main(["prepare", "--data", str(data), "--out", str(out), "--skip-invalid"]) == 0
+    assert f"coco.json, {PHOTO}: annotation 2: needs image_id" in (out / "records" / "skipped.txt").read_text()
+    assert [photo.path.name for photo in RunFolder(out).photos()] == ["Folder_0002.jpg"]
+
+
 def table() -> str:
-    """What is broken and what is said of it, in Markdown."""
-    rows = ["| what is broken | what is said |", "|---|---|"]
+    """The problems and their messages, in Markdown."""
+    rows = ["| problem | message |", "|---|---|"]
     with tempfile.TemporaryDirectory() as folder:
         original = intact(Path(folder) / "intact")
         for number, (name, damage, _) in enumerate(BROKEN):
@@ -340,9 +445,9 @@ def table() -> str:
     return "\n".join(rows)
 
 
-def test_the_documentation_shows_what_is_said() -> None:
+def test_the_documentation_shows_every_message() -> None:
     page = (ROOT / "docs" / "data-errors.md").read_text(encoding="utf-8")
-    assert table() in page, "write it anew with: python -m tests.training.test_broken_data"
+    assert table() in page, "regenerate it with: python -m tests.training.data.test_broken_data"
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
-"""Annotation formats, a module each: what they say of a photo, before anything is believed.
+"""Annotation formats, one module each.
 
-A reader takes the text of one label file and returns `PhotoLabels` by the key of the photo: its name without suffix for
-formats with a file for each photo, its whole name for formats with one file for all. What is not as the format wants is
-raised as `FormatError`, a line a problem.
+A reader takes the content of one label file and returns unchecked `PhotoLabels` by key: the photo's name without suffix
+for formats with a file per photo, its full name for formats with one file for all photos.
 """
 
 from training.data.formats.labels import FormatError, LabelledBox, PhotoLabels

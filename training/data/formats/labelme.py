@@ -1,10 +1,10 @@
-"""LabelMe: a JSON file for each photo, with rectangles, or polygons whose bounding box counts."""
+"""LabelMe: a JSON file per photo, with rectangles, or polygons of which the bounding box is taken."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from training.data.formats.labels import FormatError, LabelledBox, PhotoLabels, stated_size
+from training.data.formats.labels import LabelledBox, PhotoLabels, stated_size
 
 SHAPES = ("rectangle", "polygon")
 
@@ -26,6 +26,4 @@ def read(name: str, content: Any) -> dict[str, PhotoLabels]:
             problems.append(f"{where}: the shape is {kind!r}, allowed are {' and '.join(SHAPES)}")
             continue
         boxes.append(LabelledBox(where, min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys), label))
-    if problems:
-        raise FormatError("\n".join(problems))
-    return {name: PhotoLabels(boxes, stated_size(content.get("imageWidth"), content.get("imageHeight")))}
+    return {name: PhotoLabels(boxes, stated_size(content.get("imageWidth"), content.get("imageHeight")), problems)}

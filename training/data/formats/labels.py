@@ -1,4 +1,4 @@
-"""What a label file says of one photo, as it says it."""
+"""The labels of one photo as a label file states them, not yet checked."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 
 
 class FormatError(ValueError):
-    """A label file is not as its format wants; one line a problem, without the file's name."""
+    """A label file does not follow its format; one line per problem, without the file's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledBox:
-    """A box as it was drawn.
+    """A box as drawn.
 
     Attributes:
-        where: which one in its file, for messages, such as `region 3`.
-        x, y: left and upper edge.
-        width, height: in the same unit: pixels, or fractions of the photo where `is_relative`.
-        label: its class by name.
+        where: its place in the file, for messages, such as `region 3`.
+        x, y: left and top edge.
+        width, height: in the same unit: pixels, or fractions of the photo if `is_relative`.
+        label: name of its class.
         is_relative: whether the numbers are fractions.
     """
 
@@ -34,21 +34,35 @@ class LabelledBox:
 
 @dataclass(frozen=True, slots=True)
 class PhotoLabels:
-    """The boxes of a photo, and width and height in pixels where the format states them."""
+    """Labels of one photo.
+
+    Attributes:
+        boxes: those that could be read.
+        size: width and height in pixels, if the format states them.
+        problems: why the others could not, one line each, without the file's name.
+    """
 
     boxes: list[LabelledBox] = field(default_factory=list)
     size: tuple[int, int] | None = None
+    problems: list[str] = field(default_factory=list)
+
+
+def check_file(problems: list[str], found: Mapping[str, PhotoLabels]) -> None:
+    """Raise FormatError, listing the photos' problems too, if there are problems that concern no single photo."""
+    if problems:
+        of_photos = [f"{name}: {line}" for name, labels in found.items() for line in labels.problems]
+        raise FormatError("\n".join([*problems, *of_photos]))
 
 
 LABEL_ATTRIBUTES = ("label", "class", "name", "type")
-"""Names under which annotators keep the class of a region, in this order; else the only attribute there is counts."""
+"""Attributes that may name a region's class, in order of preference; otherwise its only attribute does."""
 
 
 def label_of(attributes: Mapping[str, Any]) -> str:
     """The class among a region's attributes.
 
     Raises:
-        ValueError: there is none, or it cannot be told which one it is.
+        ValueError: no attribute, or none of several, names it.
     """
     for name in LABEL_ATTRIBUTES:
         if name in attributes:
@@ -59,7 +73,7 @@ def label_of(attributes: Mapping[str, Any]) -> str:
 
 
 def stated_size(width: Any, height: Any) -> tuple[int, int] | None:
-    """Width and height as a file states them; None where it states none, or 0."""
+    """Width and height as a file states them; None if missing or 0."""
     try:
         size = int(width), int(height)
     except (TypeError, ValueError):

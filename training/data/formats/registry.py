@@ -1,4 +1,4 @@
-"""Which format a label file is in: told by its content, not by its name."""
+"""The format of a label file, recognized by content, not by name."""
 
 from __future__ import annotations
 
@@ -14,20 +14,15 @@ from training.data.formats import coco, labelme, via, voc, yolo
 from training.data.formats.labels import FormatError, PhotoLabels
 
 SPLITS = "folds.csv"
-"""The only CSV file that never holds labels."""
+"""The one CSV file that never contains labels."""
 
 LABEL_SUFFIXES = frozenset({".json", ".csv", ".xml", ".txt"})
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A format.
-
-    Attributes:
-        title: as people call it.
-        is_per_photo: whether there is a file for each photo, whose name is the photo's.
-        read: takes the name of the file without suffix, its parsed content and the classes of YOLO.
-    """
+    """Attributes: its usual name; whether each photo has a label file of the same name; its reader, which takes the
+    file's name without suffix, its parsed content and YOLO's class names."""
 
     title: str
     is_per_photo: bool
@@ -47,13 +42,12 @@ FORMATS: dict[str, Format] = {
 
 @dataclass(frozen=True, slots=True)
 class LabelFile:
-    """A file that may hold labels.
+    """A file that may contain labels.
 
     Attributes:
-        path: where it lies.
-        format: a key of `FORMATS`, or None if it is none of them.
-        content: what its format's reader takes.
-        problem: why it cannot be read, empty if it can.
+        format: a key of `FORMATS`; None if it matches none.
+        content: text or JSON, for the format's reader.
+        problem: why it cannot be read; empty if it can.
     """
 
     path: Path
@@ -63,16 +57,21 @@ class LabelFile:
 
 
 def find_label_files(folder: Path) -> list[LabelFile]:
-    """Every file below a folder that may hold labels, in order; hidden files and what lists classes or folds is not."""
+    """Every file in a folder that may contain labels, in order; not hidden files, class lists or folds."""
     paths = [
         path
         for path in sorted(folder.rglob("*"))
         if path.is_file()
         and path.suffix.lower() in LABEL_SUFFIXES
         and path.name not in (SPLITS, *yolo.CLASS_FILES)
-        and not any(part.startswith((".", "__MACOSX")) for part in path.relative_to(folder).parts)
+        and not is_hidden(path, folder)
     ]
     return [_inspect(path) for path in paths]
+
+
+def is_hidden(path: Path, folder: Path) -> bool:
+    """Whether a file, or a folder around it, is hidden or macOS's own."""
+    return any(part.startswith((".", "__MACOSX")) for part in path.relative_to(folder).parts)
 
 
 def _inspect(path: Path) -> LabelFile:
@@ -113,10 +112,10 @@ def _json_format(content: Any) -> str | None:
 
 
 def read_label_file(file: LabelFile, classes: list[str]) -> dict[str, PhotoLabels]:
-    """The labels in a file of a known format.
+    """Labels by photo, from a file of a known format.
 
     Raises:
-        FormatError: it is not as its format wants.
+        FormatError: it does not follow its format.
     """
     assert file.format is not None
     try:

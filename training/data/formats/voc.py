@@ -1,4 +1,4 @@
-"""Pascal VOC: an XML file for each photo. Python's parser neither fetches entities nor expands them without end."""
+"""Pascal VOC: an XML file per photo. Python's parser fetches no external entity and limits expansion."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from training.data.formats.labels import FormatError, LabelledBox, PhotoLabels, 
 
 
 def read(name: str, text: str) -> dict[str, PhotoLabels]:
-    """Boxes are given by their edges in pixels."""
+    """Boxes are edges in pixels."""
     try:
         root = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
@@ -30,7 +30,5 @@ def read(name: str, text: str) -> dict[str, PhotoLabels]:
             problems.append(f"{where}: needs a name and a bndbox with xmin, ymin, xmax and ymax")
             continue
         boxes.append(LabelledBox(where, xmin, ymin, xmax - xmin, ymax - ymin, label))
-    if problems:
-        raise FormatError("\n".join(problems))
     size = stated_size(root.findtext("size/width"), root.findtext("size/height"))
-    return {name: PhotoLabels(boxes, size)}
+    return {name: PhotoLabels(boxes, size, problems)}

@@ -1,4 +1,4 @@
-"""YOLO: a text file for each photo, a line for each box, with the names of the classes in a file of their own."""
+"""YOLO: a text file per photo, one line per box; class names are in a separate file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from training.data.formats.labels import FormatError, LabelledBox, PhotoLabels
 
 CLASS_FILES = ("classes.txt", "obj.names", "data.yaml", "dataset.yaml")
-"""Where the names of the classes are looked for; a name a line, or `names` in YAML."""
+"""Files that may name the classes: one name per line, or `names` in YAML."""
 
 
 def read(name: str, text: str, classes: list[str]) -> dict[str, PhotoLabels]:
@@ -21,10 +21,9 @@ def read(name: str, text: str, classes: list[str]) -> dict[str, PhotoLabels]:
         where = f"line {number}"
         try:
             class_number, x, y, width, height, *_ = (float(value) for value in line.split())
+            if not all(math.isfinite(value) for value in (class_number, x, y, width, height)):
+                raise ValueError
         except ValueError:
-            problems.append(f"{where}: needs a class and four numbers")
-            continue
-        if not all(math.isfinite(value) for value in (class_number, x, y, width, height)):
             problems.append(f"{where}: needs a class and four numbers")
             continue
         if class_number != int(class_number) or not 0 <= class_number < len(classes):
@@ -32,16 +31,14 @@ def read(name: str, text: str, classes: list[str]) -> dict[str, PhotoLabels]:
             continue
         label = classes[int(class_number)]
         boxes.append(LabelledBox(where, x - width / 2, y - height / 2, width, height, label, is_relative=True))
-    if problems:
-        raise FormatError("\n".join(problems))
-    return {name: PhotoLabels(boxes)}
+    return {name: PhotoLabels(boxes, problems=problems)}
 
 
 def read_classes(path: Path) -> list[str]:
-    """The names of the classes, in the order of their numbers.
+    """Class names, in the order of their numbers.
 
     Raises:
-        FormatError: the file holds none.
+        FormatError: the file has none.
     """
     text = path.read_text(encoding="utf-8-sig")
     if path.suffix in (".yaml", ".yml"):
@@ -55,12 +52,12 @@ def read_classes(path: Path) -> list[str]:
     else:
         found = [line.strip() for line in text.splitlines() if line.strip()]
     if not found:
-        raise FormatError("holds no names of classes")
+        raise FormatError("names no class")
     return [str(name) for name in found]
 
 
 def looks_like(text: str) -> bool:
-    """Whether every line of a text holds five numbers or six."""
+    """Whether every line has five or six numbers."""
     lines = [line.split() for line in text.splitlines() if line.strip()]
     return all(len(line) in (5, 6) and all(_is_number(value) for value in line) for line in lines)
 
