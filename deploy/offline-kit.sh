@@ -14,7 +14,7 @@ mkdir -p "$kit"
 docker image inspect caries-screen:cpu >/dev/null 2>&1 || { echo "offline-kit: build the image first" >&2; exit 1; }
 docker build --quiet --network="${BUILD_NETWORK:-default}" --tag caries-tls deploy/tls
 docker save --output "$kit/caries-screen.tar" caries-screen:cpu caries-tls
-cp docker-compose.yml README.md README.ko.md LICENSE "$kit/"
+cp docker-compose.yml README.md README.ko.md CONTRIBUTING.md CHANGELOG.md SECURITY.md LICENSE "$kit/"
 cp deploy/install-offline.sh "$kit/install.sh"
 # Older versions of compose look for the folders of every service, whether it is started or not. All is named, as these
 # folders may hold secrets: the server's key for Prometheus, a certificate's.

@@ -1,4 +1,4 @@
-"""The measurements behind `app.photo.images` run; `benchmarks/LOG.md` says what they found."""
+"""The measurements behind `app.photo.images` run; `docs/decisions.md` says what they found."""
 
 from __future__ import annotations
 

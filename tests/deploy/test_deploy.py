@@ -37,7 +37,10 @@ def kit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     checkout = folder / "checkout"
     for name in ("deploy", "docs", "benchmarks", "training"):
         shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("docker-compose.yml", "README.md", "README.ko.md", "LICENSE", "pyproject.toml"):
+    for name in (
+        *("docker-compose.yml", "README.md", "README.ko.md", "LICENSE", "pyproject.toml"),
+        *("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"),
+    ):
         shutil.copy(ROOT / name, checkout / name)
     for place in ("monitoring/key", "monitoring/grafana/provisioning/key", "tls/key.pem"):
         (checkout / "deploy" / place).write_text(SECRET, encoding="utf-8")
