@@ -15,7 +15,7 @@ from typing import TextIO
 
 from app.detector.engine import Engine, open_engine
 from app.errors import CariesError, OutputError, PhotoTooLarge
-from app.photo.images import MediaType
+from app.photo.formats import MediaType
 from app.screen_photo import Options, ScreenedPhoto, Screener
 from app.settings import Settings
 

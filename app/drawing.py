@@ -18,7 +18,8 @@ import pylopdf_fonts_ko
 from PIL import Image, ImageDraw, ImageFont
 
 from app.detector.detections import Detections
-from app.screening import Reason, Verdict
+from app.photo.quality import Reason
+from app.screening import Verdict
 
 Pixels = npt.NDArray[np.uint8]
 Lang = Literal["en", "ko"]

@@ -16,11 +16,15 @@ from app.detector.detections import Detections
 from app.detector.engine import Engine
 from app.detector.runtimes import fitted
 from app.errors import DeadlineExceeded, Overloaded, PhotoTooCostly, PhotoTooLarge
-from app.photo import images
-from app.photo.images import MediaType, Photo, Pixels
+from app.photo.decoding import Photo, decode
+from app.photo.encoding import encode
+from app.photo.formats import MediaType
+from app.photo.limits import DEFAULT_LIMITS, Limits
+from app.photo.pixels import Pixels
+from app.photo.quality import PhotoQuality, assess_quality, screened_side
 from app.process import tracing
 from app.process.cores import usable_cores
-from app.screening import ClassSelection, PhotoQuality, Screening, assess_quality, screen, screened_side
+from app.screening import ClassSelection, Screening, screen
 from app.settings import Settings
 
 STAGES = ("decode", "queue", "inference", "draw", "encode")
@@ -208,7 +212,7 @@ class Screener:
     def __init__(
         self,
         *,
-        limits: images.Limits = images.DEFAULT_LIMITS,
+        limits: Limits = DEFAULT_LIMITS,
         photos_open: int = 4,
         queue: int = 32,
         batches_open: int = 4,
@@ -239,13 +243,7 @@ class Screener:
     def of_settings(cls, settings: Settings) -> Self:
         """A screener with the limits of the settings."""
         return cls(
-            limits=images.Limits(
-                max_bytes=settings.max_bytes,
-                max_pixels=settings.max_pixels,
-                max_side=settings.max_side,
-                max_frames=settings.max_frames,
-                formats=frozenset(settings.formats),
-            ),
+            limits=settings.limits,
             photos_open=settings.photos_open,
             queue=settings.queue,
             batches_open=settings.batches_open,
@@ -378,11 +376,11 @@ class Screener:
         options: Options,
         bundle: Bundle,
         timings: dict[str, float],
-        limits: images.Limits,
+        limits: Limits,
     ) -> _Opened:
         def open_photo() -> _Opened:
             side = screened_side(bundle.input_height, bundle.input_width)
-            photo = images.decode(data, limits, shorter_side=side, wanted=lambda: place.wanted)
+            photo = decode(data, limits, shorter_side=side, wanted=lambda: place.wanted)
             return _Opened(
                 photo.width,
                 photo.height,
@@ -409,7 +407,7 @@ class Screener:
             return None
         # Whatever the answer's format, the detector saw the same pixels, and so finds the same boxes.
         if not opened[0].whole:
-            opened[0] = await self._in_thread(place, timings, "decode", lambda: images.decode(data, self._limits))
+            opened[0] = await self._in_thread(place, timings, "decode", lambda: decode(data, self._limits))
 
         def annotate() -> Pixels:
             return drawing.annotate(
@@ -426,9 +424,7 @@ class Screener:
 
         annotated = await self._in_thread(place, timings, "draw", annotate)
         threads = min(usable_cores(), MOST_PACKERS) if self.admitted <= 1 else 1
-        return await self._in_thread(
-            place, timings, "encode", lambda: images.encode(annotated, media_type, threads=threads)
-        )
+        return await self._in_thread(place, timings, "encode", lambda: encode(annotated, media_type, threads=threads))
 
     async def _in_thread(self, place: _Place, timings: dict[str, float], stage: str, work: Callable[[], T]) -> T:
         """Runs `work` in a photo thread; its time goes to `stage`, the wait for a thread to `queue`."""

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import reduce
-
-import numpy as np
-import numpy.typing as npt
 
 from app.detector.boxes import SAME_TOOTH_IOU, box_iou, count_teeth
-from app.detector.detections import Detections, FloatArray
+from app.detector.detections import Detections
+from app.photo.quality import PhotoQuality, Reason
 
 DEFAULT_MAX_BOXES = 5
 """Boxes shown unless the caller asks otherwise."""
@@ -31,20 +28,6 @@ MIN_TEETH_TO_CLEAR = 3
 """Teeth that must be seen before something is said. A picture of something else yields a stray box or two, so it takes
 more to say that nothing was found than to point at a tooth, which the reader can see for himself."""
 
-# Bounds of a usable photo: every real photo of the training data lies well inside, most of their blurred and darkened
-# copies outside (benchmarks/photo_quality.py). A picture without colour has no tissue.
-MIN_SHORTER_SIDE = 64
-MIN_LUMINANCE = 40.0
-MAX_LUMINANCE = 230.0
-MIN_SHARPNESS = 0.06
-MIN_TISSUE = 0.1
-
-BLOCKS = 240
-"""Blocks on the shorter side in which sharpness and colours are measured."""
-
-TISSUE_REDNESS = 10
-"""Gum, lip, tongue and skin: red is above green and above blue by more than this, of 255."""
-
 
 class Verdict(StrEnum):
     """What the photo shows, as far as the detector can say. Never a diagnosis."""
@@ -54,53 +37,11 @@ class Verdict(StrEnum):
     NOT_ASSESSABLE = "not_assessable"
 
 
-class Reason(StrEnum):
-    """Why a photo is not assessable."""
-
-    NO_TEETH_SEEN = "no_teeth_seen"
-    TOO_FEW_TEETH = "too_few_teeth"
-    NO_TISSUE_SEEN = "no_tissue_seen"
-    TOO_SMALL = "too_small"
-    TOO_DARK = "too_dark"
-    TOO_BRIGHT = "too_bright"
-    BLURRED = "blurred"
-
-
 class ClassSelection(StrEnum):
     """Which classes an answer lists."""
 
     CARIES = "caries"
     ALL = "all"
-
-
-@dataclass(frozen=True, slots=True)
-class PhotoQuality:
-    """What decides whether a photo can be judged at all.
-
-    Attributes:
-        shorter_side: pixels.
-        luminance: mean, 0 to 255 (ITU-R BT.601 weights).
-        sharpness: standard deviation of the Laplacian over that of the luminance, at about 240 pixels on the shorter
-            side, so that it depends neither on exposure nor on resolution.
-        tissue: share of pixels that have the colour of gum, lip, tongue or skin, 0 to 1.
-    """
-
-    shorter_side: int
-    luminance: float
-    sharpness: float
-    tissue: float
-
-    @property
-    def reasons(self) -> tuple[Reason, ...]:
-        """Everything that keeps the photo from being judged; empty for a usable one."""
-        checks = (
-            (Reason.TOO_SMALL, self.shorter_side < MIN_SHORTER_SIDE),
-            (Reason.TOO_DARK, self.luminance < MIN_LUMINANCE),
-            (Reason.TOO_BRIGHT, self.luminance > MAX_LUMINANCE),
-            (Reason.BLURRED, self.sharpness < MIN_SHARPNESS),
-            (Reason.NO_TISSUE_SEEN, self.tissue < MIN_TISSUE),
-        )
-        return tuple(reason for reason, applies in checks if applies)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,56 +117,3 @@ def screen(
         shown=candidates.head(max_boxes),
         hidden_by_max_boxes=max(0, len(candidates) - max_boxes),
     )
-
-
-def screened_side(input_height: int, input_width: int) -> int:
-    """Pixels on the shorter side from which on more are of no use: twice the model's input, two for each of 240 blocks.
-
-    That less reaches the model than of the whole photo does not change what it finds (`benchmarks/scaled_decode.py`).
-    """
-    return max(2 * BLOCKS, 2 * input_height, 2 * input_width)
-
-
-def assess_quality(pixels: npt.NDArray[np.uint8], *, shorter_side: int | None = None) -> PhotoQuality:
-    """Measures a photo, uint8 `[height, width, 3]` RGB.
-
-    Args:
-        pixels: the photo, whole or scaled by a whole number.
-        shorter_side: of the whole photo, pixels; needed for a scaled one.
-    """
-    here = min(pixels.shape[:2])
-    shorter_side = shorter_side or here
-    red, green, blue = _block_means(pixels, round(shorter_side / here))
-    grey = np.float32(0.299) * red + np.float32(0.587) * green + np.float32(0.114) * blue
-    sharpness = 0.0
-    if min(grey.shape) >= 3:
-        laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * grey[1:-1, 1:-1]
-        sharpness = float(laplacian.std() / max(float(grey.std()), 1.0))
-    tissue = float((red - np.maximum(green, blue) > TISSUE_REDNESS).mean())
-    return PhotoQuality(shorter_side, float(grey.mean()), sharpness, tissue)
-
-
-def _block_means(pixels: npt.NDArray[np.uint8], scale: int) -> FloatArray:
-    """Red, green and blue, float32 `[3, rows, columns]`, averaged in blocks: `BLOCKS` on the shorter side, or some
-    more.
-
-    Of a large photo two or three samples a side of every block are taken, which average well enough. A scaled one is
-    sampled in the places where the whole one would be, so that both are judged alike.
-    """
-    height, width = (side * scale for side in pixels.shape[:2])
-    step = max(1, min(height, width) // BLOCKS // 2)
-    factor = max(1, -(-min(height, width) // step) // BLOCKS)
-
-    def samples(side: int) -> list[slice] | list[npt.NDArray[np.intp]]:
-        """Positions of the first sample of every block, of the second, and so on."""
-        end = -(-side // step) // factor * factor * step
-        places = [slice(first, end, factor * step) for first in range(0, factor * step, step)]
-        # Slices take half the time of positions one by one.
-        return places if scale == 1 else [np.arange(end)[every] // scale for every in places]
-
-    # Sums of whole rows, then of each colour's columns, take a tenth of the time of a mean over two axes.
-    rows = reduce(np.add, (pixels[places].astype(np.uint16) for places in samples(height)))
-    columns = samples(width)
-    colours = [reduce(np.add, (rows[:, places, colour] for places in columns)) for colour in range(3)]
-    means: FloatArray = np.stack(colours).astype(np.float32) / np.float32(factor * factor)
-    return means

@@ -18,6 +18,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from app.detector.runtimes import Precision, RuntimeKind
 from app.errors import SettingsError
 from app.photo.formats import PhotoFormat
+from app.photo.limits import DEFAULT_LIMITS, Limits
 
 PREFIX = "CARIES_"
 SWITCH = {"on": True, "off": False}
@@ -247,18 +248,22 @@ class Settings:
         "Seconds after that in which accepted requests are answered; the rest are answered 503.",
         _number(0, 3600),
     )
-    max_bytes: int = _setting(32 * 2**20, "Largest photo as sent, in bytes.", _whole_number(1024, 2**31))
-    max_pixels: int = _setting(64_000_000, "Largest width times height of a photo.", _whole_number(1, 2**30))
+    max_bytes: int = _setting(DEFAULT_LIMITS.max_bytes, "Largest photo as sent, in bytes.", _whole_number(1024, 2**31))
+    max_pixels: int = _setting(
+        DEFAULT_LIMITS.max_pixels, "Largest width times height of a photo.", _whole_number(1, 2**30)
+    )
     max_side: int = _setting(
-        15_000,
+        DEFAULT_LIMITS.max_side,
         "Largest width and height of a photo; with its legend, WebP has room for no more.",
         _whole_number(64, 15_000),
     )
     max_frames: int = _setting(
-        32, "Most pictures in one file: an animation, a HEIC collection. One is screened.", _whole_number(1, 1_000)
+        DEFAULT_LIMITS.max_frames,
+        "Most pictures in one file: an animation, a HEIC collection. One is screened.",
+        _whole_number(1, 1_000),
     )
     formats: tuple[PhotoFormat, ...] = _setting(
-        tuple(PhotoFormat), "Formats of photos that are read.", _several_of(PhotoFormat)
+        DEFAULT_LIMITS.formats, "Formats of photos that are read.", _several_of(PhotoFormat)
     )
     audit: Path | None = _setting(None, "Folder of the audit log; empty keeps none.", _optional(_path("a folder")))
     audit_bytes: int = _setting(
@@ -299,6 +304,17 @@ class Settings:
             if text is not None:
                 values[entry.name] = _parse(source, text.strip(), entry.metadata["check"])
         return cls(**values)
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of one photo."""
+        return Limits(
+            max_bytes=self.max_bytes,
+            max_pixels=self.max_pixels,
+            max_side=self.max_side,
+            max_frames=self.max_frames,
+            formats=self.formats,
+        )
 
     def check_exposure(self) -> None:
         """Check that only programs on this machine can reach the server without a key.

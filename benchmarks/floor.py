@@ -29,8 +29,12 @@ from PIL import Image
 from app import drawing
 from app.detector.bundle import find_bundle, read_bundle
 from app.detector.runtimes import load_runtime
-from app.photo import images
-from app.screening import Screening, assess_quality, screen, screened_side
+from app.photo.decoding import Photo, decode
+from app.photo.encoding import encode
+from app.photo.pixels import Pixels
+from app.photo.quality import assess_quality, screened_side
+from app.photo.resizing import resize
+from app.screening import Screening, screen
 from benchmarks import photos
 
 ROOT = Path(__file__).parents[1]
@@ -45,11 +49,11 @@ class Bare:
         self.runtime = load_runtime(self.bundle, "litert", precision=precision, threads=threads)
         self._side = screened_side(self.bundle.input_height, self.bundle.input_width)
 
-    def open(self, data: bytes) -> images.Photo:
+    def open(self, data: bytes) -> Photo:
         """Decodes as for a JSON answer."""
-        return images.decode(data, shorter_side=self._side)
+        return decode(data, shorter_side=self._side)
 
-    def screen(self, photo: images.Photo) -> Screening:
+    def screen(self, photo: Photo) -> Screening:
         """Detects and applies the rules."""
         detections = self.runtime.detect(photo.pixels)
         return screen(
@@ -60,7 +64,7 @@ class Bare:
             score_threshold=self.bundle.operating_point.score_threshold,
         )
 
-    def draw(self, whole: images.Photo, screening: Screening) -> images.Pixels:
+    def draw(self, whole: Photo, screening: Screening) -> Pixels:
         """The annotated photo."""
         return drawing.annotate(
             whole.pixels,
@@ -82,8 +86,8 @@ class Bare:
         """All that an annotated PNG takes."""
         photo = self.open(data)
         screening = self.screen(photo)
-        whole = photo if photo.whole else images.decode(data)
-        return images.encode(self.draw(whole, screening), "image/png")
+        whole = photo if photo.whole else decode(data)
+        return encode(self.draw(whole, screening), "image/png")
 
 
 bare: Bare
@@ -143,36 +147,36 @@ def stages(data: bytes, runtimes: dict[str, Bare]) -> dict[str, Callable[[], Any
     """Name to call, for one photo; the names with `Pillow` are what the server does not do."""
     first = next(iter(runtimes.values()))
     photo = first.open(data)
-    whole = images.decode(data)
+    whole = decode(data)
     screening = first.screen(photo)
     annotated = first.draw(whole, screening)
     height, width = first.bundle.input_height, first.bundle.input_width
-    fit = images.resize(photo.pixels, height, width)
+    fit = resize(photo.pixels, height, width)
     return {
         "decode, as for JSON": lambda: first.open(data),
-        "decode, whole": lambda: images.decode(data),
+        "decode, whole": lambda: decode(data),
         "decode, whole, Pillow": lambda: np.asarray(Image.open(io.BytesIO(data))),
         "decode, scaled, simplejpeg alone": lambda: simplejpeg.decode_jpeg(
             data, min_height=photo.pixels.shape[0], min_width=photo.pixels.shape[1]
         ),
-        "resize": lambda: images.resize(photo.pixels, height, width),
+        "resize": lambda: resize(photo.pixels, height, width),
         **{f"inference, {name}": _inference(runtime, fit) for name, runtime in runtimes.items()},
         "quality": lambda: assess_quality(photo.pixels, shorter_side=min(photo.width, photo.height)),
         "draw": lambda: first.draw(whole, screening),
-        "encode PNG": lambda: images.encode(annotated, "image/png"),
+        "encode PNG": lambda: encode(annotated, "image/png"),
     }
 
 
-def _inference(runtime: Bare, fit: images.Pixels) -> Callable[[], Any]:
+def _inference(runtime: Bare, fit: Pixels) -> Callable[[], Any]:
     return lambda: runtime.runtime.detect(fit)
 
 
 def png_sizes(data: bytes) -> dict[str, int]:
     """Bytes of the photo as PNG, by the server's encoder and by Pillow's default."""
-    pixels = images.decode(data).pixels
+    pixels = decode(data).pixels
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, "PNG")
-    return {"ours": len(images.encode(pixels, "image/png")), "Pillow default": len(out.getvalue())}
+    return {"ours": len(encode(pixels, "image/png")), "Pillow default": len(out.getvalue())}
 
 
 def measure(rounds: int, *, seconds: float = 0.25) -> dict[str, Any]:

@@ -22,7 +22,8 @@ import numpy as np
 
 from app.detector.bundle import find_bundle, read_bundle
 from app.detector.runtimes import Runtime, load_in_process, load_runtime
-from app.photo import images
+from app.photo.decoding import decode
+from app.photo.resizing import resize
 
 ROOT = Path(__file__).parent.parent
 
@@ -36,8 +37,8 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     width, height = map(int, arguments.size.split("x"))
-    photo = images.decode(min((ROOT / "examples" / "img_train").glob("*.jpg")).read_bytes()).pixels
-    photo = images.resize(photo, height, width)
+    photo = decode(min((ROOT / "examples" / "img_train").glob("*.jpg")).read_bytes()).pixels
+    photo = resize(photo, height, width)
     bundle = read_bundle(find_bundle(ROOT / "model_store"))
 
     started = time.perf_counter()

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from app.photo import images
+from app.photo.decoding import decode
 from training.data.annotations import read_annotated_photos
 from training.data.groups import HASH_DISTANCE, perceptual_hashes
 
@@ -46,7 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="annotated photos")
     photos = read_annotated_photos(parser.parse_args().data)
-    pictures = [Image.fromarray(images.decode(photo.path.read_bytes()).pixels) for photo in photos]
+    pictures = [Image.fromarray(decode(photo.path.read_bytes()).pixels) for photo in photos]
     hashes = np.stack([perceptual_hashes(np.asarray(picture)) for picture in pictures])
 
     def distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:

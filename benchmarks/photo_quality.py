@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
-from app.photo.images import Pixels, decode
-from app.screening import assess_quality
+from app.photo.decoding import decode
+from app.photo.pixels import Pixels
+from app.photo.quality import assess_quality
 from training.data.annotations import read_annotated_photos
 
 

@@ -22,8 +22,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from app.photo import images
-from app.screening import screened_side
+from app.photo.decoding import decode
+from app.photo.encoding import encode
+from app.photo.pixels import Pixels
+from app.photo.quality import screened_side
+from app.photo.resizing import resize
 
 ROOT = Path(__file__).parent.parent
 NOISE = 3.0
@@ -42,7 +45,7 @@ def main() -> int:
     for size in arguments.sizes.split(","):
         width, height = map(int, size.split("x"))
         data = photo(width, height)
-        pixels = images.decode(data).pixels
+        pixels = decode(data).pixels
         for subject, ways in (("decode", decoders(data)), ("resize", resizers(pixels)), ("PNG", encoders(pixels))):
             print(f"\n| {subject} {size} | CPU ms | result |\n|---|---|---|")
             times: dict[str, float] = {}
@@ -78,8 +81,8 @@ def decoders(data: bytes) -> dict[str, Way]:
 
     ways: dict[str, Way] = {
         "Pillow": lambda: pillow(1),
-        "app.photo.images": lambda: images.decode(data).pixels,
-        "app.photo.images, scaled": lambda: images.decode(data, shorter_side=screened_side(*MODEL_INPUT)).pixels,
+        "app.photo": lambda: decode(data).pixels,
+        "app.photo, scaled": lambda: decode(data, shorter_side=screened_side(*MODEL_INPUT)).pixels,
     }
     width, height = Image.open(io.BytesIO(data)).size
     scales = [scale for scale in (2, 4, 8) if min(width, height) >= scale * min(MODEL_INPUT)]
@@ -99,12 +102,12 @@ def decoders(data: bytes) -> dict[str, Way]:
     return ways
 
 
-def resizers(pixels: images.Pixels) -> dict[str, Way]:
+def resizers(pixels: Pixels) -> dict[str, Way]:
     """A photo to the model's input."""
     image = Image.fromarray(pixels)
     ways: dict[str, Way] = {
         "Pillow, exact": lambda: np.asarray(image.resize(MODEL_INPUT, Image.Resampling.BILINEAR)),
-        "app.photo.images": lambda: images.resize(pixels, *MODEL_INPUT),
+        "app.photo": lambda: resize(pixels, *MODEL_INPUT),
         "Pillow, gap 3, from an image": lambda: np.asarray(
             image.resize(MODEL_INPUT, Image.Resampling.BILINEAR, reducing_gap=3.0)
         ),
@@ -117,7 +120,7 @@ def resizers(pixels: images.Pixels) -> dict[str, Way]:
     return ways
 
 
-def resized_by(library: Any, pixels: images.Pixels) -> np.ndarray:
+def resized_by(library: Any, pixels: Pixels) -> np.ndarray:
     """Antialiased bilinear by cykooz-resizer."""
     height, width, _ = pixels.shape
     source = library.ImageData(width, height, library.PixelType.U8x3, pixels.tobytes())
@@ -127,7 +130,7 @@ def resized_by(library: Any, pixels: images.Pixels) -> np.ndarray:
     return np.frombuffer(target.get_buffer(), np.uint8).reshape(*MODEL_INPUT[::-1], 3)
 
 
-def encoders(pixels: images.Pixels) -> dict[str, Way]:
+def encoders(pixels: Pixels) -> dict[str, Way]:
     """A photo to a PNG file, or, for bare compressors, its rows filtered by Up to a zlib stream."""
 
     def pillow(level: int) -> bytes:
@@ -147,7 +150,7 @@ def encoders(pixels: images.Pixels) -> dict[str, Way]:
     ways: dict[str, Way] = {
         "Pillow, level 6": lambda: pillow(6),
         "Pillow, level 1": lambda: pillow(1),
-        "app.photo.images": lambda: images.encode(pixels, "image/png"),
+        "app.photo": lambda: encode(pixels, "image/png"),
         "rows, zlib level 1 RLE": lambda: packed(zlib, 1, zlib.DEFLATED, 15, 9, zlib.Z_RLE),
         "rows, zlib Huffman": lambda: packed(zlib, 1, zlib.DEFLATED, 15, 9, zlib.Z_HUFFMAN_ONLY),
     }

@@ -26,8 +26,9 @@ from tqdm import tqdm
 from app.detector.bundle import find_bundle, read_bundle
 from app.detector.detections import Detections
 from app.detector.runtimes import Precision, load_runtime
-from app.photo import images
-from app.screening import assess_quality, screen, screened_side
+from app.photo.decoding import decode
+from app.photo.quality import assess_quality, screened_side
+from app.screening import screen
 from training.data.annotations import AnnotatedPhoto, read_annotated_photos
 from training.measure.metrics import average_precisions, coco_evaluation
 
@@ -51,7 +52,7 @@ def main() -> int:
     other_reasons, other_verdicts = 0, dict.fromkeys(runtimes, 0)
     for photo in tqdm(photos, unit="photo"):
         data = enlarged(photo)
-        both = images.decode(data), images.decode(data, shorter_side=shorter_side)
+        both = decode(data), decode(data, shorter_side=shorter_side)
         qualities = [assess_quality(way.pixels, shorter_side=min(way.width, way.height)) for way in both]
         other_reasons += qualities[0].reasons != qualities[1].reasons
         for name, runtime in runtimes.items():
@@ -86,7 +87,7 @@ def main() -> int:
 
 def enlarged(photo: AnnotatedPhoto) -> bytes:
     """The photo at 12 megapixels as a JPEG."""
-    image = Image.fromarray(images.decode(photo.path.read_bytes()).pixels)
+    image = Image.fromarray(decode(photo.path.read_bytes()).pixels)
     scale = (MEGAPIXELS * 1e6 / (image.width * image.height)) ** 0.5
     out = io.BytesIO()
     large = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import httpx
 
-from app.photo.images import encode
+from app.photo.encoding import encode
 from app.screening import Verdict
 from benchmarks.other_pictures import pictures
 from training.data.annotations import CLASS_IDS, read_annotated_photos

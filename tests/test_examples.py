@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from app.photo.images import decode
+from app.photo.decoding import decode
 
 ROOT = Path(__file__).parents[1]
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.screening import Reason, Verdict
+from app.photo.quality import Reason
+from app.screening import Verdict
 
 EXAMPLE: dict[str, Any] = {
     "model": {"name": "caries-ssd-mobilenet-v2-fpnlite", "version": 1, "sha256": "9f2c" + 60 * "0"},

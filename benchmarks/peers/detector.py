@@ -12,7 +12,8 @@ from PIL import Image
 from app.detector.bundle import INT8_MODEL, find_bundle, read_bundle
 from app.detector.detections import Detections
 from app.detector.fusion import fuse
-from app.screening import PhotoQuality, screen
+from app.photo.quality import PhotoQuality
+from app.screening import screen
 from benchmarks.floor import ROOT, Bare
 
 USABLE = PhotoQuality(shorter_side=480, luminance=120.0, sharpness=0.3, tissue=0.5)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from app import drawing
 from app.detector.detections import Detections
 from app.drawing import MIN_WIDTH, TEXTS, annotate, scale_colour
-from app.screening import Reason, Verdict
+from app.photo.encoding import encode
+from app.photo.formats import MediaType
+from app.photo.limits import Limits
+from app.photo.quality import Reason
+from app.screening import Verdict
 
 NAMES: Mapping[int, str] = {1: "normal", 2: "caries"}
 MODEL = "caries-ssd-mobilenet-v2-fpnlite-320 v1"
@@ -204,3 +210,24 @@ def test_threads_draw_the_same() -> None:
     with ThreadPoolExecutor(4) as pool:
         for drawn in pool.map(lambda _: draw(pixels), range(16)):
             assert (drawn == expected).all()
+
+
+@pytest.mark.parametrize("shape", [(15_000, 80), (80, 15_000), (15_000, 4_266)])
+@pytest.mark.parametrize("kind", ["image/png", "image/jpeg", "image/webp"])
+def test_the_longest_photo_with_its_legend_fits_into_every_format(shape: tuple[int, int], kind: MediaType) -> None:
+    height, width = shape
+    pixels = np.zeros((height, width, 3), np.uint8)
+    Limits().check_size(width, height)
+    annotated = annotate(
+        pixels,
+        Detections.empty(),
+        class_names=NAMES,
+        screened_class_id=2,
+        verdict=Verdict.NOT_ASSESSABLE,
+        reasons=tuple(Reason),
+        model=MODEL,
+        hidden=99,
+        lang="ko",
+    )
+    assert annotated.shape[0] > height
+    assert Image.open(io.BytesIO(encode(annotated, kind))).size == annotated.shape[1::-1]

@@ -15,7 +15,8 @@ import pytest
 
 from app import screen_photo
 from app.errors import DeadlineExceeded, PhotoTooCostly, PhotoTooLarge, UnreadablePhoto
-from app.photo import images
+from app.photo.decoding import Photo
+from app.photo.limits import Limits
 from app.screen_photo import LARGE_AT_ONCE, LARGE_PIXELS, Options, Screener
 from tests.app.photo.test_heic import HARD
 
@@ -23,7 +24,7 @@ BUNDLE = SimpleNamespace(input_height=32, input_width=32)
 
 
 class SlowDecoder:
-    """In place of `images.decode`: photos that begin with L are large, and each is read until `gate` is set.
+    """In place of `decode`: photos that begin with L are large, and each is read until `gate` is set.
 
     Attributes:
         gate: ends what is being read.
@@ -39,7 +40,7 @@ class SlowDecoder:
         self.begun = 0
         self._lock = threading.Lock()
 
-    def __call__(self, data: bytes, limits: images.Limits, **_: Any) -> images.Photo:
+    def __call__(self, data: bytes, limits: Limits, **_: Any) -> Photo:
         """Ends with an error; what becomes of a photo that was read is of no matter here."""
         large = data.startswith(b"L")
         if large and limits.max_pixels <= LARGE_PIXELS:
@@ -58,7 +59,7 @@ class SlowDecoder:
 def decoder(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowDecoder]:
     """Takes the place of the decoder."""
     slow = SlowDecoder()
-    monkeypatch.setattr(images, "decode", slow)
+    monkeypatch.setattr(screen_photo, "decode", slow)
     yield slow
     slow.gate.set()
 
@@ -165,11 +166,11 @@ def test_who_has_kept_a_picture_longest_loses_it_when_others_need_the_memory(mon
 def test_a_photo_that_takes_too_long_to_decode_is_begun_once(monkeypatch: pytest.MonkeyPatch) -> None:
     begun = []
 
-    def costly(data: bytes, limits: images.Limits, **_: Any) -> images.Photo:
+    def costly(data: bytes, limits: Limits, **_: Any) -> Photo:
         begun.append(limits.max_pixels)
         raise PhotoTooCostly("it takes too long")
 
-    monkeypatch.setattr(images, "decode", costly)
+    monkeypatch.setattr(screen_photo, "decode", costly)
 
     async def run() -> None:
         with closing(Screener()) as screener, pytest.raises(PhotoTooCostly):

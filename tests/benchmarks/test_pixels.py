@@ -1,4 +1,4 @@
-"""The measurements behind `app.photo.images` run; `docs/decisions.md` says what they found."""
+"""The measurements behind `app.photo` run; `docs/decisions.md` says what they found."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_every_way_is_measured(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     printed = capsys.readouterr().out
     for subject in ("decode", "resize", "PNG"):
         table = printed.split(f"| {subject} 800x640 |")[1].split("\n\n")[0]
-        assert "| app.photo.images |" in table
+        assert "| app.photo |" in table
         assert "| Pillow" in table
     assert "| simplejpeg 1/2 |" in printed
 

@@ -12,7 +12,7 @@ import pytest
 
 from app.detector.bundle import FLOAT32_MODEL, INT8_MODEL, read_bundle
 from app.detector.runtimes import load_runtime
-from app.photo.images import decode
+from app.photo.decoding import decode
 from training.cli import main
 from training.data.annotations import read_annotated_photos
 from training.data.prepare import write_other_records

@@ -25,7 +25,7 @@ from PIL import Image
 
 from app.detector.boxes import box_iou
 from app.errors import PhotoError
-from app.photo import images
+from app.photo.decoding import decode
 from training.data.formats import FORMATS, FormatError, LabelledBox, PhotoLabels
 from training.data.formats.registry import read_label_file
 from training.data.groups import FOLDS, Hashes, group_look_alikes, make_folds, perceptual_hashes
@@ -121,7 +121,7 @@ def read_data(data: Path, source: Source | None = None) -> ReadData:
             continue
         path = by_key[key]
         try:
-            photo = images.decode(path.read_bytes())
+            photo = decode(path.read_bytes())
         except (PhotoError, OSError) as error:
             problems.by_key[key].append(f"{path.name}: {error}")
             continue

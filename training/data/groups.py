@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from app.photo import images
+from app.photo.pixels import Pixels
 
 HASH_DISTANCE = 10
 """Bits of 64 that may differ between copies. On 209 photos of different mouths this joins one pair of 21,736 wrongly
@@ -26,7 +26,7 @@ SHUFFLES = 100
 Hashes = npt.NDArray[np.bool_]
 
 
-def perceptual_hashes(pixels: images.Pixels) -> Hashes:
+def perceptual_hashes(pixels: Pixels) -> Hashes:
     """The 64-bit perceptual hashes (Zauner 2010, by ImageHash), bool `[2, 64]`, of a photo and of its mirror image."""
     import imagehash
 

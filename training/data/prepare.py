@@ -14,7 +14,8 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from app.photo import images
+from app.photo.decoding import decode
+from app.photo.resizing import resize
 from training import render
 from training.data.annotations import (
     CLASS_IDS,
@@ -169,11 +170,11 @@ def _example(photo: AnnotatedPhoto) -> Any:
     """A photo's `tf.train.Example`, with the feature names of the API's `TfExampleDecoder`."""
     import tensorflow as tf
 
-    pixels = images.decode(photo.path.read_bytes()).pixels
+    pixels = decode(photo.path.read_bytes()).pixels
     scale = min(1.0, MAX_SIDE / max(photo.width, photo.height))
     height, width = max(1, round(photo.height * scale)), max(1, round(photo.width * scale))
     encoded = io.BytesIO()
-    Image.fromarray(images.resize(pixels, height, width)).save(encoded, "JPEG", quality=95, subsampling=0)
+    Image.fromarray(resize(pixels, height, width)).save(encoded, "JPEG", quality=95, subsampling=0)
     names = {class_id: name.encode() for name, class_id in CLASS_IDS.items()}
     train = tf.train
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from app.screening import MAX_LUMINANCE, MIN_LUMINANCE, MIN_SHARPNESS
+from app.photo.quality import MAX_LUMINANCE, MIN_LUMINANCE, MIN_SHARPNESS
 from training.data.annotations import CLASS_IDS
 from training.explore.statistics import Statistics
 from training.model.anchors import MATCH_IOU

@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from app.photo import images
-from app.screening import assess_quality
+from app.photo.decoding import decode
+from app.photo.quality import assess_quality
 from training.data.annotations import CLASS_IDS, AnnotatedPhoto
 from training.errors import TrainingError
 from training.explore.sheets import labelled_photo
@@ -36,7 +36,7 @@ def write_sample(photos: Sequence[AnnotatedPhoto], name: str, out: Path) -> str:
         ExploreError: no single photo fits; nothing is written.
     """
     photo = find_photo(photos, name)
-    quality = assess_quality(images.decode(photo.path.read_bytes()).pixels)
+    quality = assess_quality(decode(photo.path.read_bytes()).pixels)
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"sample-{photo.path.stem}.png"
     partial = path.with_suffix(".partial")

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from app.drawing import INK, OTHER_COLOURS, SCREENED_SCALE
-from app.photo import images
+from app.photo.decoding import decode
 from training.data.annotations import CLASS_IDS, AnnotatedPhoto
 
 COLOURS = {CLASS_IDS["normal"]: OTHER_COLOURS[0], CLASS_IDS["caries"]: SCREENED_SCALE[1]}
@@ -65,7 +65,7 @@ def labelled_photo(photo: AnnotatedPhoto, *, longest_side: int = 800, numbered: 
         longest_side: of the result, pixels; a smaller photo is enlarged.
         numbered: the boxes carry their number, from 1 on in their order, and the name of their class.
     """
-    picture = Image.fromarray(images.decode(photo.path.read_bytes()).pixels)
+    picture = Image.fromarray(decode(photo.path.read_bytes()).pixels)
     picture = ImageOps.contain(picture, (longest_side, longest_side))
     draw = ImageDraw.Draw(picture)
     text = max(12, max(picture.size) // 60)
@@ -117,7 +117,7 @@ def _tooth(
     above, beside = (ymax - ymin) * surroundings, (xmax - xmin) * surroundings
     left, right = round(max(0, xmin - beside) * photo.width), round(min(1, xmax + beside) * photo.width)
     top, bottom = round(max(0, ymin - above) * photo.height), round(min(1, ymax + above) * photo.height)
-    pixels = images.decode(photo.path.read_bytes()).pixels
+    pixels = decode(photo.path.read_bytes()).pixels
     crop = Image.fromarray(pixels[top : max(bottom, top + 1), left : max(right, left + 1)])
     scale = TOOTH_HEIGHT / crop.height
     frame = (

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from app.photo import images
-from app.screening import PhotoQuality, assess_quality
+from app.photo.decoding import decode
+from app.photo.quality import PhotoQuality, assess_quality
 from training.data.annotations import CLASS_IDS, FOLDS, AnnotatedPhoto
 from training.model.anchors import (
     STOCK_RATIOS,
@@ -232,7 +232,7 @@ def examine(photos: Sequence[AnnotatedPhoto], recipe: Recipe, *, seed: int = 0) 
     return Statistics(
         photos=list(photos),
         quality=[
-            assess_quality(images.decode(photo.path.read_bytes()).pixels)
+            assess_quality(decode(photo.path.read_bytes()).pixels)
             for photo in tqdm(photos, desc="brightness and sharpness", unit="photo", leave=False)
         ],
         class_ids=class_ids,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from app.screening import PhotoQuality
+from app.photo.quality import PhotoQuality
 from training.data.annotations import CLASS_IDS, AnnotatedPhoto
 from training.explore.page import Table
 from training.explore.statistics import Statistics

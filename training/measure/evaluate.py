@@ -15,7 +15,7 @@ from app.detector.detections import Detections
 from app.detector.runtimes import Runtime
 from app.detector.runtimes.litert import LiteRTRuntime
 from app.detector.runtimes.tensorflow import TensorFlowRuntime
-from app.photo import images
+from app.photo.decoding import decode
 from training.data.annotations import CLASS_IDS, AnnotatedPhoto
 from training.measure.metrics import (
     Counts,
@@ -50,7 +50,7 @@ def load_exported(export: Path, model: str, input_size: int) -> LiteRTRuntime | 
 def predict(runtime: Runtime, photos: Sequence[AnnotatedPhoto], *, name: str = "predict") -> list[Detections]:
     """Everything the detector sees on each photo, with a progress bar."""
     return [
-        runtime.detect(images.decode(photo.path.read_bytes()).pixels)
+        runtime.detect(decode(photo.path.read_bytes()).pixels)
         for photo in tqdm(photos, desc=name, unit="photo", leave=False)
     ]
 
@@ -62,7 +62,7 @@ def look(
     return [
         found
         for photo in tqdm(photos, desc=name, unit="photo", leave=False)
-        for found in runtime.looks(images.decode(photo.path.read_bytes()).pixels)
+        for found in runtime.looks(decode(photo.path.read_bytes()).pixels)
     ]
 
 

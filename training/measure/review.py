@@ -22,8 +22,9 @@ from pathlib import Path
 import numpy as np
 
 from app.detector.detections import Detections
-from app.photo.images import decode
-from app.screening import Verdict, assess_quality, screen
+from app.photo.decoding import decode
+from app.photo.quality import assess_quality
+from app.screening import Verdict, screen
 from training.data.annotations import CLASS_IDS, AnnotatedPhoto
 from training.errors import TrainingError
 from training.explore.sheets import contact_sheet, tooth_in_place

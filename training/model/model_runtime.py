@@ -12,7 +12,7 @@ import numpy.typing as npt
 from app.detector.detections import Detections
 from app.detector.fusion import fuse
 from app.detector.runtimes.tensorflow import looks_of
-from app.photo import images
+from app.photo.resizing import resize
 from training.errors import TrainingError
 from training.model.configure import input_size_of, parse_pipeline
 from training.model.multi_scale import detect_at_sizes
@@ -88,7 +88,7 @@ class ModelRuntime:
 
     def detect(self, pixels: npt.NDArray[np.uint8]) -> Detections:
         """See `app.detector.runtimes.Runtime.detect`."""
-        return self.detect_resized(images.resize(pixels, self._height, self._width)[np.newaxis])[0]
+        return self.detect_resized(resize(pixels, self._height, self._width)[np.newaxis])[0]
 
     def detect_resized(self, batch: npt.NDArray[np.uint8]) -> list[Detections]:
         """Everything the model sees on photos of its input size.

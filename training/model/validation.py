@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from app.detector.detections import Detections
-from app.photo import images
+from app.photo.decoding import decode
+from app.photo.resizing import resize
 from training.data.annotations import AnnotatedPhoto
 from training.measure.metrics import average_precisions, coco_evaluation
 from training.model.model_runtime import ModelRuntime
@@ -48,7 +49,7 @@ class Validation:
 
     def __init__(self, photos: Sequence[AnnotatedPhoto], height: int, width: int) -> None:
         self._photos = list(photos)
-        self._pixels = [images.resize(images.decode(photo.path.read_bytes()).pixels, height, width) for photo in photos]
+        self._pixels = [resize(decode(photo.path.read_bytes()).pixels, height, width) for photo in photos]
 
     def evaluate(self, runtime: ModelRuntime, step: int) -> tuple[Evaluation, list[npt.NDArray[np.uint8]]]:
         """The figures after this step, -1 where the photos cannot give one, and pictures of labels and detections on

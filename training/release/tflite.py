@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from app.detector.bundle import FLOAT32_MODEL, INT8_MODEL
 from app.detector.runtimes.litert import model_input
-from app.photo import images
+from app.photo.decoding import decode
 from training.data.annotations import AnnotatedPhoto
 from training.model.configure import input_size_of, parse_pipeline
 from training.model.multi_scale import scaled
@@ -87,7 +87,7 @@ def convert(
 
     def representative_inputs() -> Iterator[list[Any]]:
         for photo in tqdm(representative[:REPRESENTATIVE_PHOTOS], desc="int8", unit="photo", leave=False):
-            yield [model_input(images.decode(photo.path.read_bytes()).pixels, height, width)]
+            yield [model_input(decode(photo.path.read_bytes()).pixels, height, width)]
 
     conversions: dict[str, Callable[[Any], bytes]] = {
         "float32": lambda converter: converter.convert(),

@@ -20,7 +20,7 @@ from app.api.middleware.connections import in_pieces
 from app.api.negotiation import MEDIA_TYPES, Format, choose_format
 from app.api.parameters import Classes, Language, MaxBoxes, Model, Threshold, known_parameters_only
 from app.api.service import Service, service_of
-from app.photo.images import MediaType
+from app.photo.formats import MediaType
 from app.screen_photo import STAGES, Options, ScreenedPhoto
 from app.screening import ClassSelection
 

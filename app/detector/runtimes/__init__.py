@@ -66,9 +66,9 @@ def fitted(pixels: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArra
     if pixels.shape[:2] == (height, width):
         return pixels
     # A worker gets what fits already, and does without the decoders' memory.
-    from app.photo import images
+    from app.photo.resizing import resize
 
-    return images.resize(pixels, height, width)
+    return resize(pixels, height, width)
 
 
 def load_runtime(

@@ -9,8 +9,10 @@ import skimage.data
 
 from app.detector.boxes import box_iou
 from app.detector.runtimes import load_runtime
-from app.photo.images import decode, encode
-from app.screening import Verdict, assess_quality, screen
+from app.photo.decoding import decode
+from app.photo.encoding import encode
+from app.photo.quality import assess_quality
+from app.screening import Verdict, screen
 from benchmarks.other_pictures import pictures
 
 

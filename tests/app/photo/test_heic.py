@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 
 from app.errors import DeadlineExceeded, Overloaded, PhotoTooCostly, PhotoTooLarge, UnreadablePhoto
-from app.photo import heic, images
+from app.photo import heic
+from app.photo.decoding import decode
+from app.photo.limits import Limits
 from benchmarks.process_tree import children
+from tests.app.photo.pictures import DATA, assert_four_colours
 
-DATA = Path(__file__).parents[2] / "data"
 FOUR_COLOURS = (DATA / "four_colours.heic").read_bytes()
 FLAT = (DATA / "flat.heic").read_bytes()
 
@@ -87,8 +89,8 @@ def _nothing_left_behind() -> Iterator[None]:
 
 def test_tiles_are_put_together() -> None:
     """The test picture shows 64x48 of the 64x64 pixels that it holds."""
-    whole = images.decode(FOUR_COLOURS).pixels
-    tiled = images.decode(of_tiles(3, 2)).pixels
+    whole = decode(FOUR_COLOURS).pixels
+    tiled = decode(of_tiles(3, 2)).pixels
     assert tiled.shape == (3 * 64, 2 * 64, 3)
     for top in (0, 64, 128):
         for left in (0, 64):
@@ -103,7 +105,7 @@ def test_decoding_for_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(heic, "CPU_S", 1)
     started = time.monotonic()
     with pytest.raises(PhotoTooLarge, match="more than 1 s of a processor"):
-        images.decode(HARD)
+        decode(HARD)
     assert time.monotonic() - started < 60
 
 
@@ -113,15 +115,15 @@ def test_decoding_with_too_much_memory_is_ended(monkeypatch: pytest.MonkeyPatch)
     errors = []
     for more in (60, 80, 100):
         monkeypatch.setattr(heic, "MORE_BYTES", more * 1_000_000)
-        assert images.decode(FOUR_COLOURS).width == 64
+        assert decode(FOUR_COLOURS).width == 64
         with pytest.raises((PhotoTooLarge, UnreadablePhoto)) as raised:
-            images.decode(FLAT)
+            decode(FLAT)
         errors.append(str(raised.value))
     assert any("more memory" in error for error in errors), errors
 
 
 def test_the_most_pixels_that_are_accepted_are_decoded() -> None:
-    pixels = images.decode(FLAT, images.Limits(max_pixels=4096 * 4096)).pixels
+    pixels = decode(FLAT, Limits(max_pixels=4096 * 4096)).pixels
     assert pixels.shape == (4096, 4096, 3)
     assert np.abs(pixels[::64, ::64].astype(int) - (200, 120, 120)).max() <= 3
 
@@ -130,15 +132,15 @@ MEMORY = """
 import sys
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
-from app import images
+from app.photo.decoding import decode
 
 def most() -> tuple[int, int]:
     return tuple(getrusage(whose).ru_maxrss * 1024 for whose in (RUSAGE_SELF, RUSAGE_CHILDREN))
 
 small, large = (Path(name).read_bytes() for name in sys.argv[1:])
-images.decode(small)
+decode(small)
 before = most()
-pixels = images.decode(large).pixels
+pixels = decode(large).pixels
 print(*((after - least) / (pixels.size / 3) for after, least in zip(most(), before)))
 """
 
@@ -201,21 +203,21 @@ def test_whatever_its_decoder_does_costs_one_photo(
         patched.setattr(heic, "HANG_S", 0.5 if error is PhotoTooCostly else 60.0)
         patched.setattr(heic, "END_S", 0.5)
         with pytest.raises(error, match=message):
-            images.decode(FOUR_COLOURS)
-    assert images.decode(FOUR_COLOURS).width == 64
+            decode(FOUR_COLOURS)
+    assert decode(FOUR_COLOURS).width == 64
 
 
 def test_a_crash_is_logged(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(heic, "start", saying(ENDS_BY % "SIGSEGV"))
     with pytest.raises(UnreadablePhoto):
-        images.decode(FOUR_COLOURS)
+        decode(FOUR_COLOURS)
     assert "SIGSEGV" in caplog.text
 
 
 def test_a_photo_that_nobody_waits_for_is_not_decoded_to_its_end() -> None:
     ends = time.monotonic() + 1
     with pytest.raises(DeadlineExceeded):
-        images.decode(HARD, wanted=lambda: time.monotonic() < ends)
+        decode(HARD, wanted=lambda: time.monotonic() < ends)
     assert time.monotonic() < ends + 10
 
 
@@ -248,7 +250,7 @@ def test_photos_are_decoded_side_by_side() -> None:
 
 def _size(photo: bytes) -> tuple[int, int] | None:
     try:
-        decoded = images.decode(photo)
+        decoded = decode(photo)
     except UnreadablePhoto:
         return None
     return decoded.width, decoded.height
@@ -257,10 +259,72 @@ def _size(photo: bytes) -> tuple[int, int] | None:
 def test_where_no_process_starts_the_photo_is_not_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nonexistent/python")
     with pytest.raises(Overloaded, match="No such file"):
-        images.decode(FOUR_COLOURS)
+        decode(FOUR_COLOURS)
 
 
 def test_a_photo_that_is_not_accepted_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heic, "CPU_S", 1)
     with pytest.raises(PhotoTooLarge, match=r"1920x1920 pixels; at most 1000000 in all"):
-        images.decode(HARD, images.Limits(max_pixels=1_000_000))
+        decode(HARD, Limits(max_pixels=1_000_000))
+
+
+def with_rotation(heic: bytes, quarter_turns: int) -> bytes:
+    """The HEIC with an `irot` property (ISO 23008-12, 6.5.10: quarter turns anticlockwise) on its primary picture."""
+
+    def box(data: bytes | bytearray, name: bytes) -> tuple[int, int]:
+        start = data.index(name) - 4
+        return start, start + int.from_bytes(data[start : start + 4], "big")
+
+    def grow(data: bytearray, name: bytes, by: int) -> None:
+        start, end = box(data, name)
+        data[start : start + 4] = (end - start + by).to_bytes(4, "big")
+
+    out = bytearray(heic)
+    primary = int.from_bytes(out[box(out, b"pitm")[0] + 12 : box(out, b"pitm")[1]], "big")
+    start, end = box(out, b"ipco")
+    at, properties = start + 8, 0
+    while at < end:
+        at, properties = at + int.from_bytes(out[at : at + 4], "big"), properties + 1
+    for name in (b"meta", b"iprp", b"ipco"):
+        grow(out, name, 9)
+    out[end:end] = (9).to_bytes(4, "big") + b"irot" + bytes([quarter_turns])
+    start, _ = box(out, b"ipma")
+    at = start + 16  # header, version and flags, entry count
+    while int.from_bytes(out[at : at + 2], "big") != primary:
+        at += 3 + out[at + 2]
+    for name in (b"meta", b"iprp", b"ipma"):
+        grow(out, name, 1)
+    out[at + 3 + out[at + 2] : at + 3 + out[at + 2]] = bytes([0x80 | (properties + 1)])
+    out[at + 2] += 1
+    start, _ = box(out, b"iloc")
+    assert out[start + 8 : start + 14] == bytes([1, 0, 0, 0, 0x44, 0x40]), "iloc: version 1, 4-byte fields, no index"
+    at = start + 16
+    for _ in range(int.from_bytes(out[start + 14 : start + 16], "big")):
+        if out[at + 3] == 0:  # placed by its offset in the file
+            out[at + 6 : at + 10] = (int.from_bytes(out[at + 6 : at + 10], "big") + 10).to_bytes(4, "big")
+        at += 12 + 8 * int.from_bytes(out[at + 10 : at + 12], "big")
+    return bytes(out)
+
+
+def test_heic_rotation_is_applied_once() -> None:
+    """Phones write the container's rotation and, for other readers, the same in EXIF."""
+    stored_turned = with_rotation((DATA / "four_colours_turned.heic").read_bytes(), quarter_turns=3)
+    assert_four_colours(decode(stored_turned).pixels, tolerance=8)
+
+
+def test_heic_exif_orientation_alone_is_information_only() -> None:
+    photo = decode((DATA / "four_colours_turned.heic").read_bytes())
+    assert (photo.width, photo.height) == (48, 64)
+
+
+def test_10_bit_heic_grey_keeps_its_range() -> None:
+    row = decode((DATA / "grey_10bit.heic").read_bytes()).pixels[24, :, 0].astype(int)
+    assert row[0] < 20
+    assert row[-1] > 235
+    assert (np.diff(row) >= -3).all()
+
+
+def test_heic_metadata_of_a_type_that_is_not_text() -> None:
+    """Must not end the process: see `app.photo.heic_decoder`."""
+    data = (DATA / "four_colours_turned.heic").read_bytes().replace(b"Exif\0", b"E\xffi\xff\0", 1)
+    assert decode(data).width == 48

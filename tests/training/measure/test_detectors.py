@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from app.photo.images import decode
+from app.photo.decoding import decode
 from training.cli import main
 from training.measure.detectors import DetectorError, find_detector
 from training.release.parity import compare

@@ -7,7 +7,7 @@ import pytest
 
 from app.detector.bundle import read_bundle
 from app.detector.runtimes import load_runtime
-from app.photo.images import decode
+from app.photo.decoding import decode
 from tests.training.conftest import LARGER
 from training.cli import main
 from training.data.annotations import FOLDS

@@ -6,7 +6,7 @@ import pytest
 from app.detector.bundle import read_bundle
 from app.detector.runtimes import load_runtime
 from app.errors import RuntimeUnavailable
-from app.photo.images import decode
+from app.photo.decoding import decode
 from training.cli import main
 from training.model import batch_norm
 

@@ -10,7 +10,8 @@ import tensorflow as tf
 from app.detector.bundle import Bundle, read_bundle
 from app.detector.fusion import fuse
 from app.detector.runtimes import load_runtime
-from app.photo.images import decode, resize
+from app.photo.decoding import decode
+from app.photo.resizing import resize
 from training.cli import main
 from training.data.annotations import read_annotated_photos
 from training.measure.detectors import find_detector

@@ -6,7 +6,7 @@ import pytest
 from app.detector.bundle import FLOAT32_MODEL, INT8_MODEL, read_bundle
 from app.detector.runtimes import load_runtime
 from app.detector.runtimes.litert import LiteRTRuntime
-from app.photo.images import decode
+from app.photo.decoding import decode
 from training.cli import main
 from training.release.export import ExportError
 from training.release.tflite import set_nms_score_threshold

@@ -25,7 +25,7 @@ from app.api.batch_answers import AsJson
 from app.api.middleware.observe import HEADER
 from app.detector.detections import Detections
 from app.errors import AuditError, WorkerDied
-from app.photo import images
+from app.photo.encoding import encode
 from app.records.key_file import KeyFile, Role
 from app.settings import Settings
 from tests.app.api.live_server import Live, StandIn, Start, light_of, make_photo, serving, wait_for, write_bundle
@@ -548,7 +548,7 @@ def test_a_connection_holds_a_piece_of_a_picture(live: Live, monkeypatch: pytest
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect(("127.0.0.1", live.port))
-        client.sendall(raw_request(live, [images.encode(noise, "image/png")] * 3, "application/zip"))
+        client.sendall(raw_request(live, [encode(noise, "image/png")] * 3, "application/zip"))
         wait_for(lambda: kept_bytes(live) > 4 * 22_000_000)
         time.sleep(0.2)
         (connection,) = [

@@ -13,7 +13,7 @@ from PIL import Image
 
 from app.api.answers import ScreeningAnswer
 from app.detector.detections import Detections
-from app.photo import images
+from app.photo.encoding import encode
 from app.screen_photo import STAGES
 from tests.app.api.live_server import Live, StandIn, make_photo, wait_for
 
@@ -191,7 +191,7 @@ def test_parameters_are_applied(live: Live, photo: bytes) -> None:
 def asks_for_much(live: Live) -> socket.socket:
     """A client that has sent a photo of noise, whose picture has 22 MB, and takes as little at a time as it can."""
     noise = np.random.default_rng(0).integers(0, 256, (2500, 3000, 3), np.uint8)
-    photo = images.encode(noise, "image/png")
+    photo = encode(noise, "image/png")
     client = socket.socket()
     client.settimeout(30)
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

@@ -21,7 +21,7 @@ from app.detector.runtimes import Precision, load_in_process, load_runtime, proc
 from app.detector.runtimes.process import WorkerProcess
 from app.detector.runtimes.worker import MODEL
 from app.errors import RuntimeUnavailable, WorkerDied
-from app.photo.images import decode
+from app.photo.decoding import decode
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 
 from app.detector.runtimes import load_in_process, load_runtime, tensorflow
 from app.errors import RuntimeUnavailable
-from app.photo.images import decode
+from app.photo.decoding import decode
 from training.release.parity import MAX_BOX_DIFFERENCE, MAX_SCORE_DIFFERENCE, compare
 
 needs_tensorflow = pytest.mark.skipif(

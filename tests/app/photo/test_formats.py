@@ -1,0 +1,37 @@
+"""Which files are taken for which format, and which are refused."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from app.errors import UnsupportedPhoto
+from app.photo.decoding import decode
+from app.photo.limits import Limits
+from tests.app.photo.pictures import KINDS, PICTURE
+
+
+@pytest.mark.parametrize("kind", ["GIF", "TIFF", "BMP", "PDF", "EPS", "JPEG2000", "AVIF", "PPM", "ICO"])
+def test_other_formats_are_refused_by_name_of_what_is_accepted(kind: str) -> None:
+    out = io.BytesIO()
+    PICTURE.save(out, kind)
+    with pytest.raises(UnsupportedPhoto, match="JPEG, PNG, WebP or HEIC"):
+        decode(out.getvalue())
+
+
+@pytest.mark.parametrize(
+    "data", [b"hello", b"\0" * 500, b"<svg/>", bytes(128) + b"DICM", b"\0\0\0\x18ftypisom\0\0\0\0"]
+)
+def test_unknown_bytes_are_unsupported(data: bytes) -> None:
+    with pytest.raises(UnsupportedPhoto):
+        decode(data)
+
+
+@pytest.mark.parametrize("name", ["jpeg", "png", "webp lossy", "heic"])
+def test_only_chosen_formats_are_read(name: str) -> None:
+    chosen = name.split()[0]
+    assert decode(KINDS[name], Limits(formats=frozenset({chosen}))).width == 64
+    others = frozenset({"jpeg", "png", "webp", "heic"} - {chosen})
+    with pytest.raises(UnsupportedPhoto, match=r"files are not accepted; send \w+, \w+ or \w+$"):
+        decode(KINDS[name], Limits(formats=others))
