@@ -1,5 +1,7 @@
 """The documents say what the code does."""
 
+import ast
+import pkgutil
 import re
 from collections import Counter
 from pathlib import Path
@@ -28,6 +30,7 @@ def test_every_metric_is_documented() -> None:
         assert f"`{name}{'_total' if family.type == 'counter' else ''}`" in text, name
 
 
+WRITTEN_BY_USERS = {"deploy/monitoring/key"}
 PROBLEM = re.compile(r"^\| (\d{3}) `([a-z-]+)`", re.MULTILINE)
 
 
@@ -45,10 +48,66 @@ def test_problems_in_the_troubleshooting_table_exist() -> None:
 
 @pytest.mark.parametrize("page", PAGE_FILES, ids=lambda page: page.name)
 def test_links_lead_to_files(page) -> None:
-    links = re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8"))
+    links = re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8"))
     assert links or page.name not in READMES
     for link in links:
-        assert link.startswith("https://") or (page.parent / link).exists(), link
+        if link.startswith("https://"):
+            continue
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        assert target.exists(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+            anchors = [re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings]
+            assert anchor in anchors, link
+
+
+@pytest.mark.parametrize("page", PAGE_FILES, ids=lambda page: page.name)
+def test_files_modules_and_functions_named_in_code_exist(page: Path) -> None:
+    """`app/photo/`, `tests/app/test_cli.py`, `python -m benchmarks.fuzz`, `app.screening.screen` and the like."""
+    code = "\n".join(re.findall(r"`([^`\n]+)`", page.read_text(encoding="utf-8")))
+    for path in re.findall(r"(?<![\w./])(?:app|training|benchmarks|tests|deploy|examples)/[\w./-]+", code):
+        exists = any((base / path).exists() for base in (ROOT, ROOT / "tests"))
+        assert exists or "NAME" in path or path in WRITTEN_BY_USERS, path
+    for name in re.findall(r"(?<![\w./])(?:app|training|benchmarks|tests)(?:\.\w+)+", code):
+        assert is_defined(name), name
+
+
+def is_defined(name: str) -> bool:
+    """Whether the sources have a module, function, class, method or constant of this dotted name; imports nothing."""
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        path = ROOT.joinpath(*parts[:length])
+        file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        if file.exists():
+            return _defines(ast.parse(file.read_text(encoding="utf-8")), parts[length:])
+    return False
+
+
+def _defines(tree: ast.Module | ast.ClassDef, names: list[str]) -> bool:
+    if not names:
+        return True
+    for node in tree.body:
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) if name == names[0]:
+                return len(names) == 1
+            case ast.ClassDef(name=name) if name == names[0]:
+                return _defines(node, names[1:])
+            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)) if name == names[0]:
+                return len(names) == 1
+    return False
+
+
+@pytest.mark.parametrize(("heading", "package"), [("One photo's way", "app"), ("One training's way", "training")])
+def test_the_ways_through_the_code_have_few_stations(heading: str, package: str) -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    section = text.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    stations = re.findall(rf"^\d+\. `({package}[\w.]+)`", section, re.MULTILINE)
+    assert 8 <= len(stations) <= 12
+    assert len(set(stations)) == len(stations)
+    assert all(is_defined(name) for name in stations)
+    if package == "app":
+        assert all(callable(pkgutil.resolve_name(name)) for name in stations)
 
 
 @pytest.mark.parametrize("name", READMES)
