@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Callable
 from functools import partial
 
@@ -61,11 +62,11 @@ async def read_batch(request: Request, settings: Settings) -> list[Source]:
                     form.take(chunk)
     except TimeoutError:
         raise UploadTooSlow(f"the photos did not arrive within {settings.upload_s:g} seconds") from None
-    first = form.photos[0]
+    first = form.photos[0].getvalue()
     if kind != FORM or (len(form.photos) == 1 and first.startswith(SIGNATURES)):
         members = list_photos(first, most=settings.batch_photos)
         return [partial(member.read, settings.max_bytes) for member in members]
-    return [partial(bytes, photo) for photo in form.photos]
+    return [photo.getvalue for photo in form.photos]
 
 
 class _Photos(Form):
@@ -76,15 +77,15 @@ class _Photos(Form):
 
     def __init__(self, most: int, max_bytes: int) -> None:
         super().__init__(FORM_OVERHEAD + PART_OVERHEAD * most)
-        self.photos: list[bytearray] = []
+        self.photos: list[io.BytesIO] = []
         self._most, self._max_bytes = most, max_bytes
 
     def begin_file(self) -> None:
         if len(self.photos) == self._most:
             raise BatchTooLarge(f"the form holds more than {self._most} photos; send several batches")
-        self.photos.append(bytearray())
+        self.photos.append(io.BytesIO())
 
     def take(self, data: bytes) -> None:
         if self.held > self._max_bytes:
             raise BatchTooLarge(f"the photos have more than {self._max_bytes} bytes, the most that is accepted at once")
-        self.photos[-1] += data
+        self.photos[-1].write(data)

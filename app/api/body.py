@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from typing import TYPE_CHECKING, ClassVar
 
 from fastapi import Request
@@ -56,7 +57,7 @@ async def read_photo(request: Request, *, max_bytes: int, upload_s: float) -> by
                 return await _read_raw(request, max_bytes)
             form = _OnePhoto(max_bytes)
             await form.read(request, boundary)
-            return bytes(form.photo)
+            return form.photo.getvalue()
     except TimeoutError:
         raise UploadTooSlow(f"the photo did not arrive within {upload_s:g} seconds") from None
 
@@ -81,12 +82,12 @@ def announced_bytes(request: Request) -> int:
 
 
 async def _read_raw(request: Request, max_bytes: int) -> bytes:
-    data = bytearray()
+    photo = io.BytesIO()
     async for chunk in request.stream():
-        if len(data) + len(chunk) > max_bytes:
+        if photo.tell() + len(chunk) > max_bytes:
             raise PhotoTooLarge(f"the photo has more than {max_bytes} bytes, the most that is accepted")
-        data += chunk
-    return bytes(data)
+        photo.write(chunk)
+    return photo.getvalue()
 
 
 class Form:
@@ -198,7 +199,7 @@ class _OnePhoto(Form):
 
     def __init__(self, max_bytes: int) -> None:
         super().__init__(FORM_OVERHEAD)
-        self.photo = bytearray()
+        self.photo = io.BytesIO()
         self._max_bytes = max_bytes
 
     def begin_file(self) -> None:
@@ -208,4 +209,4 @@ class _OnePhoto(Form):
     def take(self, data: bytes) -> None:
         if self.held > self._max_bytes:
             raise PhotoTooLarge(f"the photo has more than {self._max_bytes} bytes, the most that is accepted")
-        self.photo += data
+        self.photo.write(data)
