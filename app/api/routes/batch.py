@@ -20,13 +20,12 @@ from starlette.types import Receive, Scope, Send
 from app.api.answers import BatchAnswer, problem_responses
 from app.api.batch_answers import WRITERS, AsJson, AsLines, Result
 from app.api.batch_body import FIELDS, ZIP_TYPES, Source, read_batch
+from app.api.clients import CLIENT_LEFT, in_pieces, unless_client_leaves
 from app.api.context import context_of
 from app.api.middleware.audited import note_batch, record_photo
-from app.api.middleware.connections import in_pieces
 from app.api.negotiation import BATCH_MEDIA_TYPES, BatchFormat, choose_format
 from app.api.parameters import Classes, Language, MaxBoxes, Model, Threshold, known_parameters_only
 from app.api.problems import content_of, problem_of
-from app.api.routes.detect import CLIENT_LEFT, unless_client_leaves
 from app.api.service import service_of
 from app.detector.engine import Engine
 from app.errors import AuditError, CariesError, ShuttingDown

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import Coroutine
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
@@ -15,19 +14,14 @@ from starlette.types import Receive, Scope, Send
 
 from app.api.answers import EXAMPLE, ScreeningAnswer, problem_responses
 from app.api.body import FIELD, read_photo
+from app.api.clients import CLIENT_LEFT, in_pieces, unless_client_leaves
 from app.api.middleware.audited import note_photo
-from app.api.middleware.connections import in_pieces
 from app.api.negotiation import MEDIA_TYPES, Format, choose_format
 from app.api.parameters import Classes, Language, MaxBoxes, Model, Threshold, known_parameters_only
 from app.api.service import Service, service_of
 from app.photo.formats import MediaType
 from app.screen_photo import STAGES, Options, ScreenedPhoto
 from app.screening import ClassSelection
-
-CLIENT_LEFT = 499
-"""Status for the metrics when the client left before its answer; nobody receives it."""
-
-T = TypeVar("T")
 
 router = APIRouter()
 
@@ -163,20 +157,3 @@ def _headers(screened: ScreenedPhoto) -> dict[str, str]:
         "X-Caries-Hidden": str(screening.hidden_by_max_boxes),
         "Server-Timing": ", ".join(f"{stage};dur={screened.timings_ms[stage]:.2f}" for stage in STAGES),
     }
-
-
-async def unless_client_leaves(request: Request, work: Coroutine[Any, Any, T]) -> T | None:
-    """The result of `work`; None if the client leaves first, and `work` is cancelled then."""
-    working = asyncio.ensure_future(work)
-    # The body was read to its end, so all that can still come from the client is its disconnection.
-    leaving = asyncio.ensure_future(request.receive())
-    try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        return None
-    finally:
-        for task in (working, leaving):
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await task

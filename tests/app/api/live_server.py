@@ -16,7 +16,7 @@ import uvicorn
 from PIL import Image
 
 from app.api import create_app
-from app.api.server import Protocol
+from app.api.protocol import Protocol
 from app.detector.bundle import write_manifest
 from app.detector.detections import Detections
 from app.settings import Settings

@@ -516,8 +516,8 @@ def test_a_batch_that_arrives_slowly(start: Start, photo: bytes) -> None:
 def test_a_client_that_does_not_take_its_answer(
     start: Start, photo: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("app.api.middleware.connections.TAKE_S", 0.3)
-    monkeypatch.setattr("app.api.middleware.connections.SLOWEST", 10**12)
+    monkeypatch.setattr("app.api.clients.STALL_S", 0.3)
+    monkeypatch.setattr("app.api.clients.MIN_BYTES_PER_S", 10**12)
     with start(photos_open=2, audit=tmp_path / "audit") as live:
         with socket.socket() as client:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

@@ -221,8 +221,8 @@ def fetched(client: socket.socket, pause_s: float = 0.0, piece: int = 2**20) -> 
 def test_a_client_that_takes_a_little_now_and_then_does_not_keep_its_picture(
     live: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.api.middleware.connections.TAKE_S", 1.0)
-    monkeypatch.setattr("app.api.middleware.connections.SLOWEST", 10**9)
+    monkeypatch.setattr("app.api.clients.STALL_S", 1.0)
+    monkeypatch.setattr("app.api.clients.MIN_BYTES_PER_S", 10**9)
     with asks_for_much(live) as client:
         assert fetched(client, pause_s=0.001, piece=4096) < 20_000_000
     wait_for(lambda: live.metric("caries_disconnected_total") == 1)

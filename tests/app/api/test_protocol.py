@@ -1,18 +1,25 @@
-"""HTTP below the application: what is no request, what never becomes one, and what is one in an unusual way."""
+"""HTTP below the application: malformed, late and unusual requests, too many connections, stalled clients."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import httpx
 import pytest
+import uvicorn
 
-from app.api.server import HEAD_BYTES, Protocol
-from tests.app.api.live_server import Live, make_photo
+from app.api import protocol
+from app.api.protocol import MAX_HEAD_BYTES, Protocol
+from tests.app.api.live_server import Live, make_photo, wait_for
+
+LARGE = bytes(64 * 2**20)
+"""More than the system holds of an answer for a client."""
 
 GET = b"GET /health/live HTTP/1.1\r\nHost: a\r\n"
 
@@ -55,11 +62,11 @@ def is_closed(connection: socket.socket) -> bool:
         pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", id="two hosts"),
         pytest.param(b"GET / HTTP/1.1\r\nHost : a\r\n\r\n", id="space in a name"),
         pytest.param(b"GET /\xff HTTP/1.1\r\nHost: a\r\n\r\n", id="bytes in the address"),
-        pytest.param(GET + b"X: " + b"a" * (HEAD_BYTES + 9) + b"\r\n\r\n", id="long header, whole"),
-        pytest.param(GET + b"X: " + b"a" * (HEAD_BYTES + 2**19), id="long header, without an end"),
-        pytest.param(GET + b"a: b\r\n" * HEAD_BYTES, id="many headers"),
-        pytest.param(b"GET /" + b"a" * (HEAD_BYTES + 9) + b" HTTP/1.1\r\nHost: a\r\n\r\n", id="long address"),
-        pytest.param(b"\r\n" * (HEAD_BYTES + 9), id="empty lines"),
+        pytest.param(GET + b"X: " + b"a" * (MAX_HEAD_BYTES + 9) + b"\r\n\r\n", id="long header, whole"),
+        pytest.param(GET + b"X: " + b"a" * (MAX_HEAD_BYTES + 2**19), id="long header, without an end"),
+        pytest.param(GET + b"a: b\r\n" * MAX_HEAD_BYTES, id="many headers"),
+        pytest.param(b"GET /" + b"a" * (MAX_HEAD_BYTES + 9) + b" HTTP/1.1\r\nHost: a\r\n\r\n", id="long address"),
+        pytest.param(b"\r\n" * (MAX_HEAD_BYTES + 9), id="empty lines"),
         pytest.param(
             b"POST /detect HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n",
             id="two lengths",
@@ -69,7 +76,7 @@ def is_closed(connection: socket.socket) -> bool:
         ),
         pytest.param(
             b"POST /detect HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX: "
-            + b"a" * (HEAD_BYTES + 2**19),
+            + b"a" * (MAX_HEAD_BYTES + 2**19),
             id="long trailer",
         ),
     ],
@@ -81,7 +88,7 @@ def test_what_is_no_request_gets_a_problem_and_is_cut_off(live: Live, bytes_sent
             connection.sendall(bytes_sent)
             status, headers, body = read_answer(connection)
         except ConnectionError:
-            assert len(bytes_sent) > HEAD_BYTES
+            assert len(bytes_sent) > MAX_HEAD_BYTES
             return
         assert (status, headers["content-type"], headers["connection"]) == (400, "application/problem+json", "close")
         assert json.loads(body)["type"] == "/problems/malformed-request"
@@ -91,7 +98,7 @@ def test_what_is_no_request_gets_a_problem_and_is_cut_off(live: Live, bytes_sent
 
 def test_a_head_of_almost_the_limit_is_read(live: Live) -> None:
     with connected(live) as connection:
-        connection.sendall(GET + b"X: " + b"a" * (HEAD_BYTES - 200) + b"\r\n\r\n")
+        connection.sendall(GET + b"X: " + b"a" * (MAX_HEAD_BYTES - 200) + b"\r\n\r\n")
         assert read_answer(connection)[0] == 200
 
 
@@ -120,7 +127,7 @@ def test_requests_that_do_not_wait_for_answers_get_them_in_order(live: Live) -> 
 )
 @pytest.mark.parametrize("earlier", [0, 1], ids=["first", "behind another"])
 def test_whoever_does_not_end_a_head_is_cut_off(live: Live, beginning: bytes, earlier: int, monkeypatch) -> None:
-    monkeypatch.setattr(Protocol, "head_s", 0.3)
+    monkeypatch.setattr(Protocol, "max_head_s", 0.3)
     with connected(live) as connection:
         for _ in range(earlier):
             connection.sendall(GET + b"\r\n")
@@ -133,7 +140,7 @@ def test_whoever_does_not_end_a_head_is_cut_off(live: Live, beginning: bytes, ea
 
 
 def test_a_head_that_trickles_in_is_cut_off_whatever_comes(live: Live, monkeypatch) -> None:
-    monkeypatch.setattr(Protocol, "head_s", 0.5)
+    monkeypatch.setattr(Protocol, "max_head_s", 0.5)
     started = time.monotonic()
     with connected(live) as connection:
         connection.sendall(GET + b"X: ")
@@ -145,7 +152,7 @@ def test_a_head_that_trickles_in_is_cut_off_whatever_comes(live: Live, monkeypat
 
 
 def test_a_body_may_take_longer_than_a_head(live: Live, monkeypatch) -> None:
-    monkeypatch.setattr(Protocol, "head_s", 0.3)
+    monkeypatch.setattr(Protocol, "max_head_s", 0.3)
     photo = make_photo()
     with connected(live) as connection:
         head = f"POST /detect?format=json HTTP/1.1\r\nHost: a\r\nContent-Length: {len(photo)}\r\n\r\n"
@@ -153,3 +160,70 @@ def test_a_body_may_take_longer_than_a_head(live: Live, monkeypatch) -> None:
         time.sleep(0.8)
         connection.sendall(photo[100:])
         assert read_answer(connection)[0] == 200
+
+
+async def application(scope, receive, send) -> None:
+    """Answers with much."""
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(LARGE))]})
+    await send({"type": "http.response.body", "body": LARGE})
+
+
+@pytest.fixture
+def server() -> Iterator[uvicorn.Server]:
+    config = uvicorn.Config(application, port=0, http=Protocol, lifespan="off", log_config=None, log_level="critical")
+    started = uvicorn.Server(config)
+    thread = threading.Thread(target=started.run)
+    thread.start()
+    wait_for(lambda: started.started)
+    yield started
+    started.should_exit = True
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+def connect(server: uvicorn.Server) -> socket.socket:
+    return socket.create_connection(server.servers[0].sockets[0].getsockname(), timeout=10)
+
+
+def open_connections(server: uvicorn.Server) -> int:
+    return len(server.server_state.connections)
+
+
+def test_connections_beyond_a_number_are_refused_and_the_others_stay(server, monkeypatch) -> None:
+    monkeypatch.setattr(protocol, "MAX_CONNECTIONS", 3)
+    held = [connect(server) for _ in range(3)]
+    wait_for(lambda: open_connections(server) == 3)
+    with connect(server) as further:
+        answer = b""
+        while piece := further.recv(65536):
+            answer += piece
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+    assert b"Retry-After: 1" in head
+    assert json.loads(body)["type"] == "/problems/overloaded"
+    held.pop().close()
+    wait_for(lambda: open_connections(server) == 2)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    assert len(httpx.get(f"http://127.0.0.1:{port}/", timeout=30).content) == len(LARGE)
+    for client in held:
+        client.close()
+
+
+def test_a_client_that_fetches_nothing_loses_its_answer(server, monkeypatch) -> None:
+    monkeypatch.setattr(protocol, "STALL_S", 0.3)
+    with connect(server) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        wait_for(lambda: open_connections(server) == 1)
+        wait_for(lambda: open_connections(server) == 0)
+
+
+def test_a_slow_client_gets_all_of_it(server, monkeypatch) -> None:
+    monkeypatch.setattr(protocol, "STALL_S", 0.3)
+    with connect(server) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        fetched, started = 0, time.monotonic()
+        while piece := client.recv(2**20):
+            fetched += len(piece)
+            if time.monotonic() - started < 1.5:
+                time.sleep(0.05)
+    assert fetched > len(LARGE)
