@@ -10,6 +10,7 @@ from typing import Any
 
 from app.errors import CariesError
 from training.errors import TrainingError
+from training.quiet import quieten_tensorflow
 
 COMMANDS = (
     *(
@@ -63,6 +64,7 @@ def _add_unavailable(commands: Any, name: str, error: ImportError) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; returns 0, or 1 after printing what was wrong."""
+    quieten_tensorflow()
     arguments = parser().parse_args(argv)
     try:
         status: int | None = arguments.execute(arguments)

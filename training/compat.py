@@ -119,4 +119,5 @@ def leave_training_mode() -> None:
 
 
 warnings.filterwarnings("ignore", message=".*set_learning_phase.*")
+warnings.filterwarnings("ignore", message="(?s).*tf.lite.Interpreter is deprecated.*")
 _install()
