@@ -28,7 +28,7 @@ from PIL import Image
 
 from app import drawing
 from app.detector.bundle import find_bundle, read_bundle
-from app.detector.runtimes import load_runtime
+from app.detector.runtimes.load import load_runtime
 from app.photo.decoding import Photo, decode
 from app.photo.encoding import encode
 from app.photo.pixels import Pixels

@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from app.detector.bundle import find_bundle, read_bundle
-from app.detector.runtimes import Runtime, load_in_process, load_runtime
+from app.detector.runtimes import Runtime
+from app.detector.runtimes.load import load_in_process, load_runtime
 from app.photo.decoding import decode
 from app.photo.resizing import resize
 

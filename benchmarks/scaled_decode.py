@@ -25,7 +25,8 @@ from tqdm import tqdm
 
 from app.detector.bundle import find_bundle, read_bundle
 from app.detector.detections import Detections
-from app.detector.runtimes import Precision, load_runtime
+from app.detector.runtimes import Precision
+from app.detector.runtimes.load import load_runtime
 from app.photo.decoding import decode
 from app.photo.quality import assess_quality, screened_side
 from app.screening import screen

@@ -95,7 +95,7 @@ class Bundle:
         return (self.path / CARD).read_text(encoding="utf-8")
 
     @property
-    def holds_tflite(self) -> bool:
+    def has_tflite(self) -> bool:
         """Whether LiteRT can run it."""
         return (self.path / FLOAT32_MODEL).exists()
 

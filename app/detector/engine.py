@@ -21,22 +21,20 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from app.detector.bundle import Bundle, find_bundle, read_bundle
 from app.detector.detections import Detections
-from app.detector.runtimes import Runtime, load_in_process, load_runtime, may_be_tensorflow
-from app.detector.runtimes.process import AHEAD, WorkerProcess
+from app.detector.runtimes import Pipeline, Pixels, Runtime
+from app.detector.runtimes.choice import may_be_tensorflow
+from app.detector.runtimes.load import load_in_process, load_runtime
 from app.errors import DeadlineExceeded, Overloaded, RuntimeUnavailable, WorkerDied
 from app.process.cores import usable_cores
 from app.settings import Isolation, Settings
 
 logger = logging.getLogger(__name__)
-
-Pixels = npt.NDArray[np.uint8]
 
 WARM_UP_RUNS = 2
 """Inferences before an engine is ready; the first allocates, the second shows that it can be repeated."""
@@ -57,8 +55,8 @@ RETRY_S = 10.0
 CLOSE_S = 2.0
 """Seconds that a closed engine gives the inferences of its processes to end."""
 
-LOOK_S = 1.0
-"""Seconds between an idle worker's looks at whether its process lives."""
+CHECK_S = 1.0
+"""Seconds between an idle worker's checks that its runtime's process is alive."""
 
 
 class Inference(NamedTuple):
@@ -90,7 +88,7 @@ class _Worker:
     @property
     def alive(self) -> bool:
         """Whether it has a runtime that detects."""
-        return self.runtime is not None and (not isinstance(self.runtime, WorkerProcess) or self.runtime.alive)
+        return self.runtime is not None and self.runtime.alive
 
 
 @dataclass(slots=True)
@@ -245,7 +243,7 @@ class Engine:
             if thread.ident is None:
                 continue
             thread.join(max(0.0, end - time.monotonic()))
-            if thread.is_alive() and isinstance(worker.runtime, WorkerProcess):
+            if thread.is_alive() and worker.runtime is not None:
                 worker.runtime.kill()
             thread.join()
 
@@ -284,7 +282,7 @@ class Engine:
             logger.exception("%s %d takes no more photos", self.bundle.name, self.bundle.version)
             self._end(RuntimeUnavailable("the detector has stopped; the cause is in the server's log"))
         finally:
-            _close(runtime)
+            runtime.close()
 
     def _start_runtime(self, worker: _Worker) -> Runtime:
         """A runtime that is loaded and warm."""
@@ -298,7 +296,8 @@ class Engine:
                         detect()
                 return runtime
             except BaseException as error:
-                _close(runtime)
+                if runtime is not None:
+                    runtime.close()
                 if not isinstance(error, WorkerDied):
                     raise
                 logger.warning("attempt %d of %d to start a worker failed: %s", attempt, STARTS, error)
@@ -309,7 +308,7 @@ class Engine:
         with self._lock:
             self._wake_one()  # for the photo that this worker was woken for
         started = time.monotonic()
-        _close(runtime)
+        runtime.close()
         try:
             another = self._start_runtime(worker)
         except Exception as error:
@@ -339,17 +338,16 @@ class Engine:
 
     def _wait(self, worker: _Worker) -> bool:
         """Waits for a job, without taking it, or for the death of its process; False when the engine is closed."""
-        look_s = LOOK_S if isinstance(worker.runtime, WorkerProcess) else None
         with self._lock:
             while self._open and not self._queue and worker.alive:
-                self._sleep(worker, look_s)
+                self._sleep(worker, CHECK_S)
             return self._open
 
     def _run_next(self, runtime: Runtime, worker: _Worker) -> None:
         """Takes the jobs that waited longest, as many as the runtime takes at once, and does them; none if all are
         taken.
         """
-        size: int = getattr(runtime, "batch_size", 1)
+        size = runtime.batch_size
         with self._lock:
             # A lone caller never waits: only where others were met just now may more photos be on their way.
             until = time.monotonic() + self._batch_wait_s
@@ -363,23 +361,23 @@ class Engine:
             self._busy += 1
         try:
             jobs = _begun(taken, self.deadline_s)
-            if jobs and size == 1 and isinstance(runtime, WorkerProcess):
-                self._run_ahead(jobs[0], runtime, alone=alone)
+            if jobs and (pipeline := runtime.pipeline):
+                self._run_ahead(jobs[0], pipeline, alone=alone)
             elif jobs:
                 _run(jobs, runtime, alone=alone)
         finally:
             with self._lock:
                 self._busy -= 1
 
-    def _run_ahead(self, job: _Job, runtime: WorkerProcess, *, alone: bool) -> None:
+    def _run_ahead(self, job: _Job, pipeline: Pipeline, *, alone: bool) -> None:
         """Does a job, and those that follow it without a pause."""
         in_hand: deque[_Job] = deque()
         started = time.monotonic()
-        self._hand_over(job, runtime, in_hand, alone=alone)
-        self._fill(runtime, in_hand)
+        self._hand_over(job, pipeline, in_hand, alone=alone)
+        self._fill(pipeline, in_hand)
         while in_hand:
             try:
-                answer: Detections | BaseException = runtime.finish()
+                answer: Detections | BaseException = pipeline.finish()
             except WorkerDied as error:
                 in_hand.popleft().future.set_exception(error)
                 self._give_back(in_hand)
@@ -389,29 +387,29 @@ class Engine:
             ended = time.monotonic()
             done = in_hand.popleft()
             # Before the answer is passed on: the worker must not wait for that.
-            self._fill(runtime, in_hand)
+            self._fill(pipeline, in_hand)
             if isinstance(answer, BaseException):
                 done.future.set_exception(answer)
             else:
                 done.answer(answer, started, ended)
             started = ended
 
-    def _fill(self, runtime: WorkerProcess, in_hand: deque[_Job]) -> None:
+    def _fill(self, pipeline: Pipeline, in_hand: deque[_Job]) -> None:
         """Hands over as many photos as a worker may have, of those that no other could begin at once."""
-        while len(in_hand) < AHEAD:
+        while len(in_hand) < pipeline.depth:
             with self._lock:
                 # As long as the worker has one, each of the others is left one.
                 left = len(self._workers) - 1 if in_hand else 0
                 if not self._open or len(self._queue) <= left:
                     return
                 taken = self._queue.popleft()
-            if _begun([taken], self.deadline_s) and not self._hand_over(taken, runtime, in_hand):
+            if _begun([taken], self.deadline_s) and not self._hand_over(taken, pipeline, in_hand):
                 return
 
-    def _hand_over(self, job: _Job, runtime: WorkerProcess, in_hand: deque[_Job], *, alone: bool = False) -> bool:
+    def _hand_over(self, job: _Job, pipeline: Pipeline, in_hand: deque[_Job], *, alone: bool = False) -> bool:
         """Gives a worker one more photo; false if it turns out to have died, and the photo waits for another then."""
         try:
-            runtime.begin(job.pixels, alone=alone)
+            pipeline.begin(job.pixels, alone=alone)
         except WorkerDied:
             self._give_back([job])
             return False
@@ -486,18 +484,13 @@ def engine_of(bundle: Bundle, settings: Settings, *, load: Callable[..., Runtime
     )
 
 
-def _close(runtime: Runtime | None) -> None:
-    if isinstance(runtime, WorkerProcess):
-        runtime.close()
-
-
 def _ways(runtime: Runtime, blank: Pixels, *, alone: bool) -> list[Callable[[], object]]:
     """All ways in which a worker's runtime detects, for its warm-up."""
     ways: list[Callable[[], object]] = [lambda: runtime.detect(blank)]
-    if alone and hasattr(runtime, "detect_alone"):
+    if alone:
         ways.append(lambda: runtime.detect_alone(blank))
-    if (size := getattr(runtime, "batch_size", 1)) > 1:
-        ways.append(lambda: cast(Any, runtime).detect_batch([blank] * size))
+    if runtime.batch_size > 1:
+        ways.append(lambda: runtime.detect_batch([blank] * runtime.batch_size))
     return ways
 
 
@@ -518,10 +511,9 @@ def _run(jobs: list[_Job], runtime: Runtime, *, alone: bool) -> None:
     started = time.monotonic()
     try:
         if len(jobs) > 1:
-            found = cast(Any, runtime).detect_batch([job.pixels for job in jobs])
+            found = runtime.detect_batch([job.pixels for job in jobs])
         else:
-            detect = getattr(runtime, "detect_alone", runtime.detect) if alone else runtime.detect
-            found = [detect(jobs[0].pixels)]
+            found = [(runtime.detect_alone if alone else runtime.detect)(jobs[0].pixels)]
     except BaseException as error:  # one photo's failure must not end the worker
         for job in jobs:
             job.future.set_exception(error)

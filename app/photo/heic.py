@@ -27,7 +27,7 @@ from typing import Any
 from PIL import Image
 
 from app.errors import DeadlineExceeded, Overloaded, PhotoTooCostly, UnreadablePhoto
-from app.process.processes import how_it_ended, memory, seal, start
+from app.process.subprocesses import anonymous_memory, describe_exit, seal, start_module
 
 logger = logging.getLogger(__name__)
 
@@ -83,11 +83,11 @@ def read_heic(
     limits = (BYTES_PER_PIXEL * max_pixels + MORE_BYTES, CPU_S, most_written)
     with contextlib.ExitStack() as stack:
         try:
-            shared = stack.enter_context(memory("photo"))
+            shared = stack.enter_context(anonymous_memory("photo"))
             with open(shared, "wb", closefd=False) as file:
                 file.write(data)
             process = stack.enter_context(
-                start(
+                start_module(
                     "app.photo.heic_decoder",
                     (shared, *limits),
                     pass_fds=[shared],
@@ -165,7 +165,7 @@ def _ended(status: int) -> Exception:
         return PhotoTooCostly(f"the photo takes more than {CPU_S} s of a processor to decode; send a smaller one")
     if status in OUT_OF_MEMORY:
         return MemoryError()
-    how = how_it_ended(status)
+    how = describe_exit(status)
     logger.warning("the decoder of a HEIC photo ended: %s", how)
     if status in FROM_OUTSIDE:
         return Overloaded(f"the process that decoded the photo was ended ({how}); try again shortly")

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from app.process.memory import keep_out_of_core_dumps
-from app.process.processes import ignore_signals_to_all
+from app.process.subprocesses import ignore_shutdown_signals
 
 THREADS = 2
 """Threads that decode the tiles of one photo."""
@@ -87,7 +87,7 @@ def main() -> None:
     """Decodes what the command line names: file descriptor of the memory, bytes of address space, processor seconds,
     bytes that may be written.
     """
-    ignore_signals_to_all()
+    ignore_shutdown_signals()
     memory, *limits = map(int, sys.argv[1:])
     try:
         heif = set_up(*limits)

@@ -24,13 +24,14 @@ from app.cli import main
 from app.detector.bundle import list_bundles, write_manifest
 from app.detector.detections import Detections
 from app.detector.engine import open_engine
+from app.detector.runtimes import Runtime
 from app.records.key_file import KEY
 
 ROOT = Path(__file__).parents[2]
 STORE = ROOT / "model_store"
 
 
-class StandIn:
+class StandIn(Runtime):
     """A runtime that sees three teeth, the second of them carious; on dark photos three sound ones."""
 
     name = "litert"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from app.detector.bundle import FLOAT32_MODEL, INT8_MODEL, read_bundle
-from app.detector.runtimes import load_runtime
+from app.detector.runtimes.load import load_runtime
 from app.photo.decoding import decode
 from training.cli import main
 from training.data.annotations import read_annotated_photos

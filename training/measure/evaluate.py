@@ -62,7 +62,7 @@ def look(
     return [
         found
         for photo in tqdm(photos, desc=name, unit="photo", leave=False)
-        for found in runtime.looks(decode(photo.path.read_bytes()).pixels)
+        for found in runtime.detect_by_size(decode(photo.path.read_bytes()).pixels)
     ]
 
 

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from app.detector.detections import Detections
 from app.detector.fusion import fuse
-from app.detector.runtimes.tensorflow import looks_of
+from app.detector.runtimes import Pixels, Runtime
+from app.detector.runtimes.tensorflow import split_by_size
 from app.photo.resizing import resize
 from training.errors import TrainingError
 from training.model.configure import input_size_of, parse_pipeline
@@ -64,7 +65,7 @@ def make_variables(model: Any, height: int, width: int) -> None:
     model.predict(*model.preprocess(tf.zeros((1, height, width, 3))))
 
 
-class ModelRuntime:
+class ModelRuntime(Runtime):
     """Weights in memory as an `app.detector.runtimes.Runtime`: a training in progress, or a checkpoint."""
 
     name = "checkpoint"
@@ -86,7 +87,7 @@ class ModelRuntime:
 
         self._run = run
 
-    def detect(self, pixels: npt.NDArray[np.uint8]) -> Detections:
+    def detect(self, pixels: Pixels) -> Detections:
         """See `app.detector.runtimes.Runtime.detect`."""
         return self.detect_resized(resize(pixels, self._height, self._width)[np.newaxis])[0]
 
@@ -96,7 +97,7 @@ class ModelRuntime:
         Args:
             batch: uint8 `[n, height, width, 3]`.
         """
-        return [fuse(looks) for looks in looks_of(self._run(batch))]
+        return [fuse(by_size) for by_size in split_by_size(self._run(batch))]
 
     def detect_all(self, photos: Sequence[npt.NDArray[np.uint8]]) -> list[Detections]:
         """`detect_resized`, photo by photo, so that memory does not grow with their number."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from app.detector.runtimes.tensorflow import LOOKS
+from app.detector.runtimes.tensorflow import SIZE_NUMBERS
 
 Sizes = tuple[int, ...]
 """Pixels of each size at which a detector looks, that of its input, the largest, first."""
@@ -38,7 +38,7 @@ def detect_at_sizes(model: Any, photos: Any, multi_scale: Sequence[int]) -> dict
 
     Returns:
         `detection_boxes`, `detection_scores` and `detection_classes` (from 1) as the API names them, all sizes one
-        after the other; with further sizes `LOOKS` says of which each detection is.
+        after the other; with further sizes `SIZE_NUMBERS` says of which each detection is.
     """
     import tensorflow as tf
 
@@ -54,5 +54,5 @@ def detect_at_sizes(model: Any, photos: Any, multi_scale: Sequence[int]) -> dict
     columns["detection_classes"] = tf.cast(columns["detection_classes"], tf.float32) + 1  # from 0 in the model
     if multi_scale:
         numbered = [tf.fill(tf.shape(look["detection_scores"]), float(place)) for place, look in enumerate(looks)]
-        columns[LOOKS] = tf.concat(numbered, axis=1)
+        columns[SIZE_NUMBERS] = tf.concat(numbered, axis=1)
     return columns

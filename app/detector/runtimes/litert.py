@@ -10,24 +10,24 @@ import numpy.typing as npt
 
 from app.detector.detections import Detections
 from app.detector.fusion import fuse
-from app.detector.runtimes import fitted
+from app.detector.runtimes import Pixels, Runtime, fitted
 from app.errors import RuntimeUnavailable
 
 
 def model_input(
-    pixels: npt.NDArray[np.uint8], height: int, width: int, *, out: npt.NDArray[np.float32] | None = None
+    pixels: Pixels, height: int, width: int, *, out: npt.NDArray[np.float32] | None = None
 ) -> npt.NDArray[np.float32]:
-    """A photo of any size as float32 `[1, height, width, 3]` within -1 to 1, in `out` if that is given.
+    """A photo of any size as float32 `[1, height, width, 3]` within -1 to 1, written to `out` if given.
 
-    This is the MobileNetV2 preprocessing of the Object Detection API; the SavedModel holds it, TFLite files do not.
+    This is the MobileNetV2 preprocessing of the Object Detection API; SavedModels contain it, TFLite files do not.
     """
     scaled = np.multiply(fitted(pixels, height, width)[np.newaxis], np.float32(2.0 / 255.0), out=out)
     scaled -= np.float32(1.0)
     return scaled
 
 
-class LiteRTRuntime:
-    """A TFLite file with the detection postprocessing inside, as `training.release.export` writes it."""
+class LiteRTRuntime(Runtime):
+    """A TFLite file that includes the detection postprocessing, as `training.release.export` writes it."""
 
     name = "litert"
     device = "cpu"
@@ -35,14 +35,14 @@ class LiteRTRuntime:
     def __init__(
         self, model: Path, *, threads: int = 1, alone_threads: int | None = None, mapped: bool = False
     ) -> None:
-        """Loads the file.
+        """Load the file.
 
         Args:
             model: the `.tflite` file.
             threads: CPU threads for one inference.
-            alone_threads: of one by `detect_alone`; another number than `threads` takes an interpreter of its own.
-            mapped: the file is mapped instead of read; for one that nobody can change, since one that is copied over
-                would end the process (SIGBUS).
+            alone_threads: likewise for `detect_alone`; a number other than `threads` takes a second interpreter.
+            mapped: map the file instead of reading it; only for immutable files, since truncation of a mapped file
+                kills the process (SIGBUS).
 
         Raises:
             RuntimeUnavailable: LiteRT is not installed, or the file is not such a model.
@@ -52,29 +52,29 @@ class LiteRTRuntime:
         except ImportError as error:
             raise RuntimeUnavailable(f"the litert runtime is not installed: {error}") from error
         try:
-            given = {"model_path": str(model)} if mapped else {"model_content": model.read_bytes()}
-            self._model = _Model(Interpreter(**given, num_threads=threads))
+            source = {"model_path": str(model)} if mapped else {"model_content": model.read_bytes()}
+            self._model = _Model(Interpreter(**source, num_threads=threads))
             self._alone = self._model
             if alone_threads not in (None, threads):
-                self._alone = _Model(Interpreter(**given, num_threads=alone_threads))
+                self._alone = _Model(Interpreter(**source, num_threads=alone_threads))
         except (OSError, ValueError, RuntimeError) as error:
             raise RuntimeUnavailable(f"{model} cannot be loaded: {error}") from error
 
-    def detect(self, pixels: npt.NDArray[np.uint8]) -> Detections:
-        """See `app.detector.runtimes.Runtime.detect`."""
-        return fuse(self.looks(pixels))
+    def detect(self, pixels: Pixels) -> Detections:
+        """See `Runtime.detect`."""
+        return fuse(self.detect_by_size(pixels))
 
-    def detect_alone(self, pixels: npt.NDArray[np.uint8]) -> Detections:
-        """See `app.detector.runtimes.Runtime.detect_alone`."""
-        return fuse(self._alone.looks(pixels))
+    def detect_alone(self, pixels: Pixels) -> Detections:
+        """See `Runtime.detect_alone`."""
+        return fuse(self._alone.detect_by_size(pixels))
 
-    def looks(self, pixels: npt.NDArray[np.uint8]) -> list[Detections]:
-        """What the detector sees at each of its sizes, which `detect` fuses."""
-        return self._model.looks(pixels)
+    def detect_by_size(self, pixels: Pixels) -> list[Detections]:
+        """Detections at each of the model's input sizes, before they are fused."""
+        return self._model.detect_by_size(pixels)
 
 
 class _Model:
-    """One interpreter and where its input and outputs are."""
+    """One interpreter and the indices of its input and outputs."""
 
     def __init__(self, interpreter: Any) -> None:
         self._interpreter = interpreter
@@ -84,19 +84,18 @@ class _Model:
         self._input: int = details["index"]
         _, self._height, self._width, _ = (int(size) for size in details["shape"])
         outputs = signature.get_output_details()
-        # The signature's outputs are in reverse order of the postprocessing: count, scores, classes from 0, boxes; of
-        # each size in turn.
+        # The signature's outputs are in reverse order of the postprocessing, once per input size: count, scores,
+        # classes from 0, boxes.
         indices = [outputs[f"output_{number}"]["index"] for number in range(len(outputs))]
         self._outputs = [indices[first : first + 4] for first in range(0, len(indices), 4)]
 
-    def looks(self, pixels: npt.NDArray[np.uint8]) -> list[Detections]:
-        """See `LiteRTRuntime.looks`."""
-        # Written where the model reads it. The view has to be gone before the model runs.
+    def detect_by_size(self, pixels: Pixels) -> list[Detections]:
+        # Written directly into the model's input. No view of it may exist when the model runs.
         model_input(pixels, self._height, self._width, out=self._interpreter.tensor(self._input)())
         self._interpreter.invoke()
-        return [self._look(outputs) for outputs in self._outputs]
+        return [self._detections(outputs) for outputs in self._outputs]
 
-    def _look(self, outputs: list[int]) -> Detections:
+    def _detections(self, outputs: list[int]) -> Detections:
         count, scores, classes, boxes = (self._interpreter.get_tensor(index) for index in outputs)
         found = int(count.item())
         return Detections.from_raw(boxes[0, :found], scores[0, :found], classes[0, :found] + 1)

@@ -1,16 +1,4 @@
-"""A runtime in a process of its own, so that a crash in its native code ends one request and not the server.
-
-The photo is resized in the server's process and written into memory that both share; only a word about it and the
-detections go through a socket. A photo of 640x480 takes under 1 ms longer in all than in a thread of the server:
-another process has to be woken and its caches filled (`benchmarks/isolation.py`).
-
-    server to worker    once: JSON, what to run and how, a TFLite model by a file descriptor; then three bytes for each
-                        call: from which place on photos lie in the shared memory, how many, and whether they have the
-                        machine to themselves
-    worker to server    once: JSON, the runtime's name and device and how many photos it takes at once, or why there is
-                        none; then for each call a byte that says whether detection went well, and for each photo the
-                        number n of its boxes as uint32 and float32 `[n, 6]`; or the text of the error
-"""
+"""A runtime in a separate process, so that a crash in its native code fails one request and not the server."""
 
 from __future__ import annotations
 
@@ -21,71 +9,68 @@ import os
 import socket
 import struct
 import subprocess
-import sys
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import Any, Unpack
 
 from app.detector.bundle import Bundle
 from app.detector.detections import Detections
-from app.detector.runtimes import Precision, RuntimeKind, fitted, may_be_tensorflow
-from app.detector.runtimes.worker import FAILED, MODEL, receive, send, shared
+from app.detector.runtimes import Pipeline, Pixels, Precision, Runtime, RuntimeKind, RuntimeOptions, fitted
+from app.detector.runtimes.choice import may_be_tensorflow
+from app.detector.runtimes.messages import FAILED, MODEL, receive, send, shared_array, unpack
 from app.errors import BundleError, RuntimeUnavailable, WorkerDied
-from app.process.processes import how_it_ended, memory, seal, start
+from app.process.subprocesses import anonymous_memory, describe_exit, seal, start_module
 
 logger = logging.getLogger(__name__)
 
-AHEAD = 2
-"""Calls that may be with a worker of one photo a call: it begins the next without waiting for the server's threads."""
+PIPELINE_DEPTH = 2
+"""Photos in a worker's hands: it begins the next one without waiting for the server's threads."""
 
 END_S = 5
 """Seconds that a worker gets to end once its socket is closed."""
 
 HANG_S = 120.0
-"""Seconds after which a worker that has not answered a photo is ended; more than any first inference on a GPU takes."""
+"""Seconds after which a silent worker is killed; more than the first inference on a GPU takes."""
+
+LITERT_OPTIONS = ("threads", "alone_threads")
 
 
-LITERT = ("threads", "alone_threads")
-"""The options of `load_runtime` that LiteRT takes."""
-
-
-class WorkerProcess:
-    """A `Runtime` that passes photos to a worker.
+class WorkerProcess(Runtime):
+    """Passes photos to a worker process. Detection raises WorkerDied, or RuntimeError if the runtime fails.
 
     Attributes:
-        name, device: of the worker's runtime.
+        name, device, batch_size: of the worker's runtime.
         pid: of the worker.
     """
 
-    def __init__(self, bundle: Bundle, kind: str = RuntimeKind.AUTO, **options: Any) -> None:
-        """Starts the worker and waits until its runtime is loaded. The arguments are those of `load_runtime`.
+    depth = PIPELINE_DEPTH
+
+    def __init__(self, bundle: Bundle, kind: str = RuntimeKind.AUTO, **options: Unpack[RuntimeOptions]) -> None:
+        """Start the worker and wait until its runtime is loaded.
 
         Raises:
-            RuntimeUnavailable: the runtime is not installed or cannot run the bundle, or the bundle's files are no
-                longer those that were verified.
+            RuntimeUnavailable: the runtime is not installed or cannot run the bundle, or the bundle's files have
+                changed since they were verified.
             WorkerDied: the worker ended while it loaded.
         """
-        places = max(AHEAD, int(options.get("batch_size", 1)))
-        shape = (places, bundle.input_height, bundle.input_width, 3)
+        slots = max(PIPELINE_DEPTH, options.get("batch_size", 1))
+        shape = (slots, bundle.input_height, bundle.input_width, 3)
         job: dict[str, Any] = {"model": None, "path": str(bundle.path), "sha256": bundle.sha256, "kind": kind}
         job |= {"shape": shape, "options": options}
         self._model: _Model | None = None
         if not may_be_tensorflow(bundle, kind):
-            self._model = _model(bundle, bundle.tflite(Precision(options.get("precision", Precision.FLOAT32))))
+            self._model = _shared_model(bundle, bundle.tflite(options.get("precision", Precision.FLOAT32)))
             job |= {"model": self._model.memory}
-            job |= {"options": {name: options[name] for name in LITERT if name in options}}
-        with memory("photos") as photos:
+            job |= {"options": {name: value for name, value in options.items() if name in LITERT_OPTIONS}}
+        with anonymous_memory("photos") as photos:
             os.ftruncate(photos, math.prod(shape))
-            self._inputs = shared(photos, shape)
+            self._inputs = shared_array(photos, shape)
             self._socket, theirs = socket.socketpair()
             with theirs:
-                self._process = start(
+                self._process = start_module(
                     "app.detector.runtimes.worker",
                     (theirs.fileno(), photos),
                     pass_fds=[theirs.fileno(), photos, *([self._model.memory] if self._model else [])],
@@ -95,7 +80,7 @@ class WorkerProcess:
         try:
             loaded = json.loads(self._ask(json.dumps(job).encode()))
             if error := loaded.get("error"):
-                raise RuntimeUnavailable(self._model.named(error) if self._model else error)
+                raise RuntimeUnavailable(self._model.with_file_name(error) if self._model else error)
             self._set_time_limit(HANG_S)
         except BaseException:
             self.close()
@@ -110,66 +95,38 @@ class WorkerProcess:
         """Whether the worker runs."""
         return self._process.poll() is None
 
-    def detect(self, pixels: npt.NDArray[np.uint8]) -> Detections:
-        """See `app.detector.runtimes.Runtime.detect`.
+    @property
+    def pipeline(self) -> Pipeline | None:
+        """The worker itself, unless it detects in batches."""
+        return self if self.batch_size == 1 else None
 
-        Raises:
-            WorkerDied: the worker ended before its answer, or had to be ended because none came.
-            RuntimeError: the runtime raised an error on a photo; the worker lives on.
-        """
+    def detect(self, pixels: Pixels) -> Detections:
+        """See `Runtime.detect`."""
         return self._detect([pixels])[0]
 
-    def detect_alone(self, pixels: npt.NDArray[np.uint8]) -> Detections:
-        """See `app.detector.runtimes.Runtime`; errors as of `detect`."""
+    def detect_alone(self, pixels: Pixels) -> Detections:
+        """See `Runtime.detect_alone`."""
         return self._detect([pixels], alone=True)[0]
 
-    def detect_batch(self, photos: Sequence[npt.NDArray[np.uint8]]) -> list[Detections]:
-        """See `app.detector.runtimes.Runtime`; errors as of `detect`."""
+    def detect_batch(self, photos: Sequence[Pixels]) -> list[Detections]:
+        """See `Runtime.detect_batch`."""
         return self._detect(photos)
 
-    def begin(self, pixels: npt.NDArray[np.uint8], *, alone: bool = False) -> None:
-        """Hands a photo over; `finish` gives its detections. At most `AHEAD` may be begun and not finished.
-
-        Raises:
-            WorkerDied: the worker ended.
-        """
+    def begin(self, pixels: Pixels, *, alone: bool = False) -> None:
+        """See `Pipeline.begin`."""
         self._calls += 1
-        self._hand_over([pixels], alone, place=self._calls % AHEAD)
+        self._hand_over([pixels], alone, slot=self._calls % PIPELINE_DEPTH)
 
     def finish(self) -> Detections:
-        """The detections of the photo that was begun first; errors as of `detect`."""
+        """See `Pipeline.finish`."""
         return self._answer(1)[0]
 
-    def _detect(self, photos: Sequence[npt.NDArray[np.uint8]], *, alone: bool = False) -> list[Detections]:
-        self._hand_over(photos, alone)
-        return self._answer(len(photos))
-
-    def _hand_over(self, photos: Sequence[npt.NDArray[np.uint8]], alone: bool, *, place: int = 0) -> None:
-        _, height, width, _ = self._inputs.shape
-        for pixels, where in zip(photos, self._inputs[place:], strict=False):
-            where[...] = fitted(pixels, height, width)
-        with self._noticing_death():
-            send(self._socket, bytes((place, len(photos), alone)))
-
-    def _answer(self, photos: int) -> list[Detections]:
-        with self._noticing_death():
-            answer = receive(self._socket)
-        if answer[:1] == FAILED:
-            raise RuntimeError(answer[1:].decode())
-        found, at = [], 1
-        for _ in range(photos):
-            count = int.from_bytes(answer[at : at + 4], sys.byteorder)
-            rows = np.frombuffer(answer, np.float32, count * 6, at + 4).reshape(-1, 6)
-            found.append(Detections.from_checked(rows[:, :4], rows[:, 4], rows[:, 5].astype(np.int32)))
-            at += 4 + rows.nbytes
-        return found
-
     def kill(self) -> None:
-        """Ends the process whatever it does; from any thread. Whoever waits for its answer gets WorkerDied."""
+        """End the worker immediately, from any thread; a pending call raises WorkerDied."""
         self._process.kill()
 
     def close(self) -> None:
-        """Ends the worker. May be called twice."""
+        """End the worker. May be called twice."""
         self._model = None
         self._socket.close()
         try:
@@ -178,20 +135,38 @@ class WorkerProcess:
             self._process.kill()
             self._process.wait()
 
+    def _detect(self, photos: Sequence[Pixels], *, alone: bool = False) -> list[Detections]:
+        self._hand_over(photos, alone)
+        return self._answer(len(photos))
+
+    def _hand_over(self, photos: Sequence[Pixels], alone: bool, *, slot: int = 0) -> None:
+        _, height, width, _ = self._inputs.shape
+        for pixels, target in zip(photos, self._inputs[slot:], strict=False):
+            target[...] = fitted(pixels, height, width)
+        with self._death_noticed():
+            send(self._socket, bytes((slot, len(photos), alone)))
+
+    def _answer(self, photos: int) -> list[Detections]:
+        with self._death_noticed():
+            answer = receive(self._socket)
+        if answer[:1] == FAILED:
+            raise RuntimeError(answer[1:].decode())
+        return unpack(answer[1:], photos)
+
     def _set_time_limit(self, seconds: float) -> None:
-        """Lets what waits for the worker's answers fail with BlockingIOError after so long; costs a photo nothing."""
+        """Make waiting for an answer raise BlockingIOError after so long; the kernel does it, at no cost per photo."""
         whole = int(seconds)
         timeval = struct.pack("ll", whole, int((seconds - whole) * 1e6))
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
 
     def _ask(self, message: bytes) -> bytes:
-        with self._noticing_death():
+        with self._death_noticed():
             send(self._socket, message)
             return receive(self._socket)
 
     @contextmanager
-    def _noticing_death(self) -> Iterator[None]:
-        """Turns what the socket of a dead worker raises into WorkerDied."""
+    def _death_noticed(self) -> Iterator[None]:
+        """Turn the socket errors of a dead worker into WorkerDied."""
         try:
             yield
             return
@@ -201,16 +176,16 @@ class WorkerProcess:
             how = f"no answer within {HANG_S:g} s"
         except (OSError, EOFError):
             self.close()
-            how = how_it_ended(self._process.returncode)
+            how = describe_exit(self._process.returncode)
         logger.error("the detector's process %d died: %s", self.pid, how)
         raise WorkerDied(f"the detector's process died ({how}) and is being replaced; try again shortly") from None
 
 
 class _Model:
-    """A TFLite file of a bundle in memory that nobody can change any more, for all workers that run it.
+    """A TFLite file of a bundle in immutable memory, shared by all workers that run it.
 
     Attributes:
-        memory: its file descriptor, until nobody has this object any more.
+        memory: its file descriptor, closed with the last reference to this object.
     """
 
     def __init__(self, bundle: Bundle, file: Path) -> None:
@@ -222,11 +197,11 @@ class _Model:
                 bundle.copy_verified(file, stream)
             seal(self.memory)
         except (OSError, BundleError) as error:
-            how = "what is live was verified before: reload to take what is there"
+            how = "it was verified before it went live: reload to use the file as it is now"
             raise RuntimeUnavailable(f"{error}; {how}") from error
 
-    def named(self, error: str) -> str:
-        """A worker's error with the file's name instead of the descriptor's."""
+    def with_file_name(self, error: str) -> str:
+        """A worker's error with the file's name in place of the descriptor's."""
         return error.replace(f"/proc/self/fd/{self.memory}", str(self._file))
 
 
@@ -234,8 +209,8 @@ _models: weakref.WeakValueDictionary[tuple[str, Path], _Model] = weakref.WeakVal
 _models_lock = threading.Lock()
 
 
-def _model(bundle: Bundle, file: Path) -> _Model:
-    """The file in memory, where a worker of the same bundle may have it already."""
+def _shared_model(bundle: Bundle, file: Path) -> _Model:
+    """The file in memory; workers of the same bundle share it."""
     with _models_lock:
         model = _models.get((bundle.sha256, file))
         if model is None:

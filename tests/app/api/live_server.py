@@ -19,12 +19,13 @@ from app.api import create_app
 from app.api.protocol import Protocol
 from app.detector.bundle import write_manifest
 from app.detector.detections import Detections
+from app.detector.runtimes import Runtime
 from app.settings import Settings
 
 MODEL = "stand-in"
 
 
-class StandIn:
+class StandIn(Runtime):
     """A runtime that sees four teeth, two of them carious, on every photo. For what a real one cannot be made to do.
 
     Attributes:

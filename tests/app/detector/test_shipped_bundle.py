@@ -8,7 +8,7 @@ import pytest
 import skimage.data
 
 from app.detector.boxes import box_iou
-from app.detector.runtimes import load_runtime
+from app.detector.runtimes.load import load_runtime
 from app.photo.decoding import decode
 from app.photo.encoding import encode
 from app.photo.quality import assess_quality

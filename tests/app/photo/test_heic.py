@@ -155,8 +155,9 @@ def test_decoding_takes_no_more_memory_than_is_said() -> None:
 
 
 def saying(*lines: str) -> Any:
-    """In the place of `app.process.processes.start`: a decoder that does something else, in native code that broke or
-    fell to whoever made the photo. `memory` is the descriptor of the shared memory.
+    """Replaces `start_module`: a decoder that runs other code, as one does that crashed or that a photo took over.
+
+    `memory` is the descriptor of the shared memory.
     """
     code = "\n".join(("import json, os, signal, sys, time", "memory = int(sys.argv[1])", *lines))
 
@@ -199,7 +200,7 @@ def test_whatever_its_decoder_does_costs_one_photo(
     monkeypatch: pytest.MonkeyPatch, lines: list[str], error: type[Exception], message: str
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(heic, "start", saying(*lines))
+        patched.setattr(heic, "start_module", saying(*lines))
         patched.setattr(heic, "HANG_S", 0.5 if error is PhotoTooCostly else 60.0)
         patched.setattr(heic, "END_S", 0.5)
         with pytest.raises(error, match=message):
@@ -208,7 +209,7 @@ def test_whatever_its_decoder_does_costs_one_photo(
 
 
 def test_a_crash_is_logged(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr(heic, "start", saying(ENDS_BY % "SIGSEGV"))
+    monkeypatch.setattr(heic, "start_module", saying(ENDS_BY % "SIGSEGV"))
     with pytest.raises(UnreadablePhoto):
         decode(FOUR_COLOURS)
     assert "SIGSEGV" in caplog.text

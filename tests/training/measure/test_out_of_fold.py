@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from app.detector.bundle import read_bundle
-from app.detector.runtimes import load_runtime
+from app.detector.runtimes.load import load_runtime
 from app.photo.decoding import decode
 from tests.training.conftest import LARGER
 from training.cli import main

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from app.detector.bundle import read_bundle
-from app.detector.runtimes import load_runtime
+from app.detector.runtimes.load import load_runtime
 from app.errors import RuntimeUnavailable
 from app.photo.decoding import decode
 from training.cli import main

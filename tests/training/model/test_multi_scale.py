@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from app.detector.bundle import Bundle, read_bundle
 from app.detector.fusion import fuse
-from app.detector.runtimes import load_runtime
+from app.detector.runtimes.load import load_runtime
 from app.photo.decoding import decode
 from app.photo.resizing import resize
 from training.cli import main

@@ -17,9 +17,10 @@ from app.detector import engine as engine_module
 from app.detector.bundle import FLOAT32_MODEL, INT8_MODEL, Bundle, read_bundle, write_manifest
 from app.detector.detections import Detections
 from app.detector.engine import STARTS, Engine
-from app.detector.runtimes import Precision, load_in_process, load_runtime, process
+from app.detector.runtimes import Precision, process
+from app.detector.runtimes.load import load_in_process, load_runtime
+from app.detector.runtimes.messages import MODEL
 from app.detector.runtimes.process import WorkerProcess
-from app.detector.runtimes.worker import MODEL
 from app.errors import RuntimeUnavailable, WorkerDied
 from app.photo.decoding import decode
 

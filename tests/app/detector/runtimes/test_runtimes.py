@@ -8,7 +8,8 @@ import time
 import numpy as np
 import pytest
 
-from app.detector.runtimes import load_in_process, load_runtime, tensorflow
+from app.detector.runtimes import tensorflow
+from app.detector.runtimes.load import load_in_process, load_runtime
 from app.errors import RuntimeUnavailable
 from app.photo.decoding import decode
 from training.release.parity import MAX_BOX_DIFFERENCE, MAX_SCORE_DIFFERENCE, compare
@@ -103,8 +104,7 @@ def test_a_batch_gets_the_answers_of_its_photos(shipped_bundle, photos, load) ->
                 assert np.abs(found.boxes - alone.boxes).max() < 1e-5
                 assert (found.class_ids == alone.class_ids).all()
     finally:
-        if load is load_in_process:
-            runtime.close()
+        runtime.close()
 
 
 @needs_tensorflow
@@ -131,7 +131,8 @@ def test_litert_never_imports_tensorflow(shipped_bundle) -> None:
         "import sys\n"
         "from pathlib import Path\n"
         "from app.detector.bundle import read_bundle\n"
-        "from app.detector.runtimes import load_in_process, load_runtime, tensorflow\n"
+        "from app.detector.runtimes import tensorflow\n"
+        "from app.detector.runtimes.load import load_in_process, load_runtime\n"
         f"load_runtime(read_bundle(Path({str(shipped_bundle.path)!r})), 'litert')\n"
         "import app.api\n"
         "assert 'tensorflow' not in sys.modules\n"

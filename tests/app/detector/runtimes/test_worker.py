@@ -12,8 +12,8 @@ import threading
 import numpy as np
 
 from app.detector.detections import Detections
-from app.detector.runtimes import worker
-from app.detector.runtimes.worker import receive, send, shared
+from app.detector.runtimes import Runtime, worker
+from app.detector.runtimes.messages import receive, send, shared_array
 
 
 def test_a_worker_imports_nothing_that_it_can_do_without() -> None:
@@ -24,7 +24,7 @@ def test_a_worker_imports_nothing_that_it_can_do_without() -> None:
 
 
 def test_a_photo_that_the_runtime_fails_on_does_not_end_the_worker(monkeypatch) -> None:
-    class Unlucky:
+    class Unlucky(Runtime):
         name, device = "litert", "cpu"
 
         def detect(self, pixels: np.ndarray) -> Detections:
@@ -38,7 +38,7 @@ def test_a_photo_that_the_runtime_fails_on_does_not_end_the_worker(monkeypatch) 
     shape = (1, 320, 320, 3)
     memory = os.memfd_create("photos")
     os.ftruncate(memory, math.prod(shape))
-    inputs = shared(memory, shape)
+    inputs = shared_array(memory, shape)
 
     def serve() -> None:
         with contextlib.suppress(EOFError):

@@ -1,4 +1,4 @@
-"""Processes of the server's own, and the memory that it shares with them."""
+"""Subprocesses that run modules of this package, and memory to share with them."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     import subprocess
 
 
-def start(module: str, arguments: Sequence[object], **options: Any) -> subprocess.Popen[bytes]:
-    """A process that runs a module of this package.
+def start_module(module: str, arguments: Sequence[object], **options: Any) -> subprocess.Popen[bytes]:
+    """Start a process that runs a module of this package.
 
     Args:
         module: its full name.
-        arguments: of its command line.
+        arguments: of the command line.
         options: of `subprocess.Popen`.
 
     Raises:
-        OSError: none can be started.
+        OSError: the process cannot be started.
     """
-    import subprocess  # which the processes that import this module do without
+    import subprocess  # the processes that import this module do without it
 
-    # Wherever this package was imported from, the process imports the same one.
-    paths = (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", ""))
+    # The process must import this package from where this process did.
+    paths = (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", ""))
     return subprocess.Popen(
         [sys.executable, "-P", "-m", module, *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
@@ -37,14 +37,14 @@ def start(module: str, arguments: Sequence[object], **options: Any) -> subproces
     )
 
 
-def ignore_signals_to_all() -> None:
-    """Lets this process live through the signals that a terminal and some service managers send to every process."""
+def ignore_shutdown_signals() -> None:
+    """Ignore the signals that terminals and some service managers send to every process of a group."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
 
 
-def how_it_ended(status: int) -> str:
-    """A process's return code, as `subprocess` gives it, in words."""
+def describe_exit(status: int) -> str:
+    """The name of the signal or the exit status, from a return code of `subprocess`."""
     if status >= 0:
         return f"exit status {status}"
     try:
@@ -54,8 +54,8 @@ def how_it_ended(status: int) -> str:
 
 
 @contextmanager
-def memory(name: str) -> Iterator[int]:
-    """The file descriptor of memory without a file, see `seal`; whoever has mapped it or inherited it keeps it."""
+def anonymous_memory(name: str) -> Iterator[int]:
+    """The file descriptor of memory without a file; it lasts for those who have mapped or inherited it."""
     descriptor = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         yield descriptor
@@ -64,9 +64,9 @@ def memory(name: str) -> Iterator[int]:
 
 
 def seal(descriptor: int) -> None:
-    """Lets nobody change the memory any more, nor its size, which would end whoever has mapped it.
+    """Make anonymous memory immutable, its size included: truncation would crash a process that has mapped it.
 
     Raises:
-        OSError: somebody has mapped it to write.
+        OSError: it is mapped for writing.
     """
     fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)

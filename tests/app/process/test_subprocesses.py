@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from app.process.processes import how_it_ended, memory, seal, start
+from app.process.subprocesses import anonymous_memory, describe_exit, seal, start_module
 from tests.conftest import ROOT
 
 
@@ -15,7 +15,7 @@ from tests.conftest import ROOT
     [(0, "exit status 0"), (3, "exit status 3"), (-signal.SIGSEGV, "SIGSEGV"), (-signal.SIGRTMIN - 5, "signal 39")],
 )
 def test_ends_are_told_in_words(status: int, words: str) -> None:
-    assert how_it_ended(status) == words
+    assert describe_exit(status) == words
 
 
 def test_a_process_runs_this_package_wherever_it_is_started(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,7 +23,7 @@ def test_a_process_runs_this_package_wherever_it_is_started(tmp_path, monkeypatc
     (tmp_path / "app" / "__init__.py").write_text("raise SystemExit('another package')")
     monkeypatch.chdir(tmp_path)
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with start("app", ["--version"], **pipes) as process:
+    with start_module("app", ["--version"], **pipes) as process:
         out, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert b"another" not in out
@@ -32,11 +32,11 @@ def test_a_process_runs_this_package_wherever_it_is_started(tmp_path, monkeypatc
 def test_what_cannot_be_started_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nonexistent/python")
     with pytest.raises(OSError, match="No such file"):
-        start("app", [])
+        start_module("app", [])
 
 
 def test_memory_without_a_file_is_shared_and_then_given_back() -> None:
-    with memory("photo") as shared:
+    with anonymous_memory("photo") as shared:
         os.write(shared, b"teeth")
         copy = os.dup(shared)
         assert os.fstat(shared).st_nlink == 0
@@ -47,14 +47,14 @@ def test_memory_without_a_file_is_shared_and_then_given_back() -> None:
 
 
 def test_what_is_sealed_stays_as_it_is() -> None:
-    with memory("photo") as shared:
+    with anonymous_memory("photo") as shared:
         os.write(shared, b"teeth")
         seal(shared)
         with pytest.raises(OSError, match="Operation not permitted"):
             os.write(shared, b"more")
         with pytest.raises(OSError, match="Operation not permitted"):
             os.ftruncate(shared, 0)
-    with memory("photo") as shared:
+    with anonymous_memory("photo") as shared:
         os.write(shared, b"teeth")
         with mmap.mmap(shared, 5), pytest.raises(OSError, match="busy"):
             seal(shared)
@@ -63,8 +63,8 @@ def test_what_is_sealed_stays_as_it_is() -> None:
 def test_signals_to_all_processes_do_not_end_one_that_ignores_them() -> None:
     code = """
 import os, signal
-from app.process.processes import ignore_signals_to_all
-ignore_signals_to_all()
+from app.process.subprocesses import ignore_shutdown_signals
+ignore_shutdown_signals()
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     os.kill(os.getpid(), number)
 """
