@@ -1,4 +1,4 @@
-"""The `caries` command and its subcommands. What is heavy is imported by the subcommand that needs it."""
+"""The `caries` command and its subcommands. Heavy modules are imported by the subcommand that needs them."""
 
 from __future__ import annotations
 
@@ -8,24 +8,30 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable, Collection
 from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app.detector.bundle import find_bundle, list_bundles, read_bundle
 from app.errors import BundleError, CariesError, SettingsError
+from app.photo.formats import MEDIA_TYPES
 from app.records.key_file import KeyFile, Role
 from app.screening import MAX_BOXES_LIMIT
 from app.settings import Settings, describe, flag, variable
 
+if TYPE_CHECKING:
+    _Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
 DETECT_SETTINGS = ("model_store", "model", "model_version", "runtime", "precision", "threads")
-"""The settings that `caries detect` has flags for."""
+"""The settings with a flag of `caries detect`."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command; the exit status: 0 done, 1 something failed, 2 the command line or a setting is wrong."""
+    """Run the command. Exit status: 0 done, 1 a failure, 2 a wrong command line or setting, 130 interrupted."""
     parsed = _parser().parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # Names of files and folders may hold what the output's encoding does not.
+        # File names can contain what the output's encoding does not.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status: int = parsed.run(parsed)
@@ -35,11 +41,11 @@ def main(arguments: list[str] | None = None) -> int:
     except CariesError as error:
         print(f"caries: {error}", file=sys.stderr)
         return 1
-    except BrokenPipeError:  # whoever reads the output, such as head, has enough
+    except BrokenPipeError:  # the reader of the output, such as head, has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        print("caries: stopped", file=sys.stderr)
+        print("caries: interrupted", file=sys.stderr)
         return 130
     return status
 
@@ -51,61 +57,60 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_ShowVersion, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    serve = commands.add_parser("serve", help="start the server")
-    _add_settings(serve, [entry.name for entry in fields(Settings)])
-    serve.set_defaults(run=_serve)
+    _add_command(commands, "serve", _serve, "start the server", [entry.name for entry in fields(Settings)])
 
-    detect = commands.add_parser("detect", help="screen photos without a server")
+    detect = _add_command(commands, "detect", _detect, "screen photos without a server", DETECT_SETTINGS)
     detect.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="a photo, or a folder of photos")
     detect.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
-    detect.add_argument("--threshold", type=_threshold, help="lowest score shown, 0 to 1 (default: the model's own)")
-    detect.add_argument(
-        "--max-boxes", type=_max_boxes, help=f"boxes shown at most, 1 to {MAX_BOXES_LIMIT} (default: the model's own)"
-    )
-    detect.add_argument("--classes", choices=("caries", "all"), default="caries", help="which classes are shown")
+    detect.add_argument("--threshold", type=_threshold, help="lowest score shown, 0 to 1 (default: the model's)")
+    text = f"most boxes shown, 1 to {MAX_BOXES_LIMIT} (default: the model's)"
+    detect.add_argument("--max-boxes", type=_max_boxes, help=text)
+    detect.add_argument("--classes", choices=("caries", "all"), default="caries", help="classes shown")
     detect.add_argument("--lang", choices=("en", "ko"), default="en", help="language of the labels")
-    detect.add_argument("--format", choices=("png", "jpeg", "webp"), default="png", help="of the annotated photos")
+    detect.add_argument("--format", choices=MEDIA_TYPES, default="png", help="format of the annotated photos")
     detect.add_argument("--json", action="store_true", help="print the answer for each photo as a line of JSON")
-    _add_settings(detect, DETECT_SETTINGS)
-    detect.set_defaults(run=_detect)
 
-    models = commands.add_parser("models", help="list the models of the store")
-    _add_settings(models, ("model_store", "model", "model_version"))
-    models.set_defaults(run=_models)
-
-    health = commands.add_parser("health", help="exit status 0 if the server of this machine takes photos")
-    _add_settings(health, ("host", "port"))
-    health.set_defaults(run=_health)
+    _add_command(commands, "models", _models, "list the models of the store", ("model_store", "model", "model_version"))
+    _add_command(
+        commands, "health", _health, "exit with status 0 if the server on this machine is ready", ("host", "port")
+    )
 
     keys = commands.add_parser("keys", help="add, list and revoke API keys")
     actions = keys.add_subparsers(required=True, metavar="ACTION")
-    add = actions.add_parser("add", help="make a key and print it, once")
-    add.add_argument("--name", required=True, help="who uses it, such as the program or the room")
-    add.add_argument(
-        "--role", choices=[role.value for role in Role], default="detect", help="admin may do all (default: detect)"
-    )
-    add.set_defaults(run=_add_key)
-    listing = actions.add_parser("list", help="list the keys: id, role, when it was made, name")
-    listing.set_defaults(run=_list_keys)
-    revoke = actions.add_parser("revoke", help="take a key out of force at once")
+    add = _add_command(actions, "add", _add_key, "create a key and print it; it is never shown again", ("keys",))
+    add.add_argument("--name", required=True, help="the user of the key, such as a program or a room")
+    roles = [role.value for role in Role]
+    add.add_argument("--role", choices=roles, default="detect", help="admin may do everything (default: detect)")
+    _add_command(actions, "list", _list_keys, "list the keys: id, role, time of creation, name", ("keys",))
+    revoke = _add_command(actions, "revoke", _revoke_key, "revoke a key, also for running servers", ("keys",))
     revoke.add_argument("key", metavar="ID_OR_NAME")
-    revoke.set_defaults(run=_revoke_key)
-    for action in (add, listing, revoke):
-        _add_settings(action, ("keys",))
 
     audit = commands.add_parser("audit", help="check the audit log")
     checks = audit.add_subparsers(required=True, metavar="ACTION")
-    verify = checks.add_parser("verify", help="find lines that were changed, removed, inserted or moved")
-    verify.add_argument("--noted", metavar="SHA256", help="a hash that an earlier verification printed")
-    _add_settings(verify, ("audit",))
-    verify.set_defaults(run=_verify_audit)
+    text = "find lines that were changed, removed, inserted or moved"
+    verify = _add_command(checks, "verify", _verify_audit, text, ("audit",))
+    verify.add_argument(
+        "--noted", metavar="SHA256", help="hash from an earlier verification, which the log must contain"
+    )
 
-    backup = commands.add_parser("backup", help="write the API keys and the audit log to standard output, as tar")
-    _add_settings(backup, ("keys", "audit"))
-    backup.set_defaults(run=_backup)
+    text = "write the API keys and the audit log to standard output as a tar archive"
+    _add_command(commands, "backup", _backup, text, ("keys", "audit"))
+    _add_command(commands, "settings", _settings, "list the settings and their values", ())
+    return parser
 
-    settings = commands.add_parser("settings", help="list the settings and what they are set to")
-    settings.set_defaults(run=_settings)
+
+def _add_command(
+    commands: _Commands, name: str, run: Callable[[argparse.Namespace], int], text: str, settings: Collection[str]
+) -> argparse.ArgumentParser:
+    """A subcommand with flags for these settings."""
+    parser = commands.add_parser(name, help=text)
+    parser.set_defaults(run=run)
+    if settings:
+        group = parser.add_argument_group("settings", "each overrides its environment variable")
+        for entry in fields(Settings):
+            if entry.name in settings:
+                text = f"{entry.metadata['sentence']} {variable(entry.name)}"
+                group.add_argument(f"--{flag(entry.name)}", dest=f"set_{entry.name}", metavar="VALUE", help=text)
     return parser
 
 
@@ -120,14 +125,6 @@ class _ShowVersion(argparse.Action):
         parser.exit()
 
 
-def _add_settings(parser: argparse.ArgumentParser, names: tuple[str, ...] | list[str]) -> None:
-    group = parser.add_argument_group("settings", "each overrides its environment variable")
-    for entry in fields(Settings):
-        if entry.name in names:
-            text = f"{entry.metadata['sentence']} {variable(entry.name)}"
-            group.add_argument(f"--{flag(entry.name)}", dest=f"set_{entry.name}", metavar="VALUE", help=text)
-
-
 def _read_settings(parsed: argparse.Namespace) -> Settings:
     flags = {entry.name: getattr(parsed, f"set_{entry.name}", None) for entry in fields(Settings)}
     return Settings.read(os.environ, flags)
@@ -136,27 +133,25 @@ def _read_settings(parsed: argparse.Namespace) -> Settings:
 def _threshold(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not within 0 to 1")
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
     return value
 
 
 def _max_boxes(text: str) -> int:
     value = int(text)
     if not 1 <= value <= MAX_BOXES_LIMIT:
-        raise argparse.ArgumentTypeError(f"{text} is not within 1 to {MAX_BOXES_LIMIT}")
+        raise argparse.ArgumentTypeError(f"{text} is not from 1 to {MAX_BOXES_LIMIT}")
     return value
 
 
 def _serve(parsed: argparse.Namespace) -> int:
-    # Of a container's first process the kernel drops signals without a handler, and what follows takes a while.
+    # The kernel drops signals without a handler to a container's first process, and the start takes a while.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     settings = _read_settings(parsed)
     settings.check_exposure()
     if settings.keys is not None and (key := KeyFile(settings.keys).add_first()) is not None:
-        # Not logged: logs are kept, and this is the one time that the key is shown.
-        print(
-            f"caries: {settings.keys} is made with one admin key, shown only here: {key}", file=sys.stderr, flush=True
-        )
+        # Not logged, since logs are kept.
+        print(f"caries: created {settings.keys} with an admin key, shown only here: {key}", file=sys.stderr, flush=True)
     from app.process.logs import configure
     from app.process.memory import keep_out_of_core_dumps, return_large_blocks
 
@@ -174,7 +169,7 @@ def _serve(parsed: argparse.Namespace) -> int:
         server.should_exit = True
 
     server = make_server(create_app(settings, on_failure=stop))
-    # The server raises the signal that ended it once more when it is done; having been asked to stop is no failure.
+    # When it is done, the server raises the signal that ended it again; a requested stop is no failure.
     signal.signal(signal.SIGTERM, lambda *_: setattr(server, "should_exit", True))
     server.run()
     return 1 if failed or not server.started else 0
@@ -194,7 +189,7 @@ def _detect(parsed: argparse.Namespace) -> int:
         max_boxes=parsed.max_boxes,
         classes=ClassSelection(parsed.classes),
         lang=parsed.lang,
-        media_type=f"image/{parsed.format}",  # type: ignore[arg-type]
+        media_type=MEDIA_TYPES[parsed.format],
     )
     failures = detect_photos(parsed.photos, parsed.out, options, settings, print_json=parsed.json)
     if failures:
@@ -216,7 +211,7 @@ def _models(parsed: argparse.Namespace) -> int:
         except BundleError as error:
             text = f"unusable: {error}"
         print(f"{mark} {name} {version}  {text}  {path}")
-    print("* is the one that is served")
+    print("* marks the one that is served")
     return 0
 
 
@@ -228,7 +223,7 @@ def _health(parsed: argparse.Namespace) -> int:
     from http.client import HTTPConnection, HTTPException
 
     settings = _read_settings(parsed)
-    # A server that listens on every address listens on the loopback one as well.
+    # A server that listens on every address also listens on the loopback address.
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
     connection = HTTPConnection(host, settings.port, timeout=4)
     try:
@@ -252,7 +247,7 @@ def _key_file(parsed: argparse.Namespace) -> KeyFile:
 
 def _add_key(parsed: argparse.Namespace) -> int:
     entry, key = _key_file(parsed).add(parsed.name, Role(parsed.role))
-    print(f"caries: key {entry.id} with the role {entry.role} for {entry.name}, shown only here:", file=sys.stderr)
+    print(f"caries: key {entry.id} with role {entry.role} for {entry.name}, shown only here:", file=sys.stderr)
     print(key)
     return 0
 
@@ -292,9 +287,9 @@ def _backup(parsed: argparse.Namespace) -> int:
     if settings.keys is None and settings.audit is None:
         raise SettingsError(f"there is nothing to back up; set {variable('keys')} or {variable('audit')}")
     if sys.stdout.isatty():
-        raise SettingsError("the backup is no text for a terminal; send standard output to a file")
+        raise SettingsError("the backup is a binary file; send standard output to a file")
     files = write_backup(sys.stdout.buffer, keys=settings.keys, audit=settings.audit)
-    print(f"caries: the backup holds {files} files", file=sys.stderr)
+    print(f"caries: the backup contains {files} files", file=sys.stderr)
     return 0
 
 

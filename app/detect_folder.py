@@ -1,4 +1,4 @@
-"""Photos of folders to annotated photos and a table of boxes: the work of `caries detect`."""
+"""The work of `caries detect`: photos of folders to annotated pictures and a table of boxes."""
 
 from __future__ import annotations
 
@@ -11,22 +11,16 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TextIO
 
 from app.detector.engine import Engine, open_engine
-from app.errors import CariesError, OutputError, PhotoTooLarge
-from app.photo.formats import MediaType
+from app.errors import CariesError, PhotoTooLarge
+from app.photo.formats import PHOTO_SUFFIXES, PICTURE_SUFFIXES
 from app.screen_photo import Options, ScreenedPhoto, Screener
 from app.settings import Settings
 
 TABLE = "detections.csv"
 PREFIX = "[Result]"
-"""Before the name of every annotated photo."""
-
-PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif"})
-"""What is taken from a folder; a file that is named itself is always taken."""
-
-SUFFIXES: dict[MediaType, str] = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
+"""Starts the name of every annotated picture."""
 
 COLUMNS = (
     *("file", "verdict", "reasons", "teeth_seen", "class", "class_id", "score", "xmin", "ymin", "xmax", "ymax"),
@@ -46,33 +40,32 @@ def detect_photos(
     print_json: bool = False,
     engine: Engine | None = None,
 ) -> list[Failure]:
-    """Screens every photo, writes `[Result]<name>` for each and `detections.csv` for all into the folder `out`.
+    """Screen photos; write `[Result]<name>` for each and `detections.csv` for all into the folder `out`.
 
-    Files appear whole or not at all. A photo that fails does not stop the others. Bytes of a name that are not UTF-8
-    stand in the table, and as JSON, as `\\udc80` to `\\udcff`.
+    No file is ever incomplete. A photo that fails does not stop the others. Bytes of a file name that are not UTF-8
+    are written as `\\udc80` to `\\udcff`, in the table and in JSON.
 
     Args:
-        inputs: photos and folders; folders are searched with their subfolders, an `out` inside them and earlier results
-            left out.
-        out: made if need be.
-        options: with the media type of the annotated photos.
+        inputs: photos and folders. Folders are searched with their subfolders, except for `out` and earlier results.
+        out: created if missing.
+        options: with the media type of the annotated pictures.
         settings: limits, model and runtime. The deadline does not apply.
-        engine: the detector, not started; the one that the settings name if None.
         print_json: print each answer as a line of JSON on standard output, with the photo's path as `file`.
+        engine: the detector, not started; None for the one of the settings.
 
     Returns:
         The inputs that failed, each with the reason, in order.
 
     Raises:
-        CariesError: the detector cannot be loaded, or `out` cannot be created.
-        BrokenPipeError: nobody reads the printed lines any more. The table is not written then.
+        CariesError: the detector cannot be loaded, or `out` cannot be used.
+        BrokenPipeError: the reader of the JSON lines has left. The table is not written then.
     """
     photos, failures = find_photos(inputs, out)
     if photos:
         try:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(f"{out} cannot be used for the results: {error.strerror}") from error
+            raise CariesError(f"{out} cannot be used for the results: {error.strerror}") from error
         engine = engine or open_engine(settings)
         engine.deadline_s = None
         engine.start()
@@ -84,11 +77,15 @@ def detect_photos(
 
 
 def find_photos(inputs: Iterable[Path], out: Path) -> tuple[list[Path], list[Failure]]:
-    """The photos that the inputs name, each once and in order, and the inputs that name none."""
+    """The photos that the inputs name, each once and in order, and the inputs that name none.
+
+    A file given by name counts as a photo; of a folder, the files with one of `PHOTO_SUFFIXES` do.
+    """
     photos: dict[Path, Path] = {}
     failures: list[Failure] = []
     results = out.resolve()
     for given in inputs:
+        found = [given] if given.exists() else []
         if given.is_dir():
             results_inside = given.resolve() in results.parents
             found = [
@@ -100,11 +97,8 @@ def find_photos(inputs: Iterable[Path], out: Path) -> tuple[list[Path], list[Fai
                 and not (results_inside and results in path.resolve().parents)
             ]
             if not found:
-                failures.append((given, f"the folder holds no photo ({', '.join(sorted(PHOTO_SUFFIXES))})"))
-        elif given.exists():
-            found = [given]
-        else:
-            found = []
+                failures.append((given, f"the folder contains no photo ({', '.join(sorted(PHOTO_SUFFIXES))})"))
+        elif not found:
             failures.append((given, "there is no such file or folder"))
         for path in found:
             photos.setdefault(path.resolve(), path)
@@ -114,7 +108,7 @@ def find_photos(inputs: Iterable[Path], out: Path) -> tuple[list[Path], list[Fai
 def result_names(photos: Iterable[Path], suffix: str) -> dict[Path, str]:
     """`[Result]<stem><suffix>` for each photo; photos of the same stem get ` (2)`, ` (3)`, ... in their order.
 
-    Names that differ in case only count as the same, since some file systems take them for one.
+    Names that differ only in case count as the same, as they do in some file systems.
     """
     names: dict[Path, str] = {}
     taken: set[str] = set()
@@ -129,13 +123,11 @@ def result_names(photos: Iterable[Path], suffix: str) -> dict[Path, str]:
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[TextIO]:
-    """A text file that appears under its name when the block ends well, and not at all otherwise."""
+def complete_or_absent(path: Path) -> Iterator[Path]:
+    """The path to write a file to, which gets its real name when the block succeeds and is removed when it fails."""
     partial = path.with_name(f".{path.name}.partial")
     try:
-        # Names of files may hold bytes of another encoding, which nothing else here can.
-        with partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
-            yield stream
+        yield partial
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
@@ -147,10 +139,12 @@ async def _screen_all(
     from tqdm import tqdm
 
     assert options.media_type is not None
-    names = result_names(photos, SUFFIXES[options.media_type])
+    names = result_names(photos, PICTURE_SUFFIXES[options.media_type])
     failures: list[Failure] = []
     with (
-        written_whole(out / TABLE) as stream,
+        complete_or_absent(out / TABLE) as partial,
+        # Only file names can contain what UTF-8 does not encode.
+        partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream,
         tqdm(total=len(photos), unit="photo", file=sys.stderr) as bar,
         closing(Screener.of_settings(settings)) as screener,
     ):
@@ -161,11 +155,11 @@ async def _screen_all(
         async for photo, answer in answers:
             if isinstance(answer, ScreenedPhoto):
                 try:
-                    await asyncio.to_thread(_write_bytes, out / names[photo], answer.picture or b"")
+                    await asyncio.to_thread(_write_picture, out / names[photo], answer.picture or b"")
                     table.writerows(_rows(photo, answer, names[photo]))
                     if print_json:
                         print(json.dumps({"file": str(photo), **answer.as_dict()}), flush=True)
-                except BrokenPipeError:  # no fault of the photo: whoever reads the lines has enough
+                except BrokenPipeError:  # the reader has left, which is no failure of the photo
                     raise
                 except OSError as error:
                     failures.append((photo, f"the result cannot be written: {error.strerror}"))
@@ -178,7 +172,7 @@ async def _screen_all(
 async def _in_order(
     photos: list[Path], screen: Screen, max_bytes: int, ahead: int
 ) -> AsyncIterator[tuple[Path, ScreenedPhoto | str]]:
-    """Every photo with its answer, or with the reason why there is none; `ahead` photos are worked on at once."""
+    """Every photo with its answer, or with the reason why there is none; `ahead` photos are processed concurrently."""
     begun: deque[tuple[Path, asyncio.Task[ScreenedPhoto | str]]] = deque()
     for photo in photos:
         begun.append((photo, asyncio.create_task(_answer(photo, screen, max_bytes))))
@@ -196,7 +190,7 @@ async def _answer(photo: Path, screen: Screen, max_bytes: int) -> ScreenedPhoto 
         return str(error)
     except OSError as error:
         return f"the file cannot be read: {error.strerror}"
-    except Exception as error:  # a mistake of ours with one photo does not cost the others their results
+    except Exception as error:  # a bug that one photo meets does not cost the others their results
         return f"unexpected {type(error).__name__}: {error}"
 
 
@@ -208,7 +202,7 @@ def _read(photo: Path, max_bytes: int) -> bytes:
 
 
 def _rows(photo: Path, answer: ScreenedPhoto, result: str) -> Iterator[tuple[object, ...]]:
-    """One row for each box; a photo without boxes has one with the box's fields empty."""
+    """One row for each box; for a photo without boxes, one row with these fields empty."""
     screening = answer.screening
     head = (photo, screening.verdict.value, " ".join(screening.reasons), screening.teeth_seen)
     tail = (screening.hidden_by_max_boxes, result)
@@ -219,11 +213,6 @@ def _rows(photo: Path, answer: ScreenedPhoto, result: str) -> Iterator[tuple[obj
         yield (*head, *[""] * 7, *tail)
 
 
-def _write_bytes(path: Path, data: bytes) -> None:
-    """Writes a file that appears whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
+def _write_picture(path: Path, data: bytes) -> None:
+    with complete_or_absent(path) as partial:
         partial.write_bytes(data)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
-"""Draw detections on a photo, with a legend below it.
+"""The annotated picture: a photo with its boxes and labels, and a legend below.
 
-The photo keeps its own pixels and place: it is the top left `[:height, :width]` of the result, and only boxes and their
-labels cover parts of it. The legend is a band added below. Sizes follow the photo's width, with floors.
+The photo is the top left `[:height, :width]` of the result, unscaled; only boxes and labels cover parts of it. Sizes
+follow the width of the photo, with lower bounds.
 """
 
 from __future__ import annotations
@@ -13,28 +13,27 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pylopdf_fonts_ko
 from PIL import Image, ImageDraw, ImageFont
 
 from app.detector.detections import Detections
+from app.photo.pixels import Pixels
 from app.photo.quality import Reason
 from app.screening import Verdict
 
-Pixels = npt.NDArray[np.uint8]
 Lang = Literal["en", "ko"]
 Colour = tuple[int, int, int]
 Rect = tuple[int, int, int, int]
-"""Pixels `(ymin, xmin, ymax, xmax)`, the maximum not included."""
+"""Pixels `(ymin, xmin, ymax, xmax)`, the maximum exclusive."""
 
 MIN_WIDTH = 240
-"""Narrowest result, pixels. A narrower photo gets an empty margin at its right, so that the legend stays legible."""
+"""Pixels. A narrower photo gets an empty margin at its right, so that the legend stays legible."""
 
 MIN_TEXT = 12
-"""Smallest text, pixels. Below it Hangul syllables run together."""
+"""Pixels. In smaller text, Hangul syllables run together."""
 
 TEXT_PER_WIDTH = 1 / 56
-"""Text size as a fraction of the photo's width (of 4/3 of its height, where that is less)."""
+"""Text size as a fraction of the photo's width, or of 4/3 of its height if that is less."""
 
 TEXTS: dict[Lang, dict[str, str]] = {
     "en": {
@@ -108,10 +107,10 @@ def annotate(
         boxes: what to draw.
         class_names: label map, id to name.
         screened_class_id: its boxes are thick, orange to red by score, and above all others.
-        verdict: said in words in the legend.
-        reasons: why the photo is not assessable, said in words beside the verdict.
+        verdict: for the legend.
+        reasons: why the photo is not assessable, for the legend.
         model: name and version for the legend.
-        hidden: boxes left out by the cap, for the legend.
+        hidden: boxes left out because of `max_boxes`, for the legend.
         lang: language of the words.
 
     Returns:
@@ -119,7 +118,7 @@ def annotate(
     """
     height, width, _ = pixels.shape
     text = max(MIN_TEXT, round(min(width, height * 4 / 3) * TEXT_PER_WIDTH))
-    marks = _marks(boxes, width, height, class_names, screened_class_id, lang)
+    marks = build_marks(boxes, width, height, class_names, screened_class_id, lang)
     legend = _legend(marks, max(width, MIN_WIDTH), text, verdict, reasons, model, hidden, lang)
     canvas = np.empty((height + legend.shape[0], legend.shape[1], 3), np.uint8)
     canvas[height:] = legend
@@ -128,12 +127,12 @@ def annotate(
     photo[:] = pixels
     for mark in reversed(marks):
         _draw_box(photo, mark, text)
-    _draw_labels(photo, marks, text)
+    draw_labels(photo, marks, text)
     return canvas
 
 
 @dataclass(frozen=True, slots=True)
-class _Mark:
+class Mark:
     rect: Rect
     name: str
     score: float
@@ -141,9 +140,9 @@ class _Mark:
     screened: bool
 
 
-def _marks(
+def build_marks(
     boxes: Detections, width: int, height: int, class_names: Mapping[int, str], screened_class_id: int, lang: Lang
-) -> list[_Mark]:
+) -> list[Mark]:
     """What to draw, most important first: the screened class, then the others, each by score."""
     others = sorted({*class_names, *boxes.class_ids.tolist()} - {screened_class_id})
     marks = []
@@ -154,7 +153,7 @@ def _marks(
         name = class_names.get(class_id, f"class {class_id}")
         colour = scale_colour(score) if screened else OTHER_COLOURS[others.index(class_id) % len(OTHER_COLOURS)]
         name = TEXTS[lang].get(f"class:{name}", name)
-        marks.append(_Mark((ymin, xmin, ymax, xmax), name, score, colour, screened))
+        marks.append(Mark((ymin, xmin, ymax, xmax), name, score, colour, screened))
     return sorted(marks, key=lambda mark: not mark.screened)
 
 
@@ -166,8 +165,8 @@ def scale_colour(score: float) -> Colour:
     return red, green, blue
 
 
-def _draw_box(photo: Pixels, mark: _Mark, text: int) -> None:
-    """A coloured frame between two thin dark ones, so that it shows on white teeth and on red gums."""
+def _draw_box(photo: Pixels, mark: Mark, text: int) -> None:
+    """A coloured frame between two thin dark ones, visible on white teeth and on red gums."""
     line = max(2, round(text / (5 if mark.screened else 10)))
     edge = max(1, round(line / 3))
     ymin, xmin, ymax, xmax = mark.rect
@@ -190,10 +189,10 @@ def _frame(photo: Pixels, rect: Rect, thickness: int, colour: Colour) -> None:
         colours[side] = value
 
 
-def _draw_labels(photo: Pixels, marks: Sequence[_Mark], text: int) -> None:
-    """A label for each box, inside the photo, where it covers least of other labels and of the screened boxes.
+def draw_labels(photo: Pixels, marks: Sequence[Mark], text: int) -> None:
+    """Draw a label for each box, inside the photo, where it covers least of other labels and of the screened boxes.
 
-    The score alone stands on a box of another class that is narrower than its label: the legend tells the colours.
+    A box of another class that is narrower than its label shows only the score; the legend explains the colours.
     """
     taken: list[Rect] = []
     guarded = [mark.rect for mark in marks if mark.screened]
@@ -215,7 +214,7 @@ def _draw_labels(photo: Pixels, marks: Sequence[_Mark], text: int) -> None:
 
 
 def _places(box: Rect, size: tuple[int, ...], photo: tuple[int, ...]) -> list[Rect]:
-    """Where a label of `size` (height, width) may go: best first, all inside the photo, cut where it is larger."""
+    """Where a label of `size` (height, width) fits: best first, all inside the photo, clipped if it is larger."""
     ymin, xmin, ymax, xmax = box
     height, width = size
     middle = (xmin + xmax - width) // 2
@@ -241,7 +240,7 @@ def _overlap(a: Rect, b: Rect) -> int:
 
 def _label(words: str, size: int, colour: Colour) -> Pixels:
     """Words on the box's colour, uint8 `[height, width, 3]`."""
-    font = _font(size)
+    font = font_of_size(size)
     pad, edge = max(2, size // 4), max(1, size // 16)
     width, height = _width(words, size) + 2 * pad, round(size * 1.35)
     image = Image.new("RGB", (width, height), INK)
@@ -257,20 +256,20 @@ def _loaded_font(size: int, thread: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(pylopdf_fonts_ko.sans_path(), size, layout_engine=ImageFont.Layout.BASIC)
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont:
+def font_of_size(size: int) -> ImageFont.FreeTypeFont:
     """Noto Sans KR, which has Latin and Hangul. One object for each thread: FreeType faces may not be shared."""
     return _loaded_font(size, threading.get_ident())
 
 
 @lru_cache(maxsize=1024)
 def _width(words: str, size: int) -> int:
-    """Of a line of text, pixels; measuring takes nearly as long as drawing."""
-    return round(_font(size).getlength(words))
+    """Width of a line of text, pixels; cached, since measuring takes nearly as long as drawing."""
+    return round(font_of_size(size).getlength(words))
 
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    """One run of words of the legend, with what stands before it."""
+    """Words of the legend, with the colour chips in front of them."""
 
     words: str
     size: int
@@ -280,7 +279,7 @@ class _Item:
 
 
 def _legend(
-    marks: Sequence[_Mark],
+    marks: Sequence[Mark],
     width: int,
     text: int,
     verdict: Verdict,
@@ -305,14 +304,14 @@ def _legend(
 
 
 def _flow(paragraphs: Sequence[Sequence[_Item]], width: int, text: int) -> Pixels:
-    """Items side by side, on as many rows as they need; an item wider than a row is broken."""
+    """Lay items out in rows; an item wider than a row is broken."""
     margin, gap, row_height = round(text * 0.7), round(text * 1.2), round(text * 1.9)
     room = width - 2 * margin
     placed: list[tuple[int, int, _Item]] = []
     row = -1
     for paragraph in paragraphs:
         x, row = 0, row + 1
-        for item in (part for whole in paragraph for part in _broken(whole, room)):
+        for item in (part for entire in paragraph for part in _broken(entire, room)):
             wide = _item_width(item)
             if x and x + wide > room:
                 x, row = 0, row + 1
@@ -332,7 +331,7 @@ def _item_width(item: _Item) -> int:
 
 
 def _broken(item: _Item, room: int) -> list[_Item]:
-    """The item in parts that fit `room` pixels, broken after a space or hyphen where there is one."""
+    """The item in parts that fit `room` pixels, broken after a space or hyphen if there is one."""
     if _item_width(item) <= room or len(item.words) < 2:
         return [item]
     fitting = 1
@@ -356,4 +355,4 @@ def _draw_item(draw: ImageDraw.ImageDraw, x: int, y: int, item: _Item) -> None:
         draw.rectangle((x, y - chip // 2, x + chip - 1, y + chip - chip // 2), colour)
         x += chip
     x += round(item.size * 0.4) if item.chips else 0
-    draw.text((x, y), item.words, item.colour, _font(item.size), anchor="lm")
+    draw.text((x, y), item.words, item.colour, font_of_size(item.size), anchor="lm")

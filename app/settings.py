@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
@@ -24,6 +23,7 @@ PREFIX = "CARIES_"
 SWITCH = {"on": True, "off": False}
 
 T = TypeVar("T")
+N = TypeVar("N", int, float)
 E = TypeVar("E", bound=StrEnum)
 
 
@@ -74,23 +74,17 @@ class Check(Generic[T]):
 
 
 def _whole_number(low: int, high: int) -> Check[int]:
-    def parse(text: str) -> int:
-        value = int(text)
-        if not low <= value <= high:
-            raise ValueError
-        return value
-
-    return Check(f"a whole number from {low} to {high}", parse)
+    return Check(f"a whole number from {low} to {high}", lambda text: _within(int(text), low, high))
 
 
 def _number(low: float, high: float) -> Check[float]:
-    def parse(text: str) -> float:
-        value = float(text)
-        if not (math.isfinite(value) and low <= value <= high):
-            raise ValueError
-        return value
+    return Check(f"a number from {low:g} to {high:g}", lambda text: _within(float(text), low, high))
 
-    return Check(f"a number from {low:g} to {high:g}", parse)
+
+def _within(value: N, low: N, high: N) -> N:
+    if not low <= value <= high:  # nor is NaN
+        raise ValueError
+    return value
 
 
 def _switch() -> Check[bool]:

@@ -8,6 +8,14 @@ from typing import Literal
 MediaType = Literal["image/png", "image/jpeg", "image/webp"]
 """The formats that are written."""
 
+MEDIA_TYPES: dict[str, MediaType] = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
+"""By the names that callers give them."""
+
+PICTURE_SUFFIXES: dict[MediaType, str] = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
+
+PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif"})
+"""File names of photos in folders."""
+
 
 class PhotoFormat(StrEnum):
     """A format that is read."""

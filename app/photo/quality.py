@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import reduce
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from app.photo.pixels import Pixels
+if TYPE_CHECKING:  # it loads Pillow, which a command line does without
+    from app.photo.pixels import Pixels
 
 # Bounds of a usable photo: every real photo of the training data lies well inside, most of their blurred and darkened
 # copies outside (benchmarks/photo_quality.py). A picture without colour has no tissue.

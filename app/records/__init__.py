@@ -1,1 +1,1 @@
-"""What is kept on disk: the audit log, API keys, their backup."""
+"""Records on disk: the audit log, API keys, their backup."""

@@ -1,4 +1,4 @@
-"""The keys and the audit log as one tar archive, also while a server uses them: the work of `caries backup`."""
+"""The work of `caries backup`: keys and audit log as one tar archive, also while a server uses them."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from app.records.audit import files_to_copy
 
 
 def write_backup(stream: BinaryIO, *, keys: Path | None, audit: Path | None) -> int:
-    """Writes the archive. A file that grows meanwhile is in it up to where it ended when its turn came.
+    """Write the archive. Each file is archived in the size that it has when it is read.
 
     Args:
-        stream: takes the archive; need not be able to seek.
-        keys: the file of API keys, which keeps its name in the archive; None leaves it out.
-        audit: the folder of the audit log, likewise.
+        stream: receives the archive; need not be seekable.
+        keys: the file of API keys; None leaves it out.
+        audit: the folder of the audit log; None leaves it out.
 
     Returns:
-        How many files are in the archive.
+        The number of files in the archive.
 
     Raises:
         OutputError: a file cannot be read, or the archive cannot be written.
-        BrokenPipeError: nobody reads the archive any more.
+        BrokenPipeError: the reader of the archive has left.
     """
     files = 0
     try:
@@ -33,7 +33,7 @@ def write_backup(stream: BinaryIO, *, keys: Path | None, audit: Path | None) -> 
                 files += 1
             if audit is not None:
                 folder = audit.resolve()
-                # For its mode: the log's folder is for its owner alone.
+                # For its mode: the folder is private to its owner.
                 archive.addfile(archive.gettarinfo(folder, folder.name))
                 for path in files_to_copy(folder):
                     _add(archive, path, f"{folder.name}/{path.name}")

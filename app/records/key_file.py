@@ -1,10 +1,10 @@
-"""The file of API keys: who may use the server, by salted hashes. `caries keys` writes it, the server reads it.
+"""The file of API keys, as salted hashes. `caries keys` writes it, the server reads it.
 
     {"format_version": 1,
      "keys": [{"id": "8 hex", "name": "...", "role": "detect", "created": "2026-01-31T09:00:00+00:00",
                "salt": "32 hex", "hash": "64 hex"}]}
 
-A key is `caries_<id>_<secret>`. The id is no secret: it finds the entry. The secret is shown once and kept nowhere.
+A key is `caries_<id>_<secret>`. The id is public and finds the entry. The secret is shown once and never stored.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from typing import Any
 from app.errors import KeysError
 
 FORMAT_VERSION = 1
-"""Stands for the parameters of scrypt as well: whoever changes them needs another format version."""
+"""Covers the parameters of scrypt as well: changing them takes another format version."""
 
 KEY = re.compile(r"caries_([0-9a-f]{8})_([0-9a-f]{64})")
 """A key; its groups are the id and the secret of 256 random bits."""
 
 SCRYPT_COST = 2**14
-"""With r=8 and p=1 16 MiB and some 50 ms: enough where nobody can guess a secret, bearable where one is checked."""
+"""With r=8 and p=1, 16 MiB and about 50 ms: enough for secrets of 256 random bits, bearable for each check."""
 
-NAME_LENGTH = 64
-"""Longest name of a key; names stand in logs."""
+MAX_NAME_LENGTH = 64
+"""Characters of a key's name, which is logged."""
 
 
 class Role(StrEnum):
@@ -57,8 +57,8 @@ class Key:
 
     Attributes:
         id: 8 hexadecimal digits.
-        name: of the program or place that uses the key; no two are alike.
-        role: what it may do.
+        name: of the program or place that uses the key; unique in the file.
+        role: its permissions.
         created: UTC.
         salt: 16 random bytes.
         hash: 32 bytes, scrypt of the secret.
@@ -72,18 +72,18 @@ class Key:
     hash: bytes
 
     def matches(self, secret: str) -> bool:
-        """Whether this is the key's secret. Slow on purpose, see `SCRYPT_COST`."""
+        """Whether this is the key's secret. Deliberately slow, see `SCRYPT_COST`."""
         return hmac.compare_digest(_hash(secret, self.salt), self.hash)
 
 
 class KeyFile:
-    """The keys in one file. Changes wait for one another, across processes, and a reader sees all or nothing of one."""
+    """The keys in one file. Changes are serialized across processes and atomic for readers."""
 
     def __init__(self, path: Path) -> None:
         self._path = path.resolve()
 
     def signature(self) -> tuple[int, int, int] | None:
-        """Changes whenever the file does; None where there is no file."""
+        """Changes whenever the file does; None if there is no file."""
         try:
             status = self._path.stat()
         except OSError:
@@ -104,22 +104,22 @@ class KeyFile:
         except OSError as error:
             raise KeysError(f"{self._path} cannot be read: {error.strerror}") from error
         except (ValueError, LookupError, TypeError) as error:
-            raise KeysError(f"{self._path} is not a file of API keys; restore it, or begin another one") from error
+            raise KeysError(f"{self._path} is not a file of API keys; restore it or start a new one") from error
         if len({key.id for key in keys}) < len(keys) or len({key.name for key in keys}) < len(keys):
-            raise KeysError(f"{self._path} holds an id or a name twice")
+            raise KeysError(f"{self._path} contains an id or a name twice")
         return {key.id: key for key in keys}
 
     def add(self, name: str, role: Role) -> tuple[Key, str]:
-        """Adds a key, and makes the file if there is none.
+        """Add a key; create the file if there is none.
 
         Returns:
-            The entry, and the key itself, which can never be shown again.
+            The entry, and the key itself, which cannot be shown again.
 
         Raises:
             KeysError: the name is not allowed or taken, or the file cannot be read or written.
         """
-        if not name.strip() or not name.isprintable() or len(name) > NAME_LENGTH:
-            raise KeysError(f"the name is {name!r}; it must be 1 to {NAME_LENGTH} printable characters")
+        if not name.strip() or not name.isprintable() or len(name) > MAX_NAME_LENGTH:
+            raise KeysError(f"the name is {name!r}; it must be 1 to {MAX_NAME_LENGTH} printable characters")
         with self._changing() as keys:
             if name in {key.name for key in keys.values()}:
                 raise KeysError(f"there is a key named {name!r}; choose another name, or revoke that key first")
@@ -132,7 +132,7 @@ class KeyFile:
         return key, f"caries_{identifier}_{secret}"
 
     def add_first(self) -> str | None:
-        """Makes the file with one admin key, which is returned; None if there is a file.
+        """Create the file with one admin key, and return the key; None if there is a file.
 
         Raises:
             KeysError: see `add`.
@@ -140,7 +140,7 @@ class KeyFile:
         return self.add("admin", Role.ADMIN)[1] if self.signature() is None else None
 
     def revoke(self, id_or_name: str) -> Key:
-        """Removes a key and returns what its entry was.
+        """Remove a key and return its entry.
 
         Raises:
             KeysError: there is no such key, or the file cannot be read or written.
@@ -149,13 +149,13 @@ class KeyFile:
             named = {key.name: key for key in keys.values()}
             key = keys.get(id_or_name) or named.get(id_or_name)
             if key is None:
-                raise KeysError(f"no key has the id or name {id_or_name!r}; caries keys list shows all")
+                raise KeysError(f"no key has the id or name {id_or_name!r}; see caries keys list")
             del keys[key.id]
         return key
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[dict[str, Key]]:
-        """The keys by id, written when the block ends without an error."""
+        """The keys by id, to be changed; written when the block succeeds."""
         try:
             folder = os.open(self._path.parent, os.O_RDONLY)
             try:
@@ -185,7 +185,7 @@ class KeyFile:
         written = Path(name)
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-                # Root who adds a key must not take the file away from the server's user.
+                # The file stays the server's when root adds a key.
                 with contextlib.suppress(FileNotFoundError, PermissionError):
                     owner = self._path.stat()
                     os.fchown(descriptor, owner.st_uid, owner.st_gid)

@@ -1,4 +1,4 @@
-"""Which API keys are in force, and whether a key is one of them. Knows no HTTP."""
+"""The API keys in force, and the check whether a text is one of them."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from app.records.key_file import KEY, Key, KeyFile
 
 logger = logging.getLogger(__name__)
 
-MOST_WAITING = 8
-"""Different keys that may wait to be checked, one after the other: a flood of wrong keys takes one core at most."""
+MAX_WAITING = 8
+"""Different keys that may wait to be checked. They are checked one by one: a flood of wrong keys takes one core."""
 
 
 class KeysInForce:
     """The keys of a file, read again when it changes. Belongs to one event loop.
 
-    A key that was checked is remembered until the file changes, so that scrypt is paid once for it. What is remembered
-    is an HMAC with a secret of this process, never the key.
+    A verified key is remembered until the file changes, so that it costs scrypt once: not the key itself, but its HMAC
+    with a secret of this process.
     """
 
     def __init__(self, file: KeyFile) -> None:
-        """Reads the file.
+        """Read the file.
 
         Raises:
             KeysError: the file cannot be read, or is not a file of keys.
@@ -34,11 +34,11 @@ class KeysInForce:
         self._keys = file.read()
         self._secret = secrets.token_bytes(32)
         self._remembered: dict[str, bytes] = {}
-        self._one_at_once = asyncio.Semaphore(1)
+        self._one_by_one = asyncio.Semaphore(1)
         self._checks: dict[bytes, asyncio.Task[Key | None]] = {}
 
     def claimed(self, text: str) -> Key | None:
-        """The key in force that a text claims to be, by its id alone."""
+        """The key in force that a text claims to be, by its id only."""
         self._read_if_changed()
         found = KEY.fullmatch(text)
         return self._keys.get(found[1]) if found else None
@@ -51,7 +51,7 @@ class KeysInForce:
         return key if hmac.compare_digest(self._remembered[key.id], self._digest(text)) else None
 
     async def verify(self, text: str) -> Key | None:
-        """The key in force that a text is; None where it is none, whether its id is known or not.
+        """The key in force that a text is; None if it is none, whether or not its id is known.
 
         Raises:
             Overloaded: too many keys wait to be checked.
@@ -62,16 +62,16 @@ class KeysInForce:
         if (key := self.remembered(text)) is not None:
             return key
         digest = self._digest(text)
-        # Requests that come together with the same key share one check.
+        # Concurrent requests with the same key share one check.
         if digest not in self._checks:
-            if len(self._checks) > MOST_WAITING:
+            if len(self._checks) > MAX_WAITING:
                 raise Overloaded("many API keys are being checked; try again shortly")
             self._checks[digest] = asyncio.create_task(self._check(claimed, text, digest))
         return await asyncio.shield(self._checks[digest])
 
     async def _check(self, claimed: Key, text: str, digest: bytes) -> Key | None:
         try:
-            async with self._one_at_once:
+            async with self._one_by_one:
                 matches = await asyncio.to_thread(claimed.matches, text.rpartition("_")[2])
         finally:
             del self._checks[digest]
@@ -88,12 +88,12 @@ class KeysInForce:
         signature = self._file.signature()
         if signature == self._signature:
             return
-        # Noted before it is read, so that a broken file is logged once, and one that changes meanwhile is read again.
+        # Set before reading, so that a broken file is logged once, and a file that changes meanwhile is read again.
         self._signature = signature
         try:
             self._keys = self._file.read()
         except KeysError as error:
-            logger.error("the API keys in force stay as they are: %s", error)
+            logger.error("the API keys in force are unchanged: %s", error)
             return
         self._remembered.clear()
         logger.info("%d API keys are in force", len(self._keys))

@@ -178,7 +178,7 @@ def test_bad_files_are_listed_and_do_not_stop_the_rest(tmp_path: Path, capfd: py
     said = capfd.readouterr().err
     for line in (
         f"{tmp_path / 'missing.jpg'}: there is no such file or folder",
-        f"{tmp_path / 'nothing'}: the folder holds no photo",
+        f"{tmp_path / 'nothing'}: the folder contains no photo",
         f"{folder_in / 'b.jpg'}: the JPEG photo is damaged",
         f"{folder_in / 'empty.jpg'}: the photo has no bytes",
         f"{folder_in / 'notes.txt'}: the bytes are not a known picture format",
@@ -243,7 +243,7 @@ def test_folders_that_are_not_named_in_utf_8_are_printed(store: Path, command: s
     assert str(other).encode(errors="backslashreplace").decode() in said.stdout
 
 
-def test_a_reader_that_has_enough_ends_the_work(tmp_path: Path, example_photos: list[Path]) -> None:
+def test_detect_stops_when_the_reader_of_its_output_leaves(tmp_path: Path, example_photos: list[Path]) -> None:
     for number in range(30):
         (tmp_path / "in").mkdir(exist_ok=True)
         shutil.copy(example_photos[0], tmp_path / "in" / f"{number}.jpg")
@@ -301,7 +301,7 @@ def test_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert main(["keys", "add", "--name", "front desk"]) == 0
     said = capsys.readouterr()
     found = KEY.fullmatch(said.out.removesuffix("\n"))
-    assert found, "standard output must hold the key alone"
+    assert found, "standard output must contain the key alone"
     assert found[2] not in said.err
     assert main(["keys", "add", "--name", "operator", "--role", "admin"]) == 0
     capsys.readouterr()
@@ -363,7 +363,7 @@ def test_serve_on_a_network_without_keys_is_refused(tmp_path: Path) -> None:
     assert "set CARIES_KEYS to a file" in said
 
 
-def test_serve_makes_the_first_key_and_shows_it_once(tmp_path: Path) -> None:
+def test_serve_creates_the_first_key_and_shows_it_once(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     for shown in (1, 0):
         server = run("serve", "--port", "0", "--model-store", str(tmp_path), CARIES_KEYS=str(path))
@@ -374,7 +374,7 @@ def test_serve_makes_the_first_key_and_shows_it_once(tmp_path: Path) -> None:
     server = run("serve", "--port", "0", "--model-store", str(tmp_path), CARIES_KEYS=str(path))
     _, said = server.communicate(timeout=60)
     assert server.returncode == 1
-    assert said == f"caries: {path} is not a file of API keys; restore it, or begin another one\n"
+    assert said == f"caries: {path} is not a file of API keys; restore it or start a new one\n"
 
 
 def test_serve_on_the_committed_bundle(tmp_path: Path) -> None:
@@ -405,10 +405,10 @@ def test_serve_on_the_committed_bundle(tmp_path: Path) -> None:
     assert took < 10, f"ready after {took:.1f} s"
 
 
-def test_a_server_that_is_told_to_stop_before_it_listens_stops() -> None:
+def test_sigterm_before_the_server_listens_stops_it() -> None:
     code = (
         "import os, signal, sys, app.cli\n"
-        "app.cli._read_settings = lambda parsed: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "app.cli.Settings.read = lambda *_: os.kill(os.getpid(), signal.SIGTERM)\n"
         "sys.exit(app.cli.main(['serve']))"
     )
     done = subprocess.run(

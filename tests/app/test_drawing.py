@@ -1,4 +1,4 @@
-"""What is drawn, where, and that the rest of the photo is left alone."""
+"""Boxes, labels and legend are drawn where they belong; the rest of the photo is unchanged."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def draw(pixels: np.ndarray, boxes: Detections = BOXES, **options: Any) -> np.nd
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
 @pytest.mark.parametrize("lang", ["en", "ko"])
-def test_boxes_are_drawn_and_the_rest_is_left_alone(width: int, height: int, lang: str) -> None:
+def test_boxes_are_drawn_and_the_rest_is_unchanged(width: int, height: int, lang: str) -> None:
     pixels = photo(width, height)
     before = pixels.copy()
     drawn = draw(pixels, lang=lang)
@@ -72,7 +72,7 @@ def test_the_photo_may_be_read_only() -> None:
     draw(pixels)
 
 
-def test_no_boxes_leaves_the_whole_photo_alone() -> None:
+def test_without_boxes_the_photo_is_unchanged() -> None:
     pixels = photo(300, 200)
     assert (draw(pixels, Detections.empty(), verdict=Verdict.NO_CARIES_FOUND)[:200] == pixels).all()
 
@@ -106,7 +106,7 @@ def test_the_disclaimer_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("lang", ["en", "ko"])
-def test_every_reason_is_said_in_its_own_words(lang: str) -> None:
+def test_every_reason_has_its_own_words(lang: str) -> None:
     drawn = [
         legend(verdict=Verdict.NOT_ASSESSABLE, reasons=reasons, lang=lang)
         for reasons in ((), *((reason,) for reason in Reason))
@@ -123,7 +123,7 @@ def test_both_languages_have_every_text() -> None:
 
 
 def glyph(text: str) -> np.ndarray:
-    return np.asarray(drawing._font(32).getmask(text)).reshape(drawing._font(32).getmask(text).size[::-1])
+    return np.asarray(drawing.font_of_size(32).getmask(text)).reshape(drawing.font_of_size(32).getmask(text).size[::-1])
 
 
 def test_every_character_has_its_own_glyph() -> None:
@@ -162,7 +162,7 @@ def test_the_screened_colour_runs_from_amber_to_red() -> None:
 
 def test_labels_avoid_one_another() -> None:
     """A row of neighbouring teeth: no label covers another."""
-    marks = drawing._marks(
+    marks = drawing.build_marks(
         Detections(
             np.array([[0.4, x, 0.6, x + 0.1] for x in np.arange(0.05, 0.85, 0.1)], np.float32),
             np.linspace(0.4, 0.9, 8, dtype=np.float32),
@@ -175,11 +175,11 @@ def test_labels_avoid_one_another() -> None:
         "en",
     )
     blank = np.full((703, 1024, 3), 255, np.uint8)
-    drawing._draw_labels(blank, marks, 17)
+    drawing.draw_labels(blank, marks, 17)
     alone = 0
     for mark in marks:
         single = np.full_like(blank, 255)
-        drawing._draw_labels(single, [mark], 17)
+        drawing.draw_labels(single, [mark], 17)
         alone += int((single != 255).any(2).sum())
     assert (blank != 255).any(2).sum() == alone
 

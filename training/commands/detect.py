@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from app.detect_folder import detect_photos
     from app.detector.engine import Engine
+    from app.photo.formats import MEDIA_TYPES
     from app.screen_photo import Options
     from app.screening import MAX_BOXES_LIMIT, ClassSelection
     from app.settings import Settings
@@ -49,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         max_boxes=arguments.max_boxes,
         classes=ClassSelection(arguments.classes),
         lang=arguments.lang,
-        media_type=f"image/{arguments.format}",  # type: ignore[arg-type]
+        media_type=MEDIA_TYPES[arguments.format],
     )
     settings = Settings.read({}, {})
     engine = Engine(detector.bundle, detector.load, queue_size=settings.queue + settings.photos_open)

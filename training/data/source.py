@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path, PurePath, PurePosixPath
 
-from app.detect_folder import PHOTO_SUFFIXES
+from app.photo.formats import PHOTO_SUFFIXES
 from training.data.formats import FORMATS, FormatError, LabelFile, find_label_files
 from training.data.formats.registry import SPLITS, is_hidden
 from training.data.formats.yolo import CLASS_FILES, read_classes

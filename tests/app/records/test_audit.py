@@ -1,4 +1,4 @@
-"""The chained log: what it holds after kills, full disks and restarts, and which changes `verify` finds."""
+"""The chained log after kills, full disks and restarts, and the changes that `verify` finds."""
 
 import errno
 import json
@@ -68,7 +68,7 @@ def test_old_files_may_be_put_away_and_others_may_not(tmp_path: Path) -> None:
         (lambda rows: [*rows[:4], rows[4].replace(b"200", b"503"), *rows[5:]], "line 5: was changed"),
         (lambda rows: [*rows[:4], *rows[5:]], "line 5: 1 lines before it are missing"),
         (lambda rows: [*rows[:3], rows[4], rows[3], *rows[5:]], "line 4: 1 lines before it are missing"),
-        (lambda rows: [*rows[:5], rows[2], *rows[5:]], "line 6: has the number 3 and stands behind 5"),
+        (lambda rows: [*rows[:5], rows[2], *rows[5:]], "line 6: has number 3 but follows number 5"),
         (lambda rows: rows[:-1], "head: 1 lines at the end are missing"),
         (lambda rows: rows[1:], "line 1: is not the first line of this file"),
         (lambda rows: [*rows[:4], b"\n", *rows[4:]], "line 5: was changed"),
@@ -86,7 +86,7 @@ def test_verify_finds_a_change_and_names_its_place(tmp_path: Path, change, said:
     assert "broken" in output.out
 
 
-def test_a_line_whose_hash_was_made_anew_does_not_fit_the_next(tmp_path: Path) -> None:
+def test_a_line_with_a_new_hash_does_not_fit_the_next(tmp_path: Path) -> None:
     write(tmp_path, 5)
     rows = lines(tmp_path)
     forged = AuditLog(tmp_path / "forged")
@@ -98,22 +98,22 @@ def test_a_line_whose_hash_was_made_anew_does_not_fit_the_next(tmp_path: Path) -
     assert any("does not follow from the line before" in finding for finding in verify(tmp_path).findings)
 
 
-def test_a_chain_that_was_made_anew_is_found_by_a_noted_hash(tmp_path: Path, capsys) -> None:
+def test_a_forged_chain_is_found_by_a_noted_hash(tmp_path: Path, capsys) -> None:
     write(tmp_path / "real", 5)
     noted = verify(tmp_path / "real").last.sha256
     write(tmp_path / "real", 5)
-    forged = AuditLog(tmp_path / "anew")
+    forged = AuditLog(tmp_path / "forged")
     forged.append({"status": 503})
     forged.close()
-    write(tmp_path / "anew", 9)
+    write(tmp_path / "forged", 9)
     command = ["audit", "verify", "--noted", noted, "--audit"]
     assert main([*command, str(tmp_path / "real")]) == 0
     assert "10 lines, 1 to 10, unbroken" in capsys.readouterr().out
-    assert main([*command, str(tmp_path / "anew")]) == 1
+    assert main([*command, str(tmp_path / "forged")]) == 1
     assert f"no line has the hash {noted}" in capsys.readouterr().err
 
 
-def test_a_torn_line_is_cut_off_and_noted_and_the_chain_goes_on(tmp_path: Path) -> None:
+def test_a_torn_line_is_removed_and_noted_and_the_chain_continues(tmp_path: Path) -> None:
     write(tmp_path, 3)
     with only_file(tmp_path).open("ab") as stream:
         stream.write(b'{"seq":4,"time":"2026')
@@ -146,8 +146,8 @@ def test_a_line_that_the_head_does_not_name_yet_is_no_loss(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("lines_ahead", [2, 30])
-def test_a_head_that_lags_after_a_power_cut_accuses_nobody(tmp_path: Path, lines_ahead: int) -> None:
-    """The head is not waited for on the disk: its state of some seconds ago may be what is left of it."""
+def test_a_head_that_lags_after_a_power_cut_is_no_finding(tmp_path: Path, lines_ahead: int) -> None:
+    """The head is not synced to the disk: a power cut can leave its state of some seconds ago."""
     for before in (0, 4):
         folder = tmp_path / str(before)
         write(folder, before, max_bytes=1000)
@@ -172,7 +172,7 @@ def test_a_head_that_names_another_line_is_noted(tmp_path: Path, named: int) -> 
 
 def test_a_head_that_was_emptied_is_noted(tmp_path: Path) -> None:
     log = AuditLog(tmp_path)
-    assert (tmp_path / HEAD).stat().st_size > 0, "not even before the first line it is empty by itself"
+    assert (tmp_path / HEAD).stat().st_size > 0, "it is not empty even before the first line"
     log.close()
     write(tmp_path, 4)
     (tmp_path / HEAD).write_bytes(b"")
@@ -199,18 +199,18 @@ def test_a_line_that_the_head_cannot_name_is_not_kept(tmp_path: Path, monkeypatc
     assert verify(tmp_path).findings == []
 
 
-def test_one_process_has_the_folder(tmp_path: Path) -> None:
+def test_one_process_owns_the_folder(tmp_path: Path) -> None:
     log = AuditLog(tmp_path)
     with pytest.raises(AuditError, match="another server writes the audit log"):
         AuditLog(tmp_path)
     log.append({})
-    assert verify(tmp_path).lines == 1, "it may be verified meanwhile"
+    assert verify(tmp_path).lines == 1, "it can be verified meanwhile"
     log.close()
     AuditLog(tmp_path).close()
 
 
 def test_a_line_that_does_not_fit_on_the_disk_leaves_no_trace(tmp_path: Path) -> None:
-    """In a process of its own whose files may not grow beyond a limit."""
+    """In a separate process whose files may not grow beyond a limit."""
     code = """
 import json, resource, signal, sys
 from pathlib import Path
@@ -248,20 +248,20 @@ def test_a_closed_log_takes_no_line(tmp_path: Path) -> None:
     assert verify(tmp_path).findings == []
 
 
-def test_files_are_for_the_owner_alone(tmp_path: Path) -> None:
+def test_files_are_private_to_the_owner(tmp_path: Path) -> None:
     write(tmp_path / "log", 1)
     assert (tmp_path / "log").stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in (tmp_path / "log").iterdir()} == {0o600}
 
 
-def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
+def test_a_file_instead_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("", encoding="utf-8")
     with pytest.raises(AuditError, match="log cannot be written: File exists"):
         AuditLog(tmp_path / "log")
 
 
-def test_verify_of_nothing_says_so(tmp_path: Path, capsys) -> None:
+def test_verify_without_a_log(tmp_path: Path, capsys) -> None:
     assert main(["audit", "verify", "--audit", str(tmp_path / "none")]) == 1
-    assert "holds no audit log" in capsys.readouterr().err
+    assert "contains no readable audit log" in capsys.readouterr().err
     assert main(["audit", "verify"]) == 2
     assert "set CARIES_AUDIT" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Backups made while a server writes, and what becomes of them when they are put back."""
+"""Backups taken while a server writes, and restored."""
 
 import subprocess
 import sys
@@ -29,7 +29,7 @@ def restore(archive: Path, state: Path) -> None:
     subprocess.run([sys.executable, "-m", "tarfile", "-e", str(archive), str(state)], check=True)
 
 
-def test_a_backup_of_a_log_that_is_written_holds_and_goes_on(tmp_path: Path) -> None:
+def test_a_backup_taken_while_the_log_is_written_is_valid_and_continues(tmp_path: Path) -> None:
     state, archive = tmp_path / "state", tmp_path / "backup.tar"
     state.mkdir()
     KeyFile(state / "keys.json").add("reception", Role.DETECT)
@@ -52,8 +52,8 @@ def test_a_backup_of_a_log_that_is_written_holds_and_goes_on(tmp_path: Path) -> 
             assert copied.lines > 0
             AuditLog(restored / "audit").close()
             opened = verify(restored / "audit")
-            assert opened.findings == [], "no line is missing where the copy is written on"
-            # Where it ends in the middle of a line, that is noted; nothing else is.
+            assert opened.findings == [], "the copy continues without a missing line"
+            # Only an incomplete last line is noted.
             logs = (path.read_bytes() for path in (restored / "audit").glob("*.jsonl"))
             torn = sum(log.count(b'"event":"torn_line"') for log in logs)
             assert torn <= 1
@@ -73,7 +73,7 @@ def test_the_head_is_older_than_the_lines(tmp_path: Path) -> None:
     log.append({"status": 200})
     log.close()
     KeyFile(state / "keys.json").add("reception", Role.DETECT)
-    assert "the backup holds 3 files" in back_up(tmp_path / "backup.tar", state)
+    assert "the backup contains 3 files" in back_up(tmp_path / "backup.tar", state)
     with tarfile.open(tmp_path / "backup.tar") as archive:
         assert archive.getnames() == ["keys.json", "audit", "audit/head", "audit/audit-000000000001.jsonl"]
 

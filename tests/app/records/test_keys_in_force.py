@@ -1,4 +1,4 @@
-"""Which keys are in force, what a check costs, and what happens when the file changes."""
+"""Keys in force: which are accepted, the cost of a check, and changes of the file."""
 
 import asyncio
 import logging
@@ -10,18 +10,17 @@ import pytest
 
 from app.errors import Overloaded
 from app.records import key_file
-from app.records import keys_in_force as access
 from app.records.key_file import KeyFile, Role
-from app.records.keys_in_force import KeysInForce
+from app.records.keys_in_force import MAX_WAITING, KeysInForce
 
 
 class Checks:
-    """Counts the costly checks, and holds them back while `gate` is not set."""
+    """Counts the costly checks, and blocks them while `gate` is not set."""
 
     def __init__(self) -> None:
         self.gate = threading.Event()
         self.gate.set()
-        self.count = self.running = self.most_at_once = 0
+        self.count = self.running = self.max_concurrent = 0
 
 
 @pytest.fixture
@@ -32,7 +31,7 @@ def checks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Checks]:
     def matches(key: key_file.Key, secret: str) -> bool:
         made.count += 1
         made.running += 1
-        made.most_at_once = max(made.most_at_once, made.running)
+        made.max_concurrent = max(made.max_concurrent, made.running)
         assert made.gate.wait(10)
         try:
             return plain(key, secret)
@@ -79,7 +78,7 @@ def test_wrong_keys(file: KeyFile, checks: Checks) -> None:
     for wrong in ("", "x", key[:-1], f"{key}0", key.upper(), f" {key}", "caries_00000000_" + 64 * "0", "열쇠"):
         assert asyncio.run(keys.verify(wrong)) is None
         assert keys.claimed(wrong) is None
-    assert checks.count == 1, "a key of no known id was checked at a cost"
+    assert checks.count == 1, "scrypt was computed for a key of an unknown id"
     assert asyncio.run(keys.verify(altered(key))) is None
     assert keys.remembered(altered(key)) is None
     assert keys.claimed(altered(key)) == entry
@@ -87,7 +86,7 @@ def test_wrong_keys(file: KeyFile, checks: Checks) -> None:
     assert keys.remembered(key) == entry
 
 
-def test_a_revoked_key_is_refused_at_once_and_a_further_one_taken(file: KeyFile) -> None:
+def test_a_revoked_key_is_refused_and_a_new_one_accepted_immediately(file: KeyFile) -> None:
     one, two = (file.add(name, Role.DETECT)[1] for name in ("one", "two"))
     keys = KeysInForce(file)
     for key in (one, two):
@@ -100,7 +99,7 @@ def test_a_revoked_key_is_refused_at_once_and_a_further_one_taken(file: KeyFile)
     assert asyncio.run(keys.verify(three))
 
 
-def test_a_remembered_key_is_checked_anew_when_the_file_changed(file: KeyFile, tmp_path: Path) -> None:
+def test_a_remembered_key_is_checked_again_when_the_file_changed(file: KeyFile, tmp_path: Path) -> None:
     entry, key = file.add("one", Role.DETECT)
     other, _ = file.add("two", Role.DETECT)
     keys, path = KeysInForce(file), tmp_path / "keys.json"
@@ -155,19 +154,19 @@ def test_a_flood_is_checked_one_at_a_time_and_refused_beyond_a_few(file: KeyFile
         checks.gate.clear()
         wrong = [f"{key[:-2]}{number:02x}" for number in range(21) if not key.endswith(f"{number:02x}")][:20]
         tasks = [asyncio.create_task(keys.verify(text)) for text in wrong]
-        while sum(task.done() for task in tasks) < 20 - access.MOST_WAITING - 1:
+        while sum(task.done() for task in tasks) < 20 - MAX_WAITING - 1:
             await asyncio.sleep(0.01)
         checks.gate.set()
         return list(await asyncio.gather(*tasks, return_exceptions=True))
 
     results = asyncio.run(flood())
-    assert sum(result is None for result in results) == access.MOST_WAITING + 1
-    assert sum(isinstance(result, Overloaded) for result in results) == 20 - access.MOST_WAITING - 1
-    assert checks.most_at_once == 1
-    assert asyncio.run(keys.verify(key)), "the flood left no place"
+    assert sum(result is None for result in results) == MAX_WAITING + 1
+    assert sum(isinstance(result, Overloaded) for result in results) == 20 - MAX_WAITING - 1
+    assert checks.max_concurrent == 1
+    assert asyncio.run(keys.verify(key)), "the flood left no room"
 
 
-def test_requests_that_come_together_share_one_check(file: KeyFile, checks: Checks) -> None:
+def test_concurrent_requests_share_one_check(file: KeyFile, checks: Checks) -> None:
     entry, key = file.add("one", Role.DETECT)
     keys = KeysInForce(file)
 
