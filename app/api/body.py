@@ -1,10 +1,12 @@
-"""Where a photo enters: the bytes of the one photo in a request, multipart or raw, in memory and under a limit."""
+"""Read the uploaded photo: a multipart form or the raw body, in memory and within limits."""
 
 from __future__ import annotations
 
 import asyncio
 import io
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fastapi import Request
 from python_multipart.exceptions import FormParserError
@@ -17,96 +19,135 @@ if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 FIELD = "file"
-"""The form field that holds the photo."""
+"""The form field of the photo."""
 
 FORM = "multipart/form-data"
 FORM_OVERHEAD = 64 * 2**10
-"""Bytes that a form may hold beside the photo: boundaries, part headers, other fields."""
+"""Bytes that a form may have besides its photo: boundaries, part headers, other fields."""
 
 RAW_TYPES = ("", "application/octet-stream", "application/x-www-form-urlencoded")
-"""Content types, beside image/*, of a body that is the photo itself. The last is what `curl --data-binary` sends."""
+"""Content types, besides image/*, of a body that is the photo itself. `curl --data-binary` sends the last one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one upload may contain.
+
+    Attributes:
+        max_files: files of a form.
+        max_bytes: bytes of all files.
+        max_overhead: bytes of a form besides its files.
+        upload_s: seconds that the body may take to arrive.
+        too_many: raised for more files.
+        too_large: class of the error raised for more bytes.
+    """
+
+    max_files: int
+    max_bytes: int
+    max_overhead: int
+    upload_s: float
+    too_many: CariesError
+    too_large: type[CariesError]
 
 
 async def read_photo(request: Request, *, max_bytes: int, upload_s: float) -> bytes:
-    """The photo's bytes as they were sent.
-
-    Reading stops at the limit: no more than `max_bytes` and `FORM_OVERHEAD` are ever held.
-
-    Args:
-        request: its body is consumed.
-        max_bytes: longest photo.
-        upload_s: seconds that the body may take to arrive.
+    """The photo's bytes as sent.
 
     Raises:
         UnsupportedMediaType: the body is neither a form nor a picture, or is compressed.
-        BadForm: the form does not hold exactly one photo, as the file `file`.
-        PhotoTooLarge: a limit is passed.
-        UploadTooSlow: the body did not arrive in time.
+        BadForm: the form does not contain exactly one photo, as the file `file`.
+        PhotoTooLarge: the photo has more than `max_bytes`.
+        UploadTooSlow: the body did not arrive within `upload_s` seconds.
     """
-    kind, boundary = content_type(request)
+    kind = content_type(request)
     if not (kind in (FORM, *RAW_TYPES) or kind.startswith("image/")):
         raise UnsupportedMediaType(
             f"Content-Type is {quoted(kind)}; send multipart/form-data with the field {FIELD}, or the photo as image/*"
         )
-    announced, limit = announced_bytes(request), max_bytes + (FORM_OVERHEAD if kind == FORM else 0)
-    if announced > limit:
-        raise PhotoTooLarge(f"the body has {announced} bytes; photos of at most {max_bytes} are accepted")
-    try:
-        async with asyncio.timeout(upload_s):
-            if kind != FORM:
-                return await _read_raw(request, max_bytes)
-            form = _OnePhoto(max_bytes)
-            await form.read(request, boundary)
-            return form.photo.getvalue()
-    except TimeoutError:
-        raise UploadTooSlow(f"the photo did not arrive within {upload_s:g} seconds") from None
+    limits = Limits(
+        max_files=1,
+        max_bytes=max_bytes,
+        max_overhead=FORM_OVERHEAD,
+        upload_s=upload_s,
+        too_many=BadForm("the form contains several photos; send one per request, or all to /detect/batch"),
+        too_large=PhotoTooLarge,
+    )
+    return (await read_files(request, limits, fields=(FIELD,)))[0]
 
 
-def content_type(request: Request) -> tuple[str, bytes]:
-    """The body's Content-Type without its parameters, and a form's boundary.
+def content_type(request: Request) -> str:
+    """The body's Content-Type in lower case, without parameters.
 
     Raises:
         UnsupportedMediaType: the body is compressed.
     """
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding != "identity":
-        raise UnsupportedMediaType(f"Content-Encoding is {quoted(encoding)}; send the photo as it is")
-    kind, parameters = parse_options_header(request.headers.get("content-type", ""))
-    return kind.decode("latin-1").strip().lower(), parameters.get(b"boundary", b"")
+        raise UnsupportedMediaType(f"Content-Encoding is {quoted(encoding)}; send the body uncompressed")
+    kind, _ = parse_options_header(request.headers.get("content-type", ""))
+    return kind.decode("latin-1").strip().lower()
 
 
-def announced_bytes(request: Request) -> int:
-    """The body's length as its sender says; 0 if nothing is said."""
-    announced = request.headers.get("content-length", "")
-    return int(announced) if announced.isdecimal() else 0
+async def read_files(request: Request, limits: Limits, *, fields: Sequence[str]) -> list[bytes]:
+    """The files of a form, in the order sent, or the raw body; at least one.
 
+    Reading stops at the limits, so that no more than those is ever in memory.
 
-async def _read_raw(request: Request, max_bytes: int) -> bytes:
-    photo = io.BytesIO()
-    async for chunk in request.stream():
-        if photo.tell() + len(chunk) > max_bytes:
-            raise PhotoTooLarge(f"the photo has more than {max_bytes} bytes, the most that is accepted")
-        photo.write(chunk)
-    return photo.getvalue()
+    Args:
+        request: its body is consumed.
+        limits: of the upload.
+        fields: form fields that may contain files, the preferred one first.
 
-
-class Form:
-    """Takes a form apart as it arrives; what becomes of its files is up to those derived from this.
-
-    Attributes:
-        fields: that may hold files, the preferred one first.
-        overhead: bytes that the form may hold beside its files.
-        too_large: what is raised for more.
-        held: bytes of files so far.
+    Raises:
+        BadForm: the form is malformed, incomplete, or contains anything but files in `fields`.
+        UploadTooSlow: the body did not arrive in time.
+        CariesError: a limit is exceeded, see `Limits`.
     """
+    is_form = content_type(request) == FORM
+    length = request.headers.get("content-length", "")
+    announced = int(length) if length.isdecimal() else 0
+    if announced > limits.max_bytes + (limits.max_overhead if is_form else 0):
+        raise limits.too_large(f"the body has {announced} bytes; at most {limits.max_bytes} are accepted")
+    upload = _Upload(limits)
+    try:
+        async with asyncio.timeout(limits.upload_s):
+            if is_form:
+                await _Form(upload, fields).read(request)
+            else:
+                upload.begin_file()
+                async for chunk in request.stream():
+                    upload.add(chunk)
+    except TimeoutError:
+        raise UploadTooSlow(f"the body did not arrive within {limits.upload_s:g} seconds") from None
+    return [file.getvalue() for file in upload.files]
 
-    fields: ClassVar[tuple[str, ...]]
-    too_large: ClassVar[type[CariesError]]
 
-    def __init__(self, overhead: int) -> None:
-        self.overhead = overhead
-        self.held = 0
-        self._seen = False
+class _Upload:
+    """The files read so far, and their size in bytes. A BytesIO gives its bytes away without a copy."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.files: list[io.BytesIO] = []
+        self.size = 0
+
+    def begin_file(self) -> None:
+        if len(self.files) == self.limits.max_files:
+            raise self.limits.too_many
+        self.files.append(io.BytesIO())
+
+    def add(self, data: bytes) -> None:
+        self.size += len(data)
+        if self.size > self.limits.max_bytes:
+            raise self.limits.too_large(f"the upload has more than {self.limits.max_bytes} bytes, the maximum")
+        self.files[-1].write(data)
+
+
+class _Form:
+    """Parses a form as it arrives and adds its files to an upload."""
+
+    def __init__(self, upload: _Upload, fields: Sequence[str]) -> None:
+        self._upload = upload
+        self._fields = fields
         self._complete = False
         self._header = b""
         self._value = b""
@@ -121,39 +162,29 @@ class Form:
             "on_end": self._on_end,
         }
 
-    def begin_file(self) -> None:
-        """Another file begins."""
-        raise NotImplementedError
-
-    def take(self, data: bytes) -> None:
-        """More of the file that began last."""
-        raise NotImplementedError
-
-    async def read(self, request: Request, boundary: bytes) -> None:
-        """Reads the whole form.
-
-        Raises:
-            BadForm: it is malformed, incomplete, holds no file, or something else.
-            CariesError: what `too_large` is, `begin_file` or `take`.
-        """
+    async def read(self, request: Request) -> None:
+        _, parameters = parse_options_header(request.headers["content-type"])
+        boundary = parameters.get(b"boundary")
         if not boundary:
-            raise BadForm("the multipart form's Content-Type names no boundary")
-        field = self.fields[0]
+            raise BadForm("the multipart form's Content-Type has no boundary")
+        upload, received = self._upload, 0
         try:
             parser = MultipartParser(boundary, self._callbacks)
-            received = 0
             async for chunk in request.stream():
+                if received - upload.size > upload.limits.max_overhead:
+                    raise upload.limits.too_large(
+                        f"the form has more than {upload.limits.max_overhead} bytes besides its photos"
+                    )
                 received += len(chunk)
-                if received - self.held > self.overhead + len(chunk):
-                    raise self.too_large(f"the form holds more than {self.overhead} bytes beside the photo")
                 parser.write(chunk)
             parser.finalize()
         except FormParserError as error:
             raise BadForm(f"the multipart form is malformed: {quoted(error)}") from None
         if not self._complete:
             raise BadForm("the multipart form is incomplete: its last boundary is missing")
-        if not self._seen:
-            raise BadForm(f"the multipart form holds no field {field}; with curl write -F {field}=@photo.jpg")
+        if not upload.files:
+            field = self._fields[0]
+            raise BadForm(f"the multipart form has no field {field}; with curl write -F {field}=@photo.jpg")
 
     def _on_part_begin(self) -> None:
         self._header = self._value = self._disposition = b""
@@ -173,40 +204,16 @@ class Form:
         _, options = parse_options_header(self._disposition)
         name = options.get(b"name", b"").decode("utf-8", "replace")
         is_file = b"filename" in options or b"filename*" in options
-        field = self.fields[0]
-        if name not in self.fields and not is_file:
-            raise BadForm(f"the form field {quoted(name)} is not known; parameters go into the address, after a ?")
-        if name not in self.fields:
-            raise BadForm(f"the photo is in the form field {quoted(name)}; it must be in {field}")
+        if name not in self._fields and not is_file:
+            raise BadForm(f"the form field {quoted(name)} is unknown; send parameters in the query string")
+        if name not in self._fields:
+            raise BadForm(f"the photo is in the form field {quoted(name)}; it must be in {self._fields[0]}")
         if not is_file:
-            raise BadForm(f"the form field {name} holds text, not a file; with curl write -F {name}=@photo.jpg")
-        self.begin_file()
-        self._seen = True
+            raise BadForm(f"the form field {name} contains text, not a file; with curl write -F {name}=@photo.jpg")
+        self._upload.begin_file()
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
-        self.held += end - start
-        self.take(data[start:end])
+        self._upload.add(data[start:end])
 
     def _on_end(self) -> None:
         self._complete = True
-
-
-class _OnePhoto(Form):
-    """Keeps the photo."""
-
-    fields = (FIELD,)
-    too_large = PhotoTooLarge
-
-    def __init__(self, max_bytes: int) -> None:
-        super().__init__(FORM_OVERHEAD)
-        self.photo = io.BytesIO()
-        self._max_bytes = max_bytes
-
-    def begin_file(self) -> None:
-        if self._seen:
-            raise BadForm("the form holds several photos; send one in each request, or all to /detect/batch")
-
-    def take(self, data: bytes) -> None:
-        if self.held > self._max_bytes:
-            raise PhotoTooLarge(f"the photo has more than {self._max_bytes} bytes, the most that is accepted")
-        self.photo.write(data)

@@ -1,4 +1,4 @@
-"""Which format a client is answered in (RFC 9110, section 12.5.1)."""
+"""Content negotiation (RFC 9110, section 12.5.1)."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import TypeVar
 
+from fastapi import Request
+
 from app.api.problems import quoted
 from app.errors import NotAcceptable
 
 
 class Format(StrEnum):
-    """What `?format=` takes."""
+    """Values of `?format=` for one photo."""
 
     PNG = "png"
     JSON = "json"
@@ -26,11 +28,11 @@ MEDIA_TYPES = {
     Format.WEBP: "image/webp",
     Format.JSON: "application/json",
 }
-"""In the server's order of preference, which decides between formats that the client likes equally."""
+"""In the server's order of preference, which decides between formats of equal quality."""
 
 
 class BatchFormat(StrEnum):
-    """What `?format=` takes for several photos."""
+    """Values of `?format=` for a batch."""
 
     JSON = "json"
     NDJSON = "ndjson"
@@ -47,15 +49,20 @@ BATCH_MEDIA_TYPES = {
 AnyFormat = TypeVar("AnyFormat", bound=StrEnum)
 
 
-def choose_format(accept: str | None, media_types: Mapping[AnyFormat, str]) -> AnyFormat:
-    """The format that an Accept header likes best.
+def requested_format(request: Request, format: AnyFormat | None, media_types: Mapping[AnyFormat, str]) -> AnyFormat:
+    """The value of `?format=`, or else the choice by Accept."""
+    return format or choose_format(", ".join(request.headers.getlist("accept")), media_types)
 
-    For each format the most specific range that covers it counts. Between equal qualities the more specific range wins
-    (`application/json, */*` means JSON), then the order of `media_types`.
+
+def choose_format(accept: str | None, media_types: Mapping[AnyFormat, str]) -> AnyFormat:
+    """The format that an Accept header prefers.
+
+    The quality of a format is that of the most specific range that covers it. Among equal qualities the more specific
+    range wins (`application/json, */*` means JSON), then the order of `media_types`.
 
     Args:
         accept: the header's value; None or empty accepts everything.
-        media_types: what is offered, in the server's order of preference.
+        media_types: the formats offered, in the server's order of preference.
 
     Raises:
         NotAcceptable: it excludes every format.
@@ -75,7 +82,7 @@ def choose_format(accept: str | None, media_types: Mapping[AnyFormat, str]) -> A
 
 
 def _ranges(accept: str) -> dict[str, float]:
-    """Media range to quality, 0 to 1. Parameters other than q are ignored, ranges with an unreadable q as well."""
+    """Media range to quality, 0 to 1. Other parameters than q, and ranges with an invalid q, are ignored."""
     ranges: dict[str, float] = {}
     for part in accept.split(","):
         name, *parameters = (piece.strip().lower() for piece in part.split(";"))

@@ -1,37 +1,50 @@
-"""Query parameters: those of every photo, and that a misspelt one is refused, never silently ignored."""
+"""Query parameters. A misspelt one is refused, never silently ignored."""
 
 from __future__ import annotations
 
 import difflib
 from typing import Annotated, Literal
 
-from fastapi import Query, Request
+from fastapi import Depends, Query, Request
 from fastapi.routing import APIRoute
 
 from app.api.problems import quoted
 from app.errors import InvalidParameter
+from app.screen_photo import Options
 from app.screening import MAX_BOXES_LIMIT, ClassSelection
 
 Threshold = Annotated[
-    float | None,
-    Query(ge=0, le=1, allow_inf_nan=False, description="Lowest score shown; without it, the model's own."),
+    float | None, Query(ge=0, le=1, allow_inf_nan=False, description="Lowest score shown; by default the model's own.")
 ]
 MaxBoxes = Annotated[
-    int | None, Query(ge=1, le=MAX_BOXES_LIMIT, description="Boxes shown at most; without it, the model's own.")
+    int | None, Query(ge=1, le=MAX_BOXES_LIMIT, description="Most boxes shown; by default the model's own.")
 ]
 Classes = Annotated[ClassSelection, Query(description="Caries only, or normal teeth as well.")]
 Language = Annotated[Literal["en", "ko"], Query(description="Language of the drawn labels.")]
-Model = Annotated[str | None, Query(description="A live model, see /models; without it, the default one.")]
+Model = Annotated[str | None, Query(description="A live model, see /models; by default the first one.")]
+
+
+async def _options(
+    threshold: Threshold = None,
+    max_boxes: MaxBoxes = None,
+    classes: Classes = ClassSelection.CARIES,
+    lang: Language = "en",
+) -> Options:
+    return Options(threshold=threshold, max_boxes=max_boxes, classes=classes, lang=lang)
+
+
+PhotoOptions = Annotated[Options, Depends(_options)]
+"""How photos are screened; the picture's format is not in it."""
 
 
 async def known_parameters_only(request: Request) -> None:
-    """Refuses query parameters that the route does not declare, and repeated ones.
+    """Refuse query parameters that the route does not declare, and repeated ones.
 
     Raises:
-        InvalidParameter: names the parameter and the nearest one that the route knows.
+        InvalidParameter: with the parameter and the nearest one that the route declares.
     """
     route = request.scope.get("route")
-    known = [parameter.alias for parameter in route.dependant.query_params] if isinstance(route, APIRoute) else []
+    known = _declared(route) if isinstance(route, APIRoute) else []
     seen = set()
     for name, _ in request.query_params.multi_items():
         if name not in known:
@@ -41,8 +54,13 @@ async def known_parameters_only(request: Request) -> None:
             elif known:
                 hint = f"known are {', '.join(known)}"
             else:
-                hint = "none is known here"
+                hint = "this path takes none"
             raise InvalidParameter(f"the query parameter {quoted(name)} is unknown; {hint}")
         if name in seen:
             raise InvalidParameter(f"the query parameter {quoted(name)} is given more than once; give it once")
         seen.add(name)
+
+
+def _declared(route: APIRoute) -> list[str]:
+    declaring = (*route.dependant.dependencies, route.dependant)
+    return [parameter.alias for dependant in declaring for parameter in dependant.query_params]

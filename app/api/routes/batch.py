@@ -23,14 +23,13 @@ from app.api.batch_body import FIELDS, ZIP_TYPES, Source, read_batch
 from app.api.clients import CLIENT_LEFT, in_pieces, unless_client_leaves
 from app.api.context import context_of
 from app.api.middleware.audited import note_batch, record_photo
-from app.api.negotiation import BATCH_MEDIA_TYPES, BatchFormat, choose_format
-from app.api.parameters import Classes, Language, MaxBoxes, Model, Threshold, known_parameters_only
+from app.api.negotiation import BATCH_MEDIA_TYPES, BatchFormat, requested_format
+from app.api.parameters import Model, PhotoOptions, known_parameters_only
 from app.api.problems import content_of, problem_of
 from app.api.service import service_of
 from app.detector.engine import Engine
 from app.errors import AuditError, CariesError, ShuttingDown
 from app.screen_photo import Options, ScreenedPhoto
-from app.screening import ClassSelection
 from app.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -89,27 +88,19 @@ _BODY = {
 )
 async def detect_batch(
     request: Request,
-    threshold: Threshold = None,
-    max_boxes: MaxBoxes = None,
-    classes: Classes = ClassSelection.CARIES,
-    lang: Language = "en",
+    options: PhotoOptions,
     format: Annotated[BatchFormat | None, Query(description="Answer format; overrides Accept.")] = None,
     model: Model = None,
 ) -> Response:
-    """Takes photos as the files `files` of a form, or a zip archive: the only file of the form, or the body itself.
+    """Send photos as the files `files` of a form, or a zip archive as the only file of the form or as the body itself.
 
-    Answers with JSON, with a line for each photo as it is done, or with a zip of annotated photos, by `Accept` or
-    `format`. A photo that cannot be screened has its problem in place of an answer. File names are not looked at. Each
-    photo counts as one request of those allowed in a minute. Not a medical device.
+    The answer is JSON, a line for each photo as soon as it is done, or a zip of annotated photos, by `Accept` or
+    `format`. A photo that cannot be screened has a problem in place of its result. File names are ignored. Each photo
+    counts as one request in the limit per minute. Not a medical device.
     """
-    chosen = format or choose_format(", ".join(request.headers.getlist("accept")), BATCH_MEDIA_TYPES)
-    options = Options(
-        threshold=threshold,
-        max_boxes=max_boxes,
-        classes=classes,
-        lang=lang,
-        media_type="image/png" if chosen is BatchFormat.ZIP else None,
-    )
+    chosen = requested_format(request, format, BATCH_MEDIA_TYPES)
+    if chosen is BatchFormat.ZIP:
+        options = replace(options, media_type="image/png")
     return _Answer(request, chosen, options, model)
 
 
@@ -127,7 +118,7 @@ class _Answer(Response):
         screener, stayed = service.screener, None
         try:
             with service.models.use(self._model) as engine, screener.admit_batch():
-                sources = await read_batch(self._request, _reachable(service.settings))
+                sources = await _read(self._request, service.settings)
                 await context_of(self._request.scope).count_more(times=len(sources) - 1)
                 note_batch(self._request, len(sources))
                 await writer.begin()
@@ -214,7 +205,13 @@ class _Answer(Response):
         await record_photo(self._request, index, status, slug, sha256, screened)
 
 
-def _reachable(settings: Settings) -> Settings:
-    """The settings, with no more photos in a batch than requests in a minute: more would be refused at every try."""
-    most = settings.requests_per_minute or settings.batch_photos
-    return replace(settings, batch_photos=min(settings.batch_photos, most))
+async def _read(request: Request, settings: Settings) -> list[Source]:
+    # A batch of more photos than requests per minute would be refused at every try.
+    max_photos = min(settings.batch_photos, settings.requests_per_minute or settings.batch_photos)
+    return await read_batch(
+        request,
+        max_photos=max_photos,
+        max_bytes=settings.batch_bytes,
+        max_photo_bytes=settings.max_bytes,
+        upload_s=settings.upload_s,
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+from dataclasses import replace
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -16,12 +17,11 @@ from app.api.answers import EXAMPLE, ScreeningAnswer, problem_responses
 from app.api.body import FIELD, read_photo
 from app.api.clients import CLIENT_LEFT, in_pieces, unless_client_leaves
 from app.api.middleware.audited import note_photo
-from app.api.negotiation import MEDIA_TYPES, Format, choose_format
-from app.api.parameters import Classes, Language, MaxBoxes, Model, Threshold, known_parameters_only
+from app.api.negotiation import MEDIA_TYPES, Format, requested_format
+from app.api.parameters import Model, PhotoOptions, known_parameters_only
 from app.api.service import Service, service_of
 from app.photo.formats import MediaType
-from app.screen_photo import STAGES, Options, ScreenedPhoto
-from app.screening import ClassSelection
+from app.screen_photo import STAGES, ScreenedPhoto
 
 router = APIRouter()
 
@@ -86,28 +86,20 @@ _BODY = {
 )
 async def detect(
     request: Request,
-    threshold: Threshold = None,
-    max_boxes: MaxBoxes = None,
-    classes: Classes = ClassSelection.CARIES,
-    lang: Language = "en",
+    options: PhotoOptions,
     format: Annotated[Format | None, Query(description="Answer format; overrides Accept.")] = None,
     model: Model = None,
 ) -> Response:
-    """Takes a JPEG, PNG, WebP or HEIC photo: the file `file` of a form, or the body itself.
+    """Send a JPEG, PNG, WebP or HEIC photo as the file `file` of a form, or as the body itself.
 
-    Answers with the annotated photo (PNG by default, JPEG, WebP) or with JSON, by `Accept` or `format`.
+    The answer is the annotated photo (PNG by default, JPEG, WebP) or JSON, by `Accept` or `format`.
     Not a medical device.
     """
     service = service_of(request)
     screener, settings = service.screener, service.settings
-    chosen = format or choose_format(", ".join(request.headers.getlist("accept")), MEDIA_TYPES)
-    options = Options(
-        threshold=threshold,
-        max_boxes=max_boxes,
-        classes=classes,
-        lang=lang,
-        media_type=None if chosen is Format.JSON else cast(MediaType, MEDIA_TYPES[chosen]),
-    )
+    chosen = requested_format(request, format, MEDIA_TYPES)
+    if chosen is not Format.JSON:
+        options = replace(options, media_type=cast(MediaType, MEDIA_TYPES[chosen]))
     data, screened = b"", None
     try:
         with service.models.use(model) as engine, screener.admit(), contextlib.suppress(ClientDisconnect):

@@ -197,11 +197,11 @@ def test_photo_of_exactly_the_limit(start: Start) -> None:
             assert_problem(live.client.post("/detect", **sent), 413, "photo-too-large")
 
 
-def test_form_with_much_beside_the_photo(start: Start) -> None:
+def test_form_with_much_besides_the_photo(start: Start) -> None:
     part = b'--xx\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nx\r\n--xx--'
     with start(max_bytes=10_000_000) as live:
         response = live.client.post("/detect", content=part + bytes(9_000_000), headers=FORM)
-        assert "beside the photo" in assert_problem(response, 413, "photo-too-large")["detail"]
+        assert "besides its photos" in assert_problem(response, 413, "photo-too-large")["detail"]
 
 
 def test_too_many_pixels(start: Start, photo: bytes) -> None:

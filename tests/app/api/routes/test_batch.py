@@ -250,7 +250,7 @@ def test_limits_of_a_batch(start: Start, photo: bytes) -> None:
     with start() as live:
         headers = {"Content-Type": "multipart/form-data; boundary=xx"}
         answer = live.client.post(BATCH, content=part + bytes(9_000_000), headers=headers)
-        assert "beside the photo" in assert_problem(answer, 413, "batch-too-large")["detail"]
+        assert "besides its photos" in assert_problem(answer, 413, "batch-too-large")["detail"]
 
 
 def test_one_photo_over_the_limit_of_a_photo(start: Start, photo: bytes) -> None:
