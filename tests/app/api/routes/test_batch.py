@@ -209,7 +209,7 @@ def test_requests_that_are_no_batch(live: Live, photo: bytes) -> None:
         ({"content": photo}, 400, "bad-archive", "damaged or incomplete"),
         ({"content": b"--xx--\r\n", "headers": boundary}, 400, "bad-form", "no field files"),
         ({"files": {"image": ("a.jpg", photo)}}, 400, "bad-form", "must be in files"),
-        ({"files": {"files": (None, b"a.jpg")}}, 400, "bad-form", "holds text"),
+        ({"files": {"files": (None, b"a.jpg")}}, 400, "bad-form", "contains text"),
         ({"files": form([photo]), "data": {"threshold": "1"}}, 400, "bad-form", "'threshold'"),
         ({"content": archive_of([]), "headers": ZIP}, 400, "bad-archive", "no photos"),
         ({"files": {"files": ("x", archive_of([]))}}, 400, "bad-archive", "no photos"),
