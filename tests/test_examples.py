@@ -6,7 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from app.photo.decoding import decode
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
 

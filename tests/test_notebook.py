@@ -21,6 +21,8 @@ from tests.training.model.pretrained.test_fetch import SMALL
 from training.cli import COMMANDS, main
 from training.render import write_via
 
+pytestmark = pytest.mark.slow
+
 PAGE = (ROOT / "docs" / "notebook.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```sh\n(.*?)```", PAGE, flags=re.DOTALL)
 LINES = [line for block in BLOCKS for line in block.splitlines()]

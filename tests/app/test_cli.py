@@ -243,6 +243,7 @@ def test_folders_that_are_not_named_in_utf_8_are_printed(store: Path, command: s
     assert str(other).encode(errors="backslashreplace").decode() in said.stdout
 
 
+@pytest.mark.slow
 def test_detect_stops_when_the_reader_of_its_output_leaves(tmp_path: Path, example_photos: list[Path]) -> None:
     for number in range(30):
         (tmp_path / "in").mkdir(exist_ok=True)
@@ -348,6 +349,7 @@ def run(*arguments: str, **environment: str) -> subprocess.Popen[Any]:
     )
 
 
+@pytest.mark.slow
 def test_serve_without_a_model_ends_with_the_reason(tmp_path: Path) -> None:
     server = run("serve", "--port", "0", "--model-store", str(tmp_path))
     _, said = server.communicate(timeout=60)
@@ -363,6 +365,7 @@ def test_serve_on_a_network_without_keys_is_refused(tmp_path: Path) -> None:
     assert "set CARIES_KEYS to a file" in said
 
 
+@pytest.mark.slow
 def test_serve_creates_the_first_key_and_shows_it_once(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     for shown in (1, 0):
@@ -377,6 +380,7 @@ def test_serve_creates_the_first_key_and_shows_it_once(tmp_path: Path) -> None:
     assert said == f"caries: {path} is not a file of API keys; restore it or start a new one\n"
 
 
+@pytest.mark.slow
 def test_serve_on_the_committed_bundle(tmp_path: Path) -> None:
     if not list_bundles(STORE):
         pytest.skip("model_store/ holds no bundle")

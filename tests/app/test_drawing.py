@@ -212,6 +212,7 @@ def test_threads_draw_the_same() -> None:
             assert (drawn == expected).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(15_000, 80), (80, 15_000), (15_000, 4_266)])
 @pytest.mark.parametrize("kind", ["image/png", "image/jpeg", "image/webp"])
 def test_the_longest_photo_with_its_legend_fits_into_every_format(shape: tuple[int, int], kind: MediaType) -> None:

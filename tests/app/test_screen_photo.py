@@ -76,6 +76,7 @@ async def until(condition: Any) -> None:
         await asyncio.sleep(0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("leaves", ["the client", "the deadline"])
 @pytest.mark.parametrize(("data", "most"), [(b"L", LARGE_AT_ONCE), (b"s", 4)])
 def test_a_photo_that_nobody_waits_for_has_its_place_until_it_is_read(

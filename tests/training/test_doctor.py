@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import needs_training
 from training.cli import main
 from training.doctor import INSTALL_CUDA, PROBE, diagnose, driver_gpus, instruction_sets
 from training.machine import cpu_name
+
+pytestmark = needs_training
 
 SAPPHIRE_RAPIDS = """processor\t: 0
 vendor_id\t: GenuineIntel

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import needs_training
 from training import requirements
 from training.requirements import (
     LOCKED,
@@ -68,6 +69,7 @@ def test_packages_without_dependencies_are_those_that_the_makefile_installs_so()
         assert [word for word in line.split() if word not in makefile] == []
 
 
+@needs_training
 def test_everything_that_a_training_declares_is_looked_at_and_there() -> None:
     found = {requirement.name: requirement for requirement in training_requirements()}
     assert {"tensorflow", "tf-object-detection-api", "numpy", "pandas", "six", "tqdm", "setuptools"} <= found.keys()

@@ -12,16 +12,16 @@ from mlserver import MLModel
 from mlserver.codecs import Base64Codec, StringCodec
 from mlserver.types import InferenceRequest, InferenceResponse
 
-from benchmarks.peers.detector import Detector, Plain, Tuned
+from benchmarks.peers.detector import Plain, Tuned
 
 
 class Best(MLModel):  # type: ignore[misc]
-    """The photo in base64, as the protocol's JSON requires; a pool of one process for each core."""
+    """The photo in base64, as the protocol's JSON has to carry it; a pool of one process for each core."""
 
-    detector_class: type[Detector] = Tuned
+    make = Tuned
 
     async def load(self) -> bool:
-        self.detector = self.detector_class()
+        self.detector = self.make()
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
@@ -32,9 +32,9 @@ class Best(MLModel):  # type: ignore[misc]
 
 
 class Quick(Best):
-    """The same with the default pool of one process."""
+    """The same with one process in the pool, as it comes."""
 
-    detector_class = Plain
+    make = Plain  # type: ignore[assignment]
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ from PIL import Image, PngImagePlugin
 
 from app.records.key_file import KeyFile, Role
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 MARK = "HongGildong19700101"
 """Stands wherever a client can put text."""

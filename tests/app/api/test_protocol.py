@@ -120,6 +120,7 @@ def test_requests_that_do_not_wait_for_answers_get_them_in_order(live: Live) -> 
         assert (status, json.loads(body)) == (200, {"status": "live"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "beginning",
     [b"", b"G", GET, b"\r\n\r\n"],

@@ -11,6 +11,8 @@ from PIL import Image
 from app.api.answers import ScreeningAnswer
 from tests.app.api.live_server import Live
 
+pytestmark = pytest.mark.slow
+
 JSON = {"Accept": "application/json"}
 HEIC = Path(__file__).parents[2] / "data" / "four_colours.heic"
 

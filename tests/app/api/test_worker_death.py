@@ -21,6 +21,8 @@ from app.settings import Isolation, Settings
 from benchmarks.process_tree import children
 from tests.app.api.live_server import Live, serving, wait_for
 
+pytestmark = pytest.mark.slow
+
 Workers = Callable[[], list[int]]
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from pathlib import Path
 from types import MappingProxyType
@@ -321,7 +321,7 @@ class Batching(Held):
         super().__init__()
         self.batches: list[list[int]] = []
 
-    def detect_batch(self, photos: list[np.ndarray]) -> list[Detections]:
+    def detect_batch(self, photos: Sequence[np.ndarray]) -> list[Detections]:
         """Notes the batch; each photo's box is as high as its number says."""
         self.batches.append([int(pixels[0, 0, 0]) for pixels in photos])
         if 13 in self.batches[-1]:

@@ -85,6 +85,7 @@ print((most() - before) / (pixels.size / 3))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's account of memory")
 @pytest.mark.parametrize(
     ("mode", "kind", "most", "options"),
@@ -129,6 +130,7 @@ def test_extreme_shapes(size: tuple[int, int], kind: str) -> None:
     assert resize(photo.pixels, 320, 320).shape == (320, 320, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*:UserWarning")  # Pillow's remarks on damaged EXIF and animations
 @pytest.mark.parametrize("name", KINDS)
 def test_damaged_bytes_raise_only_photo_errors(name: str) -> None:
@@ -151,6 +153,7 @@ def test_damaged_bytes_raise_only_photo_errors(name: str) -> None:
         assert "\n" not in message
 
 
+@pytest.mark.slow
 def test_random_bytes_after_a_good_signature() -> None:
     chance = random.Random(0)
     for name in KINDS:

@@ -55,6 +55,7 @@ print((most() - before) / (noise.size / 3))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's account of memory")
 @pytest.mark.parametrize(("media_type", "most"), [("image/png", 9), ("image/jpeg", 9), ("image/webp", 14)])
 def test_encoding_takes_no_more_memory_than_is_said(media_type: str, most: int) -> None:

@@ -101,6 +101,7 @@ HARD = of_tiles(30, 30, tile=FLAT, side=4096)
 """44 kB: the picture has 1920x1920 pixels, its 900 tiles have 16 million each, which take minutes."""
 
 
+@pytest.mark.slow
 def test_decoding_for_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heic, "CPU_S", 1)
     started = time.monotonic()
@@ -145,6 +146,7 @@ print(*((after - least) / (pixels.size / 3) for after, least in zip(most(), befo
 """
 
 
+@pytest.mark.slow
 def test_decoding_takes_no_more_memory_than_is_said() -> None:
     """In docs/operations.md. Samples that are handed over count for neither process until the server reads them."""
     command = [sys.executable, "-c", MEMORY, DATA / "four_colours.heic", DATA / "flat.heic"]

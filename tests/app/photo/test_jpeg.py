@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import simplejpeg
 from PIL import Image
 
 from app.errors import PhotoError, PhotoTooLarge, UnreadablePhoto
@@ -114,12 +115,13 @@ def test_what_libjpeg_mends_is_decoded_at_every_scale(shorter_side: int | None) 
     middle = len(data) // 2
     damaged[middle : middle + 4] = b"\x12\x34\x56\x78"
     with pytest.raises(ValueError, match="JPEG"):
-        jpeg.simplejpeg.decode_jpeg(bytes(damaged))
+        simplejpeg.decode_jpeg(bytes(damaged))
     with Image.open(io.BytesIO(bytes(damaged))) as image:
         image.draft(None, (175, 131) if shorter_side else image.size)
         assert (decode(bytes(damaged), shorter_side=shorter_side).pixels == np.asarray(image)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("progressive", [False, True])
 def test_a_spoilt_jpeg_has_one_fate_at_every_scale(progressive: bool) -> None:
     data = saved(camera_photo(220, 170), "JPEG", progressive=progressive, **LOSSY)
@@ -151,8 +153,8 @@ def test_limits_hold_for_the_whole_photo_when_it_is_scaled() -> None:
 def test_a_decoder_that_reads_another_size_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The limits were checked on the size that Pillow read."""
     data = saved(PICTURE, "JPEG", **LOSSY)
-    monkeypatch.setattr(jpeg.simplejpeg, "decode_jpeg_header", lambda *_, **__: (40000, 40000, "YCbCr", "420"))
-    monkeypatch.setattr(jpeg.simplejpeg, "decode_jpeg", lambda *_, **__: pytest.fail("decoded all the same"))
+    monkeypatch.setattr(simplejpeg, "decode_jpeg_header", lambda *_, **__: (40000, 40000, "YCbCr", "420"))
+    monkeypatch.setattr(simplejpeg, "decode_jpeg", lambda *_, **__: pytest.fail("decoded all the same"))
     assert_four_colours(decode(data).pixels, tolerance=8)
 
 

@@ -56,6 +56,7 @@ def png_stream(data: bytes) -> bytes:
     return stream
 
 
+@pytest.mark.slow
 def test_png_is_about_as_small_as_pillows() -> None:
     pixels = decode(saved(camera_photo(1600, 1200), "JPEG", quality=90)).pixels
     out = io.BytesIO()

@@ -73,6 +73,7 @@ def test_what_is_free_between_blocks_in_use_goes_back_to_the_system() -> None:
     assert left < 10
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="this is not glibc")
 def test_large_blocks_go_back_to_the_system() -> None:
     assert left("on") < 10
@@ -118,6 +119,7 @@ print(mapped[:] == whole)
     assert done.stdout.split() == ["1024", "1024", "0", "True"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="this is not glibc")
 def test_blocks_that_are_kept_are_not_faulted_in_again() -> None:
     code = """

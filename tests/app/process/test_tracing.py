@@ -15,6 +15,8 @@ pytest.importorskip("opentelemetry.sdk", reason="the extra tracing is not instal
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 
 

@@ -29,6 +29,7 @@ def restore(archive: Path, state: Path) -> None:
     subprocess.run([sys.executable, "-m", "tarfile", "-e", str(archive), str(state)], check=True)
 
 
+@pytest.mark.slow
 def test_a_backup_taken_while_the_log_is_written_is_valid_and_continues(tmp_path: Path) -> None:
     state, archive = tmp_path / "state", tmp_path / "backup.tar"
     state.mkdir()

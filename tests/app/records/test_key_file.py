@@ -77,6 +77,7 @@ def test_root_leaves_the_file_to_its_owner(path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+@pytest.mark.slow
 def test_changes_at_once_lose_nothing(path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from app.records.key_file import KeyFile, Role\n"

@@ -22,7 +22,7 @@ from training.cli import main
 from training.render import write_via
 from training.run_folder import RunFolder
 
-Break = Callable[[Path], None]
+Break = Callable[[Path], object]
 
 PHOTO, LABELS = "Folder_0001.jpg", "Folder_0001.json"
 

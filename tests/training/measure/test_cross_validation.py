@@ -44,8 +44,8 @@ def test_every_photo_is_judged_by_a_detector_that_never_saw_it(small_data, small
     for file in ("ckpt-2.index", "ckpt-2.data-00000-of-00001"):
         weights = (fold_folder(out, 0).checkpoints / file).read_bytes()
         assert (run.checkpoints / file).read_bytes() == weights
-    recipe, fold = run.configured()
-    assert (recipe.input_size, recipe.model_name, fold) == (160, "small-160", 0)
+    recipe, held_out = run.configured()
+    assert (recipe.input_size, recipe.model_name, held_out) == (160, "small-160", 0)
     assert RunFolder.part(run.path).records == out / "records"
     assert "# small at 160 px, out of fold" in text
     recipe, _ = fold_folder(out, 0, (160, 128)).configured()

@@ -32,6 +32,9 @@ def test_every_form_of_a_detector_sees_the_same(forms, rendered_data, tiny_run) 
         runtime = detector.load()
         seen[kind] = [runtime.detect(pixels) for pixels in photos]
         if kind == "checkpoint":
+            from training.model.model_runtime import ModelRuntime
+
+            assert isinstance(runtime, ModelRuntime)
             assert runtime._run.experimental_get_tracing_count() == 1
     for kind, detections in seen.items():
         difference = compare(seen["saved_model"], detections)

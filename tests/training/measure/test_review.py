@@ -61,13 +61,13 @@ def test_teeth_that_are_judged_otherwise_than_labelled_come_first(cross_validati
 
     spread = (out / "dispersion.md").read_text(encoding="utf-8")
     assert spread in text
-    table = [line.split("|") for line in text.partition(spread)[2].splitlines() if line.startswith("|")][2:]
-    names = [row[1].strip() for row in table]
+    cells = [line.split("|") for line in text.partition(spread)[2].splitlines() if line.startswith("|")][2:]
+    names = [row[1].strip() for row in cells]
     assert names == ["all", "longer side: 321 to 640", "view: front", "view: side"]
-    photos, teeth, carious = (np.array([int(row[cell]) for row in table]) for cell in (2, 3, 4))
-    assert photos.tolist() == [10, 10, 4, 6]
-    assert teeth[0] == teeth[1] == teeth[2] + teeth[3]
-    assert carious[0] == carious[2] + carious[3]
+    of_photos, of_teeth, of_carious = (np.array([int(row[cell]) for row in cells]) for cell in (2, 3, 4))
+    assert of_photos.tolist() == [10, 10, 4, 6]
+    assert of_teeth[0] == of_teeth[1] == of_teeth[2] + of_teeth[3]
+    assert of_carious[0] == of_carious[2] + of_carious[3]
 
 
 def test_a_single_fold_is_reviewed_without_calibration(cross_validation, tmp_path) -> None:

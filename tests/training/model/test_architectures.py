@@ -10,6 +10,8 @@ from app.photo.decoding import decode
 from training.cli import main
 from training.model import batch_norm
 
+pytestmark = pytest.mark.slow
+
 RECIPE = """
 model_name = "few-steps"
 architecture = "{architecture}"

@@ -17,6 +17,8 @@ from training.cli import main
 from training.model.train import _Training
 from training.model.validation import Evaluation, EvaluationLog
 
+pytestmark = pytest.mark.slow
+
 
 def losses(run: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (run / "checkpoints" / "losses.jsonl").read_text().splitlines()]

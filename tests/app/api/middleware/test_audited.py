@@ -199,6 +199,7 @@ def test_a_client_that_left_is_on_record(start: Start, photo: bytes, tmp_path: P
     assert {entry["input_sha256"] for entry in kept} == {hashlib.sha256(photo).hexdigest()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fsync", ["off", "on"])
 def test_every_answer_is_on_record_after_the_server_was_killed_under_load(
     tmp_path: Path, photo: bytes, fsync: str

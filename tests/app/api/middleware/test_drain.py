@@ -16,9 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from benchmarks.process_tree import children
 from tests.app.api.live_server import wait_for, write_bundle
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[4]
 

@@ -37,6 +37,7 @@ def test_a_request_is_logged_by_its_route(live: Live, photo: bytes, caplog: pyte
     assert said == ["POST /detect 200", "GET unmatched 404", "other /detect 405"]
 
 
+@pytest.mark.slow
 def test_the_log_is_json_that_holds_the_requests_id(tmp_path: Path, photo: bytes) -> None:
     write_bundle(tmp_path)
     with running(tmp_path, "--log-format", "json") as server:

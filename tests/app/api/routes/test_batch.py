@@ -204,7 +204,7 @@ def test_format_by_accept(live: Live, photo: bytes, accept: str, kind: str) -> N
 
 def test_requests_that_are_no_batch(live: Live, photo: bytes) -> None:
     boundary = {"Content-Type": "multipart/form-data; boundary=xx"}
-    for sent, status, slug, says in (
+    refused: tuple[tuple[dict[str, Any], int, str, str], ...] = (
         ({"content": b""}, 400, "bad-archive", "damaged or incomplete"),
         ({"content": photo}, 400, "bad-archive", "damaged or incomplete"),
         ({"content": b"--xx--\r\n", "headers": boundary}, 400, "bad-form", "no field files"),
@@ -219,7 +219,8 @@ def test_requests_that_are_no_batch(live: Live, photo: bytes) -> None:
         ({"files": form([photo]), "params": {"format": "png"}}, 422, "invalid-parameter", "format is 'png'"),
         ({"files": form([photo]), "params": {"treshold": "1"}}, 422, "invalid-parameter", "did you mean threshold"),
         ({"files": form([photo]), "params": {"model": "other"}}, 404, "unknown-model", "'other' is not live"),
-    ):
+    )
+    for sent, status, slug, says in refused:
         for accept in ({}, LINES):
             headers = {**accept, **sent.get("headers", {})}
             problem = assert_problem(live.client.post(BATCH, **{**sent, "headers": headers}), status, slug)
@@ -228,6 +229,7 @@ def test_requests_that_are_no_batch(live: Live, photo: bytes) -> None:
 
 
 def test_limits_of_a_batch(start: Start, photo: bytes) -> None:
+    sent: dict[str, Any]
     with start(batch_photos=3, batch_bytes=4 * len(photo)) as live:
         for sent in ({"files": form([photo] * 3)}, {"content": zipped([photo] * 3), "headers": ZIP}):
             assert problems(live.client.post(BATCH, **sent)) == [None] * 3
@@ -433,6 +435,7 @@ def test_a_full_queue_delays_a_batch_and_refuses_it_only_at_the_door(
         assert problems(batch.answer()) == [None] * 2
 
 
+@pytest.mark.slow
 def test_the_deadline_is_that_of_each_photo(start: Start, stand_in: OneByOne, photo: bytes) -> None:
     with start(deadline_s=2, photos_open=2, workers=1) as live:
         with stand_in.holding():
@@ -513,6 +516,7 @@ def test_a_batch_that_arrives_slowly(start: Start, photo: bytes) -> None:
         assert b"upload-too-slow" in answer
 
 
+@pytest.mark.slow
 def test_a_client_that_does_not_take_its_answer(
     start: Start, photo: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -541,6 +545,7 @@ def test_an_answer_that_broke_off_is_not_answered_again() -> None:
     assert writer.begun
 
 
+@pytest.mark.slow
 def test_a_connection_holds_a_piece_of_a_picture(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     """And a batch does not lose its pictures to itself, however many wait."""
     monkeypatch.setattr(live.service.screener, "_most_kept", 1)
@@ -652,6 +657,7 @@ def test_a_batch_that_no_minute_has_room_for_is_not_told_to_try_again(start: Sta
         assert live.metric("caries_verdicts_total", verdict="caries_suspected") == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("accept", ["application/json", "application/x-ndjson"])
 def test_an_accepted_batch_is_answered_at_the_end(tmp_path: Path, photo: bytes, accept: str) -> None:
     write_bundle(tmp_path / "store")
@@ -676,6 +682,7 @@ def test_an_accepted_batch_is_answered_at_the_end(tmp_path: Path, photo: bytes, 
         assert "Traceback" not in server.said
 
 
+@pytest.mark.slow
 def test_a_batch_that_takes_too_long_is_on_record_as_it_was_answered(tmp_path: Path, photo: bytes) -> None:
     write_bundle(tmp_path / "store")
     gate, audit = tmp_path / "gate", tmp_path / "audit"

@@ -160,6 +160,7 @@ def test_form_that_arrives_byte_by_byte(live: Live) -> None:
     assert without_timings(sent) == without_timings(whole)
 
 
+@pytest.mark.slow
 def test_a_form_over_the_spool_size_stays_in_memory(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a temporary file was made")
@@ -218,6 +219,7 @@ def fetched(client: socket.socket, pause_s: float = 0.0, piece: int = 2**20) -> 
     return count
 
 
+@pytest.mark.slow
 def test_a_client_that_takes_a_little_now_and_then_does_not_keep_its_picture(
     live: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -229,6 +231,7 @@ def test_a_client_that_takes_a_little_now_and_then_does_not_keep_its_picture(
     assert not live.service.screener._kept
 
 
+@pytest.mark.slow
 def test_a_connection_holds_a_piece_of_a_picture(live: Live) -> None:
     with asks_for_much(live):
         wait_for(lambda: bool(live.service.screener._kept))
@@ -241,6 +244,7 @@ def test_a_connection_holds_a_piece_of_a_picture(live: Live) -> None:
     wait_for(lambda: not live.service.screener._kept)
 
 
+@pytest.mark.slow
 def test_pictures_that_are_not_fetched_make_room_for_others(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live.service.screener, "_most_kept", 40 * 2**20)
     with asks_for_much(live) as first, asks_for_much(live) as second:

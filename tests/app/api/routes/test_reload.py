@@ -194,6 +194,7 @@ def test_bad_request(live: Live, tmp_path: Path, body: str, status: int, says: s
     assert live_models(live) == [("stand-in", 1, True)]
 
 
+@pytest.mark.slow
 def test_no_request_fails_while_versions_change(start: Start, tmp_path: Path, photo: bytes) -> None:
     write_bundle(tmp_path, version=2)
     with start(workers=2) as live:
@@ -372,6 +373,7 @@ def test_watch_does_not_undo_a_roll_back(start: Start, tmp_path: Path) -> None:
         wait_for(lambda: live_models(live) == [("stand-in", 4, True)])
 
 
+@pytest.mark.slow
 def test_watch_refuses_once_per_change(start: Start, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     def said() -> list[str]:
         return [record.getMessage() for record in caplog.records if "reload refused" in record.getMessage()]

@@ -24,6 +24,8 @@ from app.detector.runtimes.process import WorkerProcess
 from app.errors import RuntimeUnavailable, WorkerDied
 from app.photo.decoding import decode
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def photo(example_photos) -> np.ndarray:

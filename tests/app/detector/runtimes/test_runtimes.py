@@ -126,6 +126,7 @@ def test_int8_is_refused_by_tensorflow(shipped_bundle) -> None:
         load_runtime(shipped_bundle, "tensorflow", precision="int8")
 
 
+@pytest.mark.slow
 def test_litert_never_imports_tensorflow(shipped_bundle) -> None:
     code = (
         "import sys\n"

@@ -10,12 +10,14 @@ import sys
 import threading
 
 import numpy as np
+import pytest
 
 from app.detector.detections import Detections
 from app.detector.runtimes import Runtime, worker
 from app.detector.runtimes.messages import receive, send, shared_array
 
 
+@pytest.mark.slow
 def test_a_worker_imports_nothing_that_it_can_do_without() -> None:
     code = "import sys, app.detector.runtimes.worker, app.detector.runtimes.litert; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,5 +1,6 @@
 import pytest
 
+from tests.conftest import needs_training
 from training.model.pretrained import PretrainedWeightsError
 from training.model.pretrained.backbone import find_graph, graph_name, save_backbone_checkpoint
 
@@ -23,6 +24,7 @@ def test_an_unknown_layer_is_refused() -> None:
         graph_name("dense_7")
 
 
+@needs_training
 def test_the_graph_is_the_official_release() -> None:
     assert find_graph().stat().st_size == 69_688_296
 

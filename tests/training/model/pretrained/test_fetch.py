@@ -8,6 +8,7 @@ import tarfile
 import numpy as np
 import pytest
 
+from tests.conftest import needs_training
 from tests.training.model.pretrained.pretrained_server import serving
 from training.cli import main
 from training.model.configure import STOCK_CONFIG
@@ -127,6 +128,7 @@ def test_what_is_no_archive_of_weights_is_refused(tmp_path, archive, message) ->
     assert not list(tmp_path.rglob("escaped"))
 
 
+@needs_training
 def test_the_list_says_what_is_here(tmp_path, capsys) -> None:
     assert main(["pretrained", "list", "--cache", str(tmp_path)]) == 0
     out = capsys.readouterr().out
