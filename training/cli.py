@@ -1,7 +1,5 @@
 """The command line of the training package: `python -m training COMMAND`; each command is a module of its own."""
 
-from __future__ import annotations
-
 import argparse
 import importlib
 import sys

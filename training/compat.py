@@ -15,8 +15,6 @@ TensorFlow 2.11; what it asks for and no longer finds is supplied here:
 | ImageNet weights for CenterNet's backbone | a download whenever it is built  | random weights: a checkpoint follows |
 """
 
-from __future__ import annotations
-
 import os
 import sys
 import warnings

@@ -1,11 +1,8 @@
-"""What this machine and environment have for a training, what is missing, and the line that installs it.
+"""What this machine and environment offer a training, what is missing, and the command that installs it.
 
-Nothing of the training environment is imported here, so that this works where nothing is installed. Whether TensorFlow
-and the Object Detection API start, and which GPU they see, is asked of another process: it may die of a processor that
-it was not built for, and its messages stay out of the answer.
+Nothing of the training environment is imported here, so that this works if nothing is installed. TensorFlow and the
+Object Detection API start in another process: it may crash on an unsupported processor, and its messages are noise.
 """
-
-from __future__ import annotations
 
 import json
 import os
@@ -19,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from training.limits import this_process
+from training.limits import read_text, this_process
 from training.machine import cpu_name
 from training.requirements import ROOT, training_requirements
 
@@ -29,15 +26,15 @@ MIN_PYTHON = (3, 11)
 
 MIN_FREE_DISK = 2 * 2**30
 MIN_MEMORY = 4 * 2**30
-"""Bytes that a training of the shipped recipe needs: records and checkpoints, and the process at batch 16."""
+"""Bytes that a training by the shipped recipe needs: records and checkpoints; the process at batch size 16."""
 
 INSTRUCTION_SETS = ("avx", "avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "asimd", "bf16")
-"""What TensorFlow's kernels make use of; `asimd` and `bf16` are of ARM."""
+"""Those that TensorFlow's kernels use; `asimd` and `bf16` are ARM's."""
 
 DRIVER = Path("/proc/driver/nvidia")
 
-PROBE_TIMEOUT = 180
-"""Seconds for TensorFlow and the Object Detection API to start, on a slow disk too."""
+PROBE_TIMEOUT_S = 180
+"""For TensorFlow and the Object Detection API to start, even from a slow disk."""
 
 PROBE = """
 import json, os
@@ -53,15 +50,15 @@ except Exception as error:
     found["error"] = f"{type(error).__name__}: {error}".splitlines()[0]
 print(json.dumps(found))
 """
-"""Keras is chosen here as the training chooses it; another choice in the environment is told apart from this."""
+"""Selects Keras 2, as a training does; the environment's own choice is checked separately."""
 
 Run = Callable[[list[str], float], tuple[int, str]]
-"""Runs a command for at most so many seconds, in the project's folder; its exit status and output."""
+"""Runs a command for at most some seconds in the project's folder; returns its exit status and output."""
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """Attributes: what there is, by name; what keeps a training from running; what would only make it better."""
+    """Attributes: findings by name; what prevents a training; what would improve one."""
 
     facts: dict[str, str]
     missing: list[str] = field(default_factory=list)
@@ -79,32 +76,31 @@ class Diagnosis:
 
 
 def diagnose(folder: Path, *, run: Run | None = None, driver: Path = DRIVER) -> Diagnosis:
-    """Looks at the machine and the environment.
+    """Examine the machine and the environment.
 
     Args:
         folder: where a training would write.
-        run: how commands are run; a subprocess if None.
-        driver: where the NVIDIA driver tells about itself.
+        run: how to run commands; in a subprocess if None.
+        driver: the NVIDIA driver's folder in `/proc`.
     """
     run = run or _run
     found = Diagnosis({"python": platform.python_version()})
     if sys.version_info < MIN_PYTHON:
-        found.missing.append(
-            f"python: {platform.python_version()}, allowed is {'.'.join(map(str, MIN_PYTHON))} or newer"
-        )
-    _look_at_packages(found)
+        oldest = ".".join(map(str, MIN_PYTHON))
+        found.missing.append(f"python: {platform.python_version()}, allowed is {oldest} or newer")
+    _check_packages(found)
     complete = not found.missing
-    _look_at_keras(found)
-    _look_at_processor_and_memory(found)
-    _look_at_disk(found, folder)
-    _look_at_gpu(found, run, driver, probed=complete)
+    _check_keras(found)
+    _check_processor_and_memory(found)
+    _check_disk(found, folder)
+    _check_gpu(found, run, driver, probed=complete)
     if complete:
-        _look_at_backbone(found)
+        _check_backbone(found)
     return found
 
 
 def instruction_sets(cpuinfo: str) -> list[str]:
-    """Those of `INSTRUCTION_SETS` that the text of `/proc/cpuinfo` names."""
+    """The `INSTRUCTION_SETS` named in the text of `/proc/cpuinfo`."""
     for line in cpuinfo.splitlines():
         key, _, value = line.partition(":")
         if key.strip() in ("flags", "Features"):
@@ -113,15 +109,15 @@ def instruction_sets(cpuinfo: str) -> list[str]:
 
 
 def driver_gpus(driver: Path) -> list[str]:
-    """The models of the GPUs that the NVIDIA driver names in its folder; empty without a driver."""
+    """Models of the GPUs listed in the NVIDIA driver's folder; empty without a driver."""
     names = []
     for path in sorted(driver.glob("gpus/*/information")):
-        match = re.search(r"^Model:\s*(.+?)\s*$", _read(path), re.MULTILINE)
+        match = re.search(r"^Model:\s*(.+?)\s*$", read_text(path), re.MULTILINE)
         names.append(match[1] if match else "a GPU of unknown model")
     return names
 
 
-def _look_at_packages(found: Diagnosis) -> None:
+def _check_packages(found: Diagnosis) -> None:
     for requirement in training_requirements():
         found.facts[requirement.name] = requirement.installed or "not installed"
         if requirement.installed is None:
@@ -133,7 +129,7 @@ def _look_at_packages(found: Diagnosis) -> None:
             )
 
 
-def _look_at_keras(found: Diagnosis) -> None:
+def _check_keras(found: Diagnosis) -> None:
     value = os.environ.get("TF_USE_LEGACY_KERAS")
     if value not in (None, "1", "true", "True"):
         found.missing.append(
@@ -141,8 +137,8 @@ def _look_at_keras(found: Diagnosis) -> None:
         )
 
 
-def _look_at_processor_and_memory(found: Diagnosis) -> None:
-    info = _read(Path("/proc/cpuinfo"))
+def _check_processor_and_memory(found: Diagnosis) -> None:
+    info = read_text(Path("/proc/cpuinfo"))
     cores, limits, memory = this_process()
     found.facts["processor"] = cpu_name(info)
     quota = f", of which a quota of {limits.cores:g}" if limits.cores is not None and limits.cores < cores else ""
@@ -154,23 +150,21 @@ def _look_at_processor_and_memory(found: Diagnosis) -> None:
     if memory.total < MIN_MEMORY:
         found.missing.append(f"memory: {_gib(memory.total)}, a training needs {_gib(MIN_MEMORY)}: lower batch_size")
     elif memory.available < MIN_MEMORY:
-        found.advice.append(
-            f"only {_gib(memory.available)} of memory are available, a training needs {_gib(MIN_MEMORY)}"
-        )
+        found.advice.append(f"only {_gib(memory.available)} of memory are free, a training needs {_gib(MIN_MEMORY)}")
 
 
-def _look_at_disk(found: Diagnosis, folder: Path) -> None:
-    there = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
-    free = shutil.disk_usage(there).free
+def _check_disk(found: Diagnosis, folder: Path) -> None:
+    existing = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
+    free = shutil.disk_usage(existing).free
     found.facts["free disk"] = f"{_gib(free)} at {folder}"
     if free < MIN_FREE_DISK:
         found.missing.append(f"disk: {_gib(free)} free at {folder}, a training needs {_gib(MIN_FREE_DISK)}")
-    if not os.access(there, os.W_OK):
-        found.missing.append(f"disk: {there} cannot be written to")
+    if not os.access(existing, os.W_OK):
+        found.missing.append(f"disk: {existing} cannot be written to")
 
 
-def _look_at_gpu(found: Diagnosis, run: Run, driver: Path, *, probed: bool) -> None:
-    """GPUs by the driver and by TensorFlow; TensorFlow is started only where every package is there."""
+def _check_gpu(found: Diagnosis, run: Run, driver: Path, *, probed: bool) -> None:
+    """GPUs by the driver and by TensorFlow, which is started only if no package is missing."""
     status, output = run(["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"], 20)
     driven = [line.strip() for line in output.splitlines() if line.strip()] if status == 0 else []
     driven = driven or driver_gpus(driver)
@@ -180,7 +174,7 @@ def _look_at_gpu(found: Diagnosis, run: Run, driver: Path, *, probed: bool) -> N
         if driven:
             found.advice.append(f"there is a GPU; TensorFlow uses it after {INSTALL_CUDA}")
         return
-    status, output = run([sys.executable, "-c", PROBE], PROBE_TIMEOUT)
+    status, output = run([sys.executable, "-c", PROBE], PROBE_TIMEOUT_S)
     try:
         answer = json.loads(output.splitlines()[-1])
     except (IndexError, ValueError):
@@ -195,7 +189,7 @@ def _look_at_gpu(found: Diagnosis, run: Run, driver: Path, *, probed: bool) -> N
         found.advice.append(f"the driver shows a GPU that TensorFlow does not use: {INSTALL_CUDA}")
 
 
-def _look_at_backbone(found: Diagnosis) -> None:
+def _check_backbone(found: Diagnosis) -> None:
     from training.model.pretrained.backbone import find_graph
     from training.model.pretrained.catalogue import PretrainedWeightsError
 
@@ -208,13 +202,6 @@ def _look_at_backbone(found: Diagnosis) -> None:
 
 def _gib(count: int) -> str:
     return f"{count / 2**30:.1f} GiB"
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError:
-        return ""
 
 
 def _run(command: list[str], timeout: float) -> tuple[int, str]:

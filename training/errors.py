@@ -1,20 +1,25 @@
-"""The base of every error that the training package raises on purpose.
+"""The base of every error that the training package raises on purpose; each is defined in the module that raises it.
 
 TrainingError
- ├── AnnotationError            the photos or labels cannot be trained on; one line a problem
+ ├── AnnotationError            the photos or labels cannot be trained on; one line per problem
  ├── RecipeError                a recipe names an unknown key or a value that is not allowed
  ├── PretrainedWeightsError     the pretrained weights are missing, altered or do not fit
- ├── ExploreError               no photo, or more than one, has the name that was asked for
- ├── DivergedError              the loss is no longer a finite number
+ ├── DeviceError                the batch cannot be shared equally between the devices
+ ├── CheckpointError            there is no such checkpoint, or it belongs to another detector
+ ├── DivergedError              the loss is no longer finite
+ ├── RunError                   a step lacks the result of an earlier one
+ ├── DetectorError              the path has no detector that can be run
+ ├── CalibrationError           there are no detections to calibrate scores on
+ ├── CrossValidationError       a fold is not trained, or belongs to another recipe
+ ├── ReviewError                the table of photo kinds cannot be used
+ ├── ExportError                there is no such checkpoint, or its architecture cannot be exported
  ├── ParityError                the float32 TFLite model differs from the SavedModel
- ├── RenderError                a mouth cannot be rendered at this size
- └── RunError                   a step lacks what an earlier one should have left
-
-Each is defined beside what raises it. Messages say what was wrong, which value, and what is allowed.
+ ├── ReleaseError               an archive is damaged, or the store has another bundle of that version
+ ├── SweepError                 there is no such trial, or another sweep uses the folder
+ ├── ExploreError               no photo, or more than one, has the requested name
+ └── RenderError                a mouth cannot be rendered as requested
 """
-
-from __future__ import annotations
 
 
 class TrainingError(Exception):
-    """What a person can put right; everything else is a fault of this program and keeps its traceback."""
+    """An error that the caller can fix; any other exception is a bug and keeps its traceback."""

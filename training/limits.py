@@ -1,10 +1,8 @@
-"""Cores and memory that this process may use: what the machine has, less what control groups hold back.
+"""Cores and memory that this process may use: the machine's, within the limits of control groups.
 
-A container sees all of its host's cores and memory in `/proc`, and is throttled or killed at the limits of its control
-group. Both versions of control groups are read; a limit of a parent group counts as much as the group's own.
+In a container `/proc` shows the host's cores and memory, but the process is throttled or killed at the limits of its
+control group or of a parent group. Versions 1 and 2 are read.
 """
-
-from __future__ import annotations
 
 import os
 from collections.abc import Iterator
@@ -14,17 +12,17 @@ from pathlib import Path
 CGROUPS = Path("/sys/fs/cgroup")
 
 UNLIMITED = 2**60
-"""Bytes. Version 1 has no word for no limit but a number near 2 to the 63rd."""
+"""Bytes. Version 1 states no limit as a number near 2 to the 63rd."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What control groups allow.
+    """Limits by control groups; None without one.
 
     Attributes:
-        cores: mean over time; None without a limit.
-        memory: bytes; None without a limit.
-        memory_left: bytes until the limit is reached, file cache that can be dropped counted as free; None likewise.
+        cores: mean over time.
+        memory: bytes.
+        memory_left: bytes until the limit, counting file cache that can be dropped as free.
     """
 
     cores: float | None
@@ -34,37 +32,31 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes that a process can have at most, and now."""
+    """Bytes for a process: at most, and now."""
 
     total: int
     available: int
 
 
 def control_group_limits(self_cgroup: str, root: Path = CGROUPS) -> Limits:
-    """The tightest limits on a process.
-
-    Args:
-        self_cgroup: the text of `/proc/self/cgroup`.
-        root: where control groups are mounted.
-    """
-    cores: list[float] = []
+    """The tightest limits, given the text of `/proc/self/cgroup` and the mount point of control groups."""
+    cores: list[float | None] = []
     memory: list[tuple[int, int]] = []
     for line in self_cgroup.splitlines():
-        _, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
+        controllers, _, path = line.partition(":")[2].partition(":")
         names = controllers.split(",")
-        for mount in (root, root / "unified") if controllers == "" else [root / name for name in (controllers, *names)]:
+        for mount in [root, root / "unified"] if controllers == "" else [root / name for name in (controllers, *names)]:
             for group in _group_and_parents(mount, path):
                 if controllers == "":
-                    cores += _some(cpu_quota(_read(group / "cpu.max")))
+                    cores.append(cpu_quota(read_text(group / "cpu.max")))
                     memory += _memory(group, "memory.max", "memory.current", "inactive_file")
                 elif "cpu" in names:
-                    quota = f"{_read(group / 'cpu.cfs_quota_us').strip()} {_read(group / 'cpu.cfs_period_us').strip()}"
-                    cores += _some(cpu_quota(quota))
+                    quota, period = (read_text(group / f"cpu.cfs_{part}_us").strip() for part in ("quota", "period"))
+                    cores.append(cpu_quota(f"{quota} {period}"))
                 elif "memory" in names:
                     memory += _memory(group, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
     return Limits(
-        min(cores, default=None),
+        min((quota for quota in cores if quota is not None), default=None),
         min((limit for limit, _ in memory), default=None),
         min((left for _, left in memory), default=None),
     )
@@ -83,8 +75,8 @@ def memory_limit(text: str) -> int | None:
     return int(text) if text.strip().isdecimal() and int(text) < UNLIMITED else None
 
 
-def memory_of(meminfo: str, limits: Limits) -> Memory:
-    """The memory in the text of `/proc/meminfo`, within limits; 0 where the text lacks a line."""
+def memory_within(meminfo: str, limits: Limits) -> Memory:
+    """The memory in the text of `/proc/meminfo`, within limits; 0 for a missing line."""
     values = {}
     for line in meminfo.splitlines():
         key, _, value = line.partition(":")
@@ -92,20 +84,27 @@ def memory_of(meminfo: str, limits: Limits) -> Memory:
             values[key] = int(value.split()[0]) * 1024
     total, available = values.get("MemTotal", 0), values.get("MemAvailable", 0)
     return Memory(
-        min(total, total if limits.memory is None else limits.memory),
-        min(available, available if limits.memory_left is None else limits.memory_left),
+        total if limits.memory is None else min(total, limits.memory),
+        available if limits.memory_left is None else min(available, limits.memory_left),
     )
 
 
 def this_process() -> tuple[int, Limits, Memory]:
     """Cores that the scheduler may use, the limits of the control groups, and the memory within them."""
-    limits = control_group_limits(_read(Path("/proc/self/cgroup")))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return cores, limits, memory_of(_read(Path("/proc/meminfo")), limits)
+    limits = control_group_limits(read_text(Path("/proc/self/cgroup")))
+    return len(os.sched_getaffinity(0)), limits, memory_within(read_text(Path("/proc/meminfo")), limits)
+
+
+def read_text(path: Path) -> str:
+    """The text of a file of the kernel; empty if it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def _group_and_parents(mount: Path, path: str) -> Iterator[Path]:
-    """The group's folder and those above it up to the mount; in a container the path may be the host's, not there."""
+    """The group's folder and its parents up to the mount; in a container the path may be the host's and missing."""
     group = mount / path.strip().lstrip("/")
     while group != mount and mount in group.parents:
         yield group
@@ -114,25 +113,14 @@ def _group_and_parents(mount: Path, path: str) -> Iterator[Path]:
 
 
 def _memory(group: Path, limit_file: str, usage_file: str, cache_key: str) -> list[tuple[int, int]]:
-    """The limit of one group and the bytes left of it, or nothing."""
-    limit = memory_limit(_read(group / limit_file))
+    """The group's limit and the bytes left, or nothing."""
+    limit = memory_limit(read_text(group / limit_file))
     if limit is None:
         return []
-    used = memory_limit(_read(group / usage_file)) or 0
+    used = memory_limit(read_text(group / usage_file)) or 0
     droppable = 0
-    for line in _read(group / "memory.stat").splitlines():
+    for line in read_text(group / "memory.stat").splitlines():
         key, _, value = line.partition(" ")
         if key == cache_key and value.isdecimal():
             droppable = int(value)
     return [(limit, max(0, limit - max(0, used - droppable)))]
-
-
-def _some(value: float | None) -> list[float]:
-    return [] if value is None else [value]
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return ""

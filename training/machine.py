@@ -1,6 +1,4 @@
-"""What this machine has, for the record of a measurement. Read from Linux' own files; no TensorFlow."""
-
-from __future__ import annotations
+"""The machine that a measurement ran on, read from Linux' own files; no TensorFlow."""
 
 import os
 import platform
@@ -12,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Attributes: the processor's name; cores that this process may use; memory in bytes; versions of what computes."""
+    """Attributes: processor name; cores that this process may use; memory in bytes; versions."""
 
     cpu: str
     cores: int
@@ -25,18 +23,15 @@ class Machine:
         return asdict(self)
 
     def __str__(self) -> str:
-        return (
-            f"{self.cpu}, {self.cores} cores, {self.memory / 2**30:.0f} GiB, Python {self.python}, "
-            f"TensorFlow {self.tensorflow}"
-        )
+        memory = f"{self.memory / 2**30:.0f} GiB"
+        return f"{self.cpu}, {self.cores} cores, {memory}, Python {self.python}, TensorFlow {self.tensorflow}"
 
 
 def this_machine() -> Machine:
     """The machine that this process runs on."""
+    cpuinfo = Path("/proc/cpuinfo")
     return Machine(
-        cpu=cpu_name(Path("/proc/cpuinfo").read_text(encoding="utf-8"))
-        if Path("/proc/cpuinfo").exists()
-        else "unknown",
+        cpu=cpu_name(cpuinfo.read_text(encoding="utf-8")) if cpuinfo.exists() else "unknown",
         cores=len(os.sched_getaffinity(0)),
         memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         python=platform.python_version(),

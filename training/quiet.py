@@ -4,8 +4,6 @@ Its libraries write to the error stream while they are loaded, before a log leve
 stream meanwhile, so that the message of a crash still passes.
 """
 
-from __future__ import annotations
-
 import importlib.abc
 import importlib.machinery
 import logging

@@ -3,8 +3,6 @@
 What a recipe leaves out keeps the value that `Recipe` gives.
 """
 
-from __future__ import annotations
-
 import difflib
 import tomllib
 from collections.abc import Iterable, Mapping

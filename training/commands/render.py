@@ -1,7 +1,5 @@
 """Mouths that our own code renders, for trying everything without a patient's photo."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

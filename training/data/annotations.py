@@ -10,8 +10,6 @@ Any other layout works too: photos and labels are recognized by content (`traini
 Without `folds.csv`, near-duplicates are grouped and the groups are dealt into folds.
 """
 
-from __future__ import annotations
-
 import csv
 import math
 from collections import defaultdict

@@ -4,8 +4,6 @@ Copies of a photo on both sides of a split would reward memorizing. The hash fin
 slightly cropped, brightened, darkened or mirrored, but not other photos of the same mouth: list those in `folds.csv`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

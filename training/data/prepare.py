@@ -1,7 +1,5 @@
 """Annotated photos to the Object Detection API's input: a label map and one TFRecord file per fold."""
 
-from __future__ import annotations
-
 import io
 import shutil
 from collections import Counter

@@ -1,7 +1,5 @@
 """The prepared photos on disk (`photos.json`, `folds.csv`), for the later steps of a run."""
 
-from __future__ import annotations
-
 import csv
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """The files of annotated photos: a folder or a zip file, in any layout and known format."""
 
-from __future__ import annotations
-
 import shutil
 import zipfile
 from collections import defaultdict

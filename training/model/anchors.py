@@ -7,8 +7,6 @@ Figures are exact, over the whole grid, without going through all of its anchors
 stand on a regular grid, the one whose centre is nearest to the box's centre, down and across, overlaps it most.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations

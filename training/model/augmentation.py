@@ -5,8 +5,6 @@ They come before the API's own steps. Random numbers are drawn as the API draws 
 `training.model.randomness` makes them functions of a seed.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any

@@ -6,8 +6,6 @@ zoo's decay of 0.997 and 800 steps that is 9 %, which is enough to make a detect
 the share is not negligible the averages are taken anew, with the weights as they are.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

@@ -7,8 +7,6 @@ So step 1,234 sees the same pixels whether the training ran through, was continu
 batches between several devices.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from training.model.augmentation import UNCHANGED, Augmentation

@@ -4,8 +4,6 @@ The start is the stock configuration of the recipe's architecture in `configs/`,
 publishes it; only what a recipe names and the paths are replaced.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Which devices a training uses: one, all GPUs of this machine, or several machines together."""
 
-from __future__ import annotations
-
 import json
 import os
 from typing import Any

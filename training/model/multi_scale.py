@@ -5,8 +5,6 @@ The network is convolutional and its anchors are in pixels, so the same weights 
 made from the input inside the graph: who runs it gives one photo of one size.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

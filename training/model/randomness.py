@@ -6,8 +6,6 @@ order. Inside `stateless(seed)` the same calls give numbers that are a function 
 the code, so a photo's augmentation is the same in every process that gives it the same seed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any

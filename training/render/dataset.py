@@ -1,7 +1,5 @@
 """Rendered photos with labels as a data folder, in the layout that `training.data.annotations` reads."""
 
-from __future__ import annotations
-
 import csv
 import json
 from collections.abc import Iterable

@@ -3,8 +3,6 @@
 Crown widths and heights are the textbook means (Wheeler's Dental Anatomy).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

@@ -2,8 +2,6 @@
 things for teeth.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage

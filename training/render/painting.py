@@ -1,7 +1,5 @@
 """What colour everything in a rendered mouth has: throat, tongue, gums, enamel, lesions, lips and skin."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What a camera makes of a painted mouth."""
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage

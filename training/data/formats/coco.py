@@ -1,7 +1,5 @@
 """COCO: one JSON file with images, annotations and categories."""
 
-from __future__ import annotations
-
 from pathlib import PurePosixPath
 from typing import Any
 

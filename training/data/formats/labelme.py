@@ -1,7 +1,5 @@
 """LabelMe: a JSON file per photo, with rectangles, or polygons of which the bounding box is taken."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from training.data.formats.labels import LabelledBox, PhotoLabels, stated_size

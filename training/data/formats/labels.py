@@ -1,7 +1,5 @@
 """The labels of one photo as a label file states them, not yet checked."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any

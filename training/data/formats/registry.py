@@ -1,7 +1,5 @@
 """The format of a label file, recognized by content, not by name."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

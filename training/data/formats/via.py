@@ -1,7 +1,5 @@
 """VGG Image Annotator (VIA) 2: a JSON file per photo, a project or its annotations as JSON, and CSV."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -1,7 +1,5 @@
 """Pascal VOC: an XML file per photo. Python's parser fetches no external entity and limits expansion."""
 
-from __future__ import annotations
-
 from xml.etree import ElementTree
 
 from training.data.formats.labels import FormatError, LabelledBox, PhotoLabels, stated_size

@@ -1,7 +1,5 @@
 """YOLO: a text file per photo, one line per box; class names are in a separate file."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

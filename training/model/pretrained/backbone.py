@@ -5,8 +5,6 @@ TensorFlow 1 detection model zoo. Its MobileNetV2 1.0 backbone is read tensor by
 checkpoint that the Object Detection API restores with `fine_tune_checkpoint_type: "classification"`.
 """
 
-from __future__ import annotations
-
 import hashlib
 import importlib.util
 import re

@@ -1,7 +1,5 @@
 """The weights that a training can start from."""
 
-from __future__ import annotations
-
 import difflib
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ The cache holds a folder for each: the archive's `checkpoint/ckpt-0.*` and `pipe
 archive's sha256 and that of every file, which `verify` compares with.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

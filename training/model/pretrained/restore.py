@@ -1,7 +1,5 @@
 """The weights that a recipe names, as the checkpoint that the Object Detection API fine-tunes from."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 
