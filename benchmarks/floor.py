@@ -1,10 +1,10 @@
-"""What a photo costs without a server: the calls that the server makes, one after the other, in one process.
+"""The cost of a photo without a server: the calls that the server makes, in one process.
 
     python -m benchmarks.floor --out floor.json [--rounds 5]
 
-Stages are timed on their own, each repeated and its median taken, in rounds that alternate. `Bare` is the whole way of
-a photo; the other benchmarks run it in turns with the servers, in processes of its own: one with as many threads as
-there are cores is the floor of latency, one process per core with one thread each the floor of throughput.
+Each stage is timed separately, in alternating rounds. `Bare` runs all stages of a photo; `benchmarks.server`
+measures it in turns with the servers: one process with a thread for each core is the floor of latency, one process with
+one thread for each core the floor of throughput.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable
 from multiprocessing.pool import Pool
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import simplejpeg
@@ -42,7 +42,7 @@ CORES = len(os.sched_getaffinity(0))
 
 
 class Bare:
-    """The bare way of a photo."""
+    """All stages of a photo, from encoded photo to answer."""
 
     def __init__(self, precision: str = "int8", threads: int = 1) -> None:
         self.bundle = read_bundle(find_bundle(ROOT / "model_store"), verify=False)
@@ -50,11 +50,11 @@ class Bare:
         self._side = screened_side(self.bundle.input_height, self.bundle.input_width)
 
     def open(self, data: bytes) -> Photo:
-        """Decodes as for a JSON answer."""
+        """Decode as for a JSON answer."""
         return decode(data, shorter_side=self._side)
 
     def screen(self, photo: Photo) -> Screening:
-        """Detects and applies the rules."""
+        """Detect and apply the screening rules."""
         detections = self.runtime.detect(photo.pixels)
         return screen(
             self.bundle.calibrated(detections),
@@ -64,10 +64,10 @@ class Bare:
             score_threshold=self.bundle.operating_point.score_threshold,
         )
 
-    def draw(self, whole: Photo, screening: Screening) -> Pixels:
-        """The annotated photo."""
+    def draw(self, photo: Photo, screening: Screening) -> Pixels:
+        """The annotated picture of a fully decoded photo."""
         return drawing.annotate(
-            whole.pixels,
+            photo.pixels,
             screening.shown,
             class_names=self.bundle.class_names,
             screened_class_id=self.bundle.screened_class_id,
@@ -78,35 +78,35 @@ class Bare:
         )
 
     def json(self, data: bytes) -> bytes:
-        """All that a JSON answer takes."""
+        """A JSON answer."""
         screening = self.screen(self.open(data))
         return json.dumps([[*map(float, box), score, class_id] for box, score, class_id in screening.shown]).encode()
 
     def png(self, data: bytes) -> bytes:
-        """All that an annotated PNG takes."""
+        """An annotated PNG."""
         photo = self.open(data)
         screening = self.screen(photo)
-        whole = photo if photo.whole else decode(data)
-        return encode(self.draw(whole, screening), "image/png")
+        full = photo if photo.whole else decode(data)
+        return encode(self.draw(full, screening), "image/png")
 
 
 bare: Bare
-"""Of a process of `FloorProcesses`."""
+"""The one in each of the `FloorProcesses`."""
 
 
 class FloorProcesses:
-    """Processes that each run the bare way. Close them, or use `with`."""
+    """Processes that each run `Bare`; a context manager."""
 
     def __init__(self, processes: int, threads: int, precision: str = "int8") -> None:
         context = multiprocessing.get_context("spawn")
         self._processes = processes
         self._pool: Pool = context.Pool(processes, _load, (precision, threads))
 
-    def run(self, kind: str, data: bytes, seconds: float) -> dict[str, float]:
-        """Runs `Bare.json` or `Bare.png` in all processes at once, for so long.
+    def run(self, kind: Literal["json", "png"], data: bytes, seconds: float) -> dict[str, float]:
+        """Run `Bare.json` or `Bare.png` in all processes at the same time.
 
         Returns:
-            `throughput` in photos a second, `p50_ms` and `p99_ms` of one, `cpu_ms` of one.
+            `throughput` in photos per second, and `p50_ms`, `p99_ms` and `cpu_ms` per photo.
         """
         done = self._pool.starmap(_repeat, [(kind, data, seconds)] * self._processes, chunksize=1)
         times = [time for times, _, _ in done for time in times]
@@ -131,25 +131,25 @@ def _load(precision: str, threads: int) -> None:
     bare = Bare(precision, threads)
 
 
-def _repeat(kind: str, data: bytes, seconds: float) -> tuple[list[float], float, float]:
-    way: Callable[[bytes], bytes] = getattr(bare, kind)
-    way(data)
+def _repeat(kind: Literal["json", "png"], data: bytes, seconds: float) -> tuple[list[float], float, float]:
+    answer = bare.json if kind == "json" else bare.png
+    answer(data)
     times: list[float] = []
     started, cpu = time.perf_counter(), time.process_time()
     while len(times) < 2 or time.perf_counter() - started < seconds:  # quantiles need two
         begun = time.perf_counter()
-        way(data)
+        answer(data)
         times.append((time.perf_counter() - begun) * 1000)
     return times, time.perf_counter() - started, time.process_time() - cpu
 
 
 def stages(data: bytes, runtimes: dict[str, Bare]) -> dict[str, Callable[[], Any]]:
-    """Name to call, for one photo; the names with `Pillow` are what the server does not do."""
+    """Name to call, for one photo; those named `Pillow` are not what the server does."""
     first = next(iter(runtimes.values()))
     photo = first.open(data)
-    whole = decode(data)
+    full = decode(data)
     screening = first.screen(photo)
-    annotated = first.draw(whole, screening)
+    annotated = first.draw(full, screening)
     height, width = first.bundle.input_height, first.bundle.input_width
     fit = resize(photo.pixels, height, width)
     return {
@@ -162,7 +162,7 @@ def stages(data: bytes, runtimes: dict[str, Bare]) -> dict[str, Callable[[], Any
         "resize": lambda: resize(photo.pixels, height, width),
         **{f"inference, {name}": _inference(runtime, fit) for name, runtime in runtimes.items()},
         "quality": lambda: assess_quality(photo.pixels, shorter_side=min(photo.width, photo.height)),
-        "draw": lambda: first.draw(whole, screening),
+        "draw": lambda: first.draw(full, screening),
         "encode PNG": lambda: encode(annotated, "image/png"),
     }
 
@@ -172,7 +172,7 @@ def _inference(runtime: Bare, fit: Pixels) -> Callable[[], Any]:
 
 
 def png_sizes(data: bytes) -> dict[str, int]:
-    """Bytes of the photo as PNG, by the server's encoder and by Pillow's default."""
+    """Bytes of the photo as PNG, by the server's encoder and by Pillow with its defaults."""
     pixels = decode(data).pixels
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, "PNG")
@@ -180,7 +180,7 @@ def png_sizes(data: bytes) -> dict[str, int]:
 
 
 def measure(rounds: int, *, seconds: float = 0.25) -> dict[str, Any]:
-    """Milliseconds of each stage and of CPU time, by size of the photo; medians over rounds of medians."""
+    """Milliseconds and CPU milliseconds of each stage by size of the photo; medians over the rounds."""
     variants = {
         f"{precision}, {threads} thread{'s' if threads > 1 else ''}": Bare(precision, threads)
         for precision in ("int8", "float32")
@@ -201,7 +201,7 @@ def measure(rounds: int, *, seconds: float = 0.25) -> dict[str, Any]:
 
 
 def _timed(call: Callable[[], Any], seconds: float) -> tuple[float, float]:
-    """Median milliseconds of a call and its mean CPU milliseconds; at least three calls."""
+    """Median milliseconds and mean CPU milliseconds of at least three calls."""
     call()
     times: list[float] = []
     started, cpu = time.perf_counter(), time.process_time()
@@ -217,11 +217,11 @@ def _median(times: list[tuple[float, float]], position: int) -> float:
 
 
 def main() -> int:
-    """Writes the table, and prints it."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="short and one round, to try")
+    parser.add_argument("--quick", action="store_true", help="one short round, to try the command")
     arguments = parser.parse_args()
     result = measure(1, seconds=0.01) if arguments.quick else measure(arguments.rounds)
     if arguments.out:

@@ -1,70 +1,50 @@
-"""Start-up time and memory of the server process, and the size of its environment.
+"""Start-up time and memory of the server, and the size of its environment.
 
     .venv/serve/bin/python -m benchmarks.footprint [--runs 5] [--precision int8] [--model NAME]
 
-Each run starts `caries serve` on a free port, waits for `/health/ready`, posts one example photo, and reads the memory
-of the process and of its workers from /proc: resident and proportional set size after the answer, in MB (10**6 bytes).
-Resident counts what processes share, such as libraries, in each of them; proportional counts it once.
+Each run starts `caries serve`, posts one example photo, and reads the memory of all its processes from /proc after the
+answer, in MB (10**6 bytes). Resident memory counts shared pages, such as libraries, in every process; proportional
+memory counts them once. `CARIES_*` variables of the environment apply.
 """
 
 from __future__ import annotations
 
 import argparse
-import socket
+import os
 import statistics
-import subprocess
 import sys
 import time
 import urllib.request
 from pathlib import Path
 
 from benchmarks.process_tree import processes
-
-ROOT = Path(__file__).parent.parent
+from benchmarks.serving import ROOT, serving
 
 
 def measure(precision: str = "float32", model: str | None = None) -> dict[str, float]:
-    """One server from start to end, with the model of this name, or the store's default, and precision."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    """One run with this model, by default that of the store, and this precision."""
+    settings = {name: value for name, value in os.environ.items() if name.startswith("CARIES_")}
+    photo = min((ROOT / "examples" / "img_train").glob("*.jpg")).read_bytes()
     started = time.monotonic()
-    command = [sys.executable, "-m", "app", "serve", "--port", str(port), "--model-store", str(ROOT / "model_store")]
-    command += ["--precision", precision, "--log-level", "warning"]
-    command += ["--model", model] if model else []
-    server = subprocess.Popen(command, cwd=ROOT)
-    try:
-        while True:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=5).close()
-                break
-            except OSError:
-                if server.poll() is not None or time.monotonic() - started > 60:
-                    raise SystemExit("the server did not become ready") from None
-                time.sleep(0.01)
-        ready = time.monotonic() - started
-        photo = min((ROOT / "examples" / "img_train").glob("*.jpg")).read_bytes()
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{port}/detect", photo, {"Content-Type": "image/jpeg", "Accept": "image/png"}
-        )
-        urllib.request.urlopen(request, timeout=60).read()
+    with serving("--precision", precision, *(["--model", model] if model else []), settings=settings) as server:
+        ready_s = time.monotonic() - started
+        headers = {"Content-Type": "image/jpeg", "Accept": "image/png"}
+        urllib.request.urlopen(urllib.request.Request(f"{server.url}/detect", photo, headers), timeout=60).read()
         sizes = {"Rss": 0.0, "Pss": 0.0}
         for pid in processes(server.pid):
-            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines():
                 name, _, rest = line.partition(":")
                 if name in sizes:
                     sizes[name] += int(rest.split()[0]) * 1024 / 1e6
-        return {"seconds until ready": ready, "resident MB": sizes["Rss"], "proportional MB": sizes["Pss"]}
-    finally:
-        server.terminate()
-        server.wait()
+    return {"seconds until ready": ready_s, "resident MB": sizes["Rss"], "proportional MB": sizes["Pss"]}
 
 
 def main() -> int:
+    """Print medians and single values."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--precision", choices=("float32", "int8"), default="float32")
-    parser.add_argument("--model", help="of the store (default: the one that is served where none is named)")
+    parser.add_argument("--model", help="name in the store (default: the one served by default)")
     arguments = parser.parse_args()
     runs = [measure(arguments.precision, arguments.model) for _ in range(arguments.runs)]
     for name in runs[0]:

@@ -1,11 +1,10 @@
-"""What a process of its own costs an inference: milliseconds a photo, seconds of start, megabytes.
+"""The cost of running inference in a separate process: milliseconds per photo, seconds of start, MB.
 
-    python benchmarks/isolation.py [--photos 400] [--size 640x480]
+    python -m benchmarks.isolation [--photos 400] [--size 640x480]
 
-A runtime in the thread and one in a process of its own screen the same photo in turns, so that whatever else the
-machine does falls on both, each after a pause, as between requests. The difference is taken pair by pair; its median is
-the cost, and the quartiles show the noise.
-`transport` is the same way there and back with a model input and 100 boxes, and no inference.
+A runtime in this process and one in a worker process detect on the same photo in turns, each after a pause, as between
+requests. The cost is the median of the differences, pair by pair; the quartiles show the noise. `transport` is the
+round trip of a model input and 100 boxes without inference.
 """
 
 from __future__ import annotations
@@ -24,17 +23,18 @@ from app.detector.bundle import find_bundle, read_bundle
 from app.detector.runtimes import Runtime
 from app.detector.runtimes.load import load_in_process, load_runtime
 from app.photo.decoding import decode
+from app.photo.pixels import Pixels
 from app.photo.resizing import resize
 
-ROOT = Path(__file__).parent.parent
-
+ROOT = Path(__file__).parents[1]
 PAUSE_S = 0.02
 
 
 def main() -> int:
+    """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photos", type=int, default=400)
-    parser.add_argument("--size", default="640x480", help="of the photo, WIDTHxHEIGHT")
+    parser.add_argument("--size", default="640x480", help="WIDTHxHEIGHT of the photo")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     width, height = map(int, arguments.size.split("x"))
@@ -63,7 +63,7 @@ def main() -> int:
     return 0
 
 
-def _milliseconds(runtime: Runtime, photo: np.ndarray) -> float:
+def _milliseconds(runtime: Runtime, photo: Pixels) -> float:
     time.sleep(PAUSE_S)
     started = time.perf_counter()
     runtime.detect(photo)

@@ -1,9 +1,9 @@
-"""Sends the largest photos that are allowed, several at once, to a real server and looks at what memory that takes.
+"""The memory of a server that receives several photos of the largest allowed size at the same time.
 
-    python -m benchmarks.large_photos --count 8
+    python -m benchmarks.large_photos [--count 8]
 
-The answers are annotated PNGs, which need all pixels. Prints how many were answered how, and the most memory that the
-server had, its workers aside; JSON.
+The answers are annotated PNGs, which need all pixels. Prints JSON: the number of answers by status, and the peak memory
+of the server's first process, without its workers.
 """
 
 from __future__ import annotations
@@ -12,25 +12,24 @@ import argparse
 import io
 import json
 import math
-import re
 import sys
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
 from PIL import Image
 
 from app.settings import Settings
-from benchmarks.fuzz import serving
+from benchmarks.process_tree import memory_kib
+from benchmarks.serving import serving
 
-WAIT_S = 300.0
+MAX_WAIT_S = 300.0
 
 
 def largest_photo(pixels: int) -> bytes:
-    """A JPEG of grain, square, of nearly so many pixels."""
+    """A square JPEG of random grain with at most `pixels` pixels."""
     side = math.isqrt(pixels)
     grain = np.random.default_rng(0).integers(60, 200, (512, 512, 3), np.uint8)
     tiles = -(-side // 512)
@@ -40,18 +39,15 @@ def largest_photo(pixels: int) -> bytes:
 
 
 def peak_mib(pid: int) -> int:
-    """The most resident memory that a process ever had."""
-    text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    return int(re.findall(r"VmHWM:\s+(\d+)", text)[0]) // 1024
+    """Peak resident memory of a process, MiB."""
+    return memory_kib([pid], "VmHWM") // 1024
 
 
-def measure(count: int, pixels: int = Settings().max_pixels) -> dict[str, object]:
-    """Posts `count` photos of `pixels` at once."""
+def measure(count: int, pixels: int = Settings().max_pixels) -> dict[str, Any]:
+    """Post `count` photos of `pixels` pixels at the same time."""
     photo = largest_photo(pixels)
-    with serving() as (port, process), httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=WAIT_S) as client:
-        while client.get("/health/ready").status_code != 200:
-            time.sleep(0.1)
-        idle = peak_mib(process.pid)
+    with serving() as server, httpx.Client(base_url=server.url, timeout=MAX_WAIT_S) as client:
+        idle = peak_mib(server.pid)
         with ThreadPoolExecutor(count) as senders:
             statuses = Counter(
                 answer.status_code
@@ -62,12 +58,12 @@ def measure(count: int, pixels: int = Settings().max_pixels) -> dict[str, object
             "megapixels": round(pixels / 1e6),
             "statuses": {str(status): times for status, times in sorted(statuses.items())},
             "idle_mib": idle,
-            "peak_mib": peak_mib(process.pid),
+            "peak_mib": peak_mib(server.pid),
         }
 
 
 def main() -> int:
-    """Runs it."""
+    """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=8)
     print(json.dumps(measure(parser.parse_args().count)))

@@ -1,11 +1,11 @@
-"""A load generator in a process of its own: clients that each send their next request when the last one was answered.
+"""A load generator: clients that each send their next request when the last one is answered.
 
     python -m benchmarks.load --url http://127.0.0.1:8000/detect --photo photo.jpg --clients 8 --seconds 5
 
-prints one JSON object: requests, errors (no answer, or a status other than 2xx), statuses, seconds, throughput (answers
-2xx a second), p50_ms, p90_ms and p99_ms of those answers, bytes_mean of their bodies, and client_cpu_ms, what a request
-costs this process, which shares the cores with the server. Requests are made once, before the clock starts, and
-connections are kept.
+Prints one JSON object: requests, errors (no answer, or a status other than 2xx), statuses, seconds, throughput (2xx
+answers per second), p50_ms, p90_ms and p99_ms of those answers, bytes_mean of their bodies, and client_cpu_ms, the CPU
+time of a request in this process, which shares the cores with the server. Requests are encoded before the clock starts,
+and connections are kept open.
 """
 
 from __future__ import annotations
@@ -29,24 +29,23 @@ ROOT = Path(__file__).parents[1]
 BOUNDARY = "3f1c0c6a9d5e4b7f"
 FORM = f"multipart/form-data; boundary={BOUNDARY}"
 LIMIT = 2**20
-"""Bytes that a connection buffers; answers with pictures are larger than asyncio's default of 64 KiB."""
+"""Bytes that a connection buffers; pictures are larger than asyncio's default of 64 KiB."""
 
 
 def measure(url: str, photos: Sequence[Path], **options: Any) -> dict[str, Any]:
-    """Runs the load in another process and returns what it prints.
+    """The figures of a load that runs in a separate process.
 
     Args:
         url: to post to.
         photos: sent in turn.
-        options: of the command line, such as `clients=8` or `accept="image/png"`; lists are given several times.
+        options: of the command line, such as `clients=8` or `accept="image/png"`.
 
     Raises:
-        subprocess.CalledProcessError: it failed.
+        subprocess.CalledProcessError: the process failed.
     """
     command = [sys.executable, "-m", "benchmarks.load", "--url", url, "--photo", *map(str, photos)]
     for name, value in options.items():
-        for item in value if isinstance(value, list) else [value]:
-            command += [f"--{name.replace('_', '-')}", str(item)]
+        command += [f"--{name.replace('_', '-')}", str(value)]
     done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
     result: dict[str, Any] = json.loads(done.stdout)
     return result
@@ -61,21 +60,21 @@ def http_request(target: urllib.parse.SplitResult, headers: dict[str, str], body
 
 
 def form(parts: Sequence[bytes], field: str) -> bytes:
-    """A multipart body with a file part for each photo."""
+    """A multipart body with one file part for each photo."""
     head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{field}"; filename="p.jpg"\r\n'
     head += "Content-Type: image/jpeg\r\n\r\n"
     return b"".join(head.encode() + part + b"\r\n" for part in parts) + f"--{BOUNDARY}--\r\n".encode()
 
 
 class Connection:
-    """One kept connection, opened again where the server closed it."""
+    """One connection, reopened if the server closes it."""
 
     def __init__(self, host: str, port: int) -> None:
         self._address = host, port
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def send(self, request: bytes) -> tuple[int, int]:
-        """Status and body bytes of the answer; status 0 where there was none."""
+        """Status and body size of the answer, bytes; `(0, 0)` if there is none."""
         kept = self._streams is not None
         try:
             if self._streams is None:
@@ -122,7 +121,7 @@ async def _skip(reader: asyncio.StreamReader, length: int) -> int:
 async def closed_loop(
     url: str, requests: Sequence[bytes], *, clients: int, seconds: float, count: int | None = None
 ) -> dict[str, Any]:
-    """Sends the requests in turn until the time is over, or until so many were sent."""
+    """Send the requests in turn for `seconds`, or until `count` were sent."""
     target = urllib.parse.urlsplit(url)
     statuses: Counter[int] = Counter()
     times: list[float] = []
@@ -158,29 +157,27 @@ async def closed_loop(
 
 
 def main() -> int:
-    """Runs the load and prints its figures."""
+    """Run the load and print its figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--url", required=True)
     parser.add_argument("--photo", type=Path, nargs="+", required=True, help="sent in turn")
     parser.add_argument("--clients", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=5.0)
-    parser.add_argument("--requests", type=int, help="so many instead of so long")
-    parser.add_argument("--warm-up", type=int, default=5, help="requests before, which are not counted")
+    parser.add_argument("--requests", type=int, help="send this many, regardless of --seconds")
+    parser.add_argument("--warm-up", type=int, default=5, help="requests sent first and not counted")
     parser.add_argument("--accept", default="application/json")
     parser.add_argument(
         "--body",
         choices=("raw", "multipart", "burst", "json"),
         default="raw",
-        help="burst: all photos in one form; json: --template, where PHOTO stands for the photo in base64",
+        help="burst: all photos in one form; json: --template, with PHOTO replaced by the photo in base64",
     )
     parser.add_argument("--template")
     parser.add_argument("--field", default="file", help="name of the multipart field")
     parser.add_argument("--type", default="image/jpeg", help="content type of a raw body")
-    parser.add_argument("--header", action="append", default=[], metavar="NAME:VALUE")
     arguments = parser.parse_args()
     headers = {"Accept": arguments.accept}
     headers["Content-Type"] = {"raw": arguments.type, "json": "application/json"}.get(arguments.body, FORM)
-    headers |= dict(header.split(":", 1) for header in arguments.header)
     bodies = [path.read_bytes() for path in arguments.photo]
     if arguments.body == "burst":
         bodies = [form(bodies, arguments.field)]

@@ -1,10 +1,10 @@
-"""How well the perceptual hash of `training.data.groups` tells copies of a photo from other photos.
+"""How well the perceptual hash of `training.data.groups` distinguishes copies of a photo from other photos.
 
-    python benchmarks/look_alikes.py --data DIR
+    python -m benchmarks.look_alikes --data DIR
 
-Every photo of the folder is altered as copies on the web are: saved again at low quality, halved, cut at the edges,
-made darker, mirrored. A copy is found if its hash is within the distance of its original's; two photos are joined
-wrongly if theirs are. Where the folder has a `folds.csv` the groups in it are compared as well.
+Every photo is altered as copies on the web are: recompressed, halved, cropped, darkened, mirrored. A copy is found if
+its hash is within the distance of the original's; two different photos are joined wrongly if theirs are. The groups of
+`folds.csv`, if the folder has one, are compared as well.
 """
 
 from __future__ import annotations
@@ -25,16 +25,17 @@ from training.data.groups import HASH_DISTANCE, perceptual_hashes
 DISTANCES = (4, 6, 8, 10, 12, 14, 16)
 
 
-def saved_again(photo: Image.Image) -> Image.Image:
+def recompressed(photo: Image.Image) -> Image.Image:
+    """At JPEG quality 30."""
     data = io.BytesIO()
     photo.save(data, "JPEG", quality=30)
     return Image.open(data).convert("RGB")
 
 
 ALTERATIONS: dict[str, Callable[[Image.Image], Image.Image]] = {
-    "saved again at quality 30": saved_again,
+    "recompressed at quality 30": recompressed,
     "half the size": lambda photo: photo.resize((photo.width // 2, photo.height // 2)),
-    "cut by 3 % at each edge": lambda photo: photo.crop(
+    "cropped by 3 % at each edge": lambda photo: photo.crop(
         (int(photo.width * 0.03), int(photo.height * 0.03), int(photo.width * 0.97), int(photo.height * 0.97))
     ),
     "darker by 30 %": lambda photo: ImageEnhance.Brightness(photo).enhance(0.7),
@@ -43,14 +44,16 @@ ALTERATIONS: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="annotated photos")
     photos = read_annotated_photos(parser.parse_args().data)
     pictures = [Image.fromarray(decode(photo.path.read_bytes()).pixels) for photo in photos]
     hashes = np.stack([perceptual_hashes(np.asarray(picture)) for picture in pictures])
 
     def distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-        return np.minimum((one[:, 0] != other[:, 0]).sum(1), (one[:, 0] != other[:, 1]).sum(1))
+        nearest: np.ndarray = np.minimum((one[:, 0] != other[:, 0]).sum(1), (one[:, 0] != other[:, 1]).sum(1))
+        return nearest
 
     pairs = np.array(list(combinations(range(len(photos)), 2)))
     between = distances(hashes[pairs[:, 0]], hashes[pairs[:, 1]])

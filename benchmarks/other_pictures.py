@@ -1,4 +1,4 @@
-"""Pictures without teeth, which a screening must not clear: drawn and random ones, and those that scikit-image brings.
+"""Pictures without teeth, which a screening must not clear: drawn ones, random ones and those of scikit-image.
 
 `pictures()` gives the same 366 every time.
 """
@@ -42,7 +42,7 @@ PHOTOGRAPHS = (
 def pictures() -> Iterator[tuple[str, str, Picture]]:
     """Kind, name, and uint8 `[height, width, 3]` of each picture, one at a time."""
     random = np.random.default_rng(0)
-    for kind, made in (
+    for kind, drawn in (
         ("one colour", _plain()),
         ("ramps", _ramps()),
         ("noise", _noise(random)),
@@ -50,7 +50,7 @@ def pictures() -> Iterator[tuple[str, str, Picture]]:
         ("heaps of shapes", _heaps(random)),
         ("scikit-image's", _photographs()),
     ):
-        for name, picture in made:
+        for name, picture in drawn:
             yield kind, name, np.ascontiguousarray(picture)
 
 
@@ -61,7 +61,7 @@ def _plain() -> Iterator[tuple[str, Picture]]:
 
 
 def _ramps() -> Iterator[tuple[str, Picture]]:
-    """From one colour to the next, across and from the middle outwards."""
+    """From one colour to the next, across and from the centre outwards."""
     names = list(COLOURS)
     for number, (first, second) in enumerate(zip(names, names[1:] + names[:1], strict=True)):
         rows, columns = SIZES[number % len(SIZES)]
@@ -71,7 +71,7 @@ def _ramps() -> Iterator[tuple[str, Picture]]:
 
 
 def _noise(random: np.random.Generator) -> Iterator[tuple[str, Picture]]:
-    """Of every pixel alone, and of clouds, in the colours of mouths and of other things."""
+    """Independent pixels, and clouds in the colours of mouths and others."""
     for number in range(12):
         rows, columns = SIZES[number % len(SIZES)]
         level = random.integers(40, 220)
@@ -95,7 +95,7 @@ def _noise(random: np.random.Generator) -> Iterator[tuple[str, Picture]]:
 
 
 def _patterns(random: np.random.Generator) -> Iterator[tuple[str, Picture]]:
-    """Stripes, boards, tiles, bricks and dots, turned, with the light from one side."""
+    """Rotated stripes, boards, tiles, bricks and dots, lit from one side."""
     pairs = [
         ("gum", "white"),
         ("lip", "enamel"),
@@ -125,7 +125,7 @@ def _patterns(random: np.random.Generator) -> Iterator[tuple[str, Picture]]:
 
 
 def _heaps(random: np.random.Generator) -> Iterator[tuple[str, Picture]]:
-    """Ellipses and blocks of any colours on any ground: balls, pebbles, boxes, sweets, roofs."""
+    """Ellipses and blocks in random colours: balls, pebbles, boxes, sweets, roofs."""
     names = list(COLOURS)
     for number in range(100):
         rows, columns = SIZES[number % len(SIZES)]
@@ -148,21 +148,21 @@ def _heaps(random: np.random.Generator) -> Iterator[tuple[str, Picture]]:
 
 
 def _photographs() -> Iterator[tuple[str, Picture]]:
-    """Each whole, its middle, mirrored at twice the contrast, and in the colours of a mouth."""
+    """Each in full, its centre, mirrored at twice the contrast, and in the colours of a mouth."""
     for name in PHOTOGRAPHS:
         picture = getattr(skimage.data, name)()
-        whole = np.stack([picture] * 3, axis=2) if picture.ndim == 2 else picture[:, :, :3]
-        if whole.dtype == np.bool_:
-            whole = whole * np.uint8(255)
-        rows, columns, _ = whole.shape
-        light = whole.mean(axis=2) / 255
-        yield name, whole
-        yield f"{name}, its middle", whole[rows // 4 : -(rows // 4), columns // 4 : -(columns // 4)]
-        yield f"{name}, harder", ((whole[:, ::-1].astype(np.int16) - 128) * 2 + 128).clip(0, 255).astype(np.uint8)
+        full = np.stack([picture] * 3, axis=2) if picture.ndim == 2 else picture[:, :, :3]
+        if full.dtype == np.bool_:
+            full = full * np.uint8(255)
+        rows, columns, _ = full.shape
+        light = full.mean(axis=2) / 255
+        yield name, full
+        yield f"{name}, its middle", full[rows // 4 : -(rows // 4), columns // 4 : -(columns // 4)]
+        yield f"{name}, harder", ((full[:, ::-1].astype(np.int16) - 128) * 2 + 128).clip(0, 255).astype(np.uint8)
         yield f"{name}, in gum and enamel", _mixed("gum", "enamel", light)
 
 
 def _mixed(first: str, second: str, share: npt.NDArray[np.float64]) -> Picture:
-    """Between two colours; `share` of the second, 0 to 1, `[rows, columns]`."""
+    """A mix of two colours; `share` of the second, 0 to 1, `[rows, columns]`."""
     from_, to = (np.array(COLOURS[name], np.float64) for name in (first, second))
     return (from_ + (to - from_) * share[:, :, np.newaxis]).clip(0, 255).astype(np.uint8)

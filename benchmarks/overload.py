@@ -1,13 +1,12 @@
-"""Offers a real server ten times what it can do, and looks at those that it accepts, at its memory, and at what
-follows.
+"""A server under ten times its capacity: the latency of accepted requests, memory and recovery.
 
     python -m benchmarks.overload --seconds 300 --out overload.json
-    python -m benchmarks.overload --table overload.json              its figures as docs/reliability.md shows them
+    python -m benchmarks.overload --table overload.json              print its figures as in docs/reliability.md
 
-First as many clients as the server has places, each of which sends its next photo when the last one was answered: that
-is its capacity, all that it can hold with nobody refused. Then requests are offered at that rate, and then at ten times
-that rate, whether or not earlier ones were answered; then single requests until they are as fast as before. The load
-comes from this process; the server, with the settings that it is shipped with, runs in others on the same processor.
+Capacity is measured with as many clients as the server has permits and queue places, each sending its next photo when
+the last one is answered, so that none is refused. Then requests are offered at that rate, and at ten times that rate,
+whether or not earlier ones are answered; then single requests until they are as fast as before. The load comes from
+this process, on the same processor as the server.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import json
 import statistics
 import sys
 import time
+import urllib.parse
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -25,29 +25,29 @@ from pathlib import Path
 from typing import Any
 
 from app.settings import Settings
-from benchmarks.fuzz import request, serving
+from benchmarks.load import Connection, http_request
 from benchmarks.process_tree import memory_kib, processes
+from benchmarks.serving import ROOT, Server, serving
 
-PHOTO = Path(__file__).parents[1] / "examples" / "img_train"
 TIMES = 10
-PLACES = Settings().photos_open + Settings().queue
+CAPACITY_CLIENTS = Settings().photos_open + Settings().queue
 MEASURE_S = 20.0
 RECOVERED = 1.5
-"""A single request is as fast as before when it takes at most this much of its median before the load."""
+"""A single request is as fast as before at up to this multiple of its median before the load."""
 
 MAX_P99_RATIO, MAX_RECOVERY_S, MAX_GROWTH = 2.0, 2.0, 1.05
 
 
 @dataclass(slots=True)
 class Load:
-    """What became of the requests of a phase.
+    """The answers of a phase.
 
     Attributes:
-        statuses: how many were answered how; 0 where the connection failed.
-        accepted_ms: milliseconds of each that was answered 200.
+        statuses: number of requests by status; 0 is a failed connection.
+        accepted_ms: milliseconds of each request that was answered 200.
         refused_ms: of each that was answered 503.
-        seconds: that the phase took.
-        ended: when the last request was sent, on the clock of `time.perf_counter`.
+        seconds: duration of the phase.
+        ended: when the last request was sent, in `time.perf_counter` seconds.
     """
 
     statuses: Counter[int] = field(default_factory=Counter)
@@ -57,7 +57,7 @@ class Load:
     ended: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """As JSON."""
         return {
             "statuses": {str(status): times for status, times in sorted(self.statuses.items())},
             "accepted_a_second": round(len(self.accepted_ms) / self.seconds, 1),
@@ -68,7 +68,7 @@ class Load:
 
 
 def quantiles(milliseconds: list[float]) -> dict[str, float]:
-    """Median and 99 %; empty for less than two values."""
+    """`p50` and `p99`; empty for fewer than two values."""
     if len(milliseconds) < 2:
         return {}
     cuts = statistics.quantiles(milliseconds, n=100)
@@ -76,42 +76,29 @@ def quantiles(milliseconds: list[float]) -> dict[str, float]:
 
 
 class Client:
-    """Sends one request after another, on connections that are used again where the server allows it."""
+    """Sends a photo again and again, on idle connections where there are any."""
 
     def __init__(self, port: int, photo: bytes) -> None:
         self._port = port
-        self._raw = request(photo, headers={"Content-Type": "image/jpeg"})
-        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        target = urllib.parse.urlsplit(f"http://127.0.0.1:{port}/detect")
+        self._request = http_request(target, {"Content-Type": "image/jpeg", "Accept": "application/json"}, photo)
+        self._idle: list[Connection] = []
 
     async def send(self, load: Load) -> float:
-        """Sends the photo, notes the answer, and returns the milliseconds that it took."""
-        started, kept = time.perf_counter(), bool(self._idle)
-        try:
-            reader, writer = self._idle.pop() if kept else await asyncio.open_connection("127.0.0.1", self._port)
-            writer.write(self._raw)
-            head = (await reader.readuntil(b"\r\n\r\n")).lower()
-            length = int(head.partition(b"content-length:")[2].split(b"\r\n", 1)[0])
-            await reader.readexactly(length)
-        except (OSError, asyncio.IncompleteReadError, ValueError):
-            if kept:  # the server had closed it meanwhile, as it may
-                self._idle.clear()
-                return await self.send(load)
-            load.statuses[0] += 1
-            return 0.0
-        taken = (time.perf_counter() - started) * 1000
-        status = int(head.split(b" ", 2)[1])
+        """Send the photo, record the answer, and return the milliseconds until it; 0 if there is none."""
+        started = time.perf_counter()
+        connection = self._idle.pop() if self._idle else Connection("127.0.0.1", self._port)
+        status, _ = await connection.send(self._request)
+        taken_ms = (time.perf_counter() - started) * 1000
+        self._idle.append(connection)
         load.statuses[status] += 1
         if status in (200, 503):
-            (load.accepted_ms if status == 200 else load.refused_ms).append(taken)
-        if b"connection: close" in head:
-            writer.close()
-        else:
-            self._idle.append((reader, writer))
-        return taken
+            (load.accepted_ms if status == 200 else load.refused_ms).append(taken_ms)
+        return taken_ms if status else 0.0
 
 
 async def closed_loop(client: Client, clients: int, seconds: float) -> Load:
-    """Each of `clients` sends its next photo when the last one was answered."""
+    """Each of `clients` sends its next photo when the last one is answered."""
     load, started = Load(), time.perf_counter()
 
     async def one() -> None:
@@ -124,43 +111,38 @@ async def closed_loop(client: Client, clients: int, seconds: float) -> Load:
 
 
 async def open_loop(client: Client, rate: float, seconds: float, each_second: Callable[[], None]) -> Load:
-    """`rate` requests a second, whatever becomes of the earlier ones."""
+    """`rate` requests per second, whether or not earlier ones are answered."""
     load, started, sent, tasks = Load(), time.perf_counter(), 0, set()
-    looked = 0
+    seconds_seen = 0
     while (now := time.perf_counter() - started) < seconds:
         while sent < now * rate:
             task = asyncio.create_task(client.send(load))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
             sent += 1
-        if int(now) > looked:
-            looked = int(now)
+        if int(now) > seconds_seen:
+            seconds_seen = int(now)
             each_second()
         await asyncio.sleep(0.002)
-    # The rate ends here; those still being answered are waited for.
+    # The rate is over; the pending answers are awaited, but not part of it.
     load.ended = time.perf_counter()
     load.seconds = load.ended - started
     await asyncio.gather(*tasks)
     return load
 
 
-async def measure(port: int, server: int, seconds: float) -> dict[str, Any]:
-    """Runs all phases against the server with the process id `server`."""
-    photo = sorted(PHOTO.glob("*.jpg"))[0].read_bytes()
-    client, memory = Client(port, photo), []
-    while True:
-        probe = Load()
-        await client.send(probe)
-        if probe.statuses[200]:
-            break
-        await asyncio.sleep(0.1)
+async def measure(server: Server, seconds: float) -> dict[str, Any]:
+    """The figures of all phases, with `seconds` of overload."""
+    photo = min((ROOT / "examples" / "img_train").glob("*.jpg")).read_bytes()
+    client = Client(server.port, photo)
+    memory: list[int] = []
     await closed_loop(client, 4, 3)
     alone = await closed_loop(client, 1, 3)
     single_ms = quantiles(alone.accepted_ms)["p50"]
-    capacity = await closed_loop(client, PLACES, MEASURE_S)
+    capacity = await closed_loop(client, CAPACITY_CLIENTS, MEASURE_S)
     rate = len(capacity.accepted_ms) / capacity.seconds
     at_its_rate = await open_loop(client, rate, MEASURE_S, lambda: None)
-    overload = await open_loop(client, TIMES * rate, seconds, lambda: memory.append(memory_kib(processes(server))))
+    overload = await open_loop(client, TIMES * rate, seconds, lambda: memory.append(memory_kib(processes(server.pid))))
     recovery_s = None
     while recovery_s is None and time.perf_counter() - overload.ended < 30:
         if 0 < await client.send(Load()) <= RECOVERED * single_ms:
@@ -193,14 +175,14 @@ async def measure(port: int, server: int, seconds: float) -> dict[str, Any]:
 
 
 PHASES = {
-    "capacity": "{places} clients, each sends its next when answered: capacity",
+    "capacity": "{clients} clients, each sends its next when answered: capacity",
     "at_the_rate_of_capacity": "offered at that rate, answered or not",
     "overload": "offered at {times} times that rate, {seconds:g} s",
 }
 
 
 def table(result: dict[str, Any]) -> str:
-    """The figures of a run as Markdown: a row for each phase, then what the goals are about."""
+    """The figures of a run as Markdown: a row for each phase, then a row for each goal."""
     lines = [
         "| load | offered a second | 200 a second | answers | 200, p50 / p99 ms | 503, p50 / p99 ms |",
         "|---|---|---|---|---|---|",
@@ -208,7 +190,7 @@ def table(result: dict[str, Any]) -> str:
     for phase, name in PHASES.items():
         load = result[phase]
         cells = (
-            name.format(places=PLACES, times=TIMES, seconds=result["seconds"]),
+            name.format(clients=CAPACITY_CLIENTS, times=TIMES, seconds=result["seconds"]),
             f"{load['offered_a_second']:,.1f}",
             f"{load['accepted_a_second']:,.1f}",
             ", ".join(f"{status}: {times:,}" for status, times in load["statuses"].items()),
@@ -221,36 +203,36 @@ def table(result: dict[str, Any]) -> str:
     memory, recovery = result["memory_mib"], result["recovery_s"]
     back = "not within 30 s" if recovery is None else f"after {recovery:.2f} s"
     rows = (
-        ("p99 of accepted requests under overload, of that at capacity", f"{result['p99_ratio']:.2f}", "under 2"),
+        ("p99 of accepted requests under overload, relative to capacity", f"{result['p99_ratio']:.2f}", "under 2"),
         (
-            "memory of all processes, last third of the overload to the first",
+            "memory of all processes, last third of the overload relative to the first",
             f"{memory['growth']:.3f} ({memory['first']} MiB at first, {memory['highest']} at most)",
             f"under {MAX_GROWTH:g}",
         ),
         (f"a single request as fast as before ({result['single_ms']:.0f} ms)", back, f"within {MAX_RECOVERY_S:g} s"),
         ("answers other than 200 and 503", str(others(result["overload"]["statuses"])), "none"),
     )
-    lines += ["", "| goal | measured | to be |", "|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)]
+    lines += ["", "| goal | measured | target |", "|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)]
     return "\n".join(lines)
 
 
 def others(statuses: Mapping[str, int]) -> int:
-    """How many answers were neither 200 nor 503."""
+    """The number of answers other than 200 and 503."""
     return sum(times for status, times in statuses.items() if status not in ("200", "503"))
 
 
 def main() -> int:
-    """Runs it; 1 if a goal is not reached."""
+    """Print the figures; 1 if a goal is not reached."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=300.0, help="of overload")
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
-    parser.add_argument("--table", type=Path, help="measure nothing; print what --out wrote as Markdown")
+    parser.add_argument("--table", type=Path, help="measure nothing; print a file written by --out as Markdown")
     arguments = parser.parse_args()
     if arguments.table:
         print(table(json.loads(arguments.table.read_text(encoding="utf-8"))))
         return 0
-    with serving() as (port, process):
-        result = asyncio.run(measure(port, process.pid, arguments.seconds))
+    with serving() as server:
+        result = asyncio.run(measure(server, arguments.seconds))
     print(json.dumps(result, indent=1))
     if arguments.out:
         arguments.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

@@ -1,6 +1,6 @@
-"""Where real photos lie on the scales that decide whether a photo can be judged, and where spoilt copies of them lie.
+"""Quality measures of real photos and of degraded copies: the basis of the bounds in `app.screening`.
 
-    python benchmarks/photo_quality.py --data DIR
+    python -m benchmarks.photo_quality --data DIR
 
 `--data` is a folder in the layout of the training data.
 """
@@ -27,7 +27,7 @@ def blurred(pixels: Pixels) -> Pixels:
 
 
 COPIES: dict[str, Callable[[Pixels], Pixels]] = {
-    "as it is": lambda pixels: pixels,
+    "original": lambda pixels: pixels,
     "blurred": blurred,
     "a fifth of the light": lambda pixels: (pixels * 0.2).astype(np.uint8),
     "without colour": lambda pixels: np.repeat(pixels.mean(axis=2, keepdims=True).astype(np.uint8), 3, axis=2),
@@ -35,18 +35,19 @@ COPIES: dict[str, Callable[[Pixels], Pixels]] = {
 
 
 def main() -> int:
+    """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     photos = read_annotated_photos(parser.parse_args().data)
     print("| copy | not assessable | shorter side | luminance | sharpness | tissue |\n|---|---|---|---|---|---|")
-    for name, spoil in COPIES.items():
-        qualities = [assess_quality(spoil(decode(photo.path.read_bytes()).pixels)) for photo in photos]
+    for name, degrade in COPIES.items():
+        qualities = [assess_quality(degrade(decode(photo.path.read_bytes()).pixels)) for photo in photos]
         cells = [f"{sum(bool(quality.reasons) for quality in qualities)} of {len(qualities)}"]
-        for scale in ("shorter_side", "luminance", "sharpness", "tissue"):
-            low, middle, high = np.percentile([getattr(quality, scale) for quality in qualities], (0, 50, 100))
+        for values in zip(*((q.shorter_side, q.luminance, q.sharpness, q.tissue) for q in qualities), strict=True):
+            low, middle, high = np.percentile(values, (0, 50, 100))
             cells.append(f"{low:.3g} / {middle:.3g} / {high:.3g}")
         print(f"| {name} | " + " | ".join(cells) + " |")
-    print("\nScales: lowest / median / highest.")
+    print("\nLowest / median / highest.")
     return 0
 
 

@@ -1,10 +1,9 @@
-"""What decoding, resizing and encoding a photo costs with each library at hand: CPU milliseconds, bytes, equality.
+"""The cost of decoding, resizing and encoding a photo with each installed library: CPU ms, bytes and equality.
 
     python -m benchmarks.pixels [--rounds 7] [--sizes 640x480,1600x1200,4032x3024]
 
-Libraries that are not installed are left out. Every way is taken once in each round, so that whatever else the machine
-does falls on all; the lowest CPU time of the rounds is shown. Photos are an example photo at the size asked for, with
-noise as a sensor adds it, as a JPEG of quality 90 with 4:2:0 chroma.
+Every library runs once in each round, so that other work on the machine affects all alike; the lowest CPU time of the
+rounds is shown. Photos are an example photo at each size with sensor noise, as a JPEG of quality 90 with 4:2:0 chroma.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import sys
 import time
 import zlib
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -28,32 +28,33 @@ from app.photo.pixels import Pixels
 from app.photo.quality import screened_side
 from app.photo.resizing import resize
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 NOISE = 3.0
-"""Standard deviation of the noise, of 255."""
+"""Standard deviation of the noise, on a scale to 255."""
 
 MODEL_INPUT = (320, 320)
 
-Way = Callable[[], Any]
+Call = Callable[[], Any]
 
 
 def main() -> int:
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--sizes", default="640x480,1600x1200,4032x3024", help="WIDTHxHEIGHT, separated by commas")
+    parser.add_argument("--sizes", default="640x480,1600x1200,4032x3024", help="WIDTHxHEIGHT,…")
     arguments = parser.parse_args()
     for size in arguments.sizes.split(","):
         width, height = map(int, size.split("x"))
         data = photo(width, height)
         pixels = decode(data).pixels
-        for subject, ways in (("decode", decoders(data)), ("resize", resizers(pixels)), ("PNG", encoders(pixels))):
+        for subject, calls in (("decode", decoders(data)), ("resize", resizers(pixels)), ("PNG", encoders(pixels))):
             print(f"\n| {subject} {size} | CPU ms | result |\n|---|---|---|")
             times: dict[str, float] = {}
-            results = {name: way() for name, way in ways.items()}
+            results = {name: call() for name, call in calls.items()}
             for _ in range(arguments.rounds):
-                for name, way in ways.items():
+                for name, call in calls.items():
                     started = time.process_time()
-                    way()
+                    call()
                     times[name] = min(times.get(name, 1e9), (time.process_time() - started) * 1000)
             first = next(iter(results.values()))
             for name, result in results.items():
@@ -62,7 +63,7 @@ def main() -> int:
 
 
 def photo(width: int, height: int) -> bytes:
-    """A JPEG of the first example photo, of this size."""
+    """The first example photo at this size, as a JPEG."""
     example = Image.open(min((ROOT / "examples" / "img_train").glob("*.jpg"))).resize((width, height))
     noise = np.random.default_rng(0).normal(0, NOISE, (height, width, 3))
     out = io.BytesIO()
@@ -71,41 +72,40 @@ def photo(width: int, height: int) -> bytes:
     return out.getvalue()
 
 
-def decoders(data: bytes) -> dict[str, Way]:
-    """JPEG to an array of samples, whole and scaled."""
+def decoders(data: bytes) -> dict[str, Call]:
+    """Calls that decode a JPEG, in full and scaled."""
 
     def pillow(scale: int) -> np.ndarray:
         image = Image.open(io.BytesIO(data))
         image.draft(None, (image.width // scale, image.height // scale))
         return np.asarray(image)
 
-    ways: dict[str, Way] = {
-        "Pillow": lambda: pillow(1),
+    calls: dict[str, Call] = {
+        "Pillow": partial(pillow, 1),
         "app.photo": lambda: decode(data).pixels,
         "app.photo, scaled": lambda: decode(data, shorter_side=screened_side(*MODEL_INPUT)).pixels,
     }
     width, height = Image.open(io.BytesIO(data)).size
     scales = [scale for scale in (2, 4, 8) if min(width, height) >= scale * min(MODEL_INPUT)]
     for scale in scales:
-        ways[f"Pillow 1/{scale}"] = lambda scale=scale: pillow(scale)
+        calls[f"Pillow 1/{scale}"] = partial(pillow, scale)
     if simplejpeg := found("simplejpeg"):
-        ways["simplejpeg"] = lambda: simplejpeg.decode_jpeg(data)
+        calls["simplejpeg"] = lambda: simplejpeg.decode_jpeg(data)
         for scale in scales:
-            ways[f"simplejpeg 1/{scale}"] = lambda scale=scale: simplejpeg.decode_jpeg(
-                data, min_height=height // scale, min_width=width // scale
-            )
+            least = {"min_height": height // scale, "min_width": width // scale}
+            calls[f"simplejpeg 1/{scale}"] = partial(simplejpeg.decode_jpeg, data, **least)
     if cv2 := found("cv2"):
-        ways["OpenCV"] = lambda: cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+        encoded = np.frombuffer(data, np.uint8)
+        calls["OpenCV"] = lambda: cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)
         for scale in scales:
-            flag = getattr(cv2, f"IMREAD_REDUCED_COLOR_{scale}")
-            ways[f"OpenCV 1/{scale}"] = lambda flag=flag: cv2.imdecode(np.frombuffer(data, np.uint8), flag)
-    return ways
+            calls[f"OpenCV 1/{scale}"] = partial(cv2.imdecode, encoded, getattr(cv2, f"IMREAD_REDUCED_COLOR_{scale}"))
+    return calls
 
 
-def resizers(pixels: Pixels) -> dict[str, Way]:
-    """A photo to the model's input."""
+def resizers(pixels: Pixels) -> dict[str, Call]:
+    """Calls that resize a photo to the model's input."""
     image = Image.fromarray(pixels)
-    ways: dict[str, Way] = {
+    calls: dict[str, Call] = {
         "Pillow, exact": lambda: np.asarray(image.resize(MODEL_INPUT, Image.Resampling.BILINEAR)),
         "app.photo": lambda: resize(pixels, *MODEL_INPUT),
         "Pillow, gap 3, from an image": lambda: np.asarray(
@@ -114,10 +114,10 @@ def resizers(pixels: Pixels) -> dict[str, Way]:
     }
     if cv2 := found("cv2"):
         cv2.setNumThreads(1)
-        ways["OpenCV area"] = lambda: cv2.resize(pixels, MODEL_INPUT, interpolation=cv2.INTER_AREA)
+        calls["OpenCV area"] = lambda: cv2.resize(pixels, MODEL_INPUT, interpolation=cv2.INTER_AREA)
     if resizer := found("cykooz_resizer"):
-        ways["cykooz-resizer"] = lambda: resized_by(resizer, pixels)
-    return ways
+        calls["cykooz-resizer"] = lambda: resized_by(resizer, pixels)
+    return calls
 
 
 def resized_by(library: Any, pixels: Pixels) -> np.ndarray:
@@ -130,8 +130,8 @@ def resized_by(library: Any, pixels: Pixels) -> np.ndarray:
     return np.frombuffer(target.get_buffer(), np.uint8).reshape(*MODEL_INPUT[::-1], 3)
 
 
-def encoders(pixels: Pixels) -> dict[str, Way]:
-    """A photo to a PNG file, or, for bare compressors, its rows filtered by Up to a zlib stream."""
+def encoders(pixels: Pixels) -> dict[str, Call]:
+    """Calls that encode a photo as PNG, or, named `rows`, that compress its rows after the Up filter."""
 
     def pillow(level: int) -> bytes:
         out = io.BytesIO()
@@ -143,43 +143,36 @@ def encoders(pixels: Pixels) -> dict[str, Way]:
     rows[:, 0], rows[0, 1:] = 2, samples[0]
     np.subtract(samples[1:], samples[:-1], out=rows[1:, 1:])
 
-    def packed(library: Any, *arguments: Any) -> bytes:
-        packer = library.compressobj(*arguments)
-        return packer.compress(rows.data) + packer.flush()
+    def packed(library: Any, level: int, strategy: int = zlib.Z_DEFAULT_STRATEGY) -> bytes:
+        packer = library.compressobj(level, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL + 1, strategy)
+        stream: bytes = packer.compress(rows.data) + packer.flush()
+        return stream
 
-    ways: dict[str, Way] = {
-        "Pillow, level 6": lambda: pillow(6),
-        "Pillow, level 1": lambda: pillow(1),
+    calls: dict[str, Call] = {
+        "Pillow, level 6": partial(pillow, 6),
+        "Pillow, level 1": partial(pillow, 1),
         "app.photo": lambda: encode(pixels, "image/png"),
-        "rows, zlib level 1 RLE": lambda: packed(zlib, 1, zlib.DEFLATED, 15, 9, zlib.Z_RLE),
-        "rows, zlib Huffman": lambda: packed(zlib, 1, zlib.DEFLATED, 15, 9, zlib.Z_HUFFMAN_ONLY),
+        "rows, zlib level 1 RLE": partial(packed, zlib, 1, zlib.Z_RLE),
+        "rows, zlib Huffman": partial(packed, zlib, 1, zlib.Z_HUFFMAN_ONLY),
     }
     if ng := found("zlib_ng.zlib_ng"):
-        for name, level, strategy in (
-            ("level 1", 1, 0),
-            ("level 2", 2, 0),
-            ("level 3", 3, 0),
-            ("RLE", 1, zlib.Z_RLE),
-            ("RLE, level 2", 2, zlib.Z_RLE),
-            ("Huffman", 2, zlib.Z_HUFFMAN_ONLY),
-        ):
-            ways[f"rows, zlib-ng {name}"] = lambda ng=ng, level=level, strategy=strategy: packed(
-                ng, level, zlib.DEFLATED, 15, 9, strategy
-            )
+        calls |= {f"rows, zlib-ng level {level}": partial(packed, ng, level) for level in (1, 2, 3)}
+        calls["rows, zlib-ng RLE"] = partial(packed, ng, 1, zlib.Z_RLE)
+        calls["rows, zlib-ng RLE, level 2"] = partial(packed, ng, 2, zlib.Z_RLE)
+        calls["rows, zlib-ng Huffman"] = partial(packed, ng, 2, zlib.Z_HUFFMAN_ONLY)
     if isal := found("isal.isal_zlib"):
-        for level in (0, 1, 2, 3):
-            ways[f"rows, isal level {level}"] = lambda level=level: packed(isal, level)
+        calls |= {f"rows, isal level {level}": partial(isal.compress, rows.data, level) for level in (0, 1, 2, 3)}
     if deflate := found("deflate"):
-        ways["rows, libdeflate level 1"] = lambda: deflate.zlib_compress(rows.data, 1)
+        calls["rows, libdeflate level 1"] = lambda: deflate.zlib_compress(rows.data, 1)
     if cv2 := found("cv2"):
-        ways["OpenCV"] = lambda: cv2.imencode(".png", pixels)[1].tobytes()
+        calls["OpenCV"] = lambda: cv2.imencode(".png", pixels)[1].tobytes()
     if fpng := found("fpng"):
-        ways["fpng"] = lambda: fpng.from_ndarray(pixels)
-    return ways
+        calls["fpng"] = lambda: fpng.from_ndarray(pixels)
+    return calls
 
 
 def found(module: str) -> Any:
-    """The module, or None where it is not installed."""
+    """The module, or None if it is not installed."""
     try:
         return import_module(module)
     except ImportError:
@@ -187,7 +180,7 @@ def found(module: str) -> Any:
 
 
 def described(result: Any, first: Any) -> str:
-    """Bytes of a file, in proportion to the first way's; of samples their shape and largest difference from it."""
+    """A file's size relative to the first; the shape of samples and their difference from the first."""
     if isinstance(result, bytes | bytearray):
         return f"{len(result)} bytes, {len(result) / len(first):.2f} x"
     shape = "x".join(map(str, result.shape[1::-1]))

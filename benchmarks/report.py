@@ -1,9 +1,9 @@
-"""`benchmarks/RESULTS.md` from the figures that the benchmarks wrote.
+"""Write `benchmarks/RESULTS.md` from the figures of the benchmarks.
 
     python -m benchmarks.report --results build/benchmarks [--out benchmarks/RESULTS.md]
 
-The folder holds `floor.json`, `server.json`, `peers.json` and `scaled_decode.json`, each by the module of that name. A
-file that is missing is said to be, and so are the goals that need it.
+The folder contains `floor.json`, `server.json`, `peers.json` and `scaled_decode.json`, each written by the module of
+that name. Parts and goals whose file is missing are reported as not measured.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ Figures = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A line of the table of goals.
+    """A row of the table of goals.
 
     Attributes:
-        what: the goal.
-        measured: the figures that decide, in words; why there are none, if so.
-        reached: None where there are no figures.
+        name: the goal in words.
+        measured: the figures that decide, or why there are none.
+        reached: None if there are no figures.
     """
 
-    what: str
+    name: str
     measured: str
     reached: bool | None
 
@@ -47,9 +47,9 @@ class Missing(Exception):
 
 
 def goals(results: Figures) -> list[Goal]:
-    """Every goal, whatever was measured."""
+    """Every goal, measured or not."""
     judged = []
-    for what, judge in (
+    for name, judge in (
         ("JSON, 640x480, 8 clients: throughput at least 0.90 of the floor's", _throughput),
         ("JSON, 640x480, 8 clients: p99 at most 2 times p50", _tail),
         ("JSON, 640x480, one client: p50 at most the floor's with all cores plus 2 ms", _latency),
@@ -67,9 +67,9 @@ def goals(results: Figures) -> list[Goal]:
     ):
         try:
             measured, reached = judge(results)
-            judged.append(Goal(what, measured, reached))
+            judged.append(Goal(name, measured, reached))
         except Missing as missing:
-            judged.append(Goal(what, f"not measured: {missing}", None))
+            judged.append(Goal(name, f"not measured: {missing}", None))
     return judged
 
 
@@ -169,10 +169,10 @@ def _obvious(results: Figures) -> tuple[str, bool]:
 
 
 def _batch(results: Figures) -> tuple[str, bool]:
-    whole, held = (
+    on_all, on_one = (
         _of(results, "server", "batch", f"batch, {cores}")["throughput"] for cores in ("all cores", "one core")
     )
-    return f"{whole:.2f} of {held:.2f} bursts a second: {whole / held:.2f}", whole >= 1.8 * held
+    return f"{on_all:.2f} of {on_one:.2f} bursts a second: {on_all / on_one:.2f}", on_all >= 1.8 * on_one
 
 
 def _start(results: Figures) -> tuple[str, bool]:
@@ -185,8 +185,8 @@ def _memory(results: Figures) -> tuple[str, bool]:
     soaked = max(_of(results, "server", "soak", "memory_mb").values())
     loaded = max(figures.get("memory_mb", 0) for figures in _of(results, "server", "detect").values())
     return (
-        f"{resident:.0f} MB after the first answer, {soaked:.0f} MB answering one size of photo again and again, "
-        f"{loaded:.0f} MB at most under the mixed load below",
+        f"{resident:.0f} MB after the first answer, {soaked:.0f} MB under photos of a single size, "
+        f"at most {loaded:.0f} MB under the mixed load below",
         max(resident, soaked, loaded) <= 250,
     )
 
@@ -201,24 +201,24 @@ def _flat(results: Figures) -> tuple[str, bool]:
 
 
 def _batching(results: Figures) -> tuple[str, bool]:
-    together, alone = (
+    batched, single = (
         _of(results, "server", "batching", f"tensorflow, {how}")["throughput"] for how in ("batched", "one by one")
     )
-    return f"{together:.1f} of {alone:.1f} photos a second: {together / alone:.2f}", together >= 1.3 * alone
+    return f"{batched:.1f} of {single:.1f} photos a second: {batched / single:.2f}", batched >= 1.3 * single
 
 
 def markdown(results: Figures, *, commit: str) -> str:
-    """The whole report."""
+    """The report."""
     versions = ", ".join(f"{name} {installed_version(name)}" for name in PACKAGES if installed_version(name))
     lines = [
-        "# Results of the benchmarks",
+        "# Benchmark results",
         "",
         f"`make bench` at commit {commit}, on {this_machine()}. {versions}.",
         "",
-        "The load comes from the same cores as the server's work. The floor is the same calls without a server: one",
-        f"process with all cores for latency, {CORES} processes of one thread each for throughput. Conditions",
-        "alternate; medians over the rounds. Photos are rendered by the project (`benchmarks/photos.py`) unless `real`",
-        "is said. The model is int8. No GPU was at hand.",
+        "The load runs on the same cores as the server. The floor is the same calls without a server: one process with",
+        f"all cores for latency, {CORES} processes of one thread each for throughput. Conditions alternate; figures",
+        "are medians over the rounds. Photos are rendered (`benchmarks/photos.py`) except those named `real`. The",
+        "model is int8. There was no GPU.",
         "",
         "## Goals",
         "",
@@ -226,7 +226,7 @@ def markdown(results: Figures, *, commit: str) -> str:
         "|---|---|---|",
     ]
     marks = {True: "yes", False: "**no**", None: "-"}
-    lines += [f"| {goal.what} | {goal.measured} | {marks[goal.reached]} |" for goal in goals(results)]
+    lines += [f"| {goal.name} | {goal.measured} | {marks[goal.reached]} |" for goal in goals(results)]
     for part, table in (("floor", _floor_table), ("server", _server_table), ("peers", _peers_table)):
         lines += ["", f"## {part.capitalize()}", ""]
         lines += table(results[part]) if part in results else [f"Not measured: no `{part}.json`."]
@@ -248,7 +248,7 @@ def _floor_table(floor: Figures) -> Iterator[str]:
 
 
 def _server_table(server: Figures) -> Iterator[str]:
-    yield f"`python -m benchmarks.server`, {server['rounds']} rounds of {server['seconds']:g} s for each line."
+    yield f"`python -m benchmarks.server`, {server['rounds']} rounds of {server['seconds']:g} s for each row."
     yield ""
     yield "| condition (kind, photo, clients, body) | a second | p50 ms | p99 ms | CPU ms a request | memory MB |"
     yield "|---|---|---|---|---|---|"
@@ -262,13 +262,13 @@ def _server_table(server: Figures) -> Iterator[str]:
             )
     if "batch" in server:
         yield ""
-        yield "Of `batch`, one request is a burst of 8 photos."
+        yield "A request of `batch` is a burst of 8 photos."
 
 
 def _peers_table(peers: list[Figures]) -> Iterator[str]:
-    yield "`python -m benchmarks.peers`; ours is measured in turns with each. Photos a second / p50 ms."
+    yield "`python -m benchmarks.peers`, each in turns with ours. Photos a second / p50 ms."
     yield ""
-    yield "| server | configuration | clients | its | ours | ratio |"
+    yield "| server | configuration | clients | theirs | ours | ratio |"
     yield "|---|---|---|---|---|---|"
     for peer in peers:
         name = f"{peer['peer']} {peer.get('version') or ''}".strip() + (", quick start" if peer["quick_start"] else "")
@@ -293,7 +293,7 @@ def _line(text: str) -> str:
 
 
 def main(given: list[str] | None = None) -> int:
-    """Writes the report."""
+    """Write the report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--results", type=Path, default=ROOT / "build" / "benchmarks")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "RESULTS.md")

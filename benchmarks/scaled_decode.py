@@ -1,12 +1,12 @@
-"""What a detector loses when large JPEGs are decoded scaled, as the server does: AP@.5 both ways, scores and reasons.
+"""The loss of accuracy when large JPEGs are decoded scaled, as the server does: AP@.5, scores, reasons and verdicts.
 
     python -m benchmarks.scaled_decode [--data DIR] [--bundle DIR] [--shorter-side 640] [--photos N] [--out FILE]
 
-Each annotated photo is enlarged to 12 megapixels, written as a JPEG of quality 95, decoded whole and scaled, and
-screened by LiteRT in both precisions. The photos as they are, of one megapixel or less, are decoded whole either way.
+Each annotated photo is enlarged to 12 megapixels, saved as a JPEG of quality 95, decoded in full and scaled, and
+screened by LiteRT in both precisions.
 
-Writes JSON to FILE or standard output: `full` and `scaled` are the mean AP@.5 over both classes of the precision where
-they differ more, `difference` is scaled less full, and `precisions` holds both.
+Writes JSON: `full` and `scaled` are the mean AP@.5 over both classes in the precision where they differ more,
+`difference` is scaled minus full, and `precisions` has both.
 """
 
 from __future__ import annotations
@@ -33,16 +33,17 @@ from app.screening import screen
 from training.data.annotations import AnnotatedPhoto, read_annotated_photos
 from training.measure.metrics import average_precisions, coco_evaluation
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 MEGAPIXELS = 12.0
 
 
 def main() -> int:
+    """Print the JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=ROOT / ".." / "shared" / "data" / "tooth-photos")
-    parser.add_argument("--bundle", type=Path, help="the store's newest if left out")
-    parser.add_argument("--shorter-side", type=int, help="pixels that are enough; as the server does if left out")
-    parser.add_argument("--photos", type=int, help="the first N only")
+    parser.add_argument("--bundle", type=Path, help="default: the one served by default")
+    parser.add_argument("--shorter-side", type=int, help="minimum in pixels after scaling (default: as the server)")
+    parser.add_argument("--photos", type=int, help="only the first N")
     parser.add_argument("--out", type=Path, help="file for the JSON")
     arguments = parser.parse_args()
     bundle = read_bundle(arguments.bundle or find_bundle(ROOT / "model_store"))
@@ -58,8 +59,8 @@ def main() -> int:
         other_reasons += qualities[0].reasons != qualities[1].reasons
         for name, runtime in runtimes.items():
             verdicts = []
-            for way, quality, detections in zip(both, qualities, found[name], strict=True):
-                detections.append(runtime.detect(way.pixels))
+            for decoded, quality, detections in zip(both, qualities, found[name], strict=True):
+                detections.append(runtime.detect(decoded.pixels))
                 screening = screen(
                     detections[-1],
                     quality,
@@ -87,7 +88,7 @@ def main() -> int:
 
 
 def enlarged(photo: AnnotatedPhoto) -> bytes:
-    """The photo at 12 megapixels as a JPEG."""
+    """The photo enlarged to `MEGAPIXELS`, as a JPEG."""
     image = Image.fromarray(decode(photo.path.read_bytes()).pixels)
     scale = (MEGAPIXELS * 1e6 / (image.width * image.height)) ** 0.5
     out = io.BytesIO()
@@ -97,7 +98,7 @@ def enlarged(photo: AnnotatedPhoto) -> bytes:
 
 
 def compared(photos: Sequence[AnnotatedPhoto], full: list[Detections], scaled: list[Detections]) -> dict[str, Any]:
-    """AP@.5 both ways, and how far the ten best scores of a photo are apart."""
+    """AP@.5 of both decodings, and the largest difference among the ten best scores of a photo."""
     values = [average_precisions(coco_evaluation(photos, ways)) for ways in (full, scaled)]
     apart = [np.abs(a.scores[:10] - b.scores[:10]).max() for a, b in zip(full, scaled, strict=True)]
     return {

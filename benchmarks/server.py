@@ -1,17 +1,17 @@
-"""The real server under load, beside the bare way of a photo, in turns.
+"""The server under load, in turns with the same calls without a server.
 
     python -m benchmarks.server --out server.json [--rounds 5] [--soak 20000]
 
-Servers are those that are shipped, `caries serve` with its default settings but for the int8 model and without a rate
-limit, each in processes of its own; the load comes from another process (`benchmarks.load`). In every round each
-condition gets a few seconds, so that whatever else the machine does falls on all; medians over the rounds are reported.
+Servers are started by `benchmarks.serving`, and the load comes from a separate process (`benchmarks.load`). Every round
+gives each condition a few seconds, so that other work on the machine affects all alike; medians over the rounds are
+reported.
 
-    floor     `benchmarks.floor`: one process with all cores (latency), one process per core (throughput)
-    json, png 640x480 and 1600x1200, 1 to 32 clients, raw and multipart bodies; 4032x3024; real photos if there are any
-    batch     bursts of 8 photos in one request, to a server with all cores and to one that is held to one core
-    batching  32 clients to the TensorFlow runtime, with and without batches of waiting photos
+    detect    /detect: JSON and PNG, 640x480 to 4032x3024 and real photos, 1 to 32 clients, raw and multipart bodies;
+              and the floor of latency and of throughput (`benchmarks.floor`)
+    batch     bursts of 8 photos in one request, to a server with all cores and to one with a single core
+    batching  32 clients of the TensorFlow runtime, with and without batches of waiting photos
     start     seconds until ready, memory after one answer
-    soak      memory after 1,000 requests and after as many as `--soak` says
+    soak      memory after 1,000 requests and up to `--soak`
 """
 
 from __future__ import annotations
@@ -22,20 +22,15 @@ import json
 import os
 import statistics
 import sys
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from benchmarks import load, photos
+from benchmarks import footprint, photos
 from benchmarks.floor import CORES, FloorProcesses
-from benchmarks.footprint import measure as measure_start
-from benchmarks.fuzz import serving
-from benchmarks.process_tree import memory_kib, processes
+from benchmarks.serving import serving
 
-TICKS = os.sysconf("SC_CLK_TCK")
 CLIENTS = (1, 2, 8, 32)
 BURST = 8
 PNG, JSON = "image/png", "application/json"
@@ -43,78 +38,8 @@ PNG, JSON = "image/png", "application/json"
 Figures = dict[str, Any]
 
 
-class Server:
-    """A server that runs.
-
-    Attributes:
-        url: without a path.
-        pid: of its first process.
-    """
-
-    def __init__(self, port: int, pid: int) -> None:
-        self.url, self.pid = f"http://127.0.0.1:{port}", pid
-
-    def under(self, paths: list[Path], *, path: str = "/detect", **options: Any) -> Figures:
-        """What `benchmarks.load` measured, with the server's CPU time a request and its memory in MB."""
-        before = cpu_s(self.pid)
-        figures = load.measure(self.url + path, paths, **options)
-        # The warm-up is part of the CPU time, and of the requests here.
-        sent = figures["requests"] + int(options.get("warm_up", 5))
-        figures["server_cpu_ms"] = round((cpu_s(self.pid) - before) * 1000 / sent, 2)
-        figures["memory_mb"] = round(memory_mb(self.pid), 1)
-        return figures
-
-
-def cpu_s(pid: int) -> float:
-    """CPU seconds of a process and its children so far."""
-    total = 0
-    for process in processes(pid):
-        fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        total += int(fields[11]) + int(fields[12])
-    return total / TICKS
-
-
-def memory_mb(pid: int) -> float:
-    """Resident memory of a process and its children, 10**6 bytes."""
-    return memory_kib(processes(pid)) * 1024 / 1e6
-
-
-@contextmanager
-def server(*flags: str, cores: set[int] | None = None) -> Iterator[Server]:
-    """A server that is ready.
-
-    Args:
-        flags: of `caries serve`.
-        cores: that it may use; all if None.
-    """
-    allowed = os.sched_getaffinity(0)
-    if cores is not None:
-        os.sched_setaffinity(0, cores)
-    try:
-        with ExitStack() as stack:
-            try:
-                port, process = stack.enter_context(serving(*flags))
-            finally:
-                os.sched_setaffinity(0, allowed)
-            running = Server(port, process.pid)
-            wait_until_ready(running.url)
-            yield running
-    finally:
-        os.sched_setaffinity(0, allowed)
-
-
-def wait_until_ready(url: str) -> None:
-    for _ in range(600):
-        try:
-            urllib.request.urlopen(f"{url}/health/ready", timeout=5).close()
-            return
-        except OSError:
-            time.sleep(0.1)
-    raise SystemExit("the server did not become ready within a minute")
-
-
 def in_turns(conditions: dict[str, Callable[[], Figures]], rounds: int, *, quiet: bool = False) -> dict[str, Figures]:
-    """Measures each condition once in every round; medians of numbers, and of them the lowest and highest round."""
+    """Measure each condition once in every round; the `summary` of each."""
     taken: dict[str, list[Figures]] = {name: [] for name in conditions}
     for number in range(1, rounds + 1):
         for name, condition in conditions.items():
@@ -128,28 +53,32 @@ def in_turns(conditions: dict[str, Callable[[], Figures]], rounds: int, *, quiet
 
 
 def summary(figures: list[Figures]) -> Figures:
-    """Medians of the numbers of several rounds, and the rounds' throughputs."""
+    """Medians over the rounds, and `rounds`, the throughput of each."""
+    return {**medians(figures), "rounds": [round(item["throughput"], 2) for item in figures]}
+
+
+def medians(figures: list[Figures]) -> Figures:
+    """Medians of the numbers of several rounds."""
     numbers = [key for key, value in figures[0].items() if isinstance(value, int | float)]
-    medians = {key: round(statistics.median(item[key] for item in figures), 3) for key in numbers}
-    return {**medians, "rounds": [round(item["throughput"], 2) for item in figures]}
+    return {key: round(statistics.median(item[key] for item in figures), 3) for key in numbers}
 
 
 def detect(rounds: int, seconds: float) -> dict[str, Figures]:
-    """`/detect` beside the floor."""
+    """`/detect` and the floor."""
     pictures = photos.named()
-    small, medium, large = (f"{width}x{height}" for width, height in photos.SIZES)
+    small, medium, large = map(photos.name_of, photos.SIZES)
     data = {name: paths[0].read_bytes() for name, paths in pictures.items()}
     with ExitStack() as stack:
         one = stack.enter_context(FloorProcesses(1, CORES))
         each = stack.enter_context(FloorProcesses(CORES, 1))
-        shipped = stack.enter_context(server())
+        shipped = stack.enter_context(serving())
         conditions: dict[str, Callable[[], Figures]] = {}
 
-        def floor(name: str, workers: FloorProcesses, kind: str, size: str) -> None:
+        def floor(name: str, workers: FloorProcesses, kind: Literal["json", "png"], size: str) -> None:
             conditions[name] = lambda: workers.run(kind, data[size], seconds)
 
         def served(name: str, size: str, clients: int, accept: str, body: str = "raw") -> None:
-            conditions[name] = lambda: shipped.under(
+            conditions[name] = lambda: shipped.measure(
                 pictures[size], clients=clients, seconds=seconds, accept=accept, body=body
             )
 
@@ -173,28 +102,34 @@ def detect(rounds: int, seconds: float) -> dict[str, Figures]:
 def batch(rounds: int, seconds: float) -> dict[str, Figures]:
     """Bursts of photos in one request, on all cores and on one."""
     burst = photos.rendered(photos.SMALL, BURST)
-    with server() as whole, server(cores={min(os.sched_getaffinity(0))}) as held:
-        options = {"path": "/detect/batch", "body": "burst", "field": "files", "seconds": seconds, "warm_up": 2}
+    with serving() as on_all, serving(cores={min(os.sched_getaffinity(0))}) as on_one:
+        options: Figures = {
+            "path": "/detect/batch",
+            "body": "burst",
+            "field": "files",
+            "seconds": seconds,
+            "warm_up": 2,
+        }
         return in_turns(
             {
-                "batch, all cores": lambda: whole.under(burst, **options),
-                "batch, one core": lambda: held.under(burst, **options),
+                "batch, all cores": lambda: on_all.measure(burst, **options),
+                "batch, one core": lambda: on_one.measure(burst, **options),
             },
             rounds,
         )
 
 
 def batching(rounds: int, seconds: float) -> dict[str, Figures]:
-    """The TensorFlow runtime under 32 clients, with batches of waiting photos and without."""
+    """The TensorFlow runtime under 32 clients, with and without batches of waiting photos; empty without TensorFlow."""
     if importlib.util.find_spec("tensorflow") is None:
         return {}
     photo = photos.rendered(photos.SMALL)
     flags = ("--runtime", "tensorflow", "--precision", "float32")
-    with server(*flags) as together, server(*flags, "--batch-size", "1") as alone:
+    with serving(*flags) as batched, serving(*flags, "--batch-size", "1") as single:
         return in_turns(
             {
-                "tensorflow, batched": lambda: together.under(photo, clients=32, seconds=seconds),
-                "tensorflow, one by one": lambda: alone.under(photo, clients=32, seconds=seconds),
+                "tensorflow, batched": lambda: batched.measure(photo, clients=32, seconds=seconds),
+                "tensorflow, one by one": lambda: single.measure(photo, clients=32, seconds=seconds),
             },
             rounds,
         )
@@ -202,19 +137,19 @@ def batching(rounds: int, seconds: float) -> dict[str, Figures]:
 
 def start(runs: int) -> Figures:
     """Medians of `benchmarks.footprint`."""
-    measured = [measure_start("int8") for _ in range(runs)]
+    measured = [footprint.measure("int8") for _ in range(runs)]
     return {name: round(statistics.median(run[name] for run in measured), 3) for name in measured[0]}
 
 
 def soak(requests: int) -> Figures:
-    """Memory after 1,000 requests and then again and again, up to so many."""
+    """Memory in MB after 1,000 requests and after each quarter of `requests`, and its growth as a ratio."""
     photo = photos.rendered(photos.SMALL)
     memory: dict[str, float] = {}
-    with server() as running:
+    with serving() as server:
         done = 0
         for upto in sorted({1000, *(requests * quarter // 4 for quarter in range(1, 5))}):
             count = upto - done
-            figures = running.under(photo, clients=8, requests=max(1, count), warm_up=0)
+            figures = server.measure(photo, clients=8, requests=max(1, count), warm_up=0)
             done = upto
             memory[str(done)] = figures["memory_mb"]
             print(f"soak  {done} requests: {figures['memory_mb']} MB", file=sys.stderr, flush=True)
@@ -223,7 +158,7 @@ def soak(requests: int) -> Figures:
 
 
 def main() -> int:
-    """Runs the parts that are asked for and writes their figures."""
+    """Run the parts and write their figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path)
     parser.add_argument("--rounds", type=int, default=5)

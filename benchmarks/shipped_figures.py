@@ -13,7 +13,7 @@ from pathlib import Path
 
 from app.detector.bundle import list_bundles, read_bundle
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 READMES = ("README.md", "README.ko.md")
 
 

@@ -1,11 +1,10 @@
-"""Posts every photo of a data folder, and pictures of other things, to a running server and tables the verdicts.
+"""A running server's verdicts on the photos of a data folder and on pictures without teeth.
 
     python -m benchmarks.verdicts --data DIR [--address http://127.0.0.1:8000]
 
-`--data` is a folder in the layout of the training data. A detector that was trained on these photos is flattered by
-them; `verdicts.md` of `python -m training review` says what those say of them that were not. The pictures of other
-things are those of `benchmarks.other_pictures`. Exits 1 if any request fails or a picture without teeth is answered
-`no_caries_found`.
+`--data` is a folder in the layout of the training data. The figures are optimistic for photos that the detector was
+trained on; `verdicts.md` of `python -m training review` has those of the cross-validation. The pictures without teeth
+are those of `benchmarks.other_pictures`. Exits 1 if a request fails or such a picture is answered `no_caries_found`.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from training.data.annotations import CLASS_IDS, read_annotated_photos
 
 
 def main() -> int:
+    """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--address", default="http://127.0.0.1:8000")
@@ -43,8 +43,8 @@ def main() -> int:
             return answer
 
         for photo in read_annotated_photos(arguments.data):
-            shown = "caries" if (photo.class_ids == CLASS_IDS["caries"]).any() else "none"
-            table[f"real, {shown} labelled"][str(ask(photo.path.read_bytes())["verdict"])] += 1
+            labelled = "caries" if (photo.class_ids == CLASS_IDS["caries"]).any() else "none"
+            table[f"real, {labelled} labelled"][str(ask(photo.path.read_bytes())["verdict"])] += 1
         for kind, name, picture in pictures():
             verdict = ask(encode(picture, "image/png"))["verdict"]
             table[f"other: {kind}"][str(verdict)] += 1

@@ -1,11 +1,10 @@
 """Other servers with the same detector, each in turns with ours.
 
-    python -m benchmarks.peers --out peers.json [--only NAME] [--seconds 3] [--rounds 5]
+    python -m benchmarks.peers --out peers.json [--only NAME] [--seconds 2] [--rounds 5]
 
-Every peer has an environment of its own under `.venv/peers`, made from its `requirements.txt` if it is not there. It is
-started as its `server.py` says, in its best configuration and in that of its quick start, must find the same boxes, and
-gets the load in turns with ours. One that cannot be installed, started or that finds other boxes is listed with the
-error. How each is configured, and which sentence of its documentation says so: `README.md` here.
+Every peer runs in a separate environment under `.venv/peers`, in its best configuration and in that of its quick start.
+It must find the same boxes, and gets the load in turns with ours. A peer that cannot be installed or started, or finds
+other boxes, is listed with the error. `README.md` here explains each configuration.
 
 `peers.json` is a list of
 
@@ -22,35 +21,35 @@ import json
 import os
 import re
 import signal
-import socket
-import statistics
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchmarks import load, photos
-from benchmarks.server import Server, memory_mb, server
+from benchmarks.process_tree import cpu_s, memory_kib, stat_fields
+from benchmarks.server import medians
+from benchmarks.serving import Server, free_port, serving
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 ENVIRONMENTS = ROOT / ".venv" / "peers"
 JSON_CLIENTS, PNG_CLIENTS = (1, 8, 32), (1, 8)
-START_S = 120
+MAX_START_S = 120
 SAME_BOX = 0.02
-"""Corners as fractions of the photo: boxes that differ by less are the same."""
+"""Boxes whose corners, as fractions of the photo, differ by at most this are the same."""
 
 Figures = dict[str, Any]
 
 
 class PeerError(Exception):
-    """A peer cannot be measured, and why."""
+    """A peer cannot be measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +57,17 @@ class Peer:
     """One server in one configuration.
 
     Attributes:
-        name: of its folder here.
-        package: whose version is reported.
-        title: as people call it.
-        how: `best` or `quick`, as its `server.py` takes it.
+        name: its folder here.
+        package: the package whose version is reported.
+        title: its name in the report.
+        how: `best` or `quick`, an argument of its `server.py`.
         configuration: in words.
-        path: that photos are posted to.
-        body: how, see `benchmarks.load`.
-        template: of a JSON body, `PHOTO` stands for the photo in base64.
-        field: name of the form's field.
+        path: where photos are posted.
+        body: see `benchmarks.load`.
+        template: a JSON body; `PHOTO` is replaced by the photo in base64.
+        field: name of the form field.
         draws: whether it answers PNG.
-        tolerance: of boxes; another model rounds otherwise.
+        tolerance: see `SAME_BOX`; larger for another form of the model.
     """
 
     name: str
@@ -84,7 +83,7 @@ class Peer:
     tolerance: float = SAME_BOX
 
     def options(self) -> dict[str, Any]:
-        """For `benchmarks.load`."""
+        """Options of `benchmarks.load`."""
         return {"body": self.body, "field": self.field, **({"template": self.template} if self.template else {})}
 
 
@@ -111,27 +110,20 @@ PEERS = (
 
 
 def environment(name: str) -> Path:
-    """The Python of a peer's environment, made if it is missing.
+    """The Python of a peer's environment, which is created from its exact requirements if missing.
 
     Raises:
-        PeerError: it cannot be made.
+        PeerError: it cannot be installed.
     """
-    return make_environment(ENVIRONMENTS / name, HERE / name / "requirements.txt")
-
-
-def make_environment(folder: Path, requirements: Path) -> Path:
-    """The Python of the environment in this folder, made from exact requirements if it is missing.
-
-    Raises:
-        PeerError: it cannot be made.
-    """
+    folder = ENVIRONMENTS / name
     python = folder / "bin" / "python"
     if (folder / ".installed").exists():
         return python
-    print(f"{folder.name}: installing", file=sys.stderr, flush=True)
+    print(f"{name}: installing", file=sys.stderr, flush=True)
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     for command in (
         [sys.executable, "-m", "venv", "--clear", str(folder)],
-        [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", str(requirements)],
+        [*pip, "-r", str(HERE / name / "requirements.txt")],
     ):
         done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         if done.returncode:
@@ -142,12 +134,12 @@ def make_environment(folder: Path, requirements: Path) -> Path:
 
 @contextmanager
 def running(peer: Peer, python: Path, log: Path) -> Iterator[Server]:
-    """The peer, when it has answered a photo.
+    """The peer, ready: it has answered a photo.
 
     Raises:
-        PeerError: it ended, or did not answer within `START_S`.
+        PeerError: it ended, or did not answer within `MAX_START_S`.
     """
-    port = _free_port()
+    port = free_port()
     command = [str(python), "-m", f"benchmarks.peers.{peer.name}.server", str(port), peer.how]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2"}
     with log.open("w") as output:
@@ -156,7 +148,7 @@ def running(peer: Peer, python: Path, log: Path) -> Iterator[Server]:
         )
     try:
         found = Server(port, process.pid)
-        deadline = time.monotonic() + START_S
+        deadline = time.monotonic() + MAX_START_S
         while True:
             try:
                 answer(found.url, peer, photos.rendered(photos.SMALL)[0].read_bytes())
@@ -167,15 +159,15 @@ def running(peer: Peer, python: Path, log: Path) -> Iterator[Server]:
                 time.sleep(0.3)
         yield found
     finally:
-        _end(process)
+        end(process)
 
 
 def answer(url: str, peer: Peer, data: bytes) -> list[list[float]]:
-    """Boxes `[ymin, xmin, ymax, xmax, score]`, corners as fractions, that a server finds on one photo.
+    """A server's boxes `[ymin, xmin, ymax, xmax, score]` on one photo, corners as fractions.
 
     Raises:
-        OSError: no answer, or one of another status.
-        ValueError: an answer without boxes.
+        OSError: there is no answer, or its status is not 2xx.
+        ValueError: the answer has no boxes.
     """
     body, headers = data, {"Content-Type": "image/jpeg"}
     if peer.body == "json":
@@ -190,7 +182,7 @@ def answer(url: str, peer: Peer, data: bytes) -> list[list[float]]:
 
 
 def boxes_in(text: str) -> list[list[float]]:
-    """The boxes in an answer, also where it is wrapped in the V2 protocol.
+    """The boxes in an answer, plain or in the V2 protocol.
 
     Raises:
         ValueError: there are none.
@@ -205,7 +197,7 @@ def boxes_in(text: str) -> list[list[float]]:
 
 
 def our_boxes(url: str, data: bytes) -> list[list[float]]:
-    """As `answer`, of our server."""
+    """As `answer`, from our server."""
     request = urllib.request.Request(
         f"{url}/detect", data, {"Content-Type": "image/jpeg", "Accept": "application/json"}
     )
@@ -220,10 +212,10 @@ def our_boxes(url: str, data: bytes) -> list[list[float]]:
 
 
 def check_same(ours: list[list[float]], theirs: list[list[float]], tolerance: float) -> None:
-    """Every box of theirs is one of ours.
+    """Check that each of their boxes is one of ours.
 
     Raises:
-        PeerError: one is not, or there are none, or another number.
+        PeerError: one is not, there are none, or the numbers differ.
     """
     if not theirs or abs(len(ours) - len(theirs)) > (0 if tolerance <= SAME_BOX else 2):
         raise PeerError(f"finds {len(theirs)} boxes where ours finds {len(ours)}")
@@ -237,19 +229,19 @@ def measure(peer: Peer, python: Path, ours: Server, *, rounds: int, seconds: flo
     """The peer's figures and ours, in turns.
 
     Raises:
-        PeerError: it does not run, or finds other boxes.
+        PeerError: the peer does not run, fails requests, or finds other boxes.
     """
     small, medium = photos.rendered(photos.SMALL), photos.rendered(photos.MEDIUM)
     taken: dict[tuple[str, str, str], list[Figures]] = {}
     with running(peer, python, log) as theirs:
         data = small[0].read_bytes()
         check_same(our_boxes(ours.url, data), answer(theirs.url, peer, data), peer.tolerance)
-        before, sent = cpu_s_of_group(theirs.pid), 0
+        before, sent = cpu_s(group(theirs.pid)), 0
         conditions = [("json", clients, "application/json", small) for clients in JSON_CLIENTS]
         conditions += [("png", clients, "image/png", medium) for clients in PNG_CLIENTS if peer.draws]
         for _ in range(rounds):
             for kind, clients, accept, paths in conditions:
-                common = {"clients": clients, "seconds": seconds, "accept": accept, "warm_up": 2}
+                common: Figures = {"clients": clients, "seconds": seconds, "accept": accept, "warm_up": 2}
                 figures = load.measure(theirs.url + peer.path, paths, **common, **peer.options())
                 sent += figures["requests"] + 2
                 if figures["errors"]:
@@ -257,17 +249,18 @@ def measure(peer: Peer, python: Path, ours: Server, *, rounds: int, seconds: flo
                         f"{figures['errors']} of {figures['requests']} requests failed: {figures['statuses']}"
                     )
                 taken.setdefault(("theirs", kind, str(clients)), []).append(figures)
-                taken.setdefault(("ours", kind, str(clients)), []).append(ours.under(paths, **common))
-        cpu_ms = (cpu_s_of_group(theirs.pid) - before) * 1000 / sent
-        memory = sum(memory_mb(pid) for pid in group(theirs.pid))
+                taken.setdefault(("ours", kind, str(clients)), []).append(ours.measure(paths, **common))
+        members = group(theirs.pid)
+        cpu_ms = (cpu_s(members) - before) * 1000 / sent
+        memory_mb = memory_kib(members) * 1024 / 1e6
     by_kind: dict[str, Figures] = {"theirs": {}, "ours": {}}
-    for (whose, kind, clients), figures in taken.items():
-        by_kind[whose].setdefault(kind, {})[clients] = _median(figures)
+    for (whose, kind, number), rows in taken.items():
+        by_kind[whose].setdefault(kind, {})[number] = medians(rows)
     return {
         "json": by_kind["theirs"]["json"],
         "png": by_kind["theirs"].get("png"),
         "ours": {"json": by_kind["ours"]["json"], "png": by_kind["ours"].get("png")},
-        "memory_mb": round(memory, 1),
+        "memory_mb": round(memory_mb, 1),
         "cpu_ms_per_request": round(cpu_ms, 2),
     }
 
@@ -275,63 +268,29 @@ def measure(peer: Peer, python: Path, ours: Server, *, rounds: int, seconds: flo
 def group(pid: int) -> list[int]:
     """The living processes of a session that was started with `start_new_session`."""
     found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[3]) == pid and fields[0] != "Z":
-            found.append(int(path.parent.name))
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            state, _, _, session, *_ = stat_fields(int(path.name))
+            if int(session) == pid and state != "Z":
+                found.append(int(path.name))
     return found
 
 
-def cpu_s_of_group(pid: int) -> float:
-    """CPU seconds of a session's processes so far."""
-    total = 0.0
-    for member in group(pid):
-        try:
-            total += _own_cpu_s(member)
-        except OSError:
-            continue
-    return total
-
-
-def _own_cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _median(figures: list[Figures]) -> Figures:
-    numbers = [key for key, value in figures[0].items() if isinstance(value, int | float)]
-    return {key: round(statistics.median(item[key] for item in figures), 3) for key in numbers}
-
-
 def version_of(python: Path, package: str) -> str:
-    """Of a package in an environment."""
+    """The version of a package in an environment."""
     code = f"import importlib.metadata; print(importlib.metadata.version({package!r}))"
     return subprocess.run([str(python), "-c", code], capture_output=True, text=True).stdout.strip()
 
 
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    return port
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ends the peer and whatever it started: first asked, then by force."""
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a peer and all its processes: SIGTERM, then SIGKILL."""
     members = group(process.pid)
     for number in (signal.SIGTERM, signal.SIGKILL):
         for pid in {process.pid, *members, *group(process.pid)}:
-            try:
+            with suppress(ProcessLookupError):
                 os.kill(pid, number)
-            except ProcessLookupError:
-                continue
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(10)
-        except subprocess.TimeoutExpired:
-            continue
 
 
 def _last_lines(log: Path) -> str:
@@ -344,15 +303,15 @@ class Report:
     """`peers.json`, written after every peer.
 
     Attributes:
-        out: the file; None keeps it in memory.
-        rows: see the module.
+        out: the file; None to write none.
+        rows: see the module's docstring.
     """
 
     out: Path | None
     rows: list[Figures] = field(default_factory=list)
 
     def add(self, peer: Peer, version: str, figures: Figures) -> None:
-        """A peer's figures, or `{"error": why there are none}`."""
+        """Add a peer's figures, or `{"error": …}`."""
         row = {"peer": peer.title, "version": version, "configuration": peer.configuration}
         self.rows.append({**row, "quick_start": peer.how == "quick", "error": None, **figures})
         if self.out:
@@ -360,17 +319,19 @@ class Report:
 
 
 def main(given: list[str] | None = None) -> int:
-    """Measures the peers; 0 also where some do not run."""
+    """Measure the peers; 0 even if some do not run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path)
     parser.add_argument("--only", action="append", choices=sorted({peer.name for peer in PEERS}))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="of load for each condition in each round")
-    parser.add_argument("--logs", type=Path, default=ROOT / "build" / "benchmarks", help="folder of the peers' output")
+    parser.add_argument(
+        "--logs", type=Path, default=ROOT / "build" / "benchmarks", help="folder for the output of the peers"
+    )
     arguments = parser.parse_args(given)
     arguments.logs.mkdir(parents=True, exist_ok=True)
     report = Report(arguments.out)
-    with server() as ours:
+    with serving() as ours:
         for peer in PEERS:
             if arguments.only and peer.name not in arguments.only:
                 continue

@@ -1,9 +1,9 @@
-"""What every peer runs: the same model file, by the same runtime."""
+"""The detector in every peer: the same model file, run by LiteRT."""
 
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
@@ -19,19 +19,26 @@ from benchmarks.floor import ROOT, Bare
 USABLE = PhotoQuality(shorter_side=480, luminance=120.0, sharpness=0.3, tissue=0.5)
 
 
+class Detector(Protocol):
+    """The detector of a peer."""
+
+    def answer(self, data: bytes) -> dict[str, Any]:
+        """Boxes of the suspect teeth on an encoded photo."""
+        ...
+
+
 class Tuned:
-    """What somebody writes who has measured: this project's own decoding, resizing and rules, one thread."""
+    """A tuned implementation: this project's decoding, resizing and rules, with one thread."""
 
     def __init__(self) -> None:
         self._bare = Bare("int8", threads=1)
 
     def answer(self, data: bytes) -> dict[str, Any]:
-        """Boxes of the suspect teeth on an encoded photo."""
         return _answer(self._bare.screen(self._bare.open(data)).shown)
 
 
 class Plain:
-    """What somebody writes first: Pillow, and the interpreter as its documentation starts it; no look at the photo."""
+    """A first implementation: Pillow, and the interpreter as in its documentation; no check of photo quality."""
 
     def __init__(self) -> None:
         self._bundle = read_bundle(find_bundle(ROOT / "model_store"), verify=False)
@@ -40,17 +47,16 @@ class Plain:
         ((self._input, _),) = self._run.get_input_details().items()
 
     def answer(self, data: bytes) -> dict[str, Any]:
-        """Boxes of the suspect teeth on an encoded photo."""
         picture = (
             Image.open(io.BytesIO(data)).convert("RGB").resize((self._bundle.input_width, self._bundle.input_height))
         )
         pixels = np.asarray(picture, np.float32)[np.newaxis] / 127.5 - 1
         outputs = self._run(**{self._input: pixels})
-        looks = []
-        for first in range(0, len(outputs), 4):  # of each size that the model looks at
+        by_size = []
+        for first in range(0, len(outputs), 4):  # four outputs for each size at which the model processes the photo
             _, scores, classes, boxes = (outputs[f"output_{first + number}"][0] for number in range(4))
-            looks.append(Detections.from_raw(boxes, scores, classes + 1))
-        detections = fuse(looks)
+            by_size.append(Detections.from_raw(boxes, scores, classes + 1))
+        detections = fuse(by_size)
         screening = screen(
             self._bundle.calibrated(detections),
             USABLE,

@@ -1,4 +1,4 @@
-"""The server starts fast and stays small; `benchmarks.footprint` measures it."""
+"""Bounds of the start-up time and memory that `benchmarks.footprint` measures."""
 
 import pytest
 
@@ -10,11 +10,11 @@ DEFAULT, FAST = "caries-ssd-mobilenet-v2-fpnlite", "caries-ssd-mobilenet-v2-fpnl
 
 
 @pytest.mark.parametrize(
-    ("model", "precision", "most_mb"),
+    ("model", "precision", "max_mb"),
     [(DEFAULT, "int8", 350), (DEFAULT, "float32", 410), (FAST, "int8", 250), (FAST, "float32", 300)],
 )
-def test_ready_within_three_seconds_and_small(model, precision, most_mb) -> None:
+def test_ready_within_three_seconds_and_small(model: str, precision: str, max_mb: int) -> None:
     runs = [measure(precision, model) for _ in range(3)]
-    # The best of three: the others may have shared the machine with something else.
+    # The best of three: other work on the machine may have disturbed the rest.
     assert min(run["seconds until ready"] for run in runs) < 3
-    assert min(run["resident MB"] for run in runs) < most_mb
+    assert min(run["resident MB"] for run in runs) < max_mb

@@ -1,22 +1,22 @@
-"""The overload benchmark itself, for some seconds: that it offers what it says and sees what the server does."""
+"""The overload benchmark, for some seconds: it offers the stated load and records the answers."""
 
 import asyncio
 
 import pytest
 
-from benchmarks.fuzz import serving
 from benchmarks.overload import TIMES, Client, closed_loop, measure, open_loop, table
+from benchmarks.serving import serving
 
 pytestmark = pytest.mark.slow
 
 
-def test_it_offers_ten_times_the_capacity_and_sees_refusals(monkeypatch) -> None:
+def test_it_offers_ten_times_the_capacity_and_records_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.overload.MEASURE_S", 2.0)
-    # A short queue, so that a machine that is busy with other tests has worked it off in time as well.
-    monkeypatch.setattr("benchmarks.overload.PLACES", 8)
-    with serving("--photos-open", "4", "--queue", "4") as (port, process):
-        for _ in range(3):  # what else runs on the machine may begin in the middle
-            result = asyncio.run(measure(port, process.pid, 4.0))
+    # A short queue, which even a machine busy with other tests works off in time.
+    monkeypatch.setattr("benchmarks.overload.CAPACITY_CLIENTS", 8)
+    with serving("--photos-open", "4", "--queue", "4") as server:
+        for _ in range(3):  # other work on the machine may start in the middle
+            result = asyncio.run(measure(server, 4.0))
             if result["reached"]["full speed within 2 s"]:
                 break
     offered, capacity = result["overload"]["offered_a_second"], result["capacity"]["accepted_a_second"]
@@ -30,13 +30,13 @@ def test_it_offers_ten_times_the_capacity_and_sees_refusals(monkeypatch) -> None
     assert rows[-1][1:] == ["0", "none |"]
 
 
-def test_no_answer_is_counted_as_none() -> None:
-    async def send_to_nobody() -> tuple[int, int]:
+def test_a_failed_connection_is_counted_as_status_0() -> None:
+    async def send_without_server() -> tuple[int, int]:
         client = Client(1, b"x")
         closed = await closed_loop(client, 1, 0.05)
         opened = await open_loop(client, 100, 0.2, lambda: None)
         return closed.statuses[0], opened.statuses[0]
 
-    closed, opened = asyncio.run(send_to_nobody())
+    closed, opened = asyncio.run(send_without_server())
     assert closed > 0
     assert 15 <= opened <= 25

@@ -1,8 +1,9 @@
-"""What the comparison with other servers does around them; the servers themselves need environments of their own."""
+"""The comparison with other servers, without the servers, which need separate environments."""
 
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.slow
 BOX = [0.1, 0.2, 0.3, 0.4, 0.9]
 
 
-def test_boxes_are_read_from_an_answer_as_it_is_and_in_the_v2_protocol() -> None:
+def test_boxes_are_read_from_a_plain_answer_and_from_the_v2_protocol() -> None:
     plain = json.dumps({"boxes": [BOX]})
     assert boxes_in(plain) == [BOX]
     assert boxes_in(json.dumps({"outputs": [{"data": [plain]}]})) == [BOX]
@@ -33,14 +34,16 @@ def test_a_peer_has_to_find_the_same_boxes() -> None:
     check_same([BOX], [moved, BOX], 0.1)
 
 
-def test_what_peers_run_finds_the_same_boxes_at_all_sizes_of_the_model() -> None:
+def test_both_detectors_of_peers_find_the_same_boxes_at_all_sizes_of_the_model() -> None:
     data = photos.rendered(photos.SMALL)[0].read_bytes()
     tuned, plain = Tuned().answer(data)["boxes"], Plain().answer(data)["boxes"]
     check_same(tuned, plain, SAME_BOX)
     assert [box[4] for box in plain] == pytest.approx([box[4] for box in tuned], abs=0.1)
 
 
-def test_a_peer_that_cannot_be_installed_is_listed_with_the_error(tmp_path, monkeypatch) -> None:
+def test_a_peer_that_cannot_be_installed_is_listed_with_the_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "here" / "nothing").mkdir(parents=True)
     (tmp_path / "here" / "nothing" / "requirements.txt").write_text("no-such-package-of-any-name==0\n")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
@@ -55,22 +58,22 @@ def test_a_peer_that_cannot_be_installed_is_listed_with_the_error(tmp_path, monk
     assert "no-such-package-of-any-name" in row["error"]
 
 
-def test_a_peer_that_ends_at_its_start_is_listed_with_its_last_words(tmp_path) -> None:
+def test_a_peer_that_exits_at_its_start_is_reported_with_its_last_lines(tmp_path: Path) -> None:
     peer = Peer("nothing", "nothing", "Nothing", "best", "none")
     with (
         pytest.raises(PeerError, match=r"does not answer: .*No module named 'benchmarks.peers.nothing'"),
-        compare.running(peer, sys.executable, tmp_path / "log"),  # type: ignore[arg-type]
+        compare.running(peer, Path(sys.executable), tmp_path / "log"),
     ):
         pass
 
 
-def test_whatever_a_peer_started_ends_with_it() -> None:
+def test_all_processes_of_a_peer_end_with_it() -> None:
     code = "import subprocess, time; subprocess.Popen(['sleep', '60']); print(flush=True); time.sleep(60)"
     process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True, stdout=subprocess.PIPE)
     assert process.stdout is not None
     process.stdout.readline()
     assert len(group(process.pid)) == 2
-    compare._end(process)
+    compare.end(process)
     assert group(process.pid) == []
     process.stdout.close()
 

@@ -1,4 +1,4 @@
-"""The measurements behind `app.photo` run; `docs/decisions.md` says what they found."""
+"""The measurements behind `app.photo`; their results are in `docs/decisions.md`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 
 
-def test_every_way_is_measured(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_library_is_measured(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "argv", ["pixels", "--rounds", "1", "--sizes", "800x640"])
     assert pixels.main() == 0
     printed = capsys.readouterr().out
@@ -41,4 +41,4 @@ def test_scaled_decoding_is_compared_with_full(
     assert result["difference"] == pytest.approx(result["scaled"] - result["full"])
     assert set(result["precisions"]) == {"float32", "int8"}
     assert 0 < result["full"] <= 1
-    assert result["precisions"]["float32"]["scores_apart"]["highest"] > 0, "both ways saw the same pixels"
+    assert result["precisions"]["float32"]["scores_apart"]["highest"] > 0, "both decodings gave the same pixels"

@@ -1,4 +1,4 @@
-"""The benchmarks find the processes that they measure."""
+"""Processes, their memory and CPU time are found."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from benchmarks.process_tree import children
+from benchmarks.process_tree import children, cpu_s, memory_kib
 
 pytestmark = pytest.mark.slow
 
@@ -31,4 +31,17 @@ def test_children_are_found_while_threads_come_and_go() -> None:
             busy.join()
             child.communicate()
     assert child.pid not in children("self")
-    assert children(child.pid) == []  # of one that is no more
+    assert children(child.pid) == []  # it has ended
+
+
+def test_memory_and_cpu_time_are_summed_and_zero_for_processes_that_have_ended() -> None:
+    command = [sys.executable, "-c", "sum(range(10**7)); print(flush=True); input()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        resident, peak = memory_kib([child.pid]), memory_kib([child.pid], "VmHWM")
+        assert 1000 < resident <= peak
+        assert memory_kib([child.pid, child.pid]) == 2 * resident
+        assert cpu_s([child.pid]) > 0.01
+        child.communicate()
+    assert memory_kib([child.pid]) == cpu_s([child.pid]) == 0

@@ -1,18 +1,21 @@
-"""The speed benchmarks themselves, in seconds: real server, real load, a report from what they measured."""
+"""The speed benchmarks, for seconds each: a real server, a real load, and a report of the figures."""
 
 import json
 import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from benchmarks import checkouts, cpu_profile, load, photos, report
 from benchmarks.floor import FloorProcesses, measure
-from benchmarks.server import in_turns, server
+from benchmarks.server import in_turns
+from benchmarks.serving import serving
 
 
 @pytest.fixture(scope="module", autouse=True)
-def small_photos(tmp_path_factory):
-    """A cache of photos that no earlier run filled, and small ones instead of twelve megapixels."""
+def small_photos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """An empty cache of photos, and small photos instead of 12 megapixels."""
     pytest.importorskip("scipy", reason="the training environment, which renders photos, is not installed")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(photos, "CACHE", tmp_path_factory.mktemp("photos"))
@@ -22,12 +25,12 @@ def small_photos(tmp_path_factory):
         yield
 
 
-def test_the_load_generator_counts_what_was_answered() -> None:
+def test_the_load_generator_counts_answers() -> None:
     (photo,) = photos.rendered(photos.SMALL)
-    with server() as running:
-        json_answers = running.under([photo], clients=2, requests=6, warm_up=1)
-        pictures = running.under([photo], clients=1, requests=2, warm_up=0, accept="image/png", body="multipart")
-        refused = running.under([photo], clients=1, requests=2, warm_up=0, type="text/plain", path="/nowhere")
+    with serving() as server:
+        json_answers = server.measure([photo], clients=2, requests=6, warm_up=1)
+        pictures = server.measure([photo], clients=1, requests=2, warm_up=0, accept="image/png", body="multipart")
+        refused = server.measure([photo], clients=1, requests=2, warm_up=0, type="text/plain", path="/nowhere")
     assert (json_answers["requests"], json_answers["errors"], json_answers["statuses"]) == (6, 0, {"200": 6})
     assert 0 < json_answers["p50_ms"] <= json_answers["p99_ms"]
     assert json_answers["throughput"] == pytest.approx(6 / json_answers["seconds"], rel=0.02)
@@ -37,24 +40,24 @@ def test_the_load_generator_counts_what_was_answered() -> None:
     assert (refused["errors"], refused["statuses"]) == (2, {"404": 2})
 
 
-def test_no_server_is_no_answer() -> None:
+def test_requests_without_a_server_are_errors() -> None:
     (photo,) = photos.rendered(photos.SMALL)
     figures = load.measure("http://127.0.0.1:1/detect", [photo], requests=2, warm_up=0)
     assert (figures["errors"], figures["statuses"]) == (2, {"0": 2})
 
 
-def test_a_server_can_be_held_to_one_core() -> None:
+def test_a_server_can_be_limited_to_one_core() -> None:
     allowed = os.sched_getaffinity(0)
-    with server(cores={min(allowed)}) as running:
-        assert os.sched_getaffinity(running.pid) == {min(allowed)}
+    with serving(cores={min(allowed)}) as server:
+        assert os.sched_getaffinity(server.pid) == {min(allowed)}
         assert os.sched_getaffinity(0) == allowed
 
 
 def test_conditions_take_turns() -> None:
     order = []
 
-    def condition(name: str):
-        def run():
+    def condition(name: str) -> Callable[[], dict[str, float]]:
+        def run() -> dict[str, float]:
             order.append(name)
             return {"throughput": float(len(order))}
 
@@ -65,7 +68,7 @@ def test_conditions_take_turns() -> None:
     assert figures["a"] == {"throughput": 3.0, "rounds": [1.0, 3.0, 5.0]}
 
 
-def test_the_floor_and_the_report(tmp_path, capsys) -> None:
+def test_the_floor_and_the_report(tmp_path: Path) -> None:
     floor = measure(1, seconds=0.01)
     stages = floor["stages"]["640x480"]
     assert stages["inference, int8, 1 thread"]["ms"] > stages["resize"]["ms"] > 0
@@ -82,7 +85,7 @@ def test_the_floor_and_the_report(tmp_path, capsys) -> None:
     ]
     for name, figures in {"floor": floor, "server": server_figures, "peers": peers}.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(figures))
-    found = {goal.what: goal for goal in report.goals({"floor": floor, "server": server_figures, "peers": peers})}
+    found = {goal.name: goal for goal in report.goals({"floor": floor, "server": server_figures, "peers": peers})}
     assert found["JSON, 640x480, 8 clients: throughput at least 0.90 of the floor's"].reached is False
     assert found["JSON, 640x480, 8 clients: p99 at most 2 times p50"].reached is True
     assert found["JSON throughput: ahead of every peer in its best configuration"].reached is None
@@ -96,7 +99,7 @@ def test_the_floor_and_the_report(tmp_path, capsys) -> None:
     assert "does not run here: no such / thing" in text
 
 
-def test_a_profile_adds_up_what_libraries_took() -> None:
+def test_a_profile_adds_up_the_time_of_libraries() -> None:
     report = """
 # Samples: 3K of event 'cpu-clock'
     42.50%  libpython3.11.so.1.0
@@ -115,7 +118,7 @@ def test_a_profile_adds_up_what_libraries_took() -> None:
     ]
 
 
-def test_checkouts_are_measured_in_turns(capsys) -> None:
+def test_checkouts_are_measured_in_turns(capsys: pytest.CaptureFixture[str]) -> None:
     here = str(load.ROOT)
     assert checkouts.main([here, here, "--clients", "1", "--rounds", "2", "--seconds", "0.5"]) == 0
     head, _, *rows = capsys.readouterr().out.splitlines()

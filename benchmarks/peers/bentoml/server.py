@@ -14,7 +14,7 @@ from PIL import Image
 from benchmarks.peers.detector import Plain, Tuned
 
 
-@bentoml.service(workers="cpu_count", traffic={"timeout": 60}, logging={"access": {"enabled": False}})  # type: ignore[untyped-decorator]
+@bentoml.service(workers="cpu_count", traffic={"timeout": 60}, logging={"access": {"enabled": False}})
 class Best:
     """The photo as the body, one worker process with one thread for each core."""
 
@@ -26,9 +26,9 @@ class Best:
         return self.detector.answer(photo)
 
 
-@bentoml.service  # type: ignore[untyped-decorator]
+@bentoml.service
 class Quick:
-    """A form with a picture, everything else as it comes."""
+    """A form with a picture, defaults otherwise."""
 
     def __init__(self) -> None:
         self.detector = Plain()

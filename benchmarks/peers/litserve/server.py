@@ -9,11 +9,13 @@ from typing import Any
 
 import litserve
 
-from benchmarks.peers.detector import Plain, Tuned
+from benchmarks.peers.detector import Detector, Plain, Tuned
 
 
 class Best(litserve.LitAPI):  # type: ignore[misc]
-    """As the quick start, with this project's own detector, one worker process with one thread for each core."""
+    """JSON with the photo in base64; one worker process with one thread for each core."""
+
+    detector: Detector
 
     def setup(self, device: str) -> None:
         self.detector = Tuned()
@@ -28,20 +30,11 @@ class Best(litserve.LitAPI):  # type: ignore[misc]
         return output
 
 
-class Quick(litserve.LitAPI):  # type: ignore[misc]
-    """JSON with the photo in base64, everything else as it comes."""
+class Quick(Best):
+    """As the quick start."""
 
     def setup(self, device: str) -> None:
         self.detector = Plain()
-
-    def decode_request(self, request: dict[str, str]) -> bytes:
-        return base64.b64decode(request["image_data"])
-
-    def predict(self, data: bytes) -> dict[str, Any]:
-        return self.detector.answer(data)
-
-    def encode_response(self, output: dict[str, Any]) -> dict[str, Any]:
-        return output
 
 
 if __name__ == "__main__":

@@ -12,16 +12,16 @@ from mlserver import MLModel
 from mlserver.codecs import Base64Codec, StringCodec
 from mlserver.types import InferenceRequest, InferenceResponse
 
-from benchmarks.peers.detector import Plain, Tuned
+from benchmarks.peers.detector import Detector, Plain, Tuned
 
 
 class Best(MLModel):  # type: ignore[misc]
-    """The photo in base64, as the protocol's JSON has to carry it; a pool of one process for each core."""
+    """The photo in base64, as the protocol's JSON requires; a pool of one process for each core."""
 
-    make = Tuned
+    detector_class: type[Detector] = Tuned
 
     async def load(self) -> bool:
-        self.detector = self.make()
+        self.detector = self.detector_class()
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
@@ -32,9 +32,9 @@ class Best(MLModel):  # type: ignore[misc]
 
 
 class Quick(Best):
-    """The same with one process in the pool, as it comes."""
+    """The same with the default pool of one process."""
 
-    make = Plain  # type: ignore[assignment]
+    detector_class = Plain
 
 
 if __name__ == "__main__":
