@@ -1,10 +1,10 @@
 # One file, three images:
 #
-#   docker build .                     cpu: the server on LiteRT, the default; no shell, no package manager
-#   docker build --target gpu .        the server on TensorFlow with NVIDIA's libraries
+#   docker build .                     cpu, the default: the server with LiteRT; no shell, no package manager
+#   docker build --target gpu .        the server with TensorFlow and NVIDIA's libraries
 #   docker build --target training .   the training package
 #
-# Everything installed is locked by version and hash. With SOURCE_DATE_EPOCH set, the same sources give the same files.
+# Every package is locked by version and hash. The same sources and SOURCE_DATE_EPOCH give the same files.
 
 FROM python:3.11-slim AS build
 ARG SOURCE_DATE_EPOCH=0
@@ -12,13 +12,13 @@ ENV SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH} PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VE
 COPY requirements/image.txt /src/requirements/image.txt
 RUN python -m venv /opt/tools && /opt/tools/bin/python -m pip install --quiet --require-hashes -r /src/requirements/image.txt
 
-# install.sh LOCK: a folder /opt/caries with what the lock file names, the application, its bill of materials, and
-# bytecode that does not depend on when it was compiled; without pip.
+# install.sh LOCK installs the locked packages, the application, its bill of materials and reproducible bytecode into
+# /opt/caries, without pip.
 COPY deploy/install.sh /src/deploy/install.sh
 
 FROM build AS store
 COPY model_store /srv/model_store
-# Whatever time and umask the sources were checked out with.
+# Independent of the time and umask of the checkout.
 RUN chmod -R u=rwX,go=rX /srv/model_store && mkdir -p /var/lib/caries \
     && find /srv/model_store /var/lib/caries -exec touch --date "@$SOURCE_DATE_EPOCH" {} +
 
@@ -42,7 +42,7 @@ LABEL org.opencontainers.image.title="caries-screen" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=root-cpu /root-cpu /
 COPY --from=store /srv/model_store /srv/model_store
-# The folder of a volume belongs to the user who may write there.
+# A new volume takes its owner from this folder.
 COPY --from=store --chown=10001:10001 /var/lib/caries /var/lib/caries
 ENV PATH=/opt/caries/bin PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
     SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
@@ -63,7 +63,7 @@ LABEL org.opencontainers.image.title="caries-screen" \
       org.opencontainers.image.base.name="docker.io/library/python:3.11-slim" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-# The folder of a volume belongs to the user who may write there.
+# A new volume takes its owner from this folder.
 RUN SOURCE_DATE_EPOCH=$SOURCE_DATE_EPOCH useradd --system --uid 10001 --no-create-home --home-dir /nonexistent caries \
     && install -d -o caries -g caries /var/lib/caries
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
@@ -97,5 +97,5 @@ WORKDIR /var/lib/caries
 ENTRYPOINT ["/opt/caries/bin/python", "-m", "training"]
 CMD ["--help"]
 
-# What is built where no target is named.
+# The default target.
 FROM cpu

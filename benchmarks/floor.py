@@ -1,4 +1,4 @@
-"""The cost of a photo without a server: the calls that the server makes, in one process.
+"""The cost of a photo without a server: the same calls as in the server, in one process.
 
     python -m benchmarks.floor --out floor.json [--rounds 5]
 
@@ -154,8 +154,8 @@ def stages(data: bytes, runtimes: dict[str, Bare]) -> dict[str, Callable[[], Any
     fit = resize(photo.pixels, height, width)
     return {
         "decode, as for JSON": lambda: first.open(data),
-        "decode, whole": lambda: decode(data),
-        "decode, whole, Pillow": lambda: np.asarray(Image.open(io.BytesIO(data))),
+        "decode, in full": lambda: decode(data),
+        "decode, in full, Pillow": lambda: np.asarray(Image.open(io.BytesIO(data))),
         "decode, scaled, simplejpeg alone": lambda: simplejpeg.decode_jpeg(
             data, min_height=photo.pixels.shape[0], min_width=photo.pixels.shape[1]
         ),

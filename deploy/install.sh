@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs lock files and the application into /opt/caries, inside the build of an image.
+# Install lock files and the application into /opt/caries, during the build of an image.
 #
-#   install.sh requirements/serve.txt            what the server needs
+#   install.sh requirements/serve.txt
 #   install.sh requirements/all.txt requirements/no-deps.txt
 set -eu
 cd /src
@@ -11,13 +11,13 @@ pip install --quiet --require-hashes -r "$1"
 if [ $# -gt 1 ]; then
   pip install --quiet --require-hashes --no-deps --no-build-isolation -r "$2"
 fi
-# Built with the tools' setuptools, so that the image needs none.
+# Built with the setuptools of /opt/tools, so that the image needs none.
 /opt/tools/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /src/dist .
 pip install --quiet --no-deps /src/dist/*.whl
 /opt/tools/bin/cyclonedx-py environment --output-reproducible --output-format JSON \
   --pyproject pyproject.toml --output-file /opt/caries/sbom.cdx.json /opt/caries/bin/python
-# What no program here loads: the packages' own tests, of 17 MB; of 31 MB, LiteRT's compilers and plugins for other
-# processors, its tools and its WebGPU; and, of 7 MB, the second of the two fonts.
+# Unused files: tests of packages (17 MB); LiteRT's compilers, plugins for other processors, tools and WebGPU (31 MB);
+# the second of two fonts (7 MB).
 find /opt/caries/lib -type d -name tests -prune -exec rm -rf {} +
 for part in aot tools vendors libLiteRtWebGpuAccelerator.so; do
   rm -rf /opt/caries/lib/python3*/site-packages/ai_edge_litert/$part

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Writes one archive with everything that a machine without internet needs: the images of the server and of the HTTPS
-# proxy, compose file, checksums, READMEs, docs and what these name.
+# Write an archive for a machine without internet: the images of the server and of the HTTPS proxy, the compose file,
+# checksums, and the documents with the files that they link to.
 #
 #   deploy/offline-kit.sh build/offline-kit    writes caries-screen-offline.tar and its .sha256 there
 #
-# BUILD_NETWORK=host where a build has no network of its own.
+# Set BUILD_NETWORK=host if builds have no network.
 set -eu
 cd "$(dirname "$0")/.."
 out=$1
@@ -16,16 +16,16 @@ docker build --quiet --network="${BUILD_NETWORK:-default}" --tag caries-tls depl
 docker save --output "$kit/caries-screen.tar" caries-screen:cpu caries-tls
 cp docker-compose.yml README.md README.ko.md CONTRIBUTING.md CHANGELOG.md SECURITY.md LICENSE "$kit/"
 cp deploy/install-offline.sh "$kit/install.sh"
-# Older versions of compose look for the folders of every service, whether it is started or not. All is named, as these
-# folders may hold secrets: the server's key for Prometheus, a certificate's.
-mkdir -p "$kit/deploy/tls" "$kit/docs"
+# Older versions of compose require the folders of all services. Files are listed one by one, since these folders may
+# contain secrets: the API key of Prometheus, the key of a certificate.
+mkdir -p "$kit/deploy/tls"
 cp deploy/tls/Dockerfile deploy/tls/nginx.conf deploy/tls/start.sh "$kit/deploy/tls/"
 for file in prometheus.yml grafana/dashboards/caries.json grafana/provisioning/dashboards/caries.yml \
   grafana/provisioning/datasources/prometheus.yml; do
   mkdir -p "$(dirname "$kit/deploy/monitoring/$file")"
   cp "deploy/monitoring/$file" "$kit/deploy/monitoring/$file"
 done
-cp -r docs/*.md docs/*.jpg docs/quality "$kit/docs/"
+cp -r docs "$kit/docs"
 cp --parents -r benchmarks/*.md training/recipes pyproject.toml "$kit/"
 (cd "$kit" && find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum > ../SHA256SUMS && mv ../SHA256SUMS SHA256SUMS)
 tar --create --file "$out/caries-screen-offline.tar" --directory "$out" --sort=name --owner=0 --group=0 --numeric-owner \

@@ -1,10 +1,9 @@
-"""Puts together the root of an image that holds one Python environment and what it needs: no shell, no package manager.
+"""Build the root file system of an image with one Python environment, without shell and package manager.
 
-    rootfs.py /root-cpu /opt/caries        inside the build of an image, with that image's interpreter
+    rootfs.py /root-cpu /opt/caries        during the build of an image, with that image's interpreter
 
-Taken along are the interpreter with its standard library, the shared libraries that it or any library of the
-environment names, the certificates that outgoing TLS is checked by, and the package manager's entry of each library, so
-that scanners find out what there is to be patched.
+It contains the interpreter with its standard library, the shared libraries that they and the environment link to, the
+CA certificates, and the package manager's entry for each library, so that scanners find vulnerable versions.
 """
 
 from __future__ import annotations
@@ -19,21 +18,13 @@ import sys
 import sysconfig
 from pathlib import Path
 
-LEFT_OUT = (
-    "test",
-    "idlelib",
-    "ensurepip",
-    "lib2to3",
-    "tkinter",
-    "turtledemo",
-    "pydoc_data",
-    "config-*",
-    "dist-packages",
-)
-"""Parts of the standard library that no server imports, and a system's own packages."""
+EXCLUDED = (
+    "test", "idlelib", "ensurepip", "lib2to3", "tkinter", "turtledemo", "pydoc_data", "config-*", "dist-packages",
+)  # fmt: skip
+"""Unused parts of the standard library, and the packages of the system."""
 
-OPENED = ("libgcc_s.so.1", "libnss_dns.so.2", "libnss_files.so.2")
-"""Libraries that glibc opens by name."""
+OPENED_BY_NAME = ("libgcc_s.so.1", "libnss_dns.so.2", "libnss_files.so.2")
+"""Libraries that glibc opens at run time."""
 
 FILES = ("/etc/os-release", "/etc/ssl/openssl.cnf", "/etc/ssl/certs/ca-certificates.crt", "/etc/ld.so.cache")
 
@@ -46,7 +37,7 @@ caries:x:10001:
 
 
 def place(root: Path, path: Path) -> None:
-    """Copies a file to the same place below `root`, with every link on the way to it."""
+    """Copy a file to the same path below `root`, with every symbolic link on that path."""
     for parent in reversed(path.parents[:-1]):
         if parent.is_symlink():
             place_link(root, parent)
@@ -62,6 +53,7 @@ def place(root: Path, path: Path) -> None:
 
 
 def place_link(root: Path, link: Path) -> None:
+    """Copy a symbolic link to the same path below `root`."""
     target = root / link.relative_to("/")
     target.parent.mkdir(parents=True, exist_ok=True)
     if not target.is_symlink():
@@ -69,33 +61,32 @@ def place_link(root: Path, link: Path) -> None:
 
 
 def libraries(files: list[Path]) -> set[Path]:
-    """The shared libraries that files name, directly or not, and the loader."""
+    """The shared libraries that files link to, directly or not, and the loader."""
     found = set()
     for file in files:
-        said = subprocess.run(["ldd", str(file)], capture_output=True, text=True, check=False).stdout
-        found |= {Path(path) for path in re.findall(r"(/\S+) \(0x", said)}
+        listed = subprocess.run(["ldd", str(file)], capture_output=True, text=True, check=False).stdout
+        found |= {Path(path) for path in re.findall(r"(/\S+) \(0x", listed)}
     return found
 
 
 def owners(files: set[Path]) -> set[str]:
-    """The Debian packages that files belong to; a file may be known by its place before /usr was merged."""
+    """The Debian packages of files; dpkg may know a file by its path from before /usr was merged."""
     names = {str(place) for file in files for place in (file, file.resolve())}
     names |= {name.removeprefix("/usr") for name in names}
-    said = subprocess.run(
-        ["dpkg-query", "--search", *sorted(names)], capture_output=True, text=True, check=False
-    ).stdout
-    return {package for line in said.splitlines() for package in line.split(": /")[0].split(", ")}
+    command = ["dpkg-query", "--search", *sorted(names)]
+    listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    return {package for line in listed.splitlines() for package in line.split(": /")[0].split(", ")}
 
 
 def main() -> None:
-    """Fills the folder that the first argument names, for the environment that the second one names."""
+    """Fill the folder of the first argument for the environment of the second one."""
     root, environment = Path(sys.argv[1]), Path(sys.argv[2])
     library = Path(sysconfig.get_path("stdlib"))
     shutil.copytree(
         library,
         root / library.relative_to("/"),
         symlinks=True,
-        ignore=shutil.ignore_patterns("__pycache__", "site-packages", *LEFT_OUT),
+        ignore=shutil.ignore_patterns("__pycache__", "site-packages", *EXCLUDED),
     )
     shutil.copytree(environment, root / environment.relative_to("/"), symlinks=True)
     python = environment / "bin" / "python"
@@ -103,7 +94,7 @@ def main() -> None:
     linked = [Path(sys.executable).resolve(), *library.rglob("*.so"), *environment.rglob("*.so*")]
     needed = {path for path in libraries(linked) if not path.is_relative_to(environment)}
     folders = {path.parent for path in needed}
-    needed |= {folder / name for folder in folders for name in OPENED if (folder / name).exists()}
+    needed |= {folder / name for folder in folders for name in OPENED_BY_NAME if (folder / name).exists()}
     for path in (*needed, *(Path(name) for name in FILES if Path(name).exists())):
         place(root, path)
     compileall.compile_dir(

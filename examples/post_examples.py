@@ -1,8 +1,8 @@
-"""Starts the server, posts the example photos to it as any client would, and leaves it serving.
+"""Start the server, post the example photos to it, and keep serving.
 
     python examples/post_examples.py [--host ADDRESS] [--port PORT] [--out annotated.png] [--exit]
 
-Writes the first photo with its boxes drawn, prints the JSON answer of every photo, and serves until Ctrl-C.
+Prints the JSON answer for every photo, writes the annotated picture of the first, and serves until Ctrl-C.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples" / "img_train").glob("*.jpg"))
-START_SECONDS = 60
+MAX_START_S = 60
 
 
 def main() -> int:
-    """Runs the demonstration; 1 if the server does not start or an answer is missing."""
+    """Run the demonstration; 1 if the server does not start."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--out", type=Path, default=Path("annotated.png"))
-    parser.add_argument("--exit", action="store_true", help="end the server instead of leaving it serving")
+    parser.add_argument("--exit", action="store_true", help="stop the server instead of keeping it running")
     arguments = parser.parse_args()
-    # 0.0.0.0 means "every network" to a server and nothing to a client.
+    # 0.0.0.0 means every network to a server, and is no address for a client.
     address = f"http://{'127.0.0.1' if arguments.host == '0.0.0.0' else arguments.host}:{arguments.port}"
     command = [sys.executable, "-m", "app", "serve", "--host", arguments.host, "--port", str(arguments.port)]
     server = subprocess.Popen([*command, "--model-store", str(ROOT / "model_store")], cwd=ROOT)
@@ -42,10 +42,10 @@ def main() -> int:
             print(f"{photo.name}: {answer['verdict']}, {answer['teeth_seen']} teeth seen")
             print(json.dumps(answer))
         arguments.out.write_bytes(post(address, EXAMPLES[0], "image/png"))
-        print(f"{arguments.out}: {EXAMPLES[0].name} with its boxes")
+        print(f"{arguments.out}: {EXAMPLES[0].name}, annotated")
         if arguments.exit:
             return 0
-        print(f"serving at {address} (docs at {address}/docs); Ctrl-C ends it", flush=True)
+        print(f"serving at {address} (docs at {address}/docs); stop with Ctrl-C", flush=True)
         return server.wait()
     except KeyboardInterrupt:
         return 0
@@ -55,8 +55,8 @@ def main() -> int:
 
 
 def wait_until_ready(server: subprocess.Popen[Any], address: str) -> bool:
-    """Whether the server's readiness check passes before the process ends or `START_SECONDS` are over."""
-    deadline = time.monotonic() + START_SECONDS
+    """Whether the server is ready within `MAX_START_S` and before its process ends."""
+    deadline = time.monotonic() + MAX_START_S
     while server.poll() is None and time.monotonic() < deadline:
         try:
             with urllib.request.urlopen(f"{address}/health/ready", timeout=5):

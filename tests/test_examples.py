@@ -1,4 +1,4 @@
-"""`make run`'s script against a real server."""
+"""The script of `make run` with a real server."""
 
 import json
 import socket
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from app.detector.bundle import Bundle
 from app.photo.decoding import decode
 
 pytestmark = pytest.mark.slow
@@ -15,7 +16,9 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 
 
-def test_the_examples_are_posted_and_a_picture_comes_back(tmp_path, example_photos, shipped_bundle) -> None:
+def test_the_examples_are_posted_and_a_picture_is_written(
+    tmp_path: Path, example_photos: list[Path], shipped_bundle: Bundle
+) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -34,7 +37,7 @@ def test_the_examples_are_posted_and_a_picture_comes_back(tmp_path, example_phot
     assert decode(out.read_bytes()).width == decode(example_photos[0].read_bytes()).width
 
 
-def test_a_port_in_use_is_reported(tmp_path) -> None:
+def test_a_port_in_use_is_reported(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Makes a self-signed certificate where the clinic's own is missing, and starts the proxy.
+# Create a self-signed certificate if there is none, and start the proxy.
 set -eu
 folder=/etc/caries-tls
 if [ ! -f "$folder/certificate.pem" ] && [ ! -f "$folder/key.pem" ]; then
   name=${CARIES_TLS_NAME:-localhost}
-  # Clients that ask for an address look for it among the addresses of the certificate, never among its names.
+  # Clients match an IP address only against the IP entries of a certificate, never against its names.
   case $name in
     *:*) kind=IP ;;
     *[!0-9.]*) kind=DNS ;;
@@ -14,10 +14,10 @@ if [ ! -f "$folder/certificate.pem" ] && [ ! -f "$folder/key.pem" ]; then
     -subj "/CN=$name" -addext "subjectAltName=$kind:$name,IP:127.0.0.1" \
     -keyout "$folder/key.pem" -out "$folder/certificate.pem" 2>/dev/null); then
     rm -f "$folder/certificate.pem" "$folder/key.pem"
-    echo "CARIES_TLS_NAME is '$name': give a name or an address, without port and brackets" >&2
+    echo "CARIES_TLS_NAME is '$name': it must be a host name or an IP address, without port and brackets" >&2
     exit 1
   fi
-  echo "no certificate in $folder: made a self-signed one for $name" >&2
+  echo "no certificate in $folder: created a self-signed one for $name" >&2
 fi
 openssl x509 -in "$folder/certificate.pem" -noout -subject -enddate -fingerprint -sha256 >&2
 exec nginx -c /opt/nginx.conf

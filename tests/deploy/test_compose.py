@@ -1,4 +1,4 @@
-"""What the compose file promises for every service, read without a Docker engine."""
+"""The guarantees of the compose file for every service, without a Docker engine."""
 
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,11 @@ def service(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     return request.param, COMPOSE["services"][request.param]
 
 
-def test_only_the_server_starts_unasked() -> None:
+def test_only_the_server_starts_by_default() -> None:
     assert {name: service.get("profiles") for name, service in COMPOSE["services"].items()} == PROFILES
 
 
-def test_no_service_can_take_the_machine(service: tuple[str, dict[str, Any]]) -> None:
+def test_every_service_is_limited_and_unprivileged(service: tuple[str, dict[str, Any]]) -> None:
     name, options = service
     assert options["cap_drop"] == ["ALL"]
     assert options["security_opt"] == ["no-new-privileges:true"]

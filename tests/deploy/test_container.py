@@ -1,4 +1,4 @@
-"""The container as a clinic runs it, by its compose file; needs a Docker engine."""
+"""The container as a clinic runs it, with the compose file; needs a Docker engine."""
 
 import hashlib
 import json
@@ -12,36 +12,43 @@ import tarfile
 import time
 import tomllib
 import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from app.detector.bundle import Bundle
+
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-MOST_BYTES = 350 * 10**6
-ENGINES = (".dockerenv", "dev", "proc", "sys", "etc/hostname", "etc/hosts", "etc/resolv.conf", "etc/mtab")
-"""What an export of a container holds that Docker put there."""
+MAX_BYTES = 350 * 10**6
+ADDED_BY_DOCKER = (".dockerenv", "dev", "proc", "sys", "etc/hostname", "etc/hosts", "etc/resolv.conf", "etc/mtab")
+"""Files in the export of a container that are not in its image."""
 
 
-def run(*command: str, timeout: float = 900, check: bool = True, **options) -> str:
-    result = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, **options)
+def run(*command: str, timeout: float = 900, check: bool = True, **options: Any) -> str:
+    result: subprocess.CompletedProcess[str] = subprocess.run(
+        command, capture_output=True, text=True, timeout=timeout, check=False, **options
+    )
     assert not check or result.returncode == 0, (command, result.stdout[-1000:], result.stderr[-2000:])
     return result.stdout.strip()
 
 
-def wait_for(condition, seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "waited in vain"
+        assert time.monotonic() < end, f"not reached within {seconds:g} s"
         time.sleep(0.2)
 
 
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        port: int = probe.getsockname()[1]
+        return port
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +66,7 @@ def compose() -> list[str]:
 
 
 class Container:
-    """The running service, its address and the key that its log showed."""
+    """The running service; its client has the key from the log."""
 
     def __init__(self, compose: list[str], project: str, port: int, tls_port: int, environment: dict[str, str]) -> None:
         self._command = [*compose, "--project-name", project]
@@ -78,7 +85,7 @@ class Container:
         return run("docker", "inspect", "--format", template, self.id)
 
     def python(self, code: str) -> str:
-        """What a program prints inside; there is no shell."""
+        """The output of a Python program in the container, which has no shell."""
         return run("docker", "exec", self.id, "/opt/caries/bin/python", "-c", code)
 
     def read(self, path: str) -> str:
@@ -92,7 +99,7 @@ class Container:
 
 
 @pytest.fixture(scope="module")
-def container(engine, compose):
+def container(engine: None, compose: list[str]) -> Iterator[Container]:
     port, tls_port = free_port(), free_port()
     project = f"caries-test-{uuid.uuid4().hex[:8]}"
     environment = {
@@ -116,7 +123,9 @@ def container(engine, compose):
         started.compose("down", "--volumes", "--timeout", "5", check=False)
 
 
-def test_it_screens_a_photo_with_the_key_and_not_without(container, example_photos, shipped_bundle) -> None:
+def test_it_screens_a_photo_with_the_key_and_not_without(
+    container: Container, example_photos: list[Path], shipped_bundle: Bundle
+) -> None:
     photo = example_photos[0].read_bytes()
     answer = container.client.post("/detect", content=photo, headers={"Accept": "application/json"})
     assert answer.json()["verdict"] == "caries_suspected"
@@ -125,12 +134,12 @@ def test_it_screens_a_photo_with_the_key_and_not_without(container, example_phot
     assert httpx.post(f"{container.client.base_url}/detect", content=photo, timeout=60).status_code == 401
 
 
-def test_it_reports_its_health(container) -> None:
+def test_it_reports_its_health(container: Container) -> None:
     command = json.loads(container.inspect("{{json .Config.Healthcheck.Test}}"))
     run("docker", "exec", container.id, *command[1:])
 
 
-def test_it_runs_without_privileges(container) -> None:
+def test_it_runs_without_privileges(container: Container) -> None:
     status = container.read("/proc/1/status")
     assert re.search(r"^Uid:\s+10001\s+10001", status, re.MULTILINE)
     assert re.search(r"^CapEff:\s+0+$", status, re.MULTILINE)
@@ -151,12 +160,12 @@ def test_it_runs_without_privileges(container) -> None:
     assert json.loads(container.inspect("{{json .NetworkSettings.Ports}}"))["8000/tcp"][0]["HostIp"] == "127.0.0.1"
 
 
-def test_it_writes_to_its_volume_alone(container, example_photos) -> None:
-    """Whatever it reads, and whichever process decodes it."""
+def test_it_writes_only_to_its_volume(container: Container, example_photos: list[Path]) -> None:
+    """For every format, including HEIC, which a separate process decodes."""
     for photo in (*example_photos, ROOT / "tests" / "data" / "four_colours.heic"):
         assert container.client.post("/detect", content=photo.read_bytes()).status_code == 200
     assert container.inspect("{{.HostConfig.ReadonlyRootfs}}") == "true"
-    # What was written over the image's files: nothing but the places where volumes are mounted.
+    # Changes to the files of the image: only the folders where volumes are mounted.
     assert run("docker", "diff", container.id) in ("", "C /var\nC /var/lib\nC /var/lib/caries")
     assert container.python("import os; print(os.listdir('/tmp'))") == "[]"
     walk = "import os\nfor folder, _, names in os.walk('/var/lib/caries'):\n  for name in names:\n"
@@ -166,12 +175,12 @@ def test_it_writes_to_its_volume_alone(container, example_photos) -> None:
     assert set(written.values()) == {"0o600"}
 
 
-def test_it_holds_no_shell_and_nothing_that_is_not_needed(container) -> None:
+def test_it_contains_no_shell_and_no_unneeded_program(container: Container) -> None:
     for program in ("sh", "/bin/sh", "/bin/bash", "apt", "pip", "/usr/bin/perl"):
-        said = subprocess.run(["docker", "exec", container.id, program], capture_output=True, text=True)
-        assert said.returncode != 0
-        assert "no such file" in (said.stdout + said.stderr).lower() or "not found" in said.stdout + said.stderr
-    # What its scanners ask for, and what outgoing TLS, such as traces over HTTPS, is checked by.
+        done = subprocess.run(["docker", "exec", container.id, program], capture_output=True, text=True)
+        assert done.returncode != 0
+        assert "no such file" in (done.stdout + done.stderr).lower() or "not found" in done.stdout + done.stderr
+    # Scanners read the list of packages; outgoing TLS, such as traces over HTTPS, needs the CA certificates.
     packages = container.python("import os; print(*os.listdir('/var/lib/dpkg/status.d'))").split()
     assert {"libc6", "libssl3"} <= set(packages) or not packages
     assert int(container.python("import ssl; print(ssl.create_default_context().cert_store_stats()['x509_ca'])")) > 50
@@ -179,7 +188,7 @@ def test_it_holds_no_shell_and_nothing_that_is_not_needed(container) -> None:
     assert container.python(start) == "(3, 11)"
 
 
-def test_its_audit_log_holds_every_request(container, example_photos) -> None:
+def test_its_audit_log_records_every_request(container: Container, example_photos: list[Path]) -> None:
     answer = container.client.post("/detect", content=example_photos[0].read_bytes())
     newest = "import pathlib; print(max(pathlib.Path('/var/lib/caries/audit').glob('audit-*')).read_text())"
     last = json.loads(container.python(newest).splitlines()[-1])
@@ -187,7 +196,9 @@ def test_its_audit_log_holds_every_request(container, example_photos) -> None:
     assert "unbroken" in run("docker", "exec", container.id, "/opt/caries/bin/caries", "audit", "verify")
 
 
-def test_a_backup_is_put_back_into_an_empty_volume(container, example_photos, tmp_path) -> None:
+def test_a_backup_is_restored_into_an_empty_volume(
+    container: Container, example_photos: list[Path], tmp_path: Path
+) -> None:
     assert container.client.post("/detect", content=example_photos[0].read_bytes()).status_code == 200
     archive, volume = tmp_path / "caries-backup.tar", f"caries-restored-{uuid.uuid4().hex[:8]}"
     with archive.open("wb") as stream:
@@ -205,9 +216,9 @@ def test_a_backup_is_put_back_into_an_empty_volume(container, example_photos, tm
         run("docker", "volume", "rm", volume, check=False)
 
 
-def test_the_image_is_small_and_says_what_is_in_it(container) -> None:
+def test_the_image_is_small_and_lists_its_contents(container: Container) -> None:
     image = container.inspect("{{.Image}}")
-    assert int(run("docker", "image", "inspect", "--format", "{{.Size}}", image)) <= MOST_BYTES
+    assert int(run("docker", "image", "inspect", "--format", "{{.Size}}", image)) <= MAX_BYTES
     bill = json.loads(container.read("/opt/caries/sbom.cdx.json"))
     names = {component["name"] for component in bill["components"]}
     assert bill["bomFormat"] == "CycloneDX"
@@ -220,9 +231,9 @@ def test_the_image_is_small_and_says_what_is_in_it(container) -> None:
     assert {"title", "description", "revision"} <= {name.split(".", 3)[3] for name in labels}
 
 
-def test_the_same_sources_give_the_same_files(container, tmp_path) -> None:
+def test_the_same_sources_give_the_same_files(container: Container, tmp_path: Path) -> None:
     again = f"caries-again-{uuid.uuid4().hex[:8]}"
-    # Another checkout, of another time and umask.
+    # A second checkout with a different time and umask.
     sources = tmp_path / "sources"
     for name in ("app", "model_store", "requirements", "deploy"):
         shutil.copytree(ROOT / name, sources / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -243,26 +254,26 @@ def test_the_same_sources_give_the_same_files(container, tmp_path) -> None:
     assert times == {0}, "all files have the time of SOURCE_DATE_EPOCH"
 
 
-def contents(image: str, folder: Path) -> dict[str, tuple]:
-    """Everything in an image by its path: kind, mode, owner, time, and the digest of a file or the aim of a link."""
-    made, archive = run("docker", "create", image), folder / "root.tar"
+def contents(image: str, folder: Path) -> dict[str, tuple[Any, ...]]:
+    """Path to kind, mode, owner, time, and the digest of a file or the target of a link, for an image."""
+    created, archive = run("docker", "create", image), folder / "root.tar"
     try:
-        run("docker", "export", "--output", str(archive), made)
+        run("docker", "export", "--output", str(archive), created)
     finally:
-        run("docker", "rm", made)
+        run("docker", "rm", created)
     found = {}
     with tarfile.open(archive) as root:
         for member in root:
-            if member.isdir() or member.name in ENGINES or member.name.split("/")[0] in ENGINES:
+            if member.isdir() or member.name in ADDED_BY_DOCKER or member.name.split("/")[0] in ADDED_BY_DOCKER:
                 continue
             stream = root.extractfile(member) if member.isfile() else None
-            digest = hashlib.file_digest(stream, "sha256").hexdigest() if stream else member.linkname
+            digest = hashlib.sha256(stream.read()).hexdigest() if stream else member.linkname
             found[member.name] = (member.type, member.mode, (member.uid, member.gid), member.mtime, digest)
     return found
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1:DeprecationWarning")
-def test_the_proxy_speaks_https_for_it(container, example_photos) -> None:
+def test_the_proxy_serves_https(container: Container, example_photos: list[Path]) -> None:
     container.compose("build", "--quiet", "tls")
     container.compose("up", "--detach", "--no-deps", "tls")
     address = f"https://127.0.0.1:{container.tls_port}"
@@ -299,9 +310,9 @@ def test_the_proxy_speaks_https_for_it(container, example_photos) -> None:
         old.wrap_socket(plain)
 
 
-def test_it_comes_back_after_it_was_killed_with_the_same_key(container, example_photos) -> None:
+def test_it_restarts_after_a_kill_with_the_same_key(container: Container, example_photos: list[Path]) -> None:
     restarts = int(container.inspect("{{.RestartCount}}"))
-    # The engine takes a death by its own `docker kill` for a wish, so the process itself is killed.
+    # After `docker kill` the engine does not restart a container, so the process itself is killed.
     os_pid = container.inspect("{{.State.Pid}}")
     run("kill", "-9", os_pid)
     wait_for(lambda: int(container.inspect("{{.RestartCount}}")) > restarts)
@@ -311,7 +322,9 @@ def test_it_comes_back_after_it_was_killed_with_the_same_key(container, example_
     assert len(shown) == 1, "the key is not shown again"
 
 
-def test_the_offline_kit_installs_without_a_network(container, compose, tmp_path, example_photos) -> None:
+def test_the_offline_kit_installs_without_a_network(
+    container: Container, compose: list[str], tmp_path: Path, example_photos: list[Path]
+) -> None:
     script = str(ROOT / "deploy" / "offline-kit.sh")
     run("sh", script, str(tmp_path / "kit"), env={**os.environ, "BUILD_NETWORK": "host"})
     archive = tmp_path / "kit" / "caries-screen-offline.tar"
@@ -322,13 +335,15 @@ def test_the_offline_kit_installs_without_a_network(container, compose, tmp_path
     names = {path.name for path in folder.iterdir()}
     assert names == {
         "caries-screen.tar", "docker-compose.yml", "install.sh", "LICENSE", "README.md", "README.ko.md", "SHA256SUMS",
-        "deploy", "docs", "benchmarks", "training", "pyproject.toml",
+        "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "deploy", "docs", "benchmarks", "training", "pyproject.toml",
     }  # fmt: skip
     for page in folder.rglob("*.md"):
         for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
-            assert (page.parent / link).exists(), f"{page.name} links to {link}, which the kit does not hold"
+            assert (page.parent / link).exists(), f"{page.name} links to {link}, which the kit lacks"
     with tarfile.open(folder / "caries-screen.tar") as images:
-        saved = json.load(images.extractfile("manifest.json"))
+        manifest = images.extractfile("manifest.json")
+        assert manifest is not None
+        saved = json.load(manifest)
     assert {tag for image in saved for tag in image["RepoTags"]} == {"caries-screen:cpu", "caries-tls:latest"}
     port, tls_port = free_port(), free_port()
     environment = {
@@ -338,15 +353,15 @@ def test_the_offline_kit_installs_without_a_network(container, compose, tmp_path
         "CARIES_TLS_NAME": "192.168.0.10",
         "COMPOSE_PROFILES": "tls",
         "COMPOSE_PROJECT_NAME": f"caries-kit-{uuid.uuid4().hex[:8]}",
-        # Every attempt to reach anything but this machine fails.
+        # Connections to other machines fail.
         **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9"),
         "NO_PROXY": "127.0.0.1,localhost",
     }
-    # In a network of its own that leads nowhere; Docker's engine is reached through its socket.
-    nowhere = ["unshare", "--net"] if os.geteuid() == 0 and shutil.which("unshare") else []
+    # In a network namespace without connections; the Docker engine is reached through its socket.
+    isolated = ["unshare", "--net"] if os.geteuid() == 0 and shutil.which("unshare") else []
     try:
-        said = run(*nowhere, "sh", str(folder / "install.sh"), env=environment)
-        key = re.findall(r"caries_[A-Za-z0-9]+_[A-Za-z0-9_-]+", said)[0]
+        output = run(*isolated, "sh", str(folder / "install.sh"), env=environment)
+        key = re.findall(r"caries_[A-Za-z0-9]+_[A-Za-z0-9_-]+", output)[0]
         headers = {"Authorization": f"Bearer {key}", "Accept": "application/json"}
 
         def is_ready() -> bool:
@@ -360,7 +375,7 @@ def test_the_offline_kit_installs_without_a_network(container, compose, tmp_path
         answer = httpx.post(f"http://127.0.0.1:{port}/detect", content=photo, headers=headers, timeout=60)
         assert answer.json()["verdict"] == "caries_suspected"
 
-        run(*nowhere, *compose, "up", "--detach", "--no-build", "tls", cwd=folder, env=environment)
+        run(*isolated, *compose, "up", "--detach", "--no-build", "tls", cwd=folder, env=environment)
 
         def is_ready_over_https() -> bool:
             try:
@@ -369,7 +384,7 @@ def test_the_offline_kit_installs_without_a_network(container, compose, tmp_path
                 return False
 
         wait_for(is_ready_over_https)
-        # The certificate is for the address that was asked for, whichever way leads to the proxy here.
+        # The certificate is for the configured address, although the proxy is reached at another one here.
         certificate = ssl.get_server_certificate(("127.0.0.1", tls_port))
         trusting = ssl.create_default_context(cadata=certificate)
         with socket.create_connection(("127.0.0.1", tls_port)) as plain:

@@ -1,4 +1,4 @@
-"""The scripts of `deploy/` where no Docker engine is; with one, `test_container.py` runs the same."""
+"""The scripts of `deploy/` without a Docker engine; `test_container.py` runs them with one."""
 
 import os
 import re
@@ -13,7 +13,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 SECRET = "caries_0123abcd_" + 64 * "f"
 DOCKER = """#!/bin/sh
-# Stands for the engine: writes the names of the images where these would be saved.
+# A stand-in for the engine: writes the names of the images instead of saving them.
 if [ "$1" = save ]; then shift 2; out=$1; shift; echo "$@" > "$out"; fi
 """
 NGINX = """#!/bin/sh
@@ -22,7 +22,7 @@ echo "$@"
 
 
 def program(folder: Path, name: str, text: str) -> dict[str, str]:
-    """An environment in which a program is that script."""
+    """An environment in which the program `name` is a script with this text."""
     path = folder / "bin" / name
     path.parent.mkdir(exist_ok=True)
     path.write_text(text, encoding="utf-8")
@@ -32,7 +32,7 @@ def program(folder: Path, name: str, text: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def kit(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The unpacked kit of a checkout in which an operator has put secrets."""
+    """The unpacked kit of a checkout that contains an operator's secrets."""
     folder = tmp_path_factory.mktemp("kit")
     checkout = folder / "checkout"
     for name in ("deploy", "docs", "benchmarks", "training"):
@@ -51,13 +51,13 @@ def kit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "caries-screen-offline"
 
 
-def test_the_kit_holds_no_secret(kit: Path) -> None:
+def test_the_kit_contains_no_secret(kit: Path) -> None:
     files = [path for path in kit.rglob("*") if path.is_file()]
     assert files
     assert [path for path in files if SECRET.encode() in path.read_bytes()] == []
 
 
-def test_the_kit_holds_the_images_that_a_clinic_starts_and_the_files_that_it_mounts(kit: Path) -> None:
+def test_the_kit_contains_the_images_that_a_clinic_starts_and_the_files_that_it_mounts(kit: Path) -> None:
     services = yaml.safe_load((kit / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
     saved = (kit / "caries-screen.tar").read_text(encoding="utf-8").split()
     assert saved == [services["caries"]["image"], services["tls"]["image"]]
@@ -70,7 +70,7 @@ def test_the_kit_holds_the_images_that_a_clinic_starts_and_the_files_that_it_mou
         assert (kit / file.relative_to(ROOT)).read_bytes() == file.read_bytes()
 
 
-def test_the_kit_holds_what_its_pages_name(kit: Path) -> None:
+def test_the_kit_contains_all_files_that_its_pages_link_to(kit: Path) -> None:
     pages = list(kit.rglob("*.md"))
     assert {page.relative_to(kit).as_posix() for page in pages} > {"README.md", "README.ko.md", "docs/operations.md"}
     for page in pages:
@@ -78,12 +78,12 @@ def test_the_kit_holds_what_its_pages_name(kit: Path) -> None:
             assert link.startswith("https://") or (page.parent / link).exists(), f"{page.name}: {link}"
 
 
-def test_git_does_not_take_the_key_of_the_monitoring() -> None:
+def test_git_ignores_the_key_of_the_monitoring() -> None:
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
     (mount,) = [volume for volume in compose["services"]["prometheus"]["volumes"] if "CARIES_METRICS_KEY" in volume]
     path = mount.partition(":-")[2].partition("}")[0]
     if not (ROOT / ".git").exists():
-        pytest.skip("this is no checkout")
+        pytest.skip("this is no git checkout")
     assert subprocess.run(["git", "-C", str(ROOT), "check-ignore", "--quiet", path], check=False).returncode == 0
 
 
@@ -97,7 +97,7 @@ def test_git_does_not_take_the_key_of_the_monitoring() -> None:
         ("", "hostname"),
     ],
 )
-def test_the_certificate_that_the_proxy_makes_fits_what_clients_ask_for(tmp_path: Path, name: str, kind: str) -> None:
+def test_the_certificate_of_the_proxy_matches_the_name_of_the_server(tmp_path: Path, name: str, kind: str) -> None:
     script = (ROOT / "deploy" / "tls" / "start.sh").read_text(encoding="utf-8")
     # The folder is a volume of the container.
     script = script.replace("/etc/caries-tls", str(tmp_path))
@@ -106,18 +106,18 @@ def test_the_certificate_that_the_proxy_makes_fits_what_clients_ask_for(tmp_path
     assert done.stdout == "-c /opt/nginx.conf\n"
     assert "sha256 Fingerprint" in done.stderr
     certificate = tmp_path / "certificate.pem"
-    for option, asked in ((f"-verify_{kind}", name or "localhost"), ("-verify_ip", "127.0.0.1")):
-        command = ["openssl", "verify", "-CAfile", str(certificate), option, asked, str(certificate)]
-        assert subprocess.run(command, check=False, capture_output=True).returncode == 0, asked
+    for option, requested in ((f"-verify_{kind}", name or "localhost"), ("-verify_ip", "127.0.0.1")):
+        command = ["openssl", "verify", "-CAfile", str(certificate), option, requested, str(certificate)]
+        assert subprocess.run(command, check=False, capture_output=True).returncode == 0, requested
     assert (tmp_path / "key.pem").stat().st_mode & 0o777 == 0o600
 
 
-def test_what_is_neither_a_name_nor_an_address_is_said(tmp_path: Path) -> None:
+def test_a_value_that_is_neither_name_nor_address_is_reported(tmp_path: Path) -> None:
     script = (
         (ROOT / "deploy" / "tls" / "start.sh").read_text(encoding="utf-8").replace("/etc/caries-tls", str(tmp_path))
     )
     environment = {**program(tmp_path, "nginx", NGINX), "CARIES_TLS_NAME": "caries.local:8443"}
     done = subprocess.run(["sh", "-c", script], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "CARIES_TLS_NAME is 'caries.local:8443': give a name or an address" in done.stderr
+    assert "CARIES_TLS_NAME is 'caries.local:8443': it must be a host name or an IP address" in done.stderr
     assert not list(tmp_path.glob("*.pem"))
