@@ -159,14 +159,14 @@ class Recipe:
         except (OSError, ValueError) as error:
             raise RecipeError(f"{path} cannot be read: {error}") from error
         try:
-            recipe = cls.of_values(values)
+            recipe = cls.from_dict(values)
             recipe.check_use(values)
         except RecipeError as error:
             raise RecipeError(f"{path.name}: {error}") from error
         return recipe
 
     @classmethod
-    def of_values(cls, values: Mapping[str, Any]) -> Self:
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The recipe of these keys.
 
         Raises:

@@ -114,7 +114,7 @@ class RunFolder:
         if not self.state.exists():
             raise RunError(f"{self.path} is not configured: run configure or train first")
         state = json.loads(self.state.read_text(encoding="utf-8"))
-        return Recipe.of_values(state["recipe"]), state["validation_fold"]
+        return Recipe.from_dict(state["recipe"]), state["validation_fold"]
 
     def photos_sha256(self) -> str:
         """What tells the photos that were prepared from others, see `training.data.saved_photos.photos_sha256`.

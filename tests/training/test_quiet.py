@@ -5,6 +5,10 @@ import re
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 NOISE = re.compile(r"absl|port\.cc|cudart|cuInit|cuda_platform|WARNING|^[IWE]\d{4} ", re.MULTILINE)
 
 
@@ -48,6 +52,8 @@ def test_the_message_of_a_crash_during_the_import_is_shown(tmp_path) -> None:
     )
     code = f"""
 import sys
+
+import pytest
 sys.path.insert(0, {str(tmp_path)!r})
 from training.quiet import quieten_tensorflow
 quieten_tensorflow()

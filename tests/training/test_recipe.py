@@ -29,14 +29,14 @@ def test_the_recipes_of_the_trials_are_valid() -> None:
 
 def test_the_shipped_recipe_is_that_of_the_shipped_detectors(fast_bundle, shipped_bundle) -> None:
     recipe = Recipe.read(SHIPPED_RECIPE)
-    assert Recipe.of_values(fast_bundle.manifest["recipe"]) == recipe
+    assert Recipe.from_dict(fast_bundle.manifest["recipe"]) == recipe
     at_both_sizes = replace(recipe, model_name=shipped_bundle.name, input_size=416, multi_scale=(320,))
-    assert Recipe.of_values(shipped_bundle.manifest["recipe"]) == at_both_sizes
+    assert Recipe.from_dict(shipped_bundle.manifest["recipe"]) == at_both_sizes
 
 
 def test_a_recipe_survives_json() -> None:
     recipe = Recipe.read(SHIPPED_RECIPE)
-    assert Recipe.of_values(recipe.as_dict()) == recipe
+    assert Recipe.from_dict(recipe.as_dict()) == recipe
 
 
 @pytest.mark.parametrize(

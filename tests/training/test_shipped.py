@@ -39,7 +39,7 @@ def kept_folds(real_photos, tmp_path_factory):
 def evidence(each_bundle, kept_folds, real_photos) -> Evidence:
     return out_of_fold_evidence(
         kept_folds,
-        Recipe.of_values(each_bundle.manifest["recipe"]),
+        Recipe.from_dict(each_bundle.manifest["recipe"]),
         read_annotated_photos(real_photos),
         trained_input_size=each_bundle.manifest.get("trained_input_size"),
     )
@@ -73,7 +73,7 @@ def test_the_reference_run_is_beaten(each_bundle) -> None:
 
 def test_two_mouths_of_a_hundred_at_most_are_not_assessable(each_bundle, kept_folds) -> None:
     """Judged by detectors that never saw them."""
-    sizes = Recipe.of_values(each_bundle.manifest["recipe"]).sizes
+    sizes = Recipe.from_dict(each_bundle.manifest["recipe"]).sizes
     found = read_out_of_fold(kept_folds, sizes=None if sizes == (320,) else sizes)
     counts = verdicts(found.photos, found.predictions, cross_fitted(found.photos, found.predictions))
     everything = sum((Counter(of_kind) for of_kind in counts.values()), Counter())

@@ -164,7 +164,7 @@ def with_settings(recipe: Recipe, settings: list[str]) -> Recipe:
         RecipeError: a setting is not of the form `key=value`, or names what a recipe does not have or allow.
     """
     values = parse_settings(settings)
-    changed = Recipe.of_values({**recipe.as_dict(), **values})
+    changed = Recipe.from_dict({**recipe.as_dict(), **values})
     changed.check_use(values)
     return changed
 

@@ -90,7 +90,7 @@ def table_of_sizes(folder: Path, every: Sequence[Sizes | None], *, has_int8: boo
     """
     folders = [folder if sizes is None else folder / at(sizes) for sizes in every]
     evaluations = [_read(out / "calibrated" / "evaluation.json") for out in folders]
-    own = Recipe.of_values(evaluations[0]["recipe"]).sizes
+    own = Recipe.from_dict(evaluations[0]["recipe"]).sizes
     names = [f"{sizes_text(sizes or own)} px" for sizes in every]
     columns = [*names, *(f"{name} less {names[0]}" for name in names[1:])]
     gains = [_read(out / "gain.json") for out in folders[1:]]

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-LARGEST_FRAME = 1.6
+MAX_FRAME = 1.6
 """A photo that is zoomed out lies in a frame of at most this many times its width and height."""
 
 GREY = 110.0
@@ -50,7 +50,7 @@ class Augmentation:
         if self.rotation or self.zoom_out:
             limit = math.radians(self.rotation)
             angle = uniform([], -limit, limit)
-            zoom = tf.where(uniform([]) < self.zoom_out, uniform([], 1.0, LARGEST_FRAME), 1.0)
+            zoom = tf.where(uniform([]) < self.zoom_out, uniform([], 1.0, MAX_FRAME), 1.0)
             boxes = example[InputDataFields.groundtruth_boxes]
             pixels, changed[InputDataFields.groundtruth_boxes] = turn(pixels, boxes, angle, zoom, uniform([2]))
         changed[InputDataFields.image] = tf.saturate_cast(tf.round(pixels), tf.uint8)

@@ -124,7 +124,7 @@ def _recipe_at(recipe: Recipe, sizes: Sizes) -> Recipe:
 
 
 def _recipe_of(bundle: Bundle) -> Recipe:
-    return Recipe.of_values(bundle.manifest["recipe"])
+    return Recipe.from_dict(bundle.manifest["recipe"])
 
 
 def _rebuilt(bundle: Bundle, sizes: Sizes) -> tuple[Any, ModelRuntime]:

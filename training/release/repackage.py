@@ -43,7 +43,7 @@ def repackage(
         ParityError: the float32 TFLite model differs from the SavedModel by more than rounding.
     """
     check_held_out(bundle, validation_fold)
-    recipe = Recipe.of_values(bundle.manifest["recipe"])
+    recipe = Recipe.from_dict(bundle.manifest["recipe"])
     if nms_score_threshold is not None:
         recipe = replace(recipe, nms_score_threshold=nms_score_threshold)
     prepare_step(data, folder, source)

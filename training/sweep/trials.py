@@ -105,7 +105,7 @@ def scaled_recipe(base: Recipe, trial: Trial, scale: Scale) -> Recipe:
     Raises:
         RecipeError: it is not allowed.
     """
-    recipe = Recipe.of_values({**base.as_dict(), **trial.changes, **(scale.settings or {}), "model_name": trial.name})
+    recipe = Recipe.from_dict({**base.as_dict(), **trial.changes, **(scale.settings or {}), "model_name": trial.name})
     steps = max(1, round(recipe.num_steps * scale.steps))
     return replace(
         recipe,

@@ -59,13 +59,13 @@ def test_all_folds_are_trained_on_where_none_is_held_out(prepared, small_recipe)
 
 
 def test_a_cross_validation_of_another_recipe_is_refused(cross_validation, tiny_recipe) -> None:
-    other = Recipe.of_values({**Recipe.read(tiny_recipe).as_dict(), "num_steps": 21})
+    other = Recipe.from_dict({**Recipe.read(tiny_recipe).as_dict(), "num_steps": 21})
     with pytest.raises(CrossValidationError, match="num_steps 20 instead of 21"):
         out_of_fold_evidence(cross_validation, other, [])
 
 
 def test_what_a_recipe_says_of_its_data_does_not_make_it_another(cross_validation, tiny_recipe) -> None:
-    credited = Recipe.of_values(
+    credited = Recipe.from_dict(
         {**Recipe.read(tiny_recipe).as_dict(), "data_credit": "A clinic", "model_name": "other"}
     )
     assert out_of_fold_evidence(cross_validation, credited, []).evaluations
@@ -73,7 +73,7 @@ def test_what_a_recipe_says_of_its_data_does_not_make_it_another(cross_validatio
 
 def test_a_detector_enlarged_after_training_has_the_figures_of_its_size(cross_validation, tiny_recipe) -> None:
     recipe = Recipe.read(tiny_recipe)
-    enlarged = Recipe.of_values({**recipe.as_dict(), "input_size": LARGER, "model_name": "tiny-larger"})
+    enlarged = Recipe.from_dict({**recipe.as_dict(), "input_size": LARGER, "model_name": "tiny-larger"})
     f1 = [
         out_of_fold_evidence(cross_validation, one, [], trained_input_size=320).evaluations["float32"]["figures"][
             "best F1 caries"
@@ -81,7 +81,7 @@ def test_a_detector_enlarged_after_training_has_the_figures_of_its_size(cross_va
         for one in (recipe, enlarged)
     ]
     assert f1[1] > f1[0] + 0.02
-    other = Recipe.of_values({**recipe.as_dict(), "input_size": 640})
+    other = Recipe.from_dict({**recipe.as_dict(), "input_size": 640})
     with pytest.raises(CrossValidationError, match="was not run at 640 pixels"):
         out_of_fold_evidence(cross_validation, other, [], trained_input_size=320)
     # Trained at that size from the start it is another detector.
@@ -110,7 +110,7 @@ def test_a_training_on_all_photos_is_not_evaluated_in_between(prepared, small_re
 
 
 def test_looking_at_a_training_does_not_make_it_another(cross_validation, tiny_recipe) -> None:
-    looked_at = Recipe.of_values({**Recipe.read(tiny_recipe).as_dict(), "evaluate_every": 5})
+    looked_at = Recipe.from_dict({**Recipe.read(tiny_recipe).as_dict(), "evaluate_every": 5})
     assert out_of_fold_evidence(cross_validation, looked_at, []).evaluations
 
 

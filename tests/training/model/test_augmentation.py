@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from training.model.augmentation import GREY, LARGEST_FRAME, UNCHANGED, Augmentation
+from training.model.augmentation import GREY, MAX_FRAME, UNCHANGED, Augmentation
 
 HEIGHT, WIDTH = 90, 120
 BOX = (0.2, 0.5, 0.5, 0.8)  # ymin, xmin, ymax, xmax of the tooth
@@ -83,7 +83,7 @@ def test_nothing_of_a_photo_is_lost_at_any_angle() -> None:
 def test_chance_stays_within_what_was_asked_for() -> None:
     framed = [applied(Augmentation(zoom_out=0.5), seed)["image"].shape for seed in range(60)]
     assert 15 < sum(shape != (HEIGHT, WIDTH, 3) for shape in framed) < 45
-    assert max(height for height, _, _ in framed) <= math.ceil(HEIGHT * LARGEST_FRAME)
+    assert max(height for height, _, _ in framed) <= math.ceil(HEIGHT * MAX_FRAME)
     # The narrower side grows most: by the sine of the angle times the other.
     angled = [applied(Augmentation(rotation=10), seed)["image"].shape for seed in range(60)]
     widest = HEIGHT * math.cos(math.radians(10)) + WIDTH * math.sin(math.radians(10))
