@@ -1,4 +1,4 @@
-"""The HTTP interface: routes, request and response models, the one table of errors. It knows no pixels or models."""
+"""The HTTP interface: routes, middleware, answers and the table of problems. It knows no pixels."""
 
 from app.api.application import create_app
 

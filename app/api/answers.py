@@ -1,4 +1,4 @@
-"""The JSON answers as the OpenAPI description shows them."""
+"""The JSON answers, as OpenAPI describes them."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ EXAMPLE: dict[str, Any] = {
 
 
 class ModelIdentity(BaseModel):
-    """Which detector answered."""
+    """The detector that answered."""
 
     name: str
     version: int
-    sha256: str = Field(description="Of the bundle's manifest, which holds the sha256 of every model file.")
+    sha256: str = Field(description="Of the bundle's manifest, which lists the SHA-256 of every model file.")
 
 
 class ImageIdentity(BaseModel):
@@ -48,7 +48,7 @@ class ImageIdentity(BaseModel):
 
     width: int = Field(description="Pixels.")
     height: int = Field(description="Pixels.")
-    sha256: str = Field(description="Of the bytes that were sent.")
+    sha256: str = Field(description="Of the bytes as sent.")
 
 
 class Box(BaseModel):
@@ -72,16 +72,16 @@ class Detection(BaseModel):
 
 
 class AppliedOperatingPoint(BaseModel):
-    """Threshold and box limit as applied, and what was measured there."""
+    """Threshold and box limit as applied, and the accuracy measured there."""
 
     score_threshold: float
     max_boxes: int
-    sensitivity: float | None = Field(description="Null where the caller gave another threshold.")
-    false_positives_per_image: float | None = Field(description="Null where the caller gave another threshold.")
+    sensitivity: float | None = Field(description="Null at another threshold than the model's own.")
+    false_positives_per_image: float | None = Field(description="Null at another threshold than the model's own.")
 
 
 class Timings(BaseModel):
-    """Milliseconds by stage; drawing and encoding happen for picture answers only."""
+    """Milliseconds by stage; drawing and encoding are 0 without a picture."""
 
     decode: float
     queue: float
@@ -101,7 +101,7 @@ class ScreeningAnswer(BaseModel):
     reasons: list[Reason] = Field(description="Why the photo is not assessable.")
     teeth_seen: int = Field(description="Teeth of any class.")
     detections: list[Detection] = Field(description="Highest score first.")
-    hidden_by_max_boxes: int = Field(description="Further boxes that the box limit keeps out of `detections`.")
+    hidden_by_max_boxes: int = Field(description="Further boxes that the box limit hides.")
     operating_point: AppliedOperatingPoint
     timings_ms: Timings
 
@@ -111,21 +111,21 @@ class ModelEntry(BaseModel):
 
     name: str
     version: int
-    live: bool = Field(description="Whether `POST /detect` can be answered by this one.")
-    default: bool = Field(description="Whether `POST /detect` without a model is answered by this one.")
+    live: bool = Field(description="Whether it answers requests.")
+    default: bool = Field(description="Whether it answers requests that name no model.")
     usable: bool = Field(
         description="Whether its manifest can be read; its other files are verified when it is loaded."
     )
     sha256: str | None
-    runtime: str | None = Field(description="What runs it, for a live one: litert or tensorflow.")
-    device: str | None = Field(description="Where it runs, for a live one: cpu, or gpu with the GPU's name.")
+    runtime: str | None = Field(description="Runtime of a live model: litert or tensorflow.")
+    device: str | None = Field(description="Device of a live model: cpu, or gpu with the GPU's name.")
     classes: dict[int, str]
     operating_point: dict[str, Any] | None
-    card: str = Field(description="Address of the model card.")
+    card: str = Field(description="Path of the model card.")
 
 
 class ModelList(BaseModel):
-    """The store."""
+    """The models of the store."""
 
     models: list[ModelEntry]
 
@@ -133,12 +133,12 @@ class ModelList(BaseModel):
 class LiveAnswer(BaseModel):
     """The answer of `POST /models/reload`."""
 
-    reloaded: list[ModelIdentity] = Field(description="What was started; empty if all was live already.")
-    live: list[ModelIdentity] = Field(description="What is live, the default model first.")
+    reloaded: list[ModelIdentity] = Field(description="Models that were started; empty if all were live already.")
+    live: list[ModelIdentity] = Field(description="Live models, the default one first.")
 
 
 class Health(BaseModel):
-    """A health check that passed."""
+    """A passed health check."""
 
     status: str
 
@@ -166,26 +166,26 @@ class ProblemAnswer(BaseModel):
 
 
 class BatchScreening(ScreeningAnswer):
-    """A photo of a batch that was screened: its answer as that of `POST /detect`."""
+    """A screened photo of a batch: the answer of `POST /detect` with its index."""
 
-    index: int = Field(ge=1, description="The photo's place in the batch, from 1.")
+    index: int = Field(ge=1, description="The photo's position in the batch, from 1.")
 
 
 class BatchProblem(BaseModel):
     """A photo of a batch that could not be screened."""
 
-    index: int = Field(ge=1, description="The photo's place in the batch, from 1.")
+    index: int = Field(ge=1, description="The photo's position in the batch, from 1.")
     problem: ProblemAnswer
 
 
 class BatchAnswer(BaseModel):
     """The answer of `POST /detect/batch` as JSON."""
 
-    results: list[BatchScreening | BatchProblem] = Field(description="In the order in which the photos were sent.")
+    results: list[BatchScreening | BatchProblem] = Field(description="In the order of the photos in the request.")
 
 
 def problem_responses(texts: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI responses: each status with what it means, answered as problem+json."""
+    """OpenAPI responses: statuses with their descriptions, answered as problem+json."""
     schema = ProblemAnswer.model_json_schema()
     return {
         status: {"description": text, "content": {"application/problem+json": {"schema": schema}}}

@@ -19,7 +19,7 @@ from app.api.middleware.observe import Observe
 from app.api.middleware.security_headers import SecurityHeaders
 from app.api.problems import HANDLED, problem_answers
 from app.api.routes import batch, catalogue, detect, docs_page, health, reload
-from app.api.service import make_service
+from app.api.service import Service
 from app.detector.runtimes import Runtime
 from app.process import tracing
 from app.records.audit import AuditLog
@@ -31,7 +31,7 @@ DISTRIBUTION = "caries-screen"
 
 DESCRIPTION = """Screens photos of teeth for caries.
 
-**Not a medical device.** The answers are no diagnosis and do not replace a dentist's examination.
+**Not a medical device.** The answers are not a diagnosis and do not replace a dentist's examination.
 """
 
 
@@ -41,15 +41,15 @@ def create_app(
     load: Callable[..., Runtime] | None = None,
     on_failure: Callable[[], None] = lambda: None,
 ) -> FastAPI:
-    """The HTTP application. Its detector is loaded when it starts up and closed when it shuts down.
+    """The HTTP application. It loads its detector when it starts up and closes it when it shuts down.
 
     Args:
         settings: see `app.settings`.
-        load: makes the runtimes, see `engine_of`.
-        on_failure: called when the detector cannot be loaded; `/health/ready` goes on answering 503.
+        load: creates the runtimes, see `engine_of`.
+        on_failure: called when the detector cannot be loaded; `/health/ready` keeps answering 503.
 
     Raises:
-        KeysError: the file of keys that the settings name cannot be used.
+        KeysError: the key file of the settings cannot be used.
         AuditError: the audit log cannot be written.
     """
     keys = KeysInForce(KeyFile(settings.keys)) if settings.keys else None
@@ -57,7 +57,7 @@ def create_app(
     if settings.audit is not None:
         audit = AuditLog(settings.audit, max_bytes=settings.audit_bytes, fsync=settings.audit_fsync)
         tally = RefusalTally(audit)
-    service = make_service(settings, load=load, on_failure=on_failure)
+    service = Service(settings, load=load, on_failure=on_failure)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -77,7 +77,7 @@ def create_app(
     if audit is not None:
         fsync = settings.audit_fsync
         audited.append(Middleware(AuditRequests, log=audit, tally=tally, fsync=fsync, answer=answer))
-    middleware = [  # from the outside inwards
+    middleware = [  # outermost first
         Middleware(Observe, metrics=service.metrics),
         Middleware(SecurityHeaders),
         *audited,
@@ -95,7 +95,7 @@ def create_app(
         "exception_handlers": dict.fromkeys(HANDLED, answer),
     }
     if settings.docs:
-        # FastAPI's own page loads Swagger UI from the internet, which many clinics keep out.
+        # FastAPI's own page loads Swagger UI from the internet, which many clinics block.
         app = FastAPIOffline(docs_url=None, redoc_url=None, static_url=docs_page.STATIC, **about)
         docs_page.install(app)
     else:

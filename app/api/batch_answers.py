@@ -1,7 +1,6 @@
-"""The three ways to answer a batch: one JSON object at the end, a line for each photo as it is done, or a zip of
-pictures.
+"""The three answers to a batch: one JSON object at the end, a line for each finished photo, or a zip of pictures.
 
-A result is `{"index": ..., ...}`: the JSON answer of one photo, or its problem. Indices are counted from 1 in the order
+A result is `{"index": ..., ...}` with the JSON answer of one photo or its problem. Indices count from 1 in the order
 sent.
 """
 
@@ -18,16 +17,16 @@ from app.api.negotiation import BATCH_MEDIA_TYPES, BatchFormat
 
 HEADERS = {"Vary": "Accept", "Cache-Control": "no-store"}
 INDEX = "results.json"
-"""The file of the zip that holds what the JSON answer would be."""
+"""The zip's file with the JSON answer."""
 
 Result = dict[str, Any]
 
 
 class AsJson:
-    """Everything at the end, in the order sent.
+    """All results at the end, in the order sent.
 
     Attributes:
-        begun: whether something was sent.
+        begun: whether the answer has begun.
     """
 
     begun = False
@@ -37,20 +36,20 @@ class AsJson:
         self._results: list[Result] = []
 
     async def begin(self) -> None:
-        """Sends nothing."""
+        """Send nothing yet."""
 
     async def add(self, result: Result, picture: bytes | None) -> None:
-        """Keeps a result."""
+        """Keep a result."""
         self._results.append(result)
 
     async def end(self) -> None:
-        """Sends the answer."""
+        """Send the answer."""
         self.begun = True
         await JSONResponse(_in_order(self._results), headers=HEADERS)(*self._asgi)
 
 
 class AsLines:
-    """Newline-delimited JSON, in the order in which the photos are done; `begun` as in `AsJson`."""
+    """Newline-delimited JSON in the order in which photos finish; `begun` as in `AsJson`."""
 
     begun = False
     media_type = BATCH_MEDIA_TYPES[BatchFormat.NDJSON]
@@ -60,19 +59,19 @@ class AsLines:
         self._send = send
 
     async def begin(self) -> None:
-        """Sends the head."""
+        """Send the headers."""
         self.begun = True
-        # A proxy that collects answers would undo the point of it.
+        # Proxies must not collect the lines.
         fields = {**HEADERS, "Content-Type": self.media_type, "X-Accel-Buffering": "no", **self.headers}
         headers = [(name.lower().encode(), value.encode()) for name, value in fields.items()]
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
     async def add(self, result: Result, picture: bytes | None) -> None:
-        """Sends a result."""
+        """Send a result."""
         await self._part(_json(result) + b"\n")
 
     async def end(self) -> None:
-        """Sends the end."""
+        """End the answer."""
         await self._part(b"", more=False)
 
     async def _part(self, data: bytes, *, more: bool = True) -> None:
@@ -80,9 +79,8 @@ class AsLines:
 
 
 class AsZip(AsLines):
-    """A zip of the annotated photos as they are done, `0001.png` for the first one sent, and at last the results.
-
-    Pictures are stored as they are, because they are packed already.
+    """A zip of the annotated photos in the order in which they finish, `0001.png` for the first one sent, then the
+    results. Pictures are stored, since they are compressed already.
     """
 
     media_type = BATCH_MEDIA_TYPES[BatchFormat.ZIP]
@@ -95,21 +93,21 @@ class AsZip(AsLines):
         self._archive = zipfile.ZipFile(cast(BinaryIO, self._window), "w", zipfile.ZIP_STORED)
 
     async def add(self, result: Result, picture: bytes | None) -> None:
-        """Sends a picture."""
+        """Send a picture."""
         self._results.append(result)
         if picture is not None:
             self._archive.writestr(f"{result['index']:04}.png", picture)
             await self._part(self._window.taken())
 
     async def end(self) -> None:
-        """Sends the results and the archive's directory."""
+        """Send the results and the archive's directory."""
         self._archive.writestr(INDEX, _json(_in_order(self._results)))
         self._archive.close()
         await self._part(self._window.taken(), more=False)
 
 
 class _Window:
-    """A file of which the beginning is taken away; `zipfile` goes back no further than to the member that it writes."""
+    """A file whose beginning is sent and dropped; `zipfile` seeks back no further than the member it is writing."""
 
     def __init__(self) -> None:
         self._data = bytearray()
@@ -132,7 +130,7 @@ class _Window:
         pass
 
     def taken(self) -> bytes:
-        """What was written since the last call."""
+        """The bytes written since the last call."""
         data = bytes(self._data)
         self._data.clear()
         self._gone += len(data)

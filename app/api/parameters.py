@@ -14,14 +14,14 @@ from app.screen_photo import Options
 from app.screening import MAX_BOXES_LIMIT, ClassSelection
 
 Threshold = Annotated[
-    float | None, Query(ge=0, le=1, allow_inf_nan=False, description="Lowest score shown; by default the model's own.")
+    float | None, Query(ge=0, le=1, allow_inf_nan=False, description="Lowest score shown; if omitted, the model's own.")
 ]
 MaxBoxes = Annotated[
-    int | None, Query(ge=1, le=MAX_BOXES_LIMIT, description="Most boxes shown; by default the model's own.")
+    int | None, Query(ge=1, le=MAX_BOXES_LIMIT, description="Most boxes shown; if omitted, the model's own.")
 ]
 Classes = Annotated[ClassSelection, Query(description="Caries only, or normal teeth as well.")]
 Language = Annotated[Literal["en", "ko"], Query(description="Language of the drawn labels.")]
-Model = Annotated[str | None, Query(description="A live model, see /models; by default the first one.")]
+Model = Annotated[str | None, Query(description="A live model, see /models; if omitted, the default one.")]
 
 
 async def _options(

@@ -1,4 +1,4 @@
-"""What one application holds while it runs: settings, metrics, the screener, and the live models once they are warm."""
+"""The state of one application: settings, metrics, screener and live models, with readiness and reloads."""
 
 from __future__ import annotations
 
@@ -28,14 +28,27 @@ class Service:
     """The state of one application.
 
     Attributes:
-        settings: as the application was made with.
-        metrics: of this application alone.
+        settings: the application's.
+        metrics: the application's own.
         models: the live ones; none before the warm-up.
-        draining: readiness is off and requests are still taken.
-        closed: no more requests are taken.
+        draining: readiness is off; requests are still accepted.
+        closed: no more requests are accepted.
     """
 
-    def __init__(self, settings: Settings, load: Callable[..., Runtime] | None, on_failure: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        load: Callable[..., Runtime] | None = None,
+        on_failure: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Create a service that is not running yet.
+
+        Args:
+            settings: see `app.settings`.
+            load: creates the runtimes, see `engine_of`.
+            on_failure: called when the detector cannot be loaded.
+        """
         self.settings = settings
         self.metrics = Metrics()
         self.models = LiveModels(settings, load=load)
@@ -50,7 +63,7 @@ class Service:
 
     @property
     def screener(self) -> Screener:
-        """Takes photos.
+        """Screens photos.
 
         Raises:
             NotReady: the detector is not warm yet, or could not be loaded.
@@ -68,7 +81,7 @@ class Service:
 
     @property
     def ready(self) -> bool:
-        """Whether photos are welcome."""
+        """Whether the server is ready for photos."""
         try:
             self.check_ready()
         except CariesError:
@@ -76,11 +89,11 @@ class Service:
         return True
 
     def check_ready(self) -> None:
-        """Returns if photos are welcome.
+        """Return if the server is ready for photos.
 
         Raises:
-            ShuttingDown: the server is about to end.
-            NotReady: the default detector is not warm yet, could not be loaded, or none of its workers lives.
+            ShuttingDown: the server is draining.
+            NotReady: the default detector is not warm yet, could not be loaded, or has no running worker.
         """
         if self.draining:
             raise ShuttingDown("the server is shutting down; send photos to another one")
@@ -89,12 +102,12 @@ class Service:
             raise NotReady("the detector has stopped; the cause is in the server's log")
 
     def count(self, screened: ScreenedPhoto) -> None:
-        """Counts a photo that was screened."""
+        """Count a screened photo."""
         self.metrics.screened(
             screened.screening.verdict.value,
             tuple(reason.value for reason in screened.screening.reasons),
             screened.screening.shown.scores.tolist(),
-            # Drawing and encoding that did not happen would pull the times of those that did towards zero.
+            # Without a picture, drawing and encoding took 0 ms, which would distort their times.
             {
                 stage: screened.timings_ms[stage]
                 for stage in STAGES
@@ -103,18 +116,18 @@ class Service:
         )
 
     def drain(self) -> None:
-        """Turns readiness off; requests are still taken, and answered with `Connection: close`."""
+        """Turn readiness off; requests are still accepted, and answered with `Connection: close`."""
         self.draining = True
 
     def close(self) -> None:
-        """Takes no more requests; those that were taken are answered."""
+        """Accept no more requests; accepted ones are answered."""
         self.draining = self.closed = True
 
     async def reload(self, name: str | None = None, version: int | None = None) -> list[Engine]:
-        """Replaces live models, see `LiveModels.reload`; counts and logs it.
+        """Replace live models, see `LiveModels.reload`; count and log it.
 
         Raises:
-            CariesError: the reload was refused; what was live still is.
+            CariesError: the reload is refused; the live models stay.
         """
         try:
             _ = self.screener
@@ -125,7 +138,7 @@ class Service:
         return started
 
     def reload_soon(self) -> None:
-        """Replaces what is live by what the settings ask for; the outcome is in the log. For signals."""
+        """Replace the live models by those of the settings and log the outcome. For signals."""
 
         async def reload() -> None:
             with contextlib.suppress(CariesError):
@@ -137,7 +150,7 @@ class Service:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Loads the detectors in the background, so that the server answers at once, and closes them at the end."""
+        """Load the detectors in the background, so that the server answers immediately, and close them at the end."""
         loading = asyncio.create_task(self._start())
         freeing = asyncio.create_task(_return_free_pages())
         try:
@@ -174,7 +187,7 @@ class Service:
             task.add_done_callback(self._reloads.discard)
 
     async def _watch(self) -> None:
-        """Follows the store for as long as the server runs."""
+        """Reload what changes in the store, until cancelled."""
         watch, trouble = StoreWatch(), ""
         while True:
             await asyncio.sleep(self.settings.watch_s)
@@ -185,7 +198,7 @@ class Service:
                 changed = [name for name in folders if await asyncio.to_thread(watch.changed, folders[name])]
             except OSError as error:
                 if str(error) != trouble:
-                    logger.warning("the model store cannot be looked at: %s", error)
+                    logger.warning("the model store cannot be read: %s", error)
                 trouble = str(error)
                 continue
             for name in changed:
@@ -194,7 +207,7 @@ class Service:
                 except CariesError as error:
                     self._count_refusal(error)
                     continue
-                # The bundle that is live is looked at as well; that it is still the same is no news.
+                # The live bundle is checked as well; that it is unchanged is not worth a line.
                 if started:
                     self._count_reload(started)
 
@@ -204,10 +217,10 @@ class Service:
         for engine in started:
             logger.info("reloaded: %s is live", _describe(engine))
         if not started:
-            logger.info("reloaded: nothing else is there, live as before: %s", self._live())
+            logger.info("reloaded: nothing new in the store, still live: %s", self._live())
 
     def _count_refusal(self, error: CariesError) -> str:
-        """Counts and logs it, and says what goes on."""
+        """Count and log a refusal; its message, with what stays live."""
         self.metrics.reload("busy" if isinstance(error, ReloadRunning) else "refused")
         text = f"{error}; live: {self._live() or 'none'}"
         logger.warning("reload refused: %s", text)
@@ -235,24 +248,8 @@ async def _return_free_pages() -> None:
         await asyncio.to_thread(return_free_pages)
 
 
-def make_service(
-    settings: Settings,
-    *,
-    load: Callable[..., Runtime] | None = None,
-    on_failure: Callable[[], None] = lambda: None,
-) -> Service:
-    """A service that is not running yet.
-
-    Args:
-        settings: see `app.settings`.
-        load: makes the runtimes, see `engine_of`.
-        on_failure: called when the detector cannot be loaded.
-    """
-    return Service(settings, load, on_failure)
-
-
 def service_of(request: Request) -> Service:
-    """The service of the application that got the request."""
+    """The service of the request's application."""
     service: Service = request.app.state.service
     return service
 

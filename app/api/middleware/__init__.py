@@ -1,1 +1,1 @@
-"""ASGI middleware, one module each."""
+"""ASGI middleware, one module each; `app.api.application` has their order."""

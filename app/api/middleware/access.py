@@ -1,8 +1,8 @@
-"""Who may come in: which address needs which role, and the check of keys and limits before a body is read.
+"""Access control: the role that each path needs, and the check of keys and rate limits before a body is read.
 
-A server without keys is reached by its own machine alone, and that is also where browsers run. A page of any site can
-make a browser send requests to this machine, and with a name that it lets point to 127.0.0.1 (DNS rebinding) even read
-the answers. A key keeps such pages out; without one, their requests are known by the headers that browsers add.
+A server without keys only listens on its own machine, but browsers run there too. Any site's page can make a browser
+send requests to this machine, and by pointing its own host name to 127.0.0.1 (DNS rebinding) even read the answers. A
+key keeps such pages out; without keys, their requests are recognised by the headers that browsers add.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ ROLES: dict[str, Role | None] = {
     "/problems/*": None,
     "/models/reload": Role.ADMIN,
 }
-"""The role that an address needs, None where no key is needed; `*` stands for the rest. Others need `Role.DETECT`."""
+"""The role that a path needs, None if it needs no key; `*` matches the rest. All other paths need `Role.DETECT`."""
 
-WRONG_KEYS_PER_MINUTE = 20
+MAX_WRONG_KEYS_PER_MINUTE = 20
 """Wrong keys from one address that are answered 401; further ones are answered 429."""
 
-NO_KEYS_PER_MINUTE = 60
-"""Requests without a key from one address that are answered 401, likewise."""
+MAX_MISSING_KEYS_PER_MINUTE = 60
+"""Requests without a key from one address that are answered 401; further ones are answered 429."""
 
 SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "Authorization: Bearer KEY"},
@@ -51,21 +51,21 @@ SCHEMES = {
 """The two ways to send a key, as OpenAPI describes them."""
 
 REFUSALS = {
-    401: "The API key is missing or not in force.",
-    403: "The API key's role does not reach.",
-    429: "Too many requests in a minute; Retry-After says when to try again.",
+    401: "The API key is missing or invalid.",
+    403: "The API key's role is not sufficient.",
+    429: "Too many requests per minute; retry after the seconds in Retry-After.",
 }
-"""The answers of the check, as OpenAPI describes them."""
+"""The refusals of a server with keys, as OpenAPI describes them."""
 
-REFUSALS_WITHOUT_KEYS = {403: "A page of another site asked through a browser.", 429: REFUSALS[429]}
-"""The same where no key is asked for."""
+REFUSALS_WITHOUT_KEYS = {403: "The request comes from another site's page.", 429: REFUSALS[429]}
+"""The refusals of a server without keys."""
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-"""Change nothing, so that a page which cannot read their answers gains nothing by them (RFC 9110, 9.2.1)."""
+"""Methods that change nothing: a page that cannot read their answers gains nothing from them (RFC 9110, 9.2.1)."""
 
 
 def needed_role(path: str) -> Role | None:
-    """The role that an address, or a route's pattern, needs; None where no key is needed."""
+    """The role that a path or a route's pattern needs; None if it needs no key."""
     if path in ROLES:
         return ROLES[path]
     first, slash, _ = path[1:].partition("/")
@@ -73,31 +73,31 @@ def needed_role(path: str) -> Role | None:
 
 
 def sent_key(headers: Headers) -> str | None:
-    """The key of a request, from Authorization or else from X-API-Key; None if there is neither."""
+    """The key in Authorization or else X-API-Key; None without either."""
     scheme, _, credentials = headers.get("authorization", "").partition(" ")
     return credentials.strip() if scheme.lower() == "bearer" else headers.get("x-api-key")
 
 
 def refuse_foreign_page(method: str, headers: Headers) -> None:
-    """Lets through what does not come from a page of another site.
+    """Refuse a request of another site's page.
 
     Args:
         method: of the request.
-        headers: of the request; programs other than browsers send neither Origin nor Sec-Fetch-Site.
+        headers: of the request; only browsers send Origin and Sec-Fetch-Site.
 
     Raises:
-        ForeignPage: it does, or it names this machine as only a name from elsewhere could.
+        ForeignPage: the request comes from such a page, or its Host may be a public name that points here.
     """
     host, origin = headers.get("host", ""), headers.get("origin")
     if not _is_local(host):
-        raise ForeignPage(f"the host is {quoted(host)}; without API keys, ask for 127.0.0.1 or localhost")
+        raise ForeignPage(f"the host is {quoted(host)}; without API keys, use 127.0.0.1 or localhost")
     foreign = origin is not None and method not in SAFE_METHODS and origin.partition("://")[2].lower() != host.lower()
     if foreign or headers.get("sec-fetch-site") == "cross-site":
-        raise ForeignPage("the request comes from a page of another site; without API keys, such requests are refused")
+        raise ForeignPage("the request comes from another site's page; without API keys, such requests are refused")
 
 
 def _is_local(host: str) -> bool:
-    """Whether no name server of the internet can have given this name to the machine: an address, or without a dot."""
+    """Whether no public name server can have given the machine this name: it is an address or has no dot."""
     try:
         name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
     except ValueError:
@@ -112,21 +112,20 @@ def _is_local(host: str) -> bool:
 
 
 class CheckAccess:
-    """ASGI middleware that lets a request through or raises, before its body is read.
+    """ASGI middleware that passes a request on or raises, before its body is read.
 
-    The name of the key goes into the scope's state as `key_name`; where no key is needed, there is none. `count_more`
-    goes there as well: it counts further requests of the same client. Where a request is not let through, its route
-    goes into the scope, as if it had been, and `unknown_refused` is true if who sent it is unknown.
+    It fills in `key_name`, `count_more` and `refused_unknown` of the request's context. A refused request gets its
+    route into the scope too, for the log, the metrics and the audit log.
     """
 
     def __init__(
         self, app: ASGIApp, *, keys: KeysInForce | None, requests_per_minute: int, routes: Sequence[BaseRoute]
     ) -> None:
-        """Wraps an application.
+        """Wrap an application.
 
         Args:
-            app: what is guarded.
-            keys: None lets everybody in.
+            app: the application.
+            keys: None admits all clients.
             requests_per_minute: of one key, or of one address without keys; 0 sets no limit.
             routes: of the application.
         """
@@ -134,14 +133,14 @@ class CheckAccess:
         self._routes = routes
         self._keys = keys
         self._requests = MinuteLimit(requests_per_minute, "requests")
-        self._wrong_keys = MinuteLimit(WRONG_KEYS_PER_MINUTE, "wrong API keys")
-        self._no_keys = MinuteLimit(NO_KEYS_PER_MINUTE, "requests without an API key")
+        self._wrong_keys = MinuteLimit(MAX_WRONG_KEYS_PER_MINUTE, "wrong API keys")
+        self._missing_keys = MinuteLimit(MAX_MISSING_KEYS_PER_MINUTE, "requests without an API key")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Checks the request and passes it on.
+        """Check the request and pass it on.
 
         Raises:
-            KeyNeeded, RoleNeeded, ForeignPage, TooManyRequests, Overloaded: the request is not let through.
+            KeyNeeded, RoleNeeded, ForeignPage, TooManyRequests, Overloaded: the request is refused.
         """
         if scope["type"] == "http":
             role = needed_role(scope["path"])
@@ -162,27 +161,25 @@ class CheckAccess:
         address = address_of(scope)
         context = context_of(scope)
         if self._keys is None:
-            # Before it is counted: a page must not use up what this machine may ask.
+            # Before it is counted: a foreign page must not use up this machine's limit.
             refuse_foreign_page(scope["method"], Headers(scope=scope))
             context.count_more = partial(self._requests.count, address)
             await self._requests.count(address)
             return
         text = sent_key(Headers(scope=scope))
         if not text:
-            await self._no_keys.count(address)
-            raise KeyNeeded(
-                "this address needs an API key; send the header Authorization: Bearer KEY or X-API-Key: KEY"
-            )
+            await self._missing_keys.count(address)
+            raise KeyNeeded("this path needs an API key; send the header Authorization: Bearer KEY or X-API-Key: KEY")
         key = self._keys.remembered(text) or await self._verify(self._keys, text, address)
         context.key_name = key.name
         context.count_more = partial(self._requests.count, key.id)
         await self._requests.count(key.id)
         if not key.role.includes(role):
-            raise RoleNeeded(f"the API key has the role {key.role}; this address needs {role}")
+            raise RoleNeeded(f"the API key has the role {key.role}; this path needs {role}")
 
     async def _verify(self, keys: KeysInForce, text: str, address: str) -> Key:
-        # Behind a proxy all clients have one address. Who sends wrong keys there must not shut out the holders of
-        # others, so what stops the costly check is counted by key as well.
+        # Behind a proxy all clients share an address. Wrong keys sent there must not lock out the holders of other
+        # keys, so the limit on the costly check is counted by key as well.
         claimed = keys.claimed(text)
         if claimed is not None:
             await self._wrong_keys.check(address, claimed.id)
@@ -196,7 +193,7 @@ class CheckAccess:
 
 
 def declare_access(app: FastAPI, *, with_keys: bool) -> None:
-    """Adds the ways to send a key, if any is asked for, and the check's answers to the application's description."""
+    """Add the refusals, and the ways to send a key if keys are in use, to the application's OpenAPI description."""
     describe = app.openapi
 
     def openapi() -> dict[str, Any]:

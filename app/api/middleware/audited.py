@@ -1,4 +1,4 @@
-"""Every request that needs a key is on record before its answer leaves."""
+"""Every request that needs a key is recorded before its answer is sent."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from app.screen_photo import ScreenedPhoto
 logger = logging.getLogger(__name__)
 
 UNRECORDED = "/metrics"
-"""Asked for every few seconds by a program, and tells nothing about a photo."""
+"""Read every few seconds by a program, and says nothing about a photo."""
 
 TALLY_S = 10.0
-"""Seconds from one line of refusals to the next of the same problem, see `RefusalTally`: at most 4 MB a day."""
+"""Seconds between two lines of the same refusal, see `RefusalTally`: at most 4 MB a day."""
 
 
 def note_photo(request: Request, sha256: str, screened: ScreenedPhoto | None = None) -> None:
-    """Puts the one photo of a request into its line.
+    """Add the photo to the line of its request.
 
     Args:
-        request: that the photo came with.
-        sha256: of the photo as it was sent.
-        screened: the answer, if there is one.
+        request: the photo's.
+        sha256: of the photo as sent.
+        screened: the answer, if any.
     """
     context_of(request.scope).audit_fields = _entry(sha256, screened)
 
 
 def note_batch(request: Request, photos: int) -> None:
-    """Puts the number of a batch's photos into the line of its request; each has a line of its own beside it."""
+    """Add the number of photos to the line of a batch; each photo also has its own line."""
     context_of(request.scope).audit_fields = {"photos": photos}
 
 
@@ -53,15 +53,15 @@ async def record_photo(
     sha256: str | None,
     screened: ScreenedPhoto | None = None,
 ) -> None:
-    """Writes the line of one of several photos, before a byte of its answer leaves.
+    """Write the line of one photo of a batch, if its request is audited; before any of its answer is sent.
 
     Args:
-        request: that the photo came with; that it is audited is for the caller to know.
-        number: the photo's place in the batch, from 1.
-        status: what the photo would have been answered alone.
-        problem: the type of its problem, if it has one.
-        sha256: of the photo as it was sent; None if it could not be unpacked.
-        screened: the answer, if there is one.
+        request: the batch's.
+        number: the photo's position in the batch, from 1.
+        status: the status that the photo alone would have had.
+        problem: slug of its problem, if any.
+        sha256: of the photo as sent; None if it could not be unpacked.
+        screened: the answer, if any.
 
     Raises:
         AuditError: the line cannot be written.
@@ -88,10 +88,10 @@ def _entry(sha256: str | None, screened: ScreenedPhoto | None) -> dict[str, Any]
 
 
 class RefusalTally:
-    """What the check of access refused to somebody unknown: of each problem a line every `TALLY_S`, with the number.
+    """Requests of unknown clients that `CheckAccess` refused: a line with their number every `TALLY_S` per problem.
 
-    The first is on record before its answer leaves, like every other request. A line for each further one would
-    let somebody unknown fill the disk.
+    The first one is recorded before its answer is sent, like any other request. A line for each further one would let
+    unknown clients fill the disk.
     """
 
     def __init__(self, log: AuditLog) -> None:
@@ -99,11 +99,11 @@ class RefusalTally:
         self._problems: dict[str, _ProblemTally] = {}
 
     def count(self, line: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Takes a refusal, and gives the line that is to be written now; None if it is written later."""
+        """Count a refusal; the line to write now, or None if it is written later."""
         return self._problems.setdefault(line["problem"], _ProblemTally(self._log)).count(line)
 
     async def close(self) -> None:
-        """Writes what was counted and has no line yet."""
+        """Write what is counted and not yet written."""
         for tally in self._problems.values():
             await tally.close()
 
@@ -142,37 +142,36 @@ class _ProblemTally:
         self._timer.cancel()
         self._timer, self._due = None, loop.time() + TALLY_S
         line, self._count = {**self._latest, "requests": self._count}, 0
-        # In a thread, as it may wait for the disk.
+        # In a thread, since it may wait for the disk.
         self._writing = loop.run_in_executor(None, self._write, line)
 
     def _write(self, line: dict[str, Any]) -> None:
         try:
             self._log.append(line)
         except AuditError as error:
-            refused = "%s: %d requests that were refused (%d) are not on record"
-            logger.error(refused, error, line["requests"], line["status"])
+            logger.error("%s: %d refused requests (%d) are not recorded", error, line["requests"], line["status"])
 
 
 class AuditRequests:
-    """ASGI middleware that writes a request's line, and only then lets its answer begin.
+    """ASGI middleware that writes a request's line and only then lets its answer begin.
 
-    `record` in the scope's state writes further lines of the request.
+    It fills in `record` of the request's context.
     """
 
     def __init__(self, app: ASGIApp, *, log: AuditLog, tally: RefusalTally, fsync: bool, answer: Answer) -> None:
-        """Wraps an application.
+        """Wrap an application.
 
         Args:
-            app: what is audited.
-            log: where the lines go.
-            tally: of the same log; whoever made it closes it before the log.
-            fsync: whether the log waits for the disk, which must not hold up other requests.
-            answer: makes the answer of an error.
+            app: the application.
+            log: receives the lines.
+            tally: of the same log; the caller closes it before the log.
+            fsync: whether the log waits for the disk, which must not delay other requests.
+            answer: creates the answer to an error.
         """
         self._app, self._log, self._tally, self._fsync, self._answer = app, log, tally, fsync, answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes the request on; answers 503 in place of whatever cannot be put on record."""
+        """Pass the request on; answer 503 if it cannot be recorded."""
         if scope["type"] != "http" or needed_role(scope["path"]) is None or scope["path"] == UNRECORDED:
             await self._app(scope, receive, send)
             return
@@ -203,7 +202,7 @@ class AuditRequests:
         entry: Mapping[str, Any],
         count: Callable[[dict[str, Any]], dict[str, Any] | None] | None = None,
     ) -> None:
-        """Writes a line, or what `count` makes of it."""
+        """Write a line, or the one that `count` makes of it, if any."""
         context = context_of(scope)
         about = {"request": context.request_id, "key": context.key_name}
         line = {**about, "method": method_of(scope), "route": route_of(scope), **entry}
@@ -211,13 +210,13 @@ class AuditRequests:
         if written is None:
             return
         if self._fsync:
-            await _to_its_end(asyncio.get_running_loop().run_in_executor(None, self._log.append, written))
+            await _finish(asyncio.get_running_loop().run_in_executor(None, self._log.append, written))
         else:
             self._log.append(written)
 
 
-async def _to_its_end(writing: asyncio.Future[Any]) -> None:
-    """Waits for a line also where the caller is cancelled meanwhile, and goes on: what is on record is answered."""
+async def _finish(writing: asyncio.Future[Any]) -> None:
+    """Wait for a line even if the caller is cancelled meanwhile, and carry on: recorded requests are answered."""
     while not writing.done():
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.shield(writing)

@@ -1,4 +1,4 @@
-"""The last answers of a server that is about to end."""
+"""The last answers of a server that shuts down."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from app.errors import ShuttingDown
 
 
 class Drain:
-    """ASGI middleware that closes connections behind their answers, and refuses requests once the service is closed.
+    """ASGI middleware that closes connections after their answers, and refuses requests once the service is closed.
 
-    A request that is cancelled then, as the end does not wait for it any longer, is answered 503 too, or cut off if its
-    answer has begun.
+    A request that is cancelled then, because it ran out of time, is answered 503 as well, or cut off if its answer has
+    begun.
     """
 
     def __init__(self, app: ASGIApp, *, service: Service, answer: Answer) -> None:
@@ -25,7 +25,7 @@ class Drain:
         self._answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes the request on, or refuses it."""
+        """Pass the request on, or refuse it."""
         started = False
 
         async def send_and_close(message: Message) -> None:
@@ -50,4 +50,4 @@ class Drain:
                 raise
             if started:
                 return  # uvicorn closes the connection
-            await refuse("the server is shutting down, and had no more time for the answer")
+            await refuse("the server is shutting down and had no time left for the answer")

@@ -1,4 +1,4 @@
-"""How often somebody may do something in a minute. Counted in this process; a minute begins with the first time."""
+"""Rate limits per minute, counted in this process. A client's minute begins with its first request."""
 
 from __future__ import annotations
 
@@ -15,53 +15,53 @@ from app.errors import TooManyRequests
 
 
 class MinuteLimit:
-    """A limit of so many times a minute, for each who."""
+    """A limit per minute for each client."""
 
     def __init__(self, times: int, what: str) -> None:
-        """Makes a limit that nobody has used yet.
+        """Create a limit.
 
         Args:
-            times: allowed in a minute; 0 for any number.
-            what: is counted, as the refusal names it.
+            times: per minute; 0 sets no limit.
+            what: the noun that refusals use, plural.
         """
         self._what = what
         self._item = RateLimitItemPerMinute(times) if times else None
         self._storage = MemoryStorage()
         self._limiter = FixedWindowRateLimiter(self._storage)
 
-    async def check(self, *who: str) -> None:
-        """Counts nothing.
+    async def check(self, *client: str) -> None:
+        """Count nothing.
 
         Raises:
-            TooManyRequests: the next one would pass the limit.
+            TooManyRequests: the next one would exceed the limit.
         """
-        if self._item is not None and not await self._limiter.test(self._item, *who):
-            await self._refuse(self._item, *who)
+        if self._item is not None and not await self._limiter.test(self._item, *client):
+            await self._refuse(self._item, *client)
 
-    async def count(self, *who: str, times: int = 1) -> None:
-        """Counts one, or several; what is refused is not counted, so that fewer may still pass.
+    async def count(self, *client: str, times: int = 1) -> None:
+        """Count one or several. A refusal counts nothing, so that a smaller number may still pass.
 
         Raises:
-            TooManyRequests: it passes the limit.
+            TooManyRequests: the limit is exceeded.
         """
         if self._item is None:
             return
         if not (
-            await self._limiter.test(self._item, *who, cost=times)
-            and await self._limiter.hit(self._item, *who, cost=times)
+            await self._limiter.test(self._item, *client, cost=times)
+            and await self._limiter.hit(self._item, *client, cost=times)
         ):
-            await self._refuse(self._item, *who)
+            await self._refuse(self._item, *client)
 
-    async def _refuse(self, item: RateLimitItemPerMinute, *who: str) -> None:
-        window = await self._limiter.get_window_stats(item, *who)
+    async def _refuse(self, item: RateLimitItemPerMinute, *client: str) -> None:
+        window = await self._limiter.get_window_stats(item, *client)
         seconds = max(1, math.ceil(window.reset_time - time.time()))
         raise TooManyRequests(
-            f"more than {item.amount} {self._what} came within a minute; try again in {seconds} seconds", seconds
+            f"more than {item.amount} {self._what} within a minute; try again in {seconds} seconds", seconds
         )
 
 
 def address_of(scope: Scope) -> str:
-    """The client's address; of IPv6 the network of 64 bits, all of whose addresses one client may use."""
+    """The client's address; for IPv6 its /64 network, since one client may use all addresses of it."""
     host: str = (scope.get("client") or ("unknown", 0))[0]
     try:
         address = ipaddress.ip_address(host)

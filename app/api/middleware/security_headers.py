@@ -1,4 +1,4 @@
-"""Headers that tell browsers to trust an answer as little as possible. There are none for CORS: it stays closed."""
+"""Headers that make browsers trust an answer as little as possible. CORS stays closed: it gets no headers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-store",
 }
-"""What every answer has unless its route set another value."""
+"""The headers of every answer, unless its route sets another value."""
 
 
 class SecurityHeaders:
@@ -23,7 +23,7 @@ class SecurityHeaders:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes the request on and completes the headers of its answer."""
+        """Pass the request on and complete the headers of its answer."""
 
         async def complete_and_send(message: Message) -> None:
             if message["type"] == "http.response.start":

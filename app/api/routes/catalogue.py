@@ -1,4 +1,4 @@
-"""`GET /models` and the model cards: what the store holds and which detectors are live."""
+"""`GET /models` and the model cards: the models of the store, and which are live."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ router = APIRouter(dependencies=[Depends(known_parameters_only)])
 
 @router.get("/models", response_model=ModelList, summary="List the models")
 async def models(request: Request) -> ModelList:
-    """Every model and version of the store; `live` marks those that answer, `default` the one that needs no name."""
+    """Every model and version of the store; `live` ones answer, the `default` one without being named."""
     service = service_of(request)
     return await asyncio.to_thread(_list, service.settings.model_store, service.models.engines)
 
@@ -36,7 +36,7 @@ async def models(request: Request) -> ModelList:
     response_class=Response,
     responses={
         200: {"content": {"text/markdown": {"schema": {"type": "string"}}}},
-        **problem_responses({404: "The store does not hold it.", 422: "A parameter is not allowed."}),
+        **problem_responses({404: "The store does not have it.", 422: "A parameter is invalid."}),
     },
     summary="Read a model card",
 )
@@ -44,17 +44,17 @@ async def card(
     request: Request,
     model: str,
     version: Annotated[
-        int | None, Query(ge=1, le=10**9, description="Without it, the live version, or else the newest.")
+        int | None, Query(ge=1, le=10**9, description="If omitted, the live version, or else the newest.")
     ] = None,
 ) -> Response:
-    """The model card, Markdown: intended use, measured figures, limits, data credit."""
+    """The model card as Markdown: intended use, measured figures, limits, data credit."""
     service = service_of(request)
     text = await asyncio.to_thread(_card, service.settings.model_store, service.models.engines, model, version)
     return Response(text, media_type="text/markdown; charset=utf-8")
 
 
 def _list(store: Path, engines: list[Engine]) -> ModelList:
-    # A live model answers even where its folder was removed from the store.
+    # A live model answers even if its folder was removed from the store.
     paths = {(engine.bundle.name, engine.bundle.version): engine.bundle.path for engine in engines}
     paths |= {(name, version): path for name, version, path in list_bundles(store)}
     return ModelList(models=[_entry(name, version, paths[name, version], engines) for name, version in sorted(paths)])
@@ -89,12 +89,12 @@ def _entry(name: str, version: int, path: Path, engines: list[Engine]) -> ModelE
 def _card(store: Path, engines: list[Engine], model: str, version: int | None) -> str:
     if version is None:
         version = next((engine.bundle.version for engine in engines if engine.bundle.name == model), None)
-    held = list_bundles(store)
-    paths = [path for name, number, path in held if name == model and version in (None, number)]
+    stored = list_bundles(store)
+    paths = [path for name, number, path in stored if name == model and version in (None, number)]
     if not paths:
         wanted = f"{quoted(model)}{'' if version is None else f' version {version}'}"
-        known = ", ".join(f"{name} {number}" for name, number, _ in held) or "no model"
-        raise UnknownModel(f"{wanted} is not held; the store holds {known}")
+        known = ", ".join(f"{name} {number}" for name, number, _ in stored) or "no model"
+        raise UnknownModel(f"{wanted} is not in the store, which has {known}")
     try:
         return read_bundle(paths[-1], verify=False).card
     except OSError as error:

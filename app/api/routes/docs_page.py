@@ -1,4 +1,4 @@
-"""`GET /docs`: the interactive description, under a policy that lets it run its own scripts and nothing else."""
+"""`GET /docs`: Swagger UI, under a policy that lets it run its own scripts only."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 
 STATIC = "/docs-static"
-"""Where Swagger UI's files are served."""
+"""Path of Swagger UI's files."""
 
 
 def install(app: FastAPI) -> None:
-    """Adds the page to an application that serves Swagger UI's files at `STATIC`."""
+    """Add the page to an application that serves Swagger UI's files at `STATIC`."""
     page = bytes(
         get_swagger_ui_html(
             openapi_url=app.openapi_url or "",
@@ -34,15 +34,15 @@ def install(app: FastAPI) -> None:
 
 
 def _policy(page: bytes) -> str:
-    """The page's Content-Security-Policy; the script that stands in it is allowed by its hash."""
+    """The page's Content-Security-Policy, which allows its inline script by hash."""
     scripts = [hashlib.sha256(script).digest() for script in re.findall(rb"<script>(.*?)</script>", page, re.DOTALL)]
     hashes = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in scripts)
     return "; ".join(
         (
             "default-src 'none'",
             f"script-src 'self' {hashes}",
-            "style-src 'self' 'unsafe-inline'",  # Swagger UI gives its elements styles
-            "img-src 'self' data: blob:",  # its icons, and the annotated photos that it shows
+            "style-src 'self' 'unsafe-inline'",  # Swagger UI styles its elements inline
+            "img-src 'self' data: blob:",  # icons, and annotated photos
             "connect-src 'self'",
             "base-uri 'none'",
             "form-action 'none'",

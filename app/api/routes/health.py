@@ -1,4 +1,4 @@
-"""What operators ask: is it alive, is it ready, what has it done; and what a problem type means."""
+"""Health, metrics, and the explanation of problem types."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ router = APIRouter()
 
 @router.get("/", include_in_schema=False)
 async def root(request: Request) -> Response:
-    """Sends a browser to the interactive description, where it is served."""
+    """Redirect to the interactive description, if it is served."""
     if not service_of(request).settings.docs:
         raise HTTPException(404)
     return RedirectResponse("/docs")
 
 
-@router.get("/health/live", summary="Is the server alive")
+@router.get("/health/live", summary="Check that the server is alive")
 async def live() -> Health:
     """Answers as soon as the process serves HTTP."""
     return Health(status="live")
@@ -34,10 +34,10 @@ async def live() -> Health:
 @router.get(
     "/health/ready",
     responses=problem_responses({503: "The detector is not ready, or the server is shutting down."}),
-    summary="Are photos taken",
+    summary="Check that photos are accepted",
 )
 async def ready(request: Request) -> Health:
-    """Answers 200 once the detector is loaded and has run warm-up inferences, 503 before and when the server ends."""
+    """Answers 200 once the detector is loaded and warmed up, 503 before that and during shutdown."""
     service_of(request).check_ready()
     return Health(status="ready")
 
@@ -50,12 +50,12 @@ async def metrics(request: Request) -> Response:
 
 @router.get(
     "/problems/{slug}",
-    responses=problem_responses({404: "There is no such problem type.", 422: "A parameter is not allowed."}),
+    responses=problem_responses({404: "No such problem type.", 422: "A parameter is invalid."}),
     dependencies=[Depends(known_parameters_only)],
     summary="Explain a problem type",
 )
 async def problem(slug: str) -> dict[str, Any]:
-    """What the `type` of a problem answer points to."""
+    """The `type` of a problem answer is this path."""
     if slug not in BY_SLUG:
         raise HTTPException(404)
     row = BY_SLUG[slug]

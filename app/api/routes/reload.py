@@ -1,4 +1,4 @@
-"""`POST /models/reload`: another model or version goes live without a restart, and back again."""
+"""`POST /models/reload`: replace the live model or version without a restart."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from app.detector.bundle import MODEL_NAME
 from app.detector.engine import Engine
 from app.errors import InvalidParameter, UploadTooSlow
 
-LONGEST_BODY = 4096
-"""Bytes; a model's name and a version need a fraction of it."""
+MAX_BODY_BYTES = 4096
+"""A model's name and a version need a fraction of it."""
 
 router = APIRouter(dependencies=[Depends(known_parameters_only)])
 
 
-def _whole(value: object) -> object:
-    """JSON has one kind of number: 2.0 is the whole number 2."""
+def _integer(value: object) -> object:
+    """JSON has one type of number: 2.0 is the integer 2."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class ReloadRequest(BaseModel):
-    """What is to be live."""
+    """The model to put live."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     model: str | None = Field(
-        default=None, pattern=f"^{MODEL_NAME.pattern}$", max_length=100, description="Without it, the default model."
+        default=None, pattern=f"^{MODEL_NAME.pattern}$", max_length=100, description="If omitted, the default model."
     )
-    version: Annotated[int | None, BeforeValidator(_whole)] = Field(
-        default=None, ge=1, le=10**9, description="Without it, the newest."
+    version: Annotated[int | None, BeforeValidator(_integer)] = Field(
+        default=None, ge=1, le=10**9, description="If omitted, the newest."
     )
 
 
 _RESPONSES = problem_responses(
     {
-        404: "The store does not hold it; what was live still is.",
+        404: "The store does not have it; the live models stay.",
         408: "The body took too long to arrive.",
-        409: "It cannot be used, or another reload is running; what was live still is.",
-        422: "The body is not as described.",
+        409: "It cannot be used, or another reload is running; the live models stay.",
+        422: "The body is invalid.",
         503: "The server is starting.",
     }
 )
@@ -57,13 +57,13 @@ _RESPONSES = problem_responses(
     openapi_extra={
         "requestBody": {"content": {"application/json": {"schema": ReloadRequest.model_json_schema()}}},
     },
-    summary="Put another version live",
+    summary="Replace the live version",
 )
 async def reload(request: Request) -> LiveAnswer:
-    """Verifies and warms the version, then puts it in place of the one that is live; no request fails meanwhile.
+    """Verify and warm up the version, then replace the live one; no request fails meanwhile.
 
-    Without a body, everything is as the settings ask for, at the newest versions. A version that is named, such as an
-    older one to roll back to, stays until the next reload.
+    Without a body, the models of the settings go live in their newest versions. A version given here, such as an older
+    one to roll back to, stays live until the next reload.
     """
     service = service_of(request)
     asked = await _read(request, service.settings.upload_s)
@@ -85,8 +85,10 @@ async def _read(request: Request, upload_s: float) -> ReloadRequest:
         async with asyncio.timeout(upload_s):
             async for chunk in request.stream():
                 body += chunk
-                if len(body) > LONGEST_BODY:
-                    raise InvalidParameter(f"the body has more than {LONGEST_BODY} bytes; send model and version only")
+                if len(body) > MAX_BODY_BYTES:
+                    raise InvalidParameter(
+                        f"the body has more than {MAX_BODY_BYTES} bytes; send model and version only"
+                    )
     except TimeoutError:
         raise UploadTooSlow(f"the body did not arrive within {upload_s:g} seconds") from None
     if not body.strip():

@@ -14,7 +14,7 @@ from fastapi import Request
 
 from app.api import create_app
 from app.api.context import context_of
-from app.api.middleware.access import WRONG_KEYS_PER_MINUTE, needed_role
+from app.api.middleware.access import MAX_WRONG_KEYS_PER_MINUTE, needed_role
 from app.api.middleware.rate_limits import MinuteLimit, address_of
 from app.errors import KeysError, TooManyRequests
 from app.records.key_file import Key, KeyFile, Role
@@ -142,9 +142,7 @@ def test_roles(start: Start, path: Path, file: KeyFile, key: str) -> None:
     admin = file.add("operator", Role.ADMIN)[1]
     with start(keys=path) as live:
         response = live.client.post("/models/reload", headers=bearer(key))
-        assert (
-            assert_refused(response, 403, "role-needed") == "the API key has the role detect; this address needs admin"
-        )
+        assert assert_refused(response, 403, "role-needed") == "the API key has the role detect; this path needs admin"
         assert live.client.post("/models/reload", headers=bearer(admin)).status_code not in (401, 403)
         for address in ("/models", "/metrics"):
             for allowed in (key, admin):
@@ -241,7 +239,7 @@ def test_wrong_keys_are_limited_and_shut_out_nobody_else(start: Start, path: Pat
     unknown = "caries_00000000_" + 64 * "0"
     other = file.add("room 2", Role.DETECT)[1]
     with start(keys=path) as live:
-        for number in range(WRONG_KEYS_PER_MINUTE):
+        for number in range(MAX_WRONG_KEYS_PER_MINUTE):
             response = live.client.get("/models", headers=bearer(unknown if number % 2 else altered(other)))
             assert_refused(response, 401, "key-needed")
         for wrong in (unknown, altered(other)):
@@ -255,9 +253,9 @@ def test_guessing_at_one_key_stops_to_cost(start: Start, path: Path, key: str, m
     checked = []
     monkeypatch.setattr(Key, "matches", lambda entry, _: bool(checked.append(entry.id)))
     with start(keys=path) as live:
-        for _ in range(WRONG_KEYS_PER_MINUTE + 5):
+        for _ in range(MAX_WRONG_KEYS_PER_MINUTE + 5):
             live.client.get("/models", headers=bearer(key))
-        assert len(checked) == WRONG_KEYS_PER_MINUTE
+        assert len(checked) == MAX_WRONG_KEYS_PER_MINUTE
 
 
 def test_a_limit_ends_with_its_minute(monkeypatch: pytest.MonkeyPatch) -> None:

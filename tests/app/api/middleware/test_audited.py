@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.api.middleware.access import NO_KEYS_PER_MINUTE, WRONG_KEYS_PER_MINUTE
+from app.api.middleware.access import MAX_MISSING_KEYS_PER_MINUTE, MAX_WRONG_KEYS_PER_MINUTE
 from app.api.middleware.audited import TALLY_S, AuditRequests, RefusalTally
 from app.api.middleware.observe import HEADER, Observe
 from app.errors import AuditError
@@ -101,7 +101,7 @@ def test_a_flood_of_somebody_unknown_does_not_fill_the_disk(start: Start, photo:
     began = time.monotonic()
     with start(audit=tmp_path / "audit", keys=tmp_path / "keys.json", requests_per_minute=1) as live:
         statuses = Counter(live.client.get("/models", headers=unknown[turn % 2]).status_code for turn in range(300))
-        assert statuses == {401: NO_KEYS_PER_MINUTE + WRONG_KEYS_PER_MINUTE, 429: 220}
+        assert statuses == {401: MAX_MISSING_KEYS_PER_MINUTE + MAX_WRONG_KEYS_PER_MINUTE, 429: 220}
         seen = [live.client.get("/models", headers=authorization).status_code for _ in range(2)]
         assert seen == [200, 429]
         assert live.metric("caries_problems_total", type="too-many-requests") == 221
@@ -141,7 +141,7 @@ def test_refusals_of_somebody_unknown_are_on_record_after_a_while(
         def refused() -> list[int]:
             return [entry["requests"] for entry in records(tmp_path / "audit") if entry["status"] == 429]
 
-        for _ in range(NO_KEYS_PER_MINUTE):
+        for _ in range(MAX_MISSING_KEYS_PER_MINUTE):
             assert live.client.get("/models").status_code == 401
         for number in range(3):
             assert live.client.get("/models").status_code == 429
@@ -164,9 +164,9 @@ def test_a_full_disk_loses_the_number_of_refusals_into_the_log_only(
     monkeypatch.setattr("app.records.audit.AuditLog.append", full)
     KeyFile(tmp_path / "keys.json").add("reception", Role.DETECT)
     with start(audit=tmp_path / "audit", keys=tmp_path / "keys.json") as live:
-        for _ in range(NO_KEYS_PER_MINUTE + 3):
+        for _ in range(MAX_MISSING_KEYS_PER_MINUTE + 3):
             live.client.get("/models")
-        wait_for(lambda: "2 requests that were refused (429) are not on record" in caplog.text)
+        wait_for(lambda: "2 refused requests (429) are not recorded" in caplog.text)
 
 
 def test_what_cannot_be_recorded_is_not_answered(
