@@ -1,4 +1,4 @@
-"""The rules that turn what a detector saw into an answer. Pure functions: no model, no file, no network."""
+"""The rules from detections to an answer. Pure functions: no model, no file, no network."""
 
 from __future__ import annotations
 
@@ -16,21 +16,20 @@ MAX_BOXES_LIMIT = 100
 """Callers may ask for 1 to this many boxes."""
 
 TOOTH_SCORE = 0.4
-"""A box of any class counts as a tooth from this score on."""
+"""Lowest score at which a box of any class counts as a tooth."""
 
 CLEAR_TOOTH_SCORE = 0.6
-"""The same where nothing is suspect: what a detector takes for teeth in pictures of other things mostly scores less.
-The value is by photos of mouths: of these, judged by detectors that never saw them, two in a hundred at most may be
-lost by it (docs/quality.md, "Verdicts")."""
+"""The same if nothing is suspect: what a detector mistakes for teeth in other pictures mostly scores less. Of photos of
+mouths that the detector was not trained on, at most two in a hundred are lost by it (docs/quality.md, "Verdicts")."""
 
 MIN_TEETH_TO_SUSPECT = 2
 MIN_TEETH_TO_CLEAR = 3
-"""Teeth that must be seen before something is said. A picture of something else yields a stray box or two, so it takes
-more to say that nothing was found than to point at a tooth, which the reader can see for himself."""
+"""Teeth that a verdict takes. Other pictures yield a stray box or two, so it takes more teeth to say that nothing was
+found than to point at one, which the reader can check."""
 
 
 class Verdict(StrEnum):
-    """What the photo shows, as far as the detector can say. Never a diagnosis."""
+    """What the detector found. Never a diagnosis."""
 
     CARIES_SUSPECTED = "caries_suspected"
     NO_CARIES_FOUND = "no_caries_found"
@@ -53,7 +52,7 @@ class Screening:
         reasons: why the photo is not assessable; empty for the other verdicts.
         teeth_seen: teeth of any class, each counted once.
         shown: the detections to show, highest score first.
-        hidden_by_max_boxes: how many more would have been shown without the box limit.
+        hidden_by_max_boxes: how many more reach the threshold.
     """
 
     verdict: Verdict
@@ -73,15 +72,15 @@ def screen(
     classes: ClassSelection = ClassSelection.CARIES,
     seen: Detections | None = None,
 ) -> Screening:
-    """Keeps the wanted classes, applies the score threshold and the box limit, and reaches a verdict.
+    """Select the boxes to show, and reach a verdict.
 
-    The verdict is about all detections of the screened class, whatever is shown: `not_assessable` for an unusable photo
-    or one with too few teeth, else `caries_suspected` if a detection of the screened class reaches the threshold, else
-    `no_caries_found`. A suspect that reaches the threshold counts as a tooth even below `TOOTH_SCORE`. A tooth that is
-    suspect is not listed as another class as well.
+    The verdict depends on all detections of the screened class, also those not shown: `not_assessable` for an unusable
+    photo or one with too few teeth, else `caries_suspected` if a detection of the screened class reaches the threshold,
+    else `no_caries_found`. A suspect that reaches the threshold counts as a tooth even below `TOOTH_SCORE`. A suspect
+    tooth is not also listed as another class.
 
     Args:
-        detections: everything the detector saw, its scores calibrated where the bundle says how.
+        detections: everything the detector saw, with scores calibrated if the bundle has a calibration.
         quality: of the same photo.
         screened_class_id: the class that the verdict is about.
         score_threshold: 0 to 1, for every class shown.

@@ -57,5 +57,5 @@ async def read_batch(
     )
     files = await read_files(request, limits, fields=FIELDS)
     if kind != FORM or (len(files) == 1 and files[0].startswith(SIGNATURES)):
-        return [partial(member.read, max_photo_bytes) for member in list_photos(files[0], most=max_photos)]
+        return [partial(member.read, max_photo_bytes) for member in list_photos(files[0], max_photos=max_photos)]
     return [partial(bytes, photo) for photo in files]

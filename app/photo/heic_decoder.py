@@ -1,6 +1,6 @@
-"""The process in which one HEIC photo is decoded. `app.photo.heic` starts it and says what passes between both.
+"""The process that decodes one HEIC photo; `app.photo.heic` starts it and describes the protocol.
 
-It imports as little as it can: every such photo pays for it.
+It imports as little as possible, since it does so for every photo.
 """
 
 from __future__ import annotations
@@ -22,52 +22,51 @@ THREADS = 2
 
 
 def say(message: dict[str, Any]) -> None:
-    """A line of JSON to the server."""
+    """Send a line of JSON to the server."""
     print(json.dumps(message), flush=True)
 
 
-def set_up(most_bytes: int, cpu_s: int, most_written: int) -> ModuleType:
-    """Sets the limits of this process, and gives libheif.
+def set_up(max_bytes: int, cpu_s: int, max_written: int) -> ModuleType:
+    """Set the limits of this process, and return libheif.
 
     Raises:
-        ImportError, OSError, ValueError: that cannot be done here.
+        ImportError, OSError, ValueError: that is not possible on this machine.
     """
     keep_out_of_core_dumps()
     with contextlib.suppress(OSError):
-        # Where the kernel is short of memory, it is to end this process and not the server.
+        # If the kernel is short of memory, it should end this process, not the server.
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
-    limit(resource.RLIMIT_AS, most_bytes)
+    limit(resource.RLIMIT_AS, max_bytes)
     limit(resource.RLIMIT_CPU, cpu_s)
-    limit(resource.RLIMIT_FSIZE, most_written)
+    limit(resource.RLIMIT_FSIZE, max_written)
     import _pi_heif  # type: ignore[import-not-found]
 
     heif: ModuleType = _pi_heif
     return heif
 
 
-def limit(what: int, most: int) -> None:
-    """Sets a limit that this process can raise no more; a lower one stays."""
-    # Where both are the same, what ends a process for its time is the second, by a signal that says nothing.
-    wanted, set_already = (most, most + 1), resource.getrlimit(what)
+def limit(resource_id: int, maximum: int) -> None:
+    """Set a limit that this process cannot raise again; a lower one stays."""
+    # If soft and hard limit were equal, SIGKILL would end the process for its time instead of SIGXCPU.
+    wanted, current = (maximum, maximum + 1), resource.getrlimit(resource_id)
     lower = [
-        one if other == resource.RLIM_INFINITY else min(one, other)
-        for one, other in zip(wanted, set_already, strict=True)
+        one if other == resource.RLIM_INFINITY else min(one, other) for one, other in zip(wanted, current, strict=True)
     ]
-    resource.setrlimit(what, (lower[0], lower[1]))
+    resource.setrlimit(resource_id, (lower[0], lower[1]))
 
 
 def decode(memory: int, heif: ModuleType) -> None:
-    """Decodes the photo in the memory and writes its samples, and its colour profile, in the photo's place.
+    """Replace the photo in the memory by its samples and its colour profile.
 
-    Goes below `pi_heif.open_heif`, which reads the metadata of every picture in the file: in version 1.4.0 a metadata
-    item whose type is not UTF-8 ends the process with a segmentation fault. None of that metadata is needed.
+    Bypasses `pi_heif.open_heif`, which reads the metadata of every picture: in version 1.4.0 a metadata item whose type
+    is not UTF-8 causes a segmentation fault. None of that metadata is needed.
     """
     data = os.pread(memory, os.fstat(memory).st_size, 0)
     pictures = [one for one in heif.load_file(data, THREADS, True, False, True, True, "", False) if one is not None]
     primary = next((picture for picture in pictures if picture.primary), pictures[0])
     size, _ = primary.size_mode
     say({"pictures": len(pictures), "size": size})
-    if not sys.stdin.read(1):  # the server does not want it
+    if not sys.stdin.read(1):  # the server refuses it
         return
     samples = primary.data
     size, mode = primary.size_mode
@@ -84,9 +83,7 @@ def decode(memory: int, heif: ModuleType) -> None:
 
 
 def main() -> None:
-    """Decodes what the command line names: file descriptor of the memory, bytes of address space, processor seconds,
-    bytes that may be written.
-    """
+    """Decode. Arguments: file descriptor of the memory, bytes of address space, processor seconds, bytes to write."""
     ignore_shutdown_signals()
     memory, *limits = map(int, sys.argv[1:])
     try:

@@ -32,7 +32,7 @@ STORE = ROOT / "model_store"
 
 
 class StandIn(Runtime):
-    """A runtime that sees three teeth, the second of them carious; on dark photos three sound ones."""
+    """A runtime that sees three teeth, the second carious; on dark photos three sound ones."""
 
     name = "litert"
     device = "cpu"
@@ -46,7 +46,7 @@ class StandIn(Runtime):
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A store with one bundle that the stand-in answers for."""
+    """A store with one bundle, run by the stand-in."""
     for name in [name for name in os.environ if name.startswith("CARIES_")]:
         monkeypatch.delenv(name)
     path = tmp_path / "store" / "stand-in" / "1"
@@ -145,7 +145,7 @@ def test_detect_options(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> No
 
 
 @pytest.mark.usefixtures("store")
-def test_photos_of_one_name_do_not_overwrite_each_other(tmp_path: Path) -> None:
+def test_photos_of_the_same_name_do_not_overwrite_each_other(tmp_path: Path) -> None:
     photos = [
         write_photo(tmp_path / "one" / "a.jpg", 320),
         write_photo(tmp_path / "one" / "a.png", 330),
@@ -230,7 +230,7 @@ def test_names_that_are_not_utf_8(tmp_path: Path, capfd: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize("command", ["models", "settings"])
-def test_folders_that_are_not_named_in_utf_8_are_printed(store: Path, command: str) -> None:
+def test_folder_names_that_are_not_utf_8_are_printed(store: Path, command: str) -> None:
     other = store.rename(store.with_name(os.fsdecode("모델".encode("cp949"))))
     said = subprocess.run(
         [sys.executable, "-m", "app", command],
@@ -350,7 +350,7 @@ def run(*arguments: str, **environment: str) -> subprocess.Popen[Any]:
 
 
 @pytest.mark.slow
-def test_serve_without_a_model_ends_with_the_reason(tmp_path: Path) -> None:
+def test_serve_without_a_model_exits_with_the_reason(tmp_path: Path) -> None:
     server = run("serve", "--port", "0", "--model-store", str(tmp_path))
     _, said = server.communicate(timeout=60)
     assert server.returncode == 1
@@ -361,7 +361,7 @@ def test_serve_on_a_network_without_keys_is_refused(tmp_path: Path) -> None:
     server = run("serve", "--port", "0", "--host", "0.0.0.0", "--model-store", str(tmp_path))
     _, said = server.communicate(timeout=60)
     assert server.returncode == 2
-    assert said == f"{said.splitlines()[0]}\n", "one line says it all"
+    assert said == f"{said.splitlines()[0]}\n", "the message has more than one line"
     assert "set CARIES_KEYS to a file" in said
 
 
@@ -383,7 +383,7 @@ def test_serve_creates_the_first_key_and_shows_it_once(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_serve_on_the_committed_bundle(tmp_path: Path) -> None:
     if not list_bundles(STORE):
-        pytest.skip("model_store/ holds no bundle")
+        pytest.skip("model_store/ contains no bundle")
     started = time.monotonic()
     server = run("serve", "--port", "0", CARIES_RUNTIME="litert")
     assert server.stderr is not None

@@ -19,7 +19,7 @@ def ask(detections: Detections, quality: PhotoQuality = GOOD, **rules):
     return screen(detections, quality, **{"screened_class_id": CARIES, "score_threshold": 0.5, **rules})
 
 
-def test_caries_at_the_threshold_is_suspected_and_normal_teeth_are_left_out() -> None:
+def test_caries_at_the_threshold_is_suspected_and_normal_teeth_are_omitted() -> None:
     answer = ask(row_of_teeth((NORMAL, 0.9), (CARIES, 0.5), (CARIES, 0.499)))
     assert answer.verdict is Verdict.CARIES_SUSPECTED
     assert answer.shown.class_ids.tolist() == [CARIES]
@@ -33,7 +33,7 @@ def test_sound_teeth_only() -> None:
     assert len(answer.shown) == 0
 
 
-def test_all_classes_on_request_leave_the_verdict_alone() -> None:
+def test_all_classes_do_not_change_the_verdict() -> None:
     teeth = row_of_teeth((NORMAL, 0.9), (NORMAL, 0.8), (NORMAL, 0.7))
     answer = ask(teeth, classes=ClassSelection.ALL)
     assert answer.verdict is Verdict.NO_CARIES_FOUND
@@ -41,11 +41,11 @@ def test_all_classes_on_request_leave_the_verdict_alone() -> None:
 
 
 def test_a_suspect_tooth_is_not_listed_as_sound_as_well() -> None:
-    here, beside, there = [0.2, 0.1, 0.4, 0.2], [0.2, 0.11, 0.4, 0.21], [0.2, 0.5, 0.4, 0.6]
-    both = Detections([here, beside, there], [0.9, 0.6, 0.8], [NORMAL, CARIES, NORMAL])
+    here, near, there = [0.2, 0.1, 0.4, 0.2], [0.2, 0.11, 0.4, 0.21], [0.2, 0.5, 0.4, 0.6]
+    both = Detections([here, near, there], [0.9, 0.6, 0.8], [NORMAL, CARIES, NORMAL])
     shown = ask(both, classes=ClassSelection.ALL).shown
     assert shown.class_ids.tolist() == [NORMAL, CARIES]
-    assert shown.boxes == pytest.approx(np.array([there, beside]))
+    assert shown.boxes == pytest.approx(np.array([there, near]))
     assert len(ask(both, classes=ClassSelection.ALL, score_threshold=0.7).shown) == 2
 
 
@@ -75,7 +75,7 @@ def test_max_boxes_keeps_the_highest_and_counts_the_rest() -> None:
         ([(NORMAL, 0.95), (NORMAL, 0.95), (NORMAL, 0.599)], Reason.TOO_FEW_TEETH),
     ],
 )
-def test_without_a_row_of_teeth_nothing_is_said(teeth, reason) -> None:
+def test_too_few_teeth_are_not_assessable(teeth, reason) -> None:
     answer = ask(row_of_teeth(*teeth))
     assert answer.verdict is Verdict.NOT_ASSESSABLE
     assert answer.reasons == (reason,)
@@ -86,7 +86,7 @@ def test_two_teeth_are_enough_to_point_at_one() -> None:
     assert ask(row_of_teeth((CARIES, 0.9), (NORMAL, 0.4))).verdict is Verdict.CARIES_SUSPECTED
 
 
-def test_three_teeth_of_the_clear_score_are_enough_to_say_that_nothing_was_found() -> None:
+def test_three_teeth_of_the_clear_score_are_enough_for_no_caries() -> None:
     assert ask(row_of_teeth(*[(NORMAL, 0.6)] * 3)).verdict is Verdict.NO_CARIES_FOUND
 
 
@@ -105,4 +105,4 @@ def test_an_unusable_photo_is_not_assessable_and_says_why(quality, reason) -> No
     assert (sound.verdict, sound.reasons) == (Verdict.NOT_ASSESSABLE, (reason,))
     suspect = ask(row_of_teeth((CARIES, 0.9), (NORMAL, 0.9)), quality)
     assert suspect.verdict is Verdict.NOT_ASSESSABLE
-    assert len(suspect.shown) == 1, "the boxes are shown all the same"
+    assert len(suspect.shown) == 1, "the boxes are shown nevertheless"

@@ -1,4 +1,4 @@
-"""Pictures of known colours in every format, and what the tests of photos measure on them."""
+"""Pictures of known colours in every format, and ways to compare them."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ KINDS = {
 }
 
 
-TO_STORED = {  # what a camera stores, so that the orientation tag makes it upright again
+TO_STORED = {  # from upright to the pixels that a camera stores with this orientation
     1: None,
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,

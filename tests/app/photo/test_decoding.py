@@ -36,7 +36,7 @@ from tests.app.photo.pictures import (
 
 
 @pytest.mark.parametrize("data", KINDS.values(), ids=KINDS.keys())
-def test_each_kind_gives_its_pixels(data: bytes) -> None:
+def test_each_format_gives_its_pixels(data: bytes) -> None:
     photo = decode(data)
     assert (photo.width, photo.height) == (64, 48)
     assert_four_colours(photo.pixels, tolerance=8)
@@ -50,7 +50,7 @@ def test_no_bytes() -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
-def test_other_formats_are_decoded_whole(kind: str) -> None:
+def test_only_jpegs_are_scaled(kind: str) -> None:
     assert decode(saved(camera_photo(), kind), shorter_side=100).whole
 
 
@@ -60,7 +60,7 @@ STILLS = ["jpeg", "jpeg progressive", "png", "webp lossy", "webp lossless", "hei
 @pytest.mark.parametrize("name", STILLS)
 @pytest.mark.parametrize("share", [0.3, 0.7])
 def test_truncated_photos_are_unreadable(name: str, share: float) -> None:
-    """Stills only: a part of an animation can hold its whole first frame."""
+    """Stills only: a part of an animation can contain its entire first frame."""
     with pytest.raises(UnreadablePhoto):
         decode(KINDS[name][: int(len(KINDS[name]) * share)])
 
@@ -101,10 +101,10 @@ print((most() - before) / (pixels.size / 3))
         ("RGBA", "WEBP", 12, {"lossless": True, "exif": True}),
     ],
 )
-def test_decoding_takes_no_more_memory_than_is_said(
+def test_decoding_stays_within_its_documented_memory(
     mode: str, kind: str, most: int, options: dict[str, Any], tmp_path: Path
 ) -> None:
-    """Of `Limits`, and of docs/operations.md. The one byte more is for what does not grow with the photo."""
+    """The bounds of `Limits` and docs/install.md, plus one byte for memory that does not grow with the photo."""
     options = dict(options)
     if options.pop("exif", False):
         exif = Image.Exif()
@@ -168,13 +168,13 @@ def test_threads_do_not_disturb_each_other() -> None:
             assert_four_colours(photo.pixels, tolerance=8)
 
 
-def test_what_a_refused_photo_was_decoded_to_goes_with_it() -> None:
-    """Not when Python next looks for garbage: the error may be part of a cycle, and knows every frame."""
+def test_a_refused_photo_frees_its_pixels_immediately() -> None:
+    """Without waiting for garbage collection: the error refers to every frame and can be part of a cycle."""
     whole = encode(np.random.default_rng(1).integers(0, 256, (400, 600, 3), np.uint8), "image/png")
     with pytest.raises(UnreadablePhoto) as caught:
         decode(whole[: len(whole) // 2])
     errors = [caught.value, caught.value.__cause__]
     frames = [frame for error in errors for frame, _ in traceback.walk_tb(error.__traceback__)]
-    assert len(frames) > 4, "where it came from can still be told"
+    assert len(frames) > 4, "the traceback is still complete"
     held = [value for frame in frames for value in frame.f_locals.values()]
     assert not [value for value in held if isinstance(value, (Image.Image, np.ndarray))]

@@ -28,7 +28,7 @@ def test_encoded_pictures_open_again(media_type: MediaType) -> None:
 
 
 @pytest.mark.parametrize("media_type", MEDIA_TYPES)
-def test_no_metadata_leaves(media_type: MediaType) -> None:
+def test_pictures_contain_no_metadata(media_type: MediaType) -> None:
     exif = Image.Exif()
     exif[0x010F] = "SecretMaker"
     exif.get_ifd(0x8825).update({1: "N", 2: (37.0, 33.0, 59.0), 29: "2026:01:02"})
@@ -58,8 +58,8 @@ print((most() - before) / (noise.size / 3))
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's account of memory")
 @pytest.mark.parametrize(("media_type", "most"), [("image/png", 9), ("image/jpeg", 9), ("image/webp", 14)])
-def test_encoding_takes_no_more_memory_than_is_said(media_type: str, most: int) -> None:
-    """Of noise, the picture itself included."""
+def test_encoding_stays_within_its_documented_memory(media_type: str, most: int) -> None:
+    """For noise, including the picture itself."""
     command = [sys.executable, "-c", PEAK + ENCODING, media_type]
     done = subprocess.run(command, cwd=DATA.parents[1], capture_output=True, text=True, check=True)
     assert 3 + float(done.stdout) < most + 1

@@ -1,4 +1,4 @@
-"""Which files are taken for which format, and which are refused."""
+"""Formats that are refused, and the names of those accepted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.app.photo.pictures import KINDS, PICTURE
 
 
 @pytest.mark.parametrize("kind", ["GIF", "TIFF", "BMP", "PDF", "EPS", "JPEG2000", "AVIF", "PPM", "ICO"])
-def test_other_formats_are_refused_by_name_of_what_is_accepted(kind: str) -> None:
+def test_other_formats_are_refused_with_the_accepted_ones(kind: str) -> None:
     out = io.BytesIO()
     PICTURE.save(out, kind)
     with pytest.raises(UnsupportedPhoto, match="JPEG, PNG, WebP or HEIC"):
@@ -29,7 +29,7 @@ def test_unknown_bytes_are_unsupported(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", ["jpeg", "png", "webp lossy", "heic"])
-def test_only_chosen_formats_are_read(name: str) -> None:
+def test_only_accepted_formats_are_read(name: str) -> None:
     chosen = name.split()[0]
     assert decode(KINDS[name], Limits(formats=frozenset({chosen}))).width == 64
     others = frozenset({"jpeg", "png", "webp", "heic"} - {chosen})

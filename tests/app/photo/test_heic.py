@@ -1,4 +1,4 @@
-"""HEIC photos in the process that decodes them: what comes out, and what is refused without harm."""
+"""HEIC photos and the process that decodes them."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def box(name: bytes, body: bytes) -> bytes:
 
 
 def of_tiles(rows: int, columns: int, *, tile: bytes = FOUR_COLOURS, side: int = 64) -> bytes:
-    """A grid of one picture, `side` pixels a side, many times over, cut to 64 pixels for each.
+    """A grid that repeats one picture, `side` pixels a side, cut to 64 pixels each.
 
-    ISO 23008-12, 6.6.2.3. Each tile is an item of its own, since a grid may not refer to one twice; all have the same
+    ISO 23008-12, 6.6.2.3. Each tile is a separate item, since a grid may not refer to one twice; all have the same
     bytes.
     """
     tiles = range(1, rows * columns + 1)
@@ -41,7 +41,7 @@ def of_tiles(rows: int, columns: int, *, tile: bytes = FOUR_COLOURS, side: int =
         return value.to_bytes(size, "big")
 
     def kept(name: bytes) -> bytes:
-        """A box of the picture, whole."""
+        """A box of the picture, complete."""
         at = tile.index(name) - 4
         return tile[at : at + int.from_bytes(tile[at : at + 4], "big")]
 
@@ -87,8 +87,8 @@ def _nothing_left_behind() -> Iterator[None]:
     assert open_files() == open_before
 
 
-def test_tiles_are_put_together() -> None:
-    """The test picture shows 64x48 of the 64x64 pixels that it holds."""
+def test_tiles_are_joined() -> None:
+    """The test picture shows 64x48 of its 64x64 pixels."""
     whole = decode(FOUR_COLOURS).pixels
     tiled = decode(of_tiles(3, 2)).pixels
     assert tiled.shape == (3 * 64, 2 * 64, 3)
@@ -98,7 +98,7 @@ def test_tiles_are_put_together() -> None:
 
 
 HARD = of_tiles(30, 30, tile=FLAT, side=4096)
-"""44 kB: the picture has 1920x1920 pixels, its 900 tiles have 16 million each, which take minutes."""
+"""44 kB: the picture has 1920x1920 pixels, its 900 tiles have 16 million each and take minutes."""
 
 
 @pytest.mark.slow
@@ -111,11 +111,11 @@ def test_decoding_for_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_decoding_with_too_much_memory_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The decoder does not always know what its error came from."""
+    """The decoder does not always know the cause of its error."""
     monkeypatch.setattr(heic, "BYTES_PER_PIXEL", 0)
     errors = []
     for more in (60, 80, 100):
-        monkeypatch.setattr(heic, "MORE_BYTES", more * 1_000_000)
+        monkeypatch.setattr(heic, "EXTRA_BYTES", more * 1_000_000)
         assert decode(FOUR_COLOURS).width == 64
         with pytest.raises((PhotoTooLarge, UnreadablePhoto)) as raised:
             decode(FLAT)
@@ -123,7 +123,7 @@ def test_decoding_with_too_much_memory_is_ended(monkeypatch: pytest.MonkeyPatch)
     assert any("more memory" in error for error in errors), errors
 
 
-def test_the_most_pixels_that_are_accepted_are_decoded() -> None:
+def test_a_photo_of_the_most_accepted_pixels_is_decoded() -> None:
     pixels = decode(FLAT, Limits(max_pixels=4096 * 4096)).pixels
     assert pixels.shape == (4096, 4096, 3)
     assert np.abs(pixels[::64, ::64].astype(int) - (200, 120, 120)).max() <= 3
@@ -147,8 +147,8 @@ print(*((after - least) / (pixels.size / 3) for after, least in zip(most(), befo
 
 
 @pytest.mark.slow
-def test_decoding_takes_no_more_memory_than_is_said() -> None:
-    """In docs/operations.md. Samples that are handed over count for neither process until the server reads them."""
+def test_decoding_stays_within_its_documented_memory() -> None:
+    """As in docs/install.md. Shared samples count for neither process until the server reads them."""
     command = [sys.executable, "-c", MEMORY, DATA / "four_colours.heic", DATA / "flat.heic"]
     done = subprocess.run(command, cwd=DATA.parents[1], capture_output=True, text=True, check=True)
     server, decoder = map(float, done.stdout.split())
@@ -198,7 +198,7 @@ ENDS_BY = "os.kill(os.getpid(), signal.%s)"
         (["os.ftruncate(memory, 10**9)", FOUND, DECODED], UnreadablePhoto, "damaged"),
     ],
 )
-def test_whatever_its_decoder_does_costs_one_photo(
+def test_a_misbehaving_decoder_costs_one_photo(
     monkeypatch: pytest.MonkeyPatch, lines: list[str], error: type[Exception], message: str
 ) -> None:
     with monkeypatch.context() as patched:
@@ -217,7 +217,7 @@ def test_a_crash_is_logged(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCa
     assert "SIGSEGV" in caplog.text
 
 
-def test_a_photo_that_nobody_waits_for_is_not_decoded_to_its_end() -> None:
+def test_decoding_stops_when_the_photo_is_not_wanted_any_more() -> None:
     ends = time.monotonic() + 1
     with pytest.raises(DeadlineExceeded):
         decode(HARD, wanted=lambda: time.monotonic() < ends)
@@ -244,7 +244,7 @@ def test_limits_are_set_and_lower_ones_stay(before: str, after: list[int]) -> No
     assert int(score) == 1000
 
 
-def test_photos_are_decoded_side_by_side() -> None:
+def test_photos_are_decoded_concurrently() -> None:
     photos = [FOUR_COLOURS, of_tiles(2, 2), FOUR_COLOURS[:300], of_tiles(1, 3)] * 3
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(_size, photos))
@@ -259,13 +259,13 @@ def _size(photo: bytes) -> tuple[int, int] | None:
     return decoded.width, decoded.height
 
 
-def test_where_no_process_starts_the_photo_is_not_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decoder_that_does_not_start_is_no_fault_of_the_photo(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nonexistent/python")
     with pytest.raises(Overloaded, match="No such file"):
         decode(FOUR_COLOURS)
 
 
-def test_a_photo_that_is_not_accepted_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_photo_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heic, "CPU_S", 1)
     with pytest.raises(PhotoTooLarge, match=r"1920x1920 pixels; at most 1000000 in all"):
         decode(HARD, Limits(max_pixels=1_000_000))
@@ -315,7 +315,7 @@ def test_heic_rotation_is_applied_once() -> None:
     assert_four_colours(decode(stored_turned).pixels, tolerance=8)
 
 
-def test_heic_exif_orientation_alone_is_information_only() -> None:
+def test_heic_exif_orientation_is_ignored() -> None:
     photo = decode((DATA / "four_colours_turned.heic").read_bytes())
     assert (photo.width, photo.height) == (48, 64)
 

@@ -50,10 +50,10 @@ JPEG_KINDS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize(
     ("shorter_side", "scale"), [(None, 1), (525, 1), (263, 1), (262, 2), (132, 2), (131, 4), (40, 8)]
 )
-def test_a_large_jpeg_is_decoded_as_small_as_is_enough(
+def test_a_large_jpeg_is_decoded_at_the_smallest_sufficient_scale(
     options: dict[str, Any], shorter_side: int | None, scale: int
 ) -> None:
-    """And the samples are those of Pillow, which reads it by the same library."""
+    """Its samples are those of Pillow, which uses the same library."""
     data = saved(camera_photo(), "JPEG", quality=90, **options)
     photo = decode(data, shorter_side=shorter_side)
     assert (photo.width, photo.height) == (700, 525)
@@ -89,7 +89,7 @@ def test_a_scaled_jpeg_of_another_colour_space(mode: str) -> None:
     assert np.abs(photo.pixels - whole).mean() < 3
 
 
-def test_the_profile_of_a_scaled_jpeg_counts() -> None:
+def test_the_profile_of_a_scaled_jpeg_is_applied() -> None:
     data = saved(camera_photo(), "JPEG", icc_profile=display_p3(), **LOSSY)
     scaled, whole = (decode(data, shorter_side=side).pixels for side in (100, None))
     assert np.abs(corners(scaled) - corners(resize(whole, *scaled.shape[:2]))).max() <= 12
@@ -106,8 +106,8 @@ def test_damaged_jpegs_are_refused_at_every_scale(progressive: bool, shorter_sid
 
 
 @pytest.mark.parametrize("shorter_side", [None, 100])
-def test_what_libjpeg_mends_is_decoded_at_every_scale(shorter_side: int | None) -> None:
-    """Bytes behind the picture, and damage within that costs some blocks, as Pillow has it."""
+def test_damage_that_libjpeg_repairs_is_decoded_at_every_scale(shorter_side: int | None) -> None:
+    """Bytes behind the picture, and damage to some of its blocks, give the same pixels as Pillow."""
     data = saved(camera_photo(), "JPEG", **LOSSY)
     plain = decode(data, shorter_side=shorter_side).pixels
     assert (decode(data + b"trailer", shorter_side=shorter_side).pixels == plain).all()
@@ -123,7 +123,7 @@ def test_what_libjpeg_mends_is_decoded_at_every_scale(shorter_side: int | None) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("progressive", [False, True])
-def test_a_spoilt_jpeg_has_one_fate_at_every_scale(progressive: bool) -> None:
+def test_a_damaged_jpeg_has_the_same_outcome_at_every_scale(progressive: bool) -> None:
     data = saved(camera_photo(220, 170), "JPEG", progressive=progressive, **LOSSY)
     chance = random.Random(4)
     fates = set()
@@ -144,17 +144,17 @@ def test_a_spoilt_jpeg_has_one_fate_at_every_scale(progressive: bool) -> None:
     assert len(fates) > 1
 
 
-def test_limits_hold_for_the_whole_photo_when_it_is_scaled() -> None:
+def test_limits_apply_to_the_full_size_of_a_scaled_photo() -> None:
     data = saved(camera_photo(), "JPEG", **LOSSY)
     with pytest.raises(PhotoTooLarge, match="700x525"):
         decode(data, Limits(max_pixels=700 * 525 - 1), shorter_side=100)
 
 
-def test_a_decoder_that_reads_another_size_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decoder_that_reads_another_size_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     """The limits were checked on the size that Pillow read."""
     data = saved(PICTURE, "JPEG", **LOSSY)
     monkeypatch.setattr(simplejpeg, "decode_jpeg_header", lambda *_, **__: (40000, 40000, "YCbCr", "420"))
-    monkeypatch.setattr(simplejpeg, "decode_jpeg", lambda *_, **__: pytest.fail("decoded all the same"))
+    monkeypatch.setattr(simplejpeg, "decode_jpeg", lambda *_, **__: pytest.fail("decoded nevertheless"))
     assert_four_colours(decode(data).pixels, tolerance=8)
 
 
@@ -162,14 +162,14 @@ START_OF_SCAN = b"\xff\xda"
 
 
 def with_scans(data: bytes, count: int) -> bytes:
-    """The progressive JPEG with its last scan again and again, without its samples, so that it has `count`."""
+    """The progressive JPEG with its last scan repeated, without its samples, up to `count` scans."""
     last = data.rindex(START_OF_SCAN)
     return data[:-2] + data[last : last + 10] * (count - data.count(START_OF_SCAN)) + data[-2:]
 
 
 @pytest.mark.parametrize("shorter_side", [None, 10])
-def test_a_jpeg_that_is_passed_over_again_and_again(shorter_side: int | None) -> None:
-    """libjpeg mends each of the scans, one after the other, for minutes where the picture is large."""
+def test_too_many_scans(shorter_side: int | None) -> None:
+    """libjpeg repairs each of the scans, which takes minutes for a large picture."""
     data = KINDS["jpeg progressive"]
     most = with_scans(data, jpeg.MAX_SCANS)
     assert_four_colours(decode(most, shorter_side=shorter_side).pixels, tolerance=8)
@@ -179,7 +179,7 @@ def test_a_jpeg_that_is_passed_over_again_and_again(shorter_side: int | None) ->
                 decode(hidden, shorter_side=shorter_side)
 
 
-def test_scans_between_which_much_stands() -> None:
+def test_scans_far_apart_are_counted() -> None:
     data = KINDS["jpeg progressive"]
     scans = with_scans(data, 40)[len(data) - 2 : -2]
     with pytest.raises(PhotoTooLarge, match="scans"):
@@ -187,8 +187,8 @@ def test_scans_between_which_much_stands() -> None:
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
-def test_scans_that_are_not_of_the_picture_do_not_count(mode: str) -> None:
-    """Of a thumbnail and other segments, and of what a phone puts behind the picture; and restarts are no scans."""
+def test_scans_outside_the_picture_are_not_counted(mode: str) -> None:
+    """Those of a thumbnail, other segments and pictures behind the first; and restarts are no scans."""
     whole = saved(camera_photo().convert(mode), "JPEG", progressive=True, restart_marker_blocks=1)
     assert whole.count(START_OF_SCAN) >= 5
     others = START_OF_SCAN * 20_000
@@ -197,7 +197,7 @@ def test_scans_that_are_not_of_the_picture_do_not_count(mode: str) -> None:
     assert (pixels == decode(whole).pixels).all()
 
 
-def test_markers_that_mean_nothing_are_not_gone_through_without_end() -> None:
+def test_the_search_for_markers_is_bounded() -> None:
     jpeg, began = KINDS["jpeg"], time.process_time()
     with pytest.raises(PhotoTooLarge, match="more than 32 scans"):
         decode(jpeg[:-2] + b"\xff\x02" * 8_000_000 + START_OF_SCAN * 40 + jpeg[-2:])

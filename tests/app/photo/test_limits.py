@@ -45,7 +45,7 @@ def test_too_many_frames(kind: str) -> None:
         decode(out.getvalue(), Limits(max_frames=2))
 
 
-def test_what_a_phone_puts_behind_its_picture_does_not_count() -> None:
+def test_pictures_behind_a_phone_jpeg_are_not_counted() -> None:
     frames = [Image.new("RGB", (64, 48), (shade, 90, 90)) for shade in (10, 90, 200)]
     out = io.BytesIO()
     frames[0].save(out, "MPO", save_all=True, append_images=frames[1:])
@@ -53,7 +53,7 @@ def test_what_a_phone_puts_behind_its_picture_does_not_count() -> None:
 
 
 def bomb(kind: str) -> bytes:
-    """A few bytes whose header promises 40000x40000 pixels or the most that the format can say."""
+    """A few bytes whose header claims 40000x40000 pixels, or the most that the format allows."""
     if kind == "png":
         header = struct.pack(">IIBBBBB", 40000, 40000, 8, 2, 0, 0, 0)
         body = b"IHDR" + header

@@ -44,11 +44,11 @@ def test_exif_orientation_is_applied(orientation: int, kind: str) -> None:
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 @pytest.mark.parametrize("exif", [b"Exif\0\0", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff", b"Exif\0\0garbage" * 9])
-def test_damaged_exif_leaves_the_photo_as_it_is(exif: bytes) -> None:
+def test_damaged_exif_is_ignored(exif: bytes) -> None:
     assert_four_colours(decode(saved(PICTURE, "JPEG", exif=exif, **LOSSY)).pixels, tolerance=8)
 
 
-def test_unknown_orientation_is_taken_as_upright() -> None:
+def test_unknown_orientation_counts_as_upright() -> None:
     exif = Image.Exif()
     exif[ORIENTATION] = 42
     assert_four_colours(decode(saved(PICTURE, "PNG", exif=exif.tobytes())).pixels)
@@ -97,7 +97,7 @@ def test_16_bit_colour_keeps_its_range(channels: int) -> None:
 
 
 def test_cmyk_jpeg() -> None:
-    """Adobe's inverted kind, which is what Pillow writes and every camera-to-press tool makes."""
+    """Adobe's inverted kind, which Pillow and prepress tools write."""
     pixels = decode(saved(PICTURE.convert("CMYK"), "JPEG", **LOSSY)).pixels
     assert_four_colours(pixels, tolerance=12)
 

@@ -33,7 +33,7 @@ def test_png_of_several_strips_is_lossless(height: int, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("height", [1, 2, 3, 7, 100, 301])
 @pytest.mark.parametrize("threads", [2, 3, 4])
-def test_png_of_several_threads_is_the_same_picture(height: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_png_of_several_threads_is_lossless(height: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(png, "STRIP_BYTES", 4_000)
     noise = np.random.default_rng(1).integers(0, 256, (height, 50, 3), np.uint8)
     noise[height // 3 :, :20] = 9
@@ -46,7 +46,7 @@ def test_png_of_several_threads_is_the_same_picture(height: int, threads: int, m
 
 
 def png_stream(data: bytes) -> bytes:
-    """What the IDAT chunks of a PNG hold together."""
+    """The joined contents of the IDAT chunks of a PNG."""
     at, stream = 8, b""
     while at < len(data):
         (size,) = struct.unpack_from(">I", data, at)
@@ -57,7 +57,7 @@ def png_stream(data: bytes) -> bytes:
 
 
 @pytest.mark.slow
-def test_png_is_about_as_small_as_pillows() -> None:
+def test_png_is_nearly_as_small_as_with_pillow() -> None:
     pixels = decode(saved(camera_photo(1600, 1200), "JPEG", quality=90)).pixels
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, "PNG")

@@ -17,7 +17,7 @@ def test_quality_of_extremes() -> None:
     assert Reason.TOO_SMALL in assess_quality(noise[:1, :1]).reasons
 
 
-def test_tissue_is_what_is_redder_than_it_is_green_or_blue() -> None:
+def test_tissue_is_redder_than_green_and_blue() -> None:
     picture = np.full((100, 100, 3), 150, np.uint8)
     picture[:30] = (190, 110, 100)
     assert assess_quality(picture).tissue == pytest.approx(0.3)
@@ -37,7 +37,7 @@ def test_sharpness_falls_with_blur_and_not_with_resolution() -> None:
 
 
 @pytest.mark.parametrize(("height", "scale"), [(960, 2), (1201, 2), (1930, 4), (2600, 4)])
-def test_a_scaled_photo_is_judged_as_the_whole_one(height: int, scale: int) -> None:
+def test_a_scaled_photo_is_assessed_like_the_full_one(height: int, scale: int) -> None:
     random = np.random.default_rng(5)
     squares = Image.fromarray(random.integers(20, 240, (24, 25, 3), np.uint8)).resize((height + 40, height), 0)
     whole = squares.filter(ImageFilter.GaussianBlur(height / 300))
@@ -49,7 +49,7 @@ def test_a_scaled_photo_is_judged_as_the_whole_one(height: int, scale: int) -> N
     assert found.tissue == pytest.approx(expected.tissue, abs=0.01)
 
 
-def test_the_side_that_is_enough_serves_model_and_quality() -> None:
+def test_the_screened_side_suffices_for_model_and_quality() -> None:
     assert screened_side(320, 320) == 640
     assert screened_side(320, 512) == 1024
     assert screened_side(32, 32) == 480

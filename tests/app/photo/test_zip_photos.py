@@ -1,4 +1,4 @@
-"""Zip archives of photos: what ordinary programs write is read, and nothing that they do not write does harm."""
+"""Zip archives of photos: those of ordinary programs are read, and all others do no harm."""
 
 import io
 import random
@@ -18,7 +18,7 @@ PHOTOS = [random.Random(number).randbytes(3000 + number) for number in range(4)]
 
 
 class Stream(io.RawIOBase):
-    """A file that cannot go back, so that sizes stand behind the members."""
+    """A file that is not seekable, so that sizes follow the members."""
 
     def __init__(self) -> None:
         self.data = b""
@@ -43,12 +43,12 @@ def written(method: int = zipfile.ZIP_DEFLATED, *, streamed: bool = False) -> by
 @pytest.mark.parametrize("streamed", [False, True])
 def test_photos_in_the_order_of_the_archive(method: int, streamed: bool) -> None:
     for archive in (written(method, streamed=streamed), bytearray(written(method, streamed=streamed))):
-        assert [member.read(10_000) for member in list_photos(archive, most=4)] == PHOTOS
+        assert [member.read(10_000) for member in list_photos(archive, max_photos=4)] == PHOTOS
 
 
 @pytest.mark.skipif(shutil.which("zip") is None, reason="zip is not installed")
 @pytest.mark.parametrize("flags", ["-qr", "-qr0"])
-def test_what_info_zip_writes(tmp_path: Path, flags: str) -> None:
+def test_archives_of_info_zip(tmp_path: Path, flags: str) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
     for number, photo in enumerate(PHOTOS):
@@ -56,23 +56,23 @@ def test_what_info_zip_writes(tmp_path: Path, flags: str) -> None:
     for target in ("a.zip", "-"):
         done = subprocess.run(["zip", flags, target, "photos"], cwd=tmp_path, check=True, stdout=subprocess.PIPE)
         archive = done.stdout if target == "-" else (tmp_path / target).read_bytes()
-        assert sorted(member.read(10_000) for member in list_photos(archive, most=4)) == sorted(PHOTOS)
+        assert sorted(member.read(10_000) for member in list_photos(archive, max_photos=4)) == sorted(PHOTOS)
 
 
 def test_a_limit_is_exact() -> None:
-    (member, *_) = list_photos(written(), most=4)
+    (member, *_) = list_photos(written(), max_photos=4)
     assert member.read(3000) == PHOTOS[0]
     with pytest.raises(PhotoTooLarge, match="2999"):
         member.read(2999)
     with pytest.raises(BatchTooLarge, match="more than 3 photos"):
-        list_photos(written(), most=3)
+        list_photos(written(), max_photos=3)
 
 
 def test_a_bomb_takes_no_more_memory_than_its_limit() -> None:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("bomb", bytes(200_000_000))
-    (member,) = list_photos(out.getvalue(), most=1)
+    (member,) = list_photos(out.getvalue(), max_photos=1)
     tracemalloc.start()
     with pytest.raises(PhotoTooLarge):
         member.read(2**20)
@@ -81,17 +81,17 @@ def test_a_bomb_takes_no_more_memory_than_its_limit() -> None:
     assert most < 6 * 2**20
 
 
-def test_a_million_entries_are_not_looked_at() -> None:
+def test_a_million_entries_are_not_read() -> None:
     entry = b"PK\x01\x02" + bytes(42)
     directory = entry * 1_000_000
     end = b"PK\x05\x06" + bytes(8) + len(directory).to_bytes(4, "little") + bytes(6)
     started = time.process_time()
     with pytest.raises((BadArchive, BatchTooLarge)):
-        list_photos(directory + end, most=32)
+        list_photos(directory + end, max_photos=32)
     assert time.process_time() - started < 0.1
 
 
-def test_damage_is_told_as_such() -> None:
+def test_damage_is_reported_as_damage() -> None:
     chance, outcomes = random.Random(5), set()
     for _ in range(3000):
         data = bytearray(written(chance.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))))
@@ -102,7 +102,7 @@ def test_damage_is_told_as_such() -> None:
         if chance.random() < 0.1:
             del data[chance.randrange(len(data)) :]
         try:
-            read = [member.read(10_000) for member in list_photos(data, most=8)]
+            read = [member.read(10_000) for member in list_photos(data, max_photos=8)]
             assert all(photo in PHOTOS for photo in read)
             outcomes.add("read")
         except CariesError as error:

@@ -25,7 +25,7 @@ def back_up(archive: Path, state: Path) -> str:
 
 
 def restore(archive: Path, state: Path) -> None:
-    """Unpacks an archive with what the image holds."""
+    """Unpack an archive with Python, as in the image."""
     subprocess.run([sys.executable, "-m", "tarfile", "-e", str(archive), str(state)], check=True)
 
 
@@ -79,7 +79,7 @@ def test_the_head_is_older_than_the_lines(tmp_path: Path) -> None:
         assert archive.getnames() == ["keys.json", "audit", "audit/head", "audit/audit-000000000001.jsonl"]
 
 
-def test_what_cannot_be_backed_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+def test_backups_that_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     for name in ("CARIES_KEYS", "CARIES_AUDIT"):
         monkeypatch.delenv(name, raising=False)
     assert main(["backup"]) == 2

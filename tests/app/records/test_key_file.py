@@ -1,4 +1,4 @@
-"""The file of API keys: made, read, changed and refused."""
+"""The file of API keys: created, read, changed and refused."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from app.records.key_file import KEY, KeyFile, Role
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the file of a test is."""
+    """The file of a test."""
     return tmp_path / "keys.json"
 
 
@@ -34,7 +34,7 @@ def test_a_key_and_its_entry(path: Path) -> None:
     assert not entry.matches(found[2][:-1] + ("0" if found[2][-1] != "0" else "1"))
 
 
-def test_the_file_holds_hashes_and_is_for_its_owner_alone(path: Path) -> None:
+def test_the_file_contains_hashes_and_is_private_to_its_owner(path: Path) -> None:
     path.touch(0o644)
     path.write_text('{"format_version": 1, "keys": []}', encoding="utf-8")
     keys = [KeyFile(path).add(name, Role.DETECT)[1] for name in ("one", "two")]
@@ -44,10 +44,10 @@ def test_the_file_holds_hashes_and_is_for_its_owner_alone(path: Path) -> None:
         assert key.rpartition("_")[2] not in text
     first, second = json.loads(text)["keys"]
     assert first["salt"] != second["salt"]
-    assert list(path.parent.iterdir()) == [path], "something was left beside the file"
+    assert list(path.parent.iterdir()) == [path], "another file was left in the folder"
 
 
-def test_a_change_is_all_or_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_is_atomic(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     entry, _ = KeyFile(path).add("one", Role.DETECT)
 
     def fail(*_: object, **__: object) -> None:
@@ -60,7 +60,7 @@ def test_a_change_is_all_or_nothing(path: Path, monkeypatch: pytest.MonkeyPatch)
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_link_stays_a_link(path: Path, tmp_path: Path) -> None:
+def test_a_symlink_stays_a_symlink(path: Path, tmp_path: Path) -> None:
     (tmp_path / "secret").mkdir()
     path.symlink_to(tmp_path / "secret" / "keys.json")
     KeyFile(path).add("one", Role.DETECT)
@@ -78,7 +78,7 @@ def test_root_leaves_the_file_to_its_owner(path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_changes_at_once_lose_nothing(path: Path) -> None:
+def test_concurrent_changes_lose_nothing(path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from app.records.key_file import KeyFile, Role\n"
         "for number in range(4): KeyFile(Path(sys.argv[1])).add(f'{sys.argv[2]} {number}', Role.DETECT)"
@@ -109,13 +109,13 @@ def test_revoke_by_id_and_by_name(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", " ", "a\nb", "x" * 65, "\x1b[2J"])
-def test_name_that_is_not_allowed(path: Path, name: str) -> None:
+def test_a_forbidden_name(path: Path, name: str) -> None:
     with pytest.raises(KeysError, match="1 to 64 printable"):
         KeyFile(path).add(name, Role.DETECT)
     assert not path.exists()
 
 
-def test_name_that_is_taken(path: Path) -> None:
+def test_a_name_in_use(path: Path) -> None:
     KeyFile(path).add("front desk", Role.DETECT)
     with pytest.raises(KeysError, match="'front desk'"):
         KeyFile(path).add("front desk", Role.ADMIN)
@@ -145,20 +145,20 @@ def write(path: Path, **changes: Any) -> None:
     ],
     ids=str,
 )
-def test_entry_that_is_wrong(path: Path, changes: dict[str, Any]) -> None:
+def test_a_wrong_entry(path: Path, changes: dict[str, Any]) -> None:
     write(path, **changes)
     with pytest.raises(KeysError, match=r"keys\.json is not a file of API keys"):
         KeyFile(path).read()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '{"format_version": 1}', "\xff"])
-def test_file_that_is_none(path: Path, text: str) -> None:
+def test_a_file_of_another_kind(path: Path, text: str) -> None:
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(KeysError, match=r"keys\.json is not a file of API keys"):
         KeyFile(path).read()
     with pytest.raises(KeysError):
         KeyFile(path).add("two", Role.DETECT)
-    assert path.read_bytes() == text.encode("latin-1"), "a file that is not understood was overwritten"
+    assert path.read_bytes() == text.encode("latin-1"), "an unknown file was overwritten"
 
 
 def test_other_format_version(path: Path) -> None:
@@ -178,7 +178,7 @@ def test_two_keys_of_one_id_or_name(path: Path, field: str) -> None:
         KeyFile(path).read()
 
 
-def test_folder_that_is_missing(tmp_path: Path) -> None:
+def test_a_missing_folder(tmp_path: Path) -> None:
     file = KeyFile(tmp_path / "nothing" / "keys.json")
     with pytest.raises(KeysError, match="cannot be read: No such file"):
         file.read()
