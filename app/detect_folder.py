@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from app.admission import Admission
 from app.detector.engine import Engine, open_engine
 from app.errors import CariesError, PhotoTooLarge
 from app.photo.formats import PHOTO_SUFFIXES, PICTURE_SUFFIXES
@@ -67,7 +68,6 @@ def detect_photos(
         except OSError as error:
             raise CariesError(f"{out} cannot be used for the results: {error.strerror}") from error
         engine = engine or open_engine(settings)
-        engine.deadline_s = None
         engine.start()
         try:
             failures += asyncio.run(_screen_all(photos, out, options, engine, settings, print_json))
@@ -146,7 +146,7 @@ async def _screen_all(
         # Only file names can contain what UTF-8 does not encode.
         partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream,
         tqdm(total=len(photos), unit="photo", file=sys.stderr) as bar,
-        closing(Screener.of_settings(settings)) as screener,
+        closing(Screener(Admission(photos_open=settings.photos_open), settings.limits)) as screener,
     ):
         screen = functools.partial(screener.screen, options=options, engine=engine)
         table = csv.writer(stream)

@@ -1,21 +1,18 @@
-"""The one way of a photo: decode, detect, screen, draw, encode. Server and `caries detect` both come through here."""
+"""A photo's way through the product: decode, detect, judge, draw, encode. Server and `caries detect` both use it."""
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
-from typing import Any, Literal, Self, TypeVar, cast
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Self, TypeVar
 
 from app import drawing
+from app.admission import LARGE_PIXELS, Admission, PhotoPermit
 from app.detector.bundle import Bundle
 from app.detector.detections import Detections
 from app.detector.engine import Engine
 from app.detector.runtimes import fitted
-from app.errors import DeadlineExceeded, Overloaded, PhotoTooCostly, PhotoTooLarge
+from app.errors import PhotoTooCostly, PhotoTooLarge
 from app.photo.decoding import Photo, decode
 from app.photo.encoding import encode
 from app.photo.formats import MediaType
@@ -28,20 +25,10 @@ from app.screening import ClassSelection, Screening, screen
 from app.settings import Settings
 
 STAGES = ("decode", "queue", "inference", "draw", "encode")
-"""Where a photo's time goes. `queue` is all waiting, for a thread as well as for the detector."""
+"""Where a photo's time goes. `queue` is all waiting: for permits, for threads and for the detector."""
 
-LARGE_PIXELS = 25_000_000
-"""Of photos with more pixels, only `LARGE_AT_ONCE` are held decoded at a time."""
-
-LARGE_AT_ONCE = 2
-"""With the other places full of smaller ones, photos of the default limits take 178 megapixels together."""
-
-KEPT_PER_PLACE = 128 * 2**20
-"""Bytes of pictures that are done and not yet fetched, for each photo that may be open: four batches of 24 megapixels
-as PNG have room. One of noise, the largest there is, has 3 bytes a pixel."""
-
-MOST_PACKERS = 4
-"""Threads that pack the picture of a caller who is alone."""
+MAX_ENCODER_THREADS = 4
+"""Threads that compress the picture of a lone caller."""
 
 BOX_DECIMALS = 1
 SCORE_DECIMALS = 4
@@ -130,16 +117,16 @@ class ScreenedPhoto:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Opened:
-    """What is kept of a decoded photo: for an answer without a picture, a few hundred kilobytes.
+    """What remains of a decoded photo: without a picture to draw, a few hundred kilobytes.
 
     Attributes:
         width, height: of the upright photo, pixels.
         sha256: of the photo as it was sent.
         quality: whether it can be assessed.
-        model_input: uint8 `[height, width, 3]` in the size of the model's input.
-        photo: to be drawn on, and taken away then; empty if no picture is asked for.
+        model_input: uint8 `[height, width, 3]` in the model's input size.
+        photo: to draw on; None if no picture was asked for, and once it is drawn.
     """
 
     width: int
@@ -147,271 +134,115 @@ class _Opened:
     sha256: str
     quality: PhotoQuality
     model_input: Pixels
-    photo: list[Photo]
+    photo: Photo | None
 
 
-class _Place:
-    """What a photo holds of the places for open photos, until nothing is done for it any more in a thread.
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """One photo on its way: what was sent and asked for, its detector, its permit, and its time by stage."""
 
-    Whoever waited for it may have left by then: a thread cannot be stopped, and its memory is in use until it ends.
+    data: bytes
+    options: Options
+    engine: Engine
+    permit: PhotoPermit
+    timings_ms: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
 
-    Attributes:
-        wanted: whether somebody still waits.
-    """
-
-    def __init__(self) -> None:
-        self.wanted = True
-        self._held: list[asyncio.Semaphore] = []
-        self._work: asyncio.Future[Any] | None = None
-
-    async def take(self, timings: dict[str, float], *places: asyncio.Semaphore) -> None:
-        """Waits for each of the places in turn; the time goes to `queue`."""
-        asked = time.perf_counter()
-        for place in places:
-            await place.acquire()
-            self._held.append(place)
-        timings["queue"] += (time.perf_counter() - asked) * 1000
-
-    async def run(self, threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
-        """The result of `work`, done in a thread; if the call is cancelled, it is dropped unless it was begun."""
-        running = threads.submit(work)
-        self._work = asyncio.wrap_future(running)
-        try:
-            return cast(T, await asyncio.shield(self._work))
-        except asyncio.CancelledError:
-            running.cancel()
-            self.wanted = False
-            # Nobody else will ask how it ended.
-            self._work.add_done_callback(lambda work: work.cancelled() or work.exception())
-            raise
-
-    def give_back(self) -> None:
-        """Gives back what is held: now, or when the thread has ended."""
-        held, self._held = self._held, []
-
-        def release(_: object = None) -> None:
-            for place in held:
-                place.release()
-
-        if self._work is None or self._work.done():
-            release()
-        else:
-            self._work.add_done_callback(release)
+    async def run(self, stage: str, work: Callable[[], T]) -> T:
+        """The result of `work` in a photo thread; its time counts for the stage."""
+        result, worked_ms = await self.permit.run(work)
+        self.timings_ms[stage] += worked_ms
+        tracing.record(stage, worked_ms)
+        return result
 
 
 class Screener:
-    """Takes photos through all stages, with a bound on how many are held decoded at once, whichever engine they go to.
+    """Screens photos, each by the detector that it is given.
 
     Attributes:
-        admitted: callers that hold a place, see `admit`.
-        turns: each photo of a batch holds one from before it is unpacked. All but one place for open photos may go to
-            batches, so that a caller with one photo never waits for a batch to be done.
-        most_turns: how many there are.
+        admission: the permits and the deadline.
     """
 
-    def __init__(
-        self,
-        *,
-        limits: Limits = DEFAULT_LIMITS,
-        photos_open: int = 4,
-        queue: int = 32,
-        batches_open: int = 4,
-    ) -> None:
-        """Makes the threads that decode, draw and encode.
-
-        Args:
-            limits: of one photo.
-            photos_open: photos held decoded at once; as many threads are made.
-            queue: how many callers may wait beyond those, see `admit`.
-            batches_open: how many callers may bring several photos, see `admit_batch`.
-        """
+    def __init__(self, admission: Admission, limits: Limits = DEFAULT_LIMITS) -> None:
+        self.admission = admission
         self._limits = limits
-        self._limits_side_by_side = replace(limits, max_pixels=min(limits.max_pixels, LARGE_PIXELS))
-        self._places = asyncio.Semaphore(photos_open)
-        self._large_places = asyncio.Semaphore(LARGE_AT_ONCE)
-        self._threads = ThreadPoolExecutor(photos_open, thread_name_prefix="photo")
-        self._admissible = photos_open + queue
-        self.admitted = 0
-        self.most_turns = max(1, photos_open - 1)
-        self.turns = asyncio.Semaphore(self.most_turns)
-        self._batches = 0
-        self._batches_open = batches_open
-        self._most_kept = KEPT_PER_PLACE * photos_open
-        self._kept: dict[object, dict[asyncio.Timeout, int]] = {}
+        self._small_limits = replace(limits, max_pixels=min(limits.max_pixels, LARGE_PIXELS))
 
     @classmethod
-    def of_settings(cls, settings: Settings) -> Self:
-        """A screener with the limits of the settings."""
-        return cls(
-            limits=settings.limits,
-            photos_open=settings.photos_open,
-            queue=settings.queue,
-            batches_open=settings.batches_open,
-        )
-
-    @contextmanager
-    def admit(self) -> Iterator[None]:
-        """A place for one caller, from before its photo is read, so that a rush cannot fill the memory with photos.
-
-        Raises:
-            Overloaded: no place is free.
-        """
-        if self.admitted >= self._admissible:
-            raise Overloaded(f"{self.admitted} photos are in hand and no more may wait; try again shortly")
-        self.admitted += 1
-        try:
-            yield
-        finally:
-            self.admitted -= 1
-
-    @contextmanager
-    def admit_batch(self) -> Iterator[None]:
-        """A place for one caller with several photos, which wait for their turns and are not refused any more.
-
-        Raises:
-            Overloaded: no place is free.
-        """
-        if self._batches >= self._batches_open:
-            raise Overloaded(f"{self._batches} batches are in hand and no more may wait; try again shortly")
-        with self.admit():
-            self._batches += 1
-            try:
-                yield
-            finally:
-                self._batches -= 1
-
-    @asynccontextmanager
-    async def keep(self, owner: object, size: int) -> AsyncIterator[None]:
-        """For as long as a picture waits to be fetched: beyond the bound, whoever has kept some longest loses them.
-
-        Args:
-            owner: of the picture; who keeps several does not lose them to himself.
-            size: bytes that are kept.
-
-        Raises:
-            TimeoutError: in the block, when others needed the memory.
-        """
-        async with asyncio.timeout(None) as limit:
-            if size:
-                self._kept.setdefault(owner, {})[limit] = size
-                self._make_room(owner)
-            try:
-                yield
-            finally:
-                own = self._kept.get(owner, {})
-                own.pop(limit, None)
-                if not own:
-                    self._kept.pop(owner, None)
-
-    def _make_room(self, owner: object) -> None:
-        while len(self._kept) > 1 and sum(sum(sizes.values()) for sizes in self._kept.values()) > self._most_kept:
-            longest = next(other for other in self._kept if other is not owner)
-            for limit in self._kept.pop(longest):
-                limit.reschedule(asyncio.get_running_loop().time())
+    def from_settings(cls, settings: Settings) -> Self:
+        """A screener with the bounds and limits that the settings name."""
+        return cls(Admission.from_settings(settings), settings.limits)
 
     async def screen(self, data: bytes, options: Options, engine: Engine) -> ScreenedPhoto:
-        """Screens one photo. Cancelling the call drops whatever was not begun.
+        """Screen one photo. Cancelling the call drops the steps that were not begun.
 
         Args:
             data: the photo as it was sent.
             options: what is asked for.
-            engine: the detector, started and closed by whoever made it.
+            engine: the detector, started.
 
         Raises:
             PhotoError: the photo cannot be used.
-            DeadlineExceeded: inference did not end within the engine's deadline.
-            Overloaded, RuntimeUnavailable: see `Engine.submit`.
+            DeadlineExceeded: its detections came too late.
+            RuntimeUnavailable, WorkerDied: see `Engine.detect`.
         """
-        timings = dict.fromkeys(STAGES, 0.0)
-        limit, place = asyncio.timeout(engine.deadline_s), _Place()
-        try:
-            async with limit:
-                await place.take(timings, self._places)
-                try:
-                    opened = await self._opened(place, data, options, engine.bundle, timings, self._limits_side_by_side)
-                except PhotoTooCostly:
-                    raise
-                except PhotoTooLarge:  # which its header told
-                    place.give_back()
-                    await place.take(timings, self._large_places, self._places)
-                    opened = await self._opened(place, data, options, engine.bundle, timings, self._limits)
-                if not opened.photo:
-                    place.give_back()  # what is still held is small
-                detections, queue_ms, timings["inference"] = await engine.detect(
-                    opened.model_input, alone=self.admitted <= 1
-                )
-                timings["queue"] += queue_ms
-                tracing.record("inference", timings["inference"])
-                limit.reschedule(None)  # from here on, giving up would waste the work done
-                screening, threshold, max_boxes = _judge(detections, opened.quality, options, engine.bundle)
-                picture = await self._draw(place, data, opened.photo, screening, options, engine.bundle, timings)
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            raise DeadlineExceeded(
-                f"the photo could not be screened within {engine.deadline_s:g} seconds; try again shortly"
-            ) from None
-        finally:
-            place.give_back()
+        with self.admission.photo_permit() as permit:
+            way = _Way(data, options, engine, permit)
+            async with self.admission.deadline():
+                opened = await self._decode(way)
+                detections = await self._detect(way, opened.model_input)
+            screening, score_threshold, max_boxes = _judge(way, detections, opened.quality)
+            drawn = await self._draw(way, opened, screening)
+            picture = await self._encode(way, drawn)
+        way.timings_ms["queue"] += permit.waited_ms
         return ScreenedPhoto(
             bundle=engine.bundle,
             width=opened.width,
             height=opened.height,
             sha256=opened.sha256,
             screening=screening,
-            score_threshold=threshold,
+            score_threshold=score_threshold,
             max_boxes=max_boxes,
-            timings_ms=timings,
+            timings_ms=way.timings_ms,
             picture=picture,
         )
 
     def close(self) -> None:
-        """Waits for the threads to end; the engine stays as it is."""
-        self._threads.shutdown(cancel_futures=True)
+        """Wait for the photo threads to end; the engines stay open."""
+        self.admission.close()
 
-    async def _opened(
-        self,
-        place: _Place,
-        data: bytes,
-        options: Options,
-        bundle: Bundle,
-        timings: dict[str, float],
-        limits: Limits,
-    ) -> _Opened:
-        def open_photo() -> _Opened:
-            side = screened_side(bundle.input_height, bundle.input_width)
-            photo = decode(data, limits, shorter_side=side, wanted=lambda: place.wanted)
-            return _Opened(
-                photo.width,
-                photo.height,
-                photo.sha256,
-                quality=assess_quality(photo.pixels, shorter_side=min(photo.width, photo.height)),
-                model_input=fitted(photo.pixels, bundle.input_height, bundle.input_width),
-                photo=[photo] if options.media_type else [],
-            )
+    async def _decode(self, way: _Way) -> _Opened:
+        await way.permit.acquire()
+        try:
+            opened = await way.run("decode", lambda: _open(way, self._small_limits))
+        except PhotoTooCostly:
+            raise
+        except PhotoTooLarge:  # by its header, so nothing was decoded
+            way.permit.release()
+            await way.permit.acquire(large=True)
+            opened = await way.run("decode", lambda: _open(way, self._limits))
+        if opened.photo is None:
+            way.permit.release()  # what remains is small
+        return opened
 
-        return await self._in_thread(place, timings, "decode", open_photo)
+    async def _detect(self, way: _Way, model_input: Pixels) -> Detections:
+        inference = await way.engine.detect(model_input, alone=self.admission.alone)
+        way.timings_ms["queue"] += inference.queue_ms
+        way.timings_ms["inference"] = inference.inference_ms
+        tracing.record("inference", inference.inference_ms)
+        return inference.detections
 
-    async def _draw(
-        self,
-        place: _Place,
-        data: bytes,
-        opened: list[Photo],
-        screening: Screening,
-        options: Options,
-        bundle: Bundle,
-        timings: dict[str, float],
-    ) -> bytes | None:
-        media_type = options.media_type
-        if not opened or media_type is None:
+    async def _draw(self, way: _Way, opened: _Opened, screening: Screening) -> Pixels | None:
+        if opened.photo is None:
             return None
-        # Whatever the answer's format, the detector saw the same pixels, and so finds the same boxes.
-        if not opened[0].whole:
-            opened[0] = await self._in_thread(place, timings, "decode", lambda: decode(data, self._limits))
-
-        def annotate() -> Pixels:
-            return drawing.annotate(
-                opened.pop().pixels,  # not to be held beside the copy while that is encoded
+        # The detector saw the scaled photo, so that the boxes do not depend on the format of the answer.
+        if not opened.photo.whole:
+            opened.photo = await way.run("decode", lambda: decode(way.data, self._limits))
+        photo, opened.photo = opened.photo, None  # it must not take memory while its copy is encoded
+        bundle = way.engine.bundle
+        return await way.run(
+            "draw",
+            lambda: drawing.annotate(
+                photo.pixels,
                 screening.shown,
                 class_names=bundle.class_names,
                 screened_class_id=bundle.screened_class_id,
@@ -419,31 +250,35 @@ class Screener:
                 reasons=screening.reasons,
                 model=f"{bundle.name} v{bundle.version}",
                 hidden=screening.hidden_by_max_boxes,
-                lang=options.lang,
-            )
+                lang=way.options.lang,
+            ),
+        )
 
-        annotated = await self._in_thread(place, timings, "draw", annotate)
-        threads = min(usable_cores(), MOST_PACKERS) if self.admitted <= 1 else 1
-        return await self._in_thread(place, timings, "encode", lambda: encode(annotated, media_type, threads=threads))
-
-    async def _in_thread(self, place: _Place, timings: dict[str, float], stage: str, work: Callable[[], T]) -> T:
-        """Runs `work` in a photo thread; its time goes to `stage`, the wait for a thread to `queue`."""
-
-        def timed() -> tuple[T, float]:
-            started = time.perf_counter()
-            return work(), (time.perf_counter() - started) * 1000
-
-        asked = time.perf_counter()
-        result, worked_ms = await place.run(self._threads, timed)
-        timings[stage] += worked_ms
-        tracing.record(stage, worked_ms)
-        timings["queue"] += max(0.0, (time.perf_counter() - asked) * 1000 - worked_ms)
-        return result
+    async def _encode(self, way: _Way, drawn: Pixels | None) -> bytes | None:
+        media_type = way.options.media_type
+        if drawn is None or media_type is None:
+            return None
+        threads = min(usable_cores(), MAX_ENCODER_THREADS) if self.admission.alone else 1
+        return await way.run("encode", lambda: encode(drawn, media_type, threads=threads))
 
 
-def _judge(
-    detections: Detections, quality: PhotoQuality, options: Options, bundle: Bundle
-) -> tuple[Screening, float, int]:
+def _open(way: _Way, limits: Limits) -> _Opened:
+    bundle = way.engine.bundle
+    side = screened_side(bundle.input_height, bundle.input_width)
+    photo = decode(way.data, limits, shorter_side=side, wanted=lambda: way.permit.wanted)
+    return _Opened(
+        photo.width,
+        photo.height,
+        photo.sha256,
+        quality=assess_quality(photo.pixels, shorter_side=min(photo.width, photo.height)),
+        model_input=fitted(photo.pixels, bundle.input_height, bundle.input_width),
+        photo=photo if way.options.media_type else None,
+    )
+
+
+def _judge(way: _Way, detections: Detections, quality: PhotoQuality) -> tuple[Screening, float, int]:
+    """The verdict, and the score threshold and box limit that were applied."""
+    options, bundle = way.options, way.engine.bundle
     point = bundle.operating_point
     threshold = point.score_threshold if options.threshold is None else options.threshold
     max_boxes = point.max_boxes if options.max_boxes is None else options.max_boxes

@@ -58,7 +58,7 @@ class Service:
         self._screener: Screener | None = None
         self._failed = False
         self._reloads: set[asyncio.Task[None]] = set()
-        self.metrics.watch_queue(lambda: self._screener.admitted if self._screener else 0)
+        self.metrics.watch_queue(lambda: self._screener.admission.callers if self._screener else 0)
         self.metrics.watch_ready(lambda: self.ready)
 
     @property
@@ -178,7 +178,7 @@ class Service:
             self._on_failure()
             return
         self._name_live_models()
-        self._screener = Screener.of_settings(self.settings)
+        self._screener = Screener.from_settings(self.settings)
         for engine in self.models.engines:
             logger.info("ready: %s, %.1f s", _describe(engine), time.monotonic() - started)
         if self.settings.watch_s:

@@ -30,7 +30,7 @@ from app.detector.detections import Detections
 from app.detector.runtimes import Pipeline, Pixels, Runtime
 from app.detector.runtimes.choice import may_be_tensorflow
 from app.detector.runtimes.load import load_in_process, load_runtime
-from app.errors import DeadlineExceeded, Overloaded, RuntimeUnavailable, WorkerDied
+from app.errors import RuntimeUnavailable, WorkerDied
 from app.process.cores import usable_cores
 from app.settings import Isolation, Settings
 
@@ -94,7 +94,6 @@ class _Worker:
 @dataclass(slots=True)
 class _Job:
     pixels: Pixels
-    late_at: float
     alone: bool
     queued_at: float = field(default_factory=time.monotonic)
     future: Future[Inference] = field(default_factory=Future)
@@ -120,8 +119,6 @@ class Engine:
         *,
         load_first: Callable[[], Runtime] | None = None,
         workers: int = 1,
-        queue_size: int = 32,
-        deadline_s: float | None = None,
         batch_wait_s: float = 0.0,
     ) -> None:
         """Starts nothing; see `start`.
@@ -131,14 +128,10 @@ class Engine:
             load: makes a runtime; called once by each worker, in its thread.
             load_first: makes that of the first worker, if it is another.
             workers: inferences at once.
-            queue_size: photos that may wait for a worker.
-            deadline_s: seconds a photo may wait and be worked on; None for no limit.
             batch_wait_s: seconds that a batch which is not full waits for more photos, while several callers are about.
         """
         self.bundle = bundle
-        self.deadline_s = deadline_s
         self._load, self._load_first = load, load_first or load
-        self._queue_size = queue_size
         self._queue: deque[_Job] = deque()
         self._batch_wait_s = batch_wait_s
         self._lock = threading.Lock()
@@ -190,31 +183,24 @@ class Engine:
     def waiting(self) -> int:
         """How many photos wait for a worker."""
         with self._lock:
-            return sum(not job.future.done() for job in self._queue)
+            return len(self._queue)
 
     def submit(self, pixels: Pixels, *, alone: bool = True) -> Future[Inference]:
-        """Queues a photo, uint8 `[height, width, 3]` RGB; cancel the future to withdraw it.
-
-        The future raises DeadlineExceeded if the photo was not taken up in time.
+        """Queue a photo. Cancel the future to withdraw it, which is possible until a worker begins it.
 
         Args:
             pixels: the photo.
             alone: whether it may take the whole machine; false where the caller knows of others on their way.
 
         Raises:
-            Overloaded: the queue is full.
             RuntimeUnavailable: the engine is not started, closed, or has no worker left that lives or can be replaced.
         """
-        late_at = float("inf") if self.deadline_s is None else time.monotonic() + self.deadline_s
-        job = _Job(pixels, late_at, alone)
+        job = _Job(pixels, alone)
+        job.future.add_done_callback(self._forget)
         with self._lock:
             # A photo that comes while a worker is being replaced waits for that.
             if self._runtime is None or not self._open or all(worker.stuck for worker in self._workers):
                 raise RuntimeUnavailable("the detector is not running")
-            if len(self._queue) >= self._queue_size:
-                self._queue = deque(waiting for waiting in self._queue if not waiting.future.done())
-            if len(self._queue) >= self._queue_size:
-                raise Overloaded(f"{self._queue_size} photos are waiting already; try again shortly")
             self._queue.append(job)
             self._wake_one()
         return job.future
@@ -223,14 +209,10 @@ class Engine:
         """Detections on a photo, as `submit`. Cancelling the call withdraws the photo.
 
         Raises:
-            DeadlineExceeded: no answer within the engine's deadline.
-            Overloaded, RuntimeUnavailable: see `submit`.
+            RuntimeUnavailable: see `submit`.
+            WorkerDied: the process that detected the photo ended.
         """
-        try:
-            async with asyncio.timeout(self.deadline_s):
-                return await asyncio.wrap_future(self.submit(pixels, alone=alone))
-        except TimeoutError:
-            raise _late(self.deadline_s) from None
+        return await asyncio.wrap_future(self.submit(pixels, alone=alone))
 
     def close(self) -> None:
         """Lets running inferences end, withdraws waiting photos and ends the workers. May be called twice.
@@ -254,6 +236,12 @@ class Engine:
             for worker in self._workers:
                 worker.asleep.notify()
         self._withdraw(reason)
+
+    def _forget(self, future: Future[Inference]) -> None:
+        """Removes a photo that was withdrawn, which nothing else would before a worker is free."""
+        if future.cancelled():
+            with self._lock:
+                self._queue = deque(job for job in self._queue if job.future is not future)
 
     def _withdraw(self, reason: Exception) -> None:
         """Fails all photos that wait."""
@@ -360,7 +348,7 @@ class Engine:
             alone = worker.first and taken[0].alone and not self._met and self._busy == 0
             self._busy += 1
         try:
-            jobs = _begun(taken, self.deadline_s)
+            jobs = [job for job in taken if job.begin()]
             if jobs and (pipeline := runtime.pipeline):
                 self._run_ahead(jobs[0], pipeline, alone=alone)
             elif jobs:
@@ -403,7 +391,7 @@ class Engine:
                 if not self._open or len(self._queue) <= left:
                     return
                 taken = self._queue.popleft()
-            if _begun([taken], self.deadline_s) and not self._hand_over(taken, pipeline, in_hand):
+            if taken.begin() and not self._hand_over(taken, pipeline, in_hand):
                 return
 
     def _hand_over(self, job: _Job, pipeline: Pipeline, in_hand: deque[_Job], *, alone: bool = False) -> bool:
@@ -477,9 +465,6 @@ def engine_of(bundle: Bundle, settings: Settings, *, load: Callable[..., Runtime
         start,
         load_first=functools.partial(start, alone_threads=alone),
         workers=workers,
-        # Whoever holds a photo open was admitted already, and is not to be refused here.
-        queue_size=settings.queue + settings.photos_open,
-        deadline_s=settings.deadline_s,
         batch_wait_s=settings.batch_wait_ms / 1000,
     )
 
@@ -492,19 +477,6 @@ def _ways(runtime: Runtime, blank: Pixels, *, alone: bool) -> list[Callable[[], 
     if runtime.batch_size > 1:
         ways.append(lambda: runtime.detect_batch([blank] * runtime.batch_size))
     return ways
-
-
-def _begun(taken: list[_Job], deadline_s: float | None) -> list[_Job]:
-    """Those of the jobs that are neither withdrawn nor too late."""
-    jobs, now = [], time.monotonic()
-    for job in taken:
-        if not job.begin():
-            continue
-        if now > job.late_at:
-            job.future.set_exception(_late(deadline_s))
-        else:
-            jobs.append(job)
-    return jobs
 
 
 def _run(jobs: list[_Job], runtime: Runtime, *, alone: bool) -> None:
@@ -521,7 +493,3 @@ def _run(jobs: list[_Job], runtime: Runtime, *, alone: bool) -> None:
     ended = time.monotonic()
     for job, detections in zip(jobs, found, strict=True):
         job.answer(detections, started, ended)
-
-
-def _late(deadline_s: float | None) -> DeadlineExceeded:
-    return DeadlineExceeded(f"the photo could not be screened within {deadline_s:g} seconds; try again shortly")

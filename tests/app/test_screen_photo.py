@@ -1,4 +1,4 @@
-"""Places and memory of photos in hand, whoever has left or is late."""
+"""Permits and memory of photos in hand when their clients leave or their deadline passes."""
 
 from __future__ import annotations
 
@@ -7,17 +7,23 @@ import gc
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from app import screen_photo
+from app.admission import LARGE_PIXELS, MAX_LARGE_PHOTOS, Admission
+from app.detector.engine import Engine
 from app.errors import DeadlineExceeded, PhotoTooCostly, PhotoTooLarge, UnreadablePhoto
 from app.photo.decoding import Photo
 from app.photo.limits import Limits
-from app.screen_photo import LARGE_AT_ONCE, LARGE_PIXELS, Options, Screener
+from app.screen_photo import Options, Screener
+from tests.app.api.live_server import make_photo
+from tests.app.detector.test_engine import BUNDLE as ENGINE_BUNDLE
+from tests.app.detector.test_engine import Held
 from tests.app.photo.test_heic import HARD
 
 BUNDLE = SimpleNamespace(input_height=32, input_width=32)
@@ -64,9 +70,9 @@ def decoder(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowDecoder]:
     slow.gate.set()
 
 
-def screening(screener: Screener, data: bytes, deadline_s: float = 30) -> asyncio.Task[Any]:
-    engine: Any = SimpleNamespace(deadline_s=deadline_s, bundle=BUNDLE)
-    return asyncio.create_task(screener.screen(data, Options(), engine))
+def screening(admission: Admission, data: bytes) -> asyncio.Task[Any]:
+    engine: Any = SimpleNamespace(bundle=BUNDLE)
+    return asyncio.create_task(Screener(admission).screen(data, Options(), engine))
 
 
 async def until(condition: Any) -> None:
@@ -76,35 +82,56 @@ async def until(condition: Any) -> None:
         await asyncio.sleep(0.01)
 
 
+async def acquire_all_permits(admission: Admission) -> None:
+    """Succeeds once four photos, two of them large, may be opened, and no more."""
+    with ExitStack() as stack:
+
+        async def acquire(seconds: float, *, large: bool = False) -> None:
+            async with asyncio.timeout(seconds):
+                await stack.enter_context(admission.photo_permit()).acquire(large=large)
+
+        for _ in range(MAX_LARGE_PHOTOS):
+            await acquire(20, large=True)
+        for _ in range(4 - MAX_LARGE_PHOTOS):
+            await acquire(20)
+        with pytest.raises(TimeoutError):
+            await acquire(0.05)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("leaves", ["the client", "the deadline"])
-@pytest.mark.parametrize(("data", "most"), [(b"L", LARGE_AT_ONCE), (b"s", 4)])
-def test_a_photo_that_nobody_waits_for_has_its_place_until_it_is_read(
-    decoder: SlowDecoder, leaves: str, data: bytes, most: int
+@pytest.mark.parametrize(("data", "most"), [(b"L", MAX_LARGE_PHOTOS), (b"s", 4)])
+def test_an_abandoned_photo_keeps_its_permit_until_it_is_decoded(
+    decoder: SlowDecoder, leaves: str, data: bytes, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     large, unhandled = data == b"L", []
 
     async def run() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(context))
-        with closing(Screener(photos_open=4)) as screener:
+        with closing(Admission(photos_open=4)) as admission:
+
+            def within(deadline_s: float) -> asyncio.Task[Any]:
+                monkeypatch.setattr(admission, "deadline_s", deadline_s)
+                return screening(admission, data)
+
             for number in range(most):
-                task = screening(screener, data, 30 if leaves == "the client" else 0.5)
+                task = within(30 if leaves == "the client" else 0.5)
                 await until(lambda number=number: decoder.begun == number + 1)
                 if leaves == "the client":
                     task.cancel()
                 with pytest.raises((asyncio.CancelledError, DeadlineExceeded)):
                     await task
-            late = screening(screener, data, 0.2)
+            late = within(0.2)
             with pytest.raises(DeadlineExceeded):
                 await late
-            waiting = screening(screener, data)
+            waiting = within(30)
             await asyncio.sleep(0.2)
             assert decoder.begun == decoder.now[large] == most, "another was begun while those were still read"
             decoder.gate.set()
             with pytest.raises(UnreadablePhoto):
                 await waiting
             assert decoder.most[large] <= most
-            await until(lambda: screener._places._value == 4 and screener._large_places._value == LARGE_AT_ONCE)
+            await acquire_all_permits(admission)
 
     asyncio.run(run())
     gc.collect()
@@ -113,53 +140,17 @@ def test_a_photo_that_nobody_waits_for_has_its_place_until_it_is_read(
 
 def test_a_photo_that_waits_for_a_thread_is_dropped_when_its_client_leaves(decoder: SlowDecoder) -> None:
     async def run() -> None:
-        with closing(Screener(photos_open=1)) as screener:
-            screener._threads.submit(decoder.gate.wait, 30)
-            task = screening(screener, b"s")
-            await until(lambda: screener._places.locked())
+        with closing(Admission(photos_open=1)) as admission:
+            admission._threads.submit(decoder.gate.wait, 30)
+            task = screening(admission, b"s")
+            await until(lambda: admission._photos.locked())
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            await until(lambda: not screener._places.locked())
+            await until(lambda: not admission._photos.locked())
             decoder.gate.set()
-            await asyncio.to_thread(screener.close)
+            await asyncio.to_thread(admission.close)
             assert decoder.begun == 0
-
-    asyncio.run(run())
-
-
-def test_who_has_kept_a_picture_longest_loses_it_when_others_need_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(screen_photo, "KEPT_PER_PLACE", 25)
-    ended: list[str] = []
-
-    async def run() -> None:
-        with closing(Screener(photos_open=4)) as screener:
-
-            async def keep(name: str, size: int, fetched: asyncio.Event) -> None:
-                try:
-                    async with screener.keep(name[0], size):
-                        await fetched.wait()
-                except TimeoutError:
-                    ended.append(f"{name} lost")
-                else:
-                    ended.append(f"{name} fetched")
-
-            fetched, tasks = asyncio.Event(), []
-            for name, size, lost in (
-                ("a", 50, []),
-                ("b", 50, []),
-                ("c", 0, []),
-                ("d", 60, ["a lost", "b lost"]),
-                ("d2", 300, ["a lost", "b lost"]),  # no more are there to lose theirs
-                ("e", 10, ["a lost", "b lost", "d lost", "d2 lost"]),
-            ):
-                tasks.append(asyncio.create_task(keep(name, size, fetched)))
-                await asyncio.sleep(0.01)
-                assert sorted(ended) == lost, name
-            fetched.set()
-            await asyncio.gather(*tasks)
-            assert sorted(ended[4:]) == ["c fetched", "e fetched"]
-            assert not screener._kept
 
     asyncio.run(run())
 
@@ -174,20 +165,42 @@ def test_a_photo_that_takes_too_long_to_decode_is_begun_once(monkeypatch: pytest
     monkeypatch.setattr(screen_photo, "decode", costly)
 
     async def run() -> None:
-        with closing(Screener()) as screener, pytest.raises(PhotoTooCostly):
-            await screening(screener, b"tiles")
+        with closing(Admission()) as admission, pytest.raises(PhotoTooCostly):
+            await screening(admission, b"tiles")
 
     asyncio.run(run())
     assert begun == [LARGE_PIXELS]
 
 
-def test_what_is_late_is_not_decoded_to_its_end() -> None:
-    """The photo takes minutes; its place is free, and the screener closed, soon after its deadline."""
+def test_decoding_stops_at_the_deadline() -> None:
+    """The photo would take minutes; its permit is free, and admission closed, soon after the deadline."""
 
     async def run() -> None:
-        with closing(Screener()) as screener, pytest.raises(DeadlineExceeded):
-            await screening(screener, HARD, deadline_s=1)
+        with closing(Admission(deadline_s=1)) as admission, pytest.raises(DeadlineExceeded, match="within 1 seconds"):
+            await screening(admission, HARD)
 
     started = time.monotonic()
     asyncio.run(run())
     assert time.monotonic() - started < 10
+
+
+def test_a_photo_that_waits_for_the_detector_beyond_the_deadline_is_withdrawn() -> None:
+    held = Held()
+    engine = Engine(ENGINE_BUNDLE, lambda: held)
+    engine.start()
+    held.seen.clear()
+    held.gate.clear()
+    blocker = engine.submit(np.full((8, 8, 3), 1, np.uint8))
+
+    async def run() -> None:
+        with closing(Admission(deadline_s=0.3)) as admission:
+            with pytest.raises(DeadlineExceeded, match=r"within 0\.3 seconds"):
+                await Screener(admission).screen(make_photo(), Options(), engine)
+            await until(lambda: engine.waiting == 0)
+            await acquire_all_permits(admission)
+
+    asyncio.run(run())
+    held.gate.set()
+    blocker.result(5)
+    engine.close()
+    assert held.seen == [1]

@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
         media_type=MEDIA_TYPES[arguments.format],
     )
     settings = Settings.read({}, {})
-    engine = Engine(detector.bundle, detector.load, queue_size=settings.queue + settings.photos_open)
+    engine = Engine(detector.bundle, detector.load)
     failures = detect_photos(
         arguments.photos, arguments.out, options, settings, print_json=arguments.json, engine=engine
     )

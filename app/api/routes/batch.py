@@ -115,9 +115,9 @@ class _Answer(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers; raises the errors of the table as long as nothing was sent."""
         service, writer = self._service, WRITERS[self._chosen](scope, receive, in_pieces(send))
-        screener, stayed = service.screener, None
+        admission, stayed = service.screener.admission, None
         try:
-            with service.models.use(self._model) as engine, screener.admit_batch():
+            with service.models.use(self._model) as engine, admission.batch_permit():
                 sources = await _read(self._request, service.settings)
                 await context_of(self._request.scope).count_more(times=len(sources) - 1)
                 note_batch(self._request, len(sources))
@@ -144,13 +144,13 @@ class _Answer(Response):
                 await write(*await self._screen_one(*waiting.popleft(), engine))
 
         async def write(result: Result, picture: bytes | None) -> None:
-            keep, size = self._service.screener.keep, len(picture or b"")
+            keep, size = self._service.screener.admission.pictures.keep, len(picture or b"")
             # Once more while it is written, for the archive's copy.
             async with keep(self, size), writing, keep(self, size):
                 await writer.add(result, picture)
 
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(len(waiting), self._service.screener.most_turns)):
+            for _ in range(min(len(waiting), self._service.screener.admission.batch_concurrency)):
                 group.create_task(work_off())
         return True
 
@@ -160,7 +160,7 @@ class _Answer(Response):
         screened: ScreenedPhoto | None = None
         failure: Exception | None = None
         try:
-            async with service.screener.turns:
+            async with service.screener.admission.batch_photo_permits:
                 data = await asyncio.to_thread(source)
                 screened = await service.screener.screen(data, self._options, engine)
         except asyncio.CancelledError:

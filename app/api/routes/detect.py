@@ -102,7 +102,11 @@ async def detect(
         options = replace(options, media_type=cast(MediaType, MEDIA_TYPES[chosen]))
     data, screened = b"", None
     try:
-        with service.models.use(model) as engine, screener.admit(), contextlib.suppress(ClientDisconnect):
+        with (
+            service.models.use(model) as engine,
+            screener.admission.caller_permit(),
+            contextlib.suppress(ClientDisconnect),
+        ):
             data = await read_photo(request, max_bytes=settings.max_bytes, upload_s=settings.upload_s)
             screened = await unless_client_leaves(request, screener.screen(data, options, engine))
     finally:
@@ -130,7 +134,7 @@ class _PictureResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            async with self._service.screener.keep(self, len(self.body)):
+            async with self._service.screener.admission.pictures.keep(self, len(self.body)):
                 await super().__call__(scope, receive, in_pieces(send))
         except TimeoutError:
             self._service.metrics.disconnected()

@@ -15,9 +15,9 @@ from fastapi.exceptions import RequestValidationError
 from PIL import Image
 
 from app import errors
+from app.admission import MAX_LARGE_PHOTOS
 from app.api import problems
 from app.photo.formats import PhotoFormat
-from app.screen_photo import LARGE_AT_ONCE
 from app.settings import Isolation
 from tests.app.api.live_server import Live, StandIn, Start, make_photo, wait_for
 
@@ -219,7 +219,7 @@ def test_overload_is_answered_at_once_and_passes(start: Start, stand_in: StandIn
         ]
         for sender in senders:
             sender.start()
-        wait_for(lambda: live.service.screener.admitted == 2)
+        wait_for(lambda: live.service.screener.admission.callers == 2)
         response = live.client.post("/detect", content=photo)
         assert_problem(response, 503, "overloaded")
         assert int(response.headers["retry-after"]) >= 1
@@ -239,11 +239,11 @@ def test_few_large_photos_are_held_at_once_and_they_do_not_keep_others_waiting(
         stand_in.gate.clear()
         calls = stand_in.calls
         large = [clients.submit(live.client.post, "/detect", content=make_photo()) for _ in range(4)]
-        wait_for(lambda: live.service.screener.admitted == 4 and stand_in.calls == calls + LARGE_AT_ONCE)
+        wait_for(lambda: live.service.screener.admission.callers == 4 and stand_in.calls == calls + MAX_LARGE_PHOTOS)
         small = [clients.submit(live.client.post, "/detect", content=make_photo(300, 240)) for _ in range(2)]
-        wait_for(lambda: stand_in.calls == calls + LARGE_AT_ONCE + 2)
+        wait_for(lambda: stand_in.calls == calls + MAX_LARGE_PHOTOS + 2)
         time.sleep(0.2)
-        assert stand_in.calls == calls + LARGE_AT_ONCE + 2
+        assert stand_in.calls == calls + MAX_LARGE_PHOTOS + 2
         stand_in.gate.set()
         answers = [sent.result() for sent in (*large, *small)]
         assert [answer.status_code for answer in answers] == [200] * 6
@@ -299,7 +299,7 @@ def test_slow_upload(start: Start, address: str) -> None:
             answer += piece
         assert answer.startswith(b"HTTP/1.1 408")
         assert b"upload-too-slow" in answer
-        wait_for(lambda: live.service.screener.admitted == 0)
+        wait_for(lambda: live.service.screener.admission.callers == 0)
 
 
 @pytest.mark.parametrize("body", ["all", "half"])
@@ -313,8 +313,8 @@ def test_client_that_leaves(start: Start, stand_in: StandIn, photo: bytes, body:
         sent = photo if body == "all" else photo[:100]
         with socket.create_connection(("127.0.0.1", live.port)) as client:
             client.sendall(b"POST /detect HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(photo) + sent)
-            wait_for(lambda: live.service.screener.admitted == 2)
-        wait_for(lambda: live.service.screener.admitted == 1)
+            wait_for(lambda: live.service.screener.admission.callers == 2)
+        wait_for(lambda: live.service.screener.admission.callers == 1)
         stand_in.gate.set()
         blocker.join()
         assert live.client.post("/detect", content=photo).status_code == 200

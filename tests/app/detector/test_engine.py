@@ -1,4 +1,4 @@
-"""Queue, deadline, overload and shutdown of the engine, on a runtime that can be held and made to fail."""
+"""Queue, workers and shutdown of the engine, on a runtime that can be held up and made to fail."""
 
 import asyncio
 import threading
@@ -15,7 +15,7 @@ from app.detector.bundle import Bundle, OperatingPoint
 from app.detector.detections import Detections
 from app.detector.engine import WARM_UP_RUNS, Engine, Inference
 from app.detector.runtimes import Runtime
-from app.errors import DeadlineExceeded, Overloaded, RuntimeUnavailable
+from app.errors import RuntimeUnavailable
 
 BUNDLE = Bundle(
     path=Path("nowhere"),
@@ -67,7 +67,7 @@ def held() -> Held:
 
 @pytest.fixture
 def engine(held: Held) -> Iterator[Engine]:
-    made = Engine(BUNDLE, lambda: held, queue_size=2)
+    made = Engine(BUNDLE, lambda: held)
     made.start()
     held.seen.clear()
     for _ in range(2 * WARM_UP_RUNS):  # of `detect` and of `detect_alone`
@@ -92,51 +92,17 @@ def test_photos_are_answered_in_order(engine: Engine, held: Held) -> None:
     assert answers[0].inference_ms > 0
 
 
-def test_full_queue(engine: Engine, held: Held) -> None:
+def test_a_withdrawn_photo_leaves_the_queue(engine: Engine, held: Held) -> None:
     held.gate.clear()
     engine.submit(photo(1))
     assert held.busy.acquire(timeout=5)
     waiting = [engine.submit(photo(number)) for number in (2, 3)]
-    with pytest.raises(Overloaded, match="2 photos"):
-        engine.submit(photo(4))
     assert waiting[0].cancel()
+    assert engine.waiting == 1
     last = engine.submit(photo(5))
     held.gate.set()
     last.result(5)
     assert held.seen == [1, 3, 5]
-
-
-def test_deadline_while_waiting(held: Held) -> None:
-    engine = Engine(BUNDLE, lambda: held, deadline_s=0.05)
-    engine.start()
-    held.seen.clear()
-    held.gate.clear()
-    futures = [engine.submit(photo(number)) for number in (1, 2)]
-    time.sleep(0.1)
-    held.gate.set()
-    futures[0].result(5)
-    with pytest.raises(DeadlineExceeded, match=r"0\.05 seconds"):
-        futures[1].result(5)
-    assert held.seen == [1]
-    engine.close()
-
-
-def test_deadline_of_an_asynchronous_caller(held: Held) -> None:
-    engine = Engine(BUNDLE, lambda: held, deadline_s=0.1)
-    engine.start()
-    held.gate.clear()
-    blocker = engine.submit(photo(1))
-
-    async def call() -> None:
-        with pytest.raises(DeadlineExceeded):
-            await engine.detect(photo(2))
-
-    asyncio.run(call())
-    assert engine.waiting == 0
-    held.gate.set()
-    blocker.result(5)
-    engine.close()
-    assert 2 not in held.seen
 
 
 def test_cancelled_asynchronous_caller_withdraws_its_photo(engine: Engine, held: Held) -> None:
@@ -234,7 +200,7 @@ def test_close_ends_the_running_photo_and_withdraws_the_waiting(engine: Engine, 
 
 
 def test_many_callers_at_once(held: Held) -> None:
-    engine = Engine(BUNDLE, lambda: held, workers=4, queue_size=1000)
+    engine = Engine(BUNDLE, lambda: held, workers=4)
     engine.start()
     futures: list[Future[Inference]] = []
     callers = [
@@ -349,13 +315,13 @@ def batching_engine(batching: Batching, **options: float) -> Engine:
 
 def test_photos_that_wait_together_are_detected_at_once(batching: Batching) -> None:
     engine = batching_engine(batching)
-    futures = [engine.submit(photo(number)) for number in (20, 30, 40, 50)]
+    futures = [engine.submit(photo(number)) for number in (20, 30, 40, 50, 60)]
     futures[1].cancel()
     batching.gate.set()
-    for number, future in ((20, futures[0]), (40, futures[2])):
+    for number, future in ((20, futures[0]), (40, futures[2]), (50, futures[3])):
         assert future.result(5).detections.boxes[0, 2] == pytest.approx(number / 100)
-    futures[3].result(5)
-    assert (batching.batches, batching.seen) == ([[20, 40]], [1, 50])
+    futures[4].result(5)
+    assert (batching.batches, batching.seen) == ([[20, 40, 50]], [1, 60])
     engine.close()
 
 

@@ -127,7 +127,7 @@ def test_the_answers_are_those_of_single_photos_in_the_order_sent(live: Live, ph
         got = results(live.client.post(BATCH + query, **one))
         assert got == [{"index": index, **answer} for index, answer in enumerate(single, 1)]
     assert live.metric("caries_verdicts_total", verdict="caries_suspected") == len(photos) * (1 + len(sent))
-    assert live.service.screener.admitted == 0
+    assert live.service.screener.admission.callers == 0
 
 
 def test_real_boxes(real: Live, example_photos: list[Path]) -> None:
@@ -225,7 +225,7 @@ def test_requests_that_are_no_batch(live: Live, photo: bytes) -> None:
             headers = {**accept, **sent.get("headers", {})}
             problem = assert_problem(live.client.post(BATCH, **{**sent, "headers": headers}), status, slug)
             assert says in problem["detail"]
-    assert live.service.screener.admitted == 0
+    assert live.service.screener.admission.callers == 0
 
 
 def test_limits_of_a_batch(start: Start, photo: bytes) -> None:
@@ -389,7 +389,7 @@ def test_two_batches_take_turns(start: Start, stand_in: OneByOne) -> None:
             first = Sender(live, BATCH, files=form([make_photo(light=100)] * 8))
             wait_for(lambda: len(stand_in.lights) == 1)
             second = Sender(live, BATCH, files=form([make_photo(light=150)] * 2))
-            wait_for(lambda: live.service.screener.admitted == 2)
+            wait_for(lambda: live.service.screener.admission.callers == 2)
             time.sleep(0.2)
             for begun in range(2, 9):
                 stand_in.gates.release()
@@ -403,7 +403,7 @@ def test_batches_together_leave_a_place_free(start: Start, stand_in: OneByOne, p
     with start(photos_open=3, workers=1) as live:
         with stand_in.holding():
             batches = [Sender(live, BATCH, files=form([photo] * 4)) for _ in range(2)]
-            wait_for(lambda: live.service.live.waiting == 1 and live.service.screener.admitted == 2)
+            wait_for(lambda: live.service.live.waiting == 1 and live.service.screener.admission.callers == 2)
             time.sleep(0.2)
             # What cannot be decoded needs no detector, but a place to be opened in.
             assert live.client.post("/detect", content=photo[:500], timeout=5).status_code == 422
@@ -419,9 +419,9 @@ def test_a_full_queue_delays_a_batch_and_refuses_it_only_at_the_door(
             single = Sender(live, "/detect", content=photo)
             wait_for(lambda: len(stand_in.lights) == 1)
             batches = [Sender(live, BATCH, files=form([photo] * 6))]
-            wait_for(lambda: live.service.screener.admitted == 2)
+            wait_for(lambda: live.service.screener.admission.callers == 2)
             batches.append(Sender(live, BATCH, files=form([photo] * 6)))
-            wait_for(lambda: live.service.screener.admitted == 3)
+            wait_for(lambda: live.service.screener.admission.callers == 3)
             assert_problem(live.client.post(BATCH, files=form([photo])), 503, "overloaded")
         assert single.answer().status_code == 200
         for batch in batches:
@@ -429,7 +429,7 @@ def test_a_full_queue_delays_a_batch_and_refuses_it_only_at_the_door(
     with start(batches_open=1) as live:
         with stand_in.holding():
             batch = Sender(live, BATCH, files=form([photo] * 2))
-            wait_for(lambda: live.service.screener.admitted == 1)
+            wait_for(lambda: live.service.screener.admission.callers == 1)
             answer = live.client.post(BATCH, files=form([photo]))
             assert "1 batches are in hand" in assert_problem(answer, 503, "overloaded")["detail"]
         assert problems(batch.answer()) == [None] * 2
@@ -471,12 +471,12 @@ def test_a_client_that_leaves_withdraws_what_is_not_begun(
             client.sendall(raw_request(live, [photo] * 10, accept))
             wait_for(lambda: len(stand_in.lights) == 1 and live.service.live.waiting == 1)
             client.close()
-            wait_for(lambda: live.service.screener.admitted == 0)
+            wait_for(lambda: live.service.screener.admission.callers == 0)
         assert live.client.post("/detect", content=photo).status_code == 200
         assert stand_in.calls == calls + 2, "photos of the client that left were worked on"
         assert live.metric("caries_disconnected_total") == 1
         assert live.metric("caries_problems_total", type="internal-error") == 0
-        assert live.service.screener.turns._value == 2
+        assert live.service.screener.admission.batch_photo_permits._value == 2
     kept = [entry for entry in records(tmp_path / "audit") if entry["route"] == BATCH]
     assert [entry["status"] for entry in kept if "photo" in entry] == [499, 499]
     (request,) = [entry for entry in kept if "photo" not in entry]
@@ -498,8 +498,8 @@ def test_a_client_that_leaves_while_it_sends(start: Start, photo: bytes, tmp_pat
         for accept in ("application/json", "application/x-ndjson"):
             with socket.create_connection(("127.0.0.1", live.port)) as client:
                 client.sendall(raw_request(live, [photo] * 3, accept)[:-100])
-                wait_for(lambda: live.service.screener.admitted == 1)
-            wait_for(lambda: live.service.screener.admitted == 0)
+                wait_for(lambda: live.service.screener.admission.callers == 1)
+            wait_for(lambda: live.service.screener.admission.callers == 0)
         wait_for(lambda: live.metric("caries_requests_total", route=BATCH, method="POST", status="499") == 2)
         assert live.metric("caries_problems_total", type="internal-error") == 0
     assert [entry["status"] for entry in records(tmp_path / "audit")] == [499, 499]
@@ -527,8 +527,8 @@ def test_a_client_that_does_not_take_its_answer(
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             client.connect(("127.0.0.1", live.port))
             client.sendall(raw_request(live, [make_photo(1600, 1200)] * 30, "application/zip"))
-            wait_for(lambda: live.service.screener.admitted == 1)
-            wait_for(lambda: live.service.screener.admitted == 0)
+            wait_for(lambda: live.service.screener.admission.callers == 1)
+            wait_for(lambda: live.service.screener.admission.callers == 0)
             assert live.client.post(BATCH, files=form([photo])).status_code == 200
         assert live.metric("caries_disconnected_total") == 1
     assert sum("photo" in entry for entry in records(tmp_path / "audit")) < 25
@@ -548,7 +548,7 @@ def test_an_answer_that_broke_off_is_not_answered_again() -> None:
 @pytest.mark.slow
 def test_a_connection_holds_a_piece_of_a_picture(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     """And a batch does not lose its pictures to itself, however many wait."""
-    monkeypatch.setattr(live.service.screener, "_most_kept", 1)
+    monkeypatch.setattr(live.service.screener.admission.pictures, "max_bytes", 1)
     noise = np.random.default_rng(0).integers(0, 256, (2500, 3000, 3), np.uint8)
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -562,7 +562,8 @@ def test_a_connection_holds_a_piece_of_a_picture(live: Live, monkeypatch: pytest
         assert 0 < connection.transport.get_write_buffer_size() < 2**20
         assert kept_bytes(live) > 4 * 22_000_000
         assert live.metric("caries_disconnected_total") == 0
-    wait_for(lambda: not live.service.screener._kept and live.service.screener.admitted == 0)
+    admission = live.service.screener.admission
+    wait_for(lambda: admission.pictures.size == 0 and admission.callers == 0)
 
 
 def test_every_photo_is_on_record_before_its_answer(
@@ -723,9 +724,9 @@ def test_photos_that_waited_for_a_turn_when_the_client_left_are_not_on_record(
         wait_for(lambda: len(stand_in.lights) == 1)
         with socket.create_connection(("127.0.0.1", live.port)) as client:
             client.sendall(raw_request(live, [photo] * 3, "*/*"))
-            wait_for(lambda: live.service.screener.admitted == 2)
+            wait_for(lambda: live.service.screener.admission.callers == 2)
             time.sleep(0.2)
-        wait_for(lambda: live.service.screener.admitted == 1)
+        wait_for(lambda: live.service.screener.admission.callers == 1)
         stand_in.gates.release()
         other.answer()
     assert [entry["status"] for entry in records(tmp_path / "audit")] == [499, 200, 200]
@@ -740,7 +741,7 @@ def test_before_the_warm_up(tmp_path: Path, stand_in: OneByOne, photo: bytes) ->
         for accept in ("application/json", "application/x-ndjson"):
             answer = live.client.post(BATCH, files=form([photo]), headers={"Accept": accept})
             assert_problem(answer, 503, "not-ready")
-        stand_in.gates.release(2)
+        stand_in.gates.release(4)
 
 
 def test_the_description(live: Live) -> None:

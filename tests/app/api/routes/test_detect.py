@@ -204,7 +204,7 @@ def asks_for_much(live: Live) -> socket.socket:
 
 def kept_bytes(live: Live) -> int:
     """Of pictures that wait to be fetched."""
-    return sum(size for sizes in live.service.screener._kept.values() for size in sizes.values())
+    return live.service.screener.admission.pictures.size
 
 
 def fetched(client: socket.socket, pause_s: float = 0.0, piece: int = 2**20) -> int:
@@ -228,25 +228,25 @@ def test_a_client_that_takes_a_little_now_and_then_does_not_keep_its_picture(
     with asks_for_much(live) as client:
         assert fetched(client, pause_s=0.001, piece=4096) < 20_000_000
     wait_for(lambda: live.metric("caries_disconnected_total") == 1)
-    assert not live.service.screener._kept
+    assert live.service.screener.admission.pictures.size == 0
 
 
 @pytest.mark.slow
 def test_a_connection_holds_a_piece_of_a_picture(live: Live) -> None:
     with asks_for_much(live):
-        wait_for(lambda: bool(live.service.screener._kept))
+        wait_for(lambda: live.service.screener.admission.pictures.size > 0)
         time.sleep(0.2)
         (connection,) = [
             each for each in live.server.server_state.connections if each.cycle and not each.cycle.response_complete
         ]
         assert 0 < connection.transport.get_write_buffer_size() < 2**20
         assert kept_bytes(live) > 22_000_000
-    wait_for(lambda: not live.service.screener._kept)
+    wait_for(lambda: live.service.screener.admission.pictures.size == 0)
 
 
 @pytest.mark.slow
 def test_pictures_that_are_not_fetched_make_room_for_others(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live.service.screener, "_most_kept", 40 * 2**20)
+    monkeypatch.setattr(live.service.screener.admission.pictures, "max_bytes", 40 * 2**20)
     with asks_for_much(live) as first, asks_for_much(live) as second:
         wait_for(lambda: live.metric("caries_disconnected_total") == 1)
         counts = sorted((fetched(first), fetched(second)))

@@ -230,7 +230,7 @@ def test_the_photo_that_a_dying_worker_had_ahead_goes_to_the_next_one(one_worker
 
 
 def submit_locked(engine: Engine, photo: np.ndarray):
-    job = engine_module._Job(photo, float("inf"), False)
+    job = engine_module._Job(photo, False)
     engine._queue.append(job)
     return job.future
 
