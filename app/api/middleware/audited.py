@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -29,15 +30,11 @@ TALLY_S = 10.0
 """Seconds between two lines of the same refusal, see `RefusalTally`: at most 4 MB a day."""
 
 
-def note_photo(request: Request, sha256: str, screened: ScreenedPhoto | None = None) -> None:
-    """Add the photo to the line of its request.
-
-    Args:
-        request: the photo's.
-        sha256: of the photo as sent.
-        screened: the answer, if any.
-    """
-    context_of(request.scope).audit_fields = _entry(sha256, screened)
+async def note_photo(request: Request, data: bytes | None, screened: ScreenedPhoto | None = None) -> None:
+    """Add the photo, as sent, and its answer, if any, to the line of its request."""
+    context = context_of(request.scope)
+    if context.record is not None:
+        context.audit_fields = await _fields(data, screened)
 
 
 def note_batch(request: Request, photos: int) -> None:
@@ -48,9 +45,10 @@ def note_batch(request: Request, photos: int) -> None:
 async def record_photo(
     request: Request,
     number: int,
-    status: int,
-    problem: str | None,
-    sha256: str | None,
+    data: bytes | None,
+    *,
+    status: int = 200,
+    problem: str | None = None,
     screened: ScreenedPhoto | None = None,
 ) -> None:
     """Write the line of one photo of a batch, if its request is audited; before any of its answer is sent.
@@ -58,9 +56,9 @@ async def record_photo(
     Args:
         request: the batch's.
         number: the photo's position in the batch, from 1.
+        data: the photo as sent; None if it could not be unpacked.
         status: the status that the photo alone would have had.
         problem: slug of its problem, if any.
-        sha256: of the photo as sent; None if it could not be unpacked.
         screened: the answer, if any.
 
     Raises:
@@ -69,22 +67,25 @@ async def record_photo(
     own = {"photo": number, "status": status, "problem": problem}
     record = context_of(request.scope).record
     if record is not None:
-        await record(own | _entry(sha256, screened))
+        await record(own | await _fields(data, screened))
 
 
-def _entry(sha256: str | None, screened: ScreenedPhoto | None) -> dict[str, Any]:
-    entry: dict[str, Any] = {"input_sha256": sha256} if sha256 else {}
-    if screened is not None:
-        bundle, screening = screened.bundle, screened.screening
-        entry |= {
-            "model": f"{bundle.name}/{bundle.version}",
-            "model_sha256": bundle.sha256,
-            "verdict": screening.verdict.value,
-            "teeth_seen": screening.teeth_seen,
-            "boxes": len(screening.shown),
-            "hidden": screening.hidden_by_max_boxes,
-        }
-    return entry
+async def _fields(data: bytes | None, screened: ScreenedPhoto | None) -> dict[str, Any]:
+    if screened is None:
+        if data is None:
+            return {}
+        # In a thread, since a large photo takes some 20 ms.
+        return {"input_sha256": await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())}
+    bundle, screening = screened.bundle, screened.screening
+    return {
+        "input_sha256": screened.sha256,
+        "model": f"{bundle.name}/{bundle.version}",
+        "model_sha256": bundle.sha256,
+        "verdict": screening.verdict.value,
+        "teeth_seen": screening.teeth_seen,
+        "boxes": len(screening.shown),
+        "hidden": screening.hidden_by_max_boxes,
+    }
 
 
 class RefusalTally:

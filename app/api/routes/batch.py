@@ -1,12 +1,11 @@
-"""`POST /detect/batch`: several photos in, an answer for each out, one bad photo being no harm to the others.
+"""`POST /detect/batch`: screen several photos; a bad one does not affect the others.
 
-The photos of a batch are screened side by side, and take their turns among the photos of other requests.
+The photos of a batch are screened concurrently, and take turns with the photos of other requests.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections import deque
 from dataclasses import replace
@@ -40,9 +39,9 @@ _BINARY = {"type": "string", "format": "binary"}
 _FILES = {"type": "array", "items": {"type": "string", "contentMediaType": "application/octet-stream"}, "minItems": 1}
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "An answer for each photo. Indices are counted from 1 in the order sent. A line of "
-        "`application/x-ndjson` is one entry of `results`, sent when it is done; `application/zip` holds the annotated "
-        "photos as `0001.png` and so on, and the JSON answer as `results.json`.",
+        "description": "A result for each photo. Indices count from 1 in the order sent. A line of "
+        "`application/x-ndjson` is one entry of `results`, sent when it is done; `application/zip` contains the "
+        "annotated photos as `0001.png` and so on, and the JSON answer as `results.json`.",
         "model": BatchAnswer,
         "content": {
             BATCH_MEDIA_TYPES[BatchFormat.NDJSON]: {"schema": {"type": "string"}},
@@ -51,14 +50,14 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     },
     **problem_responses(
         {
-            400: "The form or the zip archive cannot be taken apart, or holds no photos.",
+            400: "The form or the zip archive cannot be read, or contains no photos.",
             404: "The model is not live.",
             406: "No acceptable answer format.",
             408: "The photos took too long to arrive.",
-            413: "The photos are too many, or have too many bytes together.",
+            413: "Too many photos or too many bytes.",
             415: "The body's type is not accepted.",
-            422: "A parameter is not allowed.",
-            503: "Busy or not ready; Retry-After says when to try again.",
+            422: "A parameter is invalid.",
+            503: "Busy or not ready; retry after the seconds in Retry-After.",
         }
     ),
 }
@@ -105,7 +104,7 @@ async def detect_batch(
 
 
 class _Answer(Response):
-    """Reads the batch, screens its photos and sends their answers, all of it while the batch holds its place."""
+    """Reads the batch, screens its photos and sends the results, all under one permit."""
 
     def __init__(self, request: Request, chosen: BatchFormat, options: Options, model: str | None) -> None:
         super().__init__()
@@ -113,7 +112,7 @@ class _Answer(Response):
         self._service = service_of(request)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers; raises the errors of the table as long as nothing was sent."""
+        """Answer; errors are raised until the answer has begun."""
         service, writer = self._service, WRITERS[self._chosen](scope, receive, in_pieces(send))
         admission, stayed = service.screener.admission, None
         try:
@@ -133,8 +132,8 @@ class _Answer(Response):
             await Response(status_code=CLIENT_LEFT)(scope, receive, send)
 
     async def _screen_all(self, sources: list[Source], engine: Engine, writer: AsJson | AsLines) -> bool:
-        """Screens the photos side by side, and has each result written when it is there."""
-        # What is done with is let go of, while the others are still waiting.
+        """Screen the photos concurrently and write each result as soon as it is there."""
+        # So that the memory of finished photos is freed while others wait.
         waiting = deque(enumerate(sources, 1))
         sources.clear()
         writing = asyncio.Lock()
@@ -145,7 +144,7 @@ class _Answer(Response):
 
         async def write(result: Result, picture: bytes | None) -> None:
             keep, size = self._service.screener.admission.pictures.keep, len(picture or b"")
-            # Once more while it is written, for the archive's copy.
+            # Counted twice while it is written, for the archive's copy.
             async with keep(self, size), writing, keep(self, size):
                 await writer.add(result, picture)
 
@@ -155,7 +154,7 @@ class _Answer(Response):
         return True
 
     async def _screen_one(self, index: int, source: Source, engine: Engine) -> tuple[Result, bytes | None]:
-        """The result of a photo, which is on record then, and its picture if one was asked for."""
+        """The result of a photo, once it is recorded, and its picture, if requested."""
         service, data = self._service, None
         screened: ScreenedPhoto | None = None
         failure: Exception | None = None
@@ -193,16 +192,11 @@ class _Answer(Response):
         screened: ScreenedPhoto | None = None,
         failure: Exception | None = None,
     ) -> None:
-        """Puts a photo on record, if anything is; one that could not be unpacked has no digest to be known by."""
-        if self._service.settings.audit is None:
-            return
-        slug, sha256 = None, screened.sha256 if screened else None
+        slug = None
         if failure is not None:
             problem = problem_of(failure)
             slug, status = problem.slug, problem.status
-        if sha256 is None and data is not None:
-            sha256 = await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
-        await record_photo(self._request, index, status, slug, sha256, screened)
+        await record_photo(self._request, index, data, status=status, problem=slug, screened=screened)
 
 
 async def _read(request: Request, settings: Settings) -> list[Source]:

@@ -1,10 +1,8 @@
-"""`POST /detect`: one photo in, one answer out, in the format that the client asked for."""
+"""`POST /detect`: screen one photo and answer in the requested format."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import hashlib
 from dataclasses import replace
 from typing import Annotated, Any, cast
 
@@ -47,15 +45,15 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     },
     **problem_responses(
         {
-            400: "The form does not hold exactly one photo.",
+            400: "The form does not contain exactly one photo.",
             404: "The model is not live.",
             406: "No acceptable answer format.",
             408: "The photo took too long to arrive.",
             413: "The photo is too large.",
             415: "The body's type or the picture format is not accepted.",
-            422: "The photo cannot be read, or a parameter is not allowed.",
-            503: "Busy or not ready; Retry-After says when to try again.",
-            504: "The answer would have come too late; Retry-After says when to try again.",
+            422: "The photo cannot be read, or a parameter is invalid.",
+            503: "Busy or not ready; retry after the seconds in Retry-After.",
+            504: "The answer would have come too late; retry after the seconds in Retry-After.",
         }
     ),
 }
@@ -110,11 +108,7 @@ async def detect(
             data = await read_photo(request, max_bytes=settings.max_bytes, upload_s=settings.upload_s)
             screened = await unless_client_leaves(request, screener.screen(data, options, engine))
     finally:
-        if screened is not None:
-            note_photo(request, screened.sha256, screened)
-        elif data and settings.audit is not None:
-            # The photo was not decoded, where its digest comes from; that of a large one takes some 20 ms.
-            note_photo(request, await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest()))
+        await note_photo(request, data or None, screened)
     if screened is None:
         service.metrics.disconnected()
         return Response(status_code=CLIENT_LEFT)
@@ -126,7 +120,7 @@ async def detect(
 
 
 class _PictureResponse(Response):
-    """A picture, which is kept for its client for so long only as there is memory and the client fetches it."""
+    """A picture, which is dropped if its client does not fetch it or the memory is needed."""
 
     def __init__(self, service: Service, picture: bytes, headers: dict[str, str], media_type: str) -> None:
         super().__init__(picture, headers=headers, media_type=media_type)
