@@ -1,4 +1,4 @@
-"""Quality measures of real photos and of degraded copies: the basis of the bounds in `app.screening`.
+"""Quality measures of real photos and of degraded copies: the basis of the bounds in `app.photo.quality`.
 
     python -m benchmarks.photo_quality --data DIR
 
