@@ -31,7 +31,7 @@ from app.photo.decoding import decode
 from app.photo.quality import assess_quality, screened_side
 from app.screening import screen
 from training.data.annotations import AnnotatedPhoto, read_annotated_photos
-from training.measure.metrics import average_precisions, coco_evaluation
+from training.measure.coco import average_precisions, coco_evaluation
 
 ROOT = Path(__file__).parents[1]
 MEGAPIXELS = 12.0

@@ -1,8 +1,8 @@
-"""The folder of a run: where each step keeps its results, and finds those of the steps before it.
+"""The folder of a run: where each step writes its results and finds those of the steps before it.
 
 records/            label map, TFRecords by fold, photos.json       prepare
-run.json            recipe, held-out fold, what tells the photos    configure
-pretrained/         weights that the training starts from           configure
+run.json            recipe, held-out fold, sha256 of the photos     configure
+pretrained/         initial weights                                 configure
 pipeline.config     the Object Detection API's configuration        configure
 trained_at.txt      input size of the training, if it was another   enlarge
 checkpoints/        checkpoints, losses, evaluations, TensorBoard   train
@@ -29,12 +29,12 @@ RECORDS = "records"
 
 
 class RunError(TrainingError):
-    """A step lacks what an earlier one should have left, or finds what another recipe or fold left."""
+    """The output of an earlier step is missing, or is from another recipe or fold."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """Where each step of a run keeps its results.
+    """Paths and state of a run.
 
     Attributes:
         path: the folder.
@@ -46,16 +46,17 @@ class RunFolder:
 
     @classmethod
     def part(cls, path: Path) -> Self:
-        """The run in this folder; one of a cross-validation or a sweep shares the records of those around it."""
-        whole = path.absolute()
-        records = next((place / RECORDS for place in (whole, *whole.parents[:2]) if (place / RECORDS).exists()), None)
-        return cls(path, shared_records=records)
+        """The run in this folder; a run of a cross-validation or a sweep shares the records of a folder above."""
+        absolute = path.absolute()
+        records = (folder / RECORDS for folder in (absolute, *absolute.parents[:2]))
+        return cls(path, shared_records=next((folder for folder in records if folder.exists()), None))
 
     @classmethod
     def trained(cls, detector: Path) -> Self | None:
-        """The run that a detector lies in: the folder itself, or one of the three above it, as a bundle's."""
-        whole = detector.absolute()
-        return next((cls(place) for place in (whole, *whole.parents[:3]) if cls(place).state.exists()), None)
+        """The run that contains a detector: the folder itself, or one of the three above it, as for a bundle."""
+        absolute = detector.absolute()
+        runs = (cls(folder) for folder in (absolute, *absolute.parents[:3]))
+        return next((run for run in runs if run.state.exists()), None)
 
     @property
     def records(self) -> Path:
@@ -71,8 +72,13 @@ class RunFolder:
 
     @property
     def trained_at(self) -> Path:
-        """Holds the pixels of the input that the weights were trained at, where the run is of another size."""
+        """Pixels of the input that the weights were trained at, if the run has another size."""
         return self.path / "trained_at.txt"
+
+    @property
+    def trained_input_size(self) -> int | None:
+        """What `trained_at` says; None if the weights were trained at the run's size."""
+        return int(self.trained_at.read_text(encoding="utf-8")) if self.trained_at.exists() else None
 
     @property
     def checkpoints(self) -> Path:
@@ -84,7 +90,7 @@ class RunFolder:
 
     @property
     def exported_checkpoint(self) -> Path:
-        """Holds `latest` or `best`: which checkpoint the exported models come from."""
+        """`latest` or `best`: the checkpoint that the exported models come from."""
         return self.export / "checkpoint.txt"
 
     @property
@@ -96,20 +102,24 @@ class RunFolder:
         return self.path / "bundle"
 
     def photos(self) -> list[AnnotatedPhoto]:
-        """The photos that were prepared.
+        """The prepared photos.
 
         Raises:
-            RunError: none were, or the run was trained on others, see `check_photos`.
-            AnnotationError: one of them has changed since.
+            RunError: there are none, or the run was trained on others, see `check_photos`.
+            AnnotationError: a photo has changed since.
         """
         self.check_photos()
         return load_photos(self.records / PHOTOS)
 
+    def photos_of_fold(self, fold: int | None) -> list[AnnotatedPhoto]:
+        """The prepared photos of one fold; none if None."""
+        return [photo for photo in self.photos() if photo.fold == fold]
+
     def configured(self) -> tuple[Recipe, int | None]:
-        """The recipe, and the fold that is held out, None if the training sees all.
+        """The recipe, and the held-out fold, None if the training sees all photos.
 
         Raises:
-            RunError: the run was not configured.
+            RunError: the run is not configured.
         """
         if not self.state.exists():
             raise RunError(f"{self.path} is not configured: run configure or train first")
@@ -117,23 +127,23 @@ class RunFolder:
         return Recipe.from_dict(state["recipe"]), state["validation_fold"]
 
     def photos_sha256(self) -> str:
-        """What tells the photos that were prepared from others, see `training.data.saved_photos.photos_sha256`.
+        """The sha256 of the prepared photos, labels and folds, see `training.data.saved_photos.photos_sha256`.
 
         Raises:
-            RunError: none were.
+            RunError: no photos are prepared.
         """
         path = self.records / PHOTOS
         if not path.exists():
-            raise RunError(f"{self.records} holds no {PHOTOS}: run prepare first")
+            raise RunError(f"{self.records} has no {PHOTOS}: run prepare first")
         return saved_photos_sha256(path)
 
     def check_photos(self) -> None:
-        """Raises RunError where no photos were prepared, or other ones than the run is known to be trained on: a fold
-        that was dealt anew would hold photos that were trained on."""
+        """Raise RunError if no photos are prepared, or others than the run was trained on: with other folds, the
+        held-out fold would contain photos of the training."""
         prepared = self.photos_sha256()
         state = json.loads(self.state.read_text(encoding="utf-8")) if self.state.exists() else {}
         if state.get("photos_sha256", prepared) != prepared:
             raise RunError(
-                f"{self.path} holds a training of other photos, labels or folds: give the data as it was, or choose "
+                f"{self.path} has a training of other photos, labels or folds: give the original data, or choose "
                 "another folder"
             )

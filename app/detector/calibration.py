@@ -2,7 +2,7 @@
 
 A detector returns several boxes of both classes for a tooth, with uncalibrated scores. Overlapping boxes of any class
 count as one tooth, and one logistic regression per class (Platt 1999, with the scores of all classes as features) maps
-the tooth's scores to probabilities. `training.measure.score_calibration` fits it on photos held out from training.
+the tooth's scores to probabilities. `training.measure.calibration` fits it on photos held out from training.
 """
 
 from __future__ import annotations

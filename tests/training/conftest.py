@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 LARGER = 416
-"""Pixels of the input at which the made-up cross-validation was run as well; its recipe has 320."""
+"""Pixels of the second input size of the made-up cross-validation; its recipe has 320."""
 
 TINY_RECIPE = """
 model_name = "tiny"
@@ -61,12 +61,11 @@ def tiny_run(rendered_data, tiny_recipe, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def cross_validation(rendered_data, tiny_recipe, tmp_path_factory) -> Path:
-    """The folder of a cross-validation as it lies on disk, with made-up predictions: nine in ten of the classes right,
-    by a detector that is surer than that, and an int8 model that says the same with rounding. At `LARGER` pixels all
-    classes are right."""
+    """The folder of a cross-validation with made-up predictions: nine in ten classes right, by an overconfident
+    detector, and the same rounded by an int8 model. At `LARGER` pixels all classes are right."""
     from app.detector.detections import Detections
     from training.data.annotations import FOLDS
-    from training.measure.cross_validation import fold_folder
+    from training.measure.out_of_fold import fold_folder
     from training.measure.predictions import save_predictions
     from training.recipe import Recipe
     from training.run import configure_step, prepare_step

@@ -1,4 +1,4 @@
-"""The report on rendered photos: self-contained, true, and of use for one photo alone."""
+"""The report on rendered photos, and the sheet of one photo."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ from training.model.anchors import STOCK_RATIOS, STOCK_SCALE, STUDY_RATIOS, Anch
 
 @pytest.fixture(scope="module")
 def labelled(small_data, tmp_path_factory):
-    """Ten small mouths, two of which are told to be alike; the name of their group is no HTML."""
+    """Ten small mouths, two of them in one group whose name looks like HTML."""
     folder = tmp_path_factory.mktemp("labelled") / "mouths & more"
     shutil.copytree(small_data, folder)
     lines = (folder / "folds.csv").read_text().splitlines()
@@ -41,7 +41,7 @@ VOID = {"meta", "img"}
 
 
 class Page(HTMLParser):
-    """Collects what a page refers to and its text; fails where tags do not nest."""
+    """Collects the references and the text of a page; fails if tags do not nest."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ def page(report):
     return Page((report / "report.html").read_text())
 
 
-def test_the_page_needs_nothing_but_itself(report, page) -> None:
+def test_the_page_is_self_contained(report, page) -> None:
     pictures = [reference for reference in page.references if not reference.startswith("#")]
     assert len(pictures) == len(page.alternatives) >= 15
     assert all(reference.startswith(("data:image/png;base64,", "data:image/jpeg;base64,")) for reference in pictures)
@@ -144,7 +144,7 @@ def test_better_anchors_are_given_as_a_recipe_takes_them(facts, page) -> None:
     assert f"anchor_scale = {facts['anchors'][3]['anchor_scale']:g}" in page.text
 
 
-def test_every_figure_lies_beside_the_page_as_png(report, page) -> None:
+def test_every_figure_is_also_a_png_file(report, page) -> None:
     names = {path.stem for path in report.glob("*.png")}
     assert {"box_sizes", "box_areas", "aspect_ratios", "unreached_by_size", "best_anchors", "sharpness"} <= names
     assert {"teeth_caries", "teeth_normal", "photos_with_caries", "look_alikes_1", "darkest"} <= names
@@ -208,7 +208,7 @@ def test_an_unknown_photo_is_refused_with_the_nearest_names(labelled, tmp_path, 
     assert not out.exists()
 
 
-def test_a_number_that_two_photos_bear_is_refused(labelled, tmp_path, capsys) -> None:
+def test_a_number_of_two_photos_is_refused(labelled, tmp_path, capsys) -> None:
     data = tmp_path / "data"
     shutil.copytree(labelled, data)
     (data / "folds.csv").unlink()
@@ -217,11 +217,11 @@ def test_a_number_that_two_photos_bear_is_refused(labelled, tmp_path, capsys) ->
     text = (data / "json_train" / "other_4.json").read_text().replace("Folder_0004.jpg", "other_4.jpg")
     (data / "json_train" / "other_4.json").write_text(text)
     assert main(["explore", "--data", str(data), "--out", str(tmp_path / "out"), "--sample", "4"]) == 1
-    assert "'4' fits Folder_0004.jpg, other_4.jpg: give one name" in capsys.readouterr().err
+    assert "'4' matches Folder_0004.jpg, other_4.jpg: give one name" in capsys.readouterr().err
 
 
 def test_on_the_real_photos_better_anchors_are_found(real_photos) -> None:
-    """Teeth are smaller and more slender than the stock anchors and the study's, which the recipe takes account of."""
+    """Teeth are smaller and narrower than the stock anchors and the study's; the recipe's fit better."""
     boxes, class_ids = all_boxes(read_annotated_photos(real_photos))
     stock, study, recipe = (
         measure(boxes, class_ids, Anchors(ratios, scale, 320)).unreached

@@ -58,7 +58,7 @@ def test_pictures_of_other_things_are_recorded_without_a_box(tmp_path) -> None:
     assert write_other_records(tmp_path, 2).stat().st_mtime_ns == written, "made once"
 
 
-def test_the_bundle_is_whole(bundle) -> None:
+def test_the_bundle_is_complete(bundle) -> None:
     assert {"saved_model.pb", FLOAT32_MODEL, INT8_MODEL, "label_map.pbtxt", "MODEL_CARD.md"} <= set(
         bundle.manifest["files"]
     )
@@ -98,7 +98,7 @@ def test_a_finished_training_is_not_repeated(tiny_run, tiny_recipe) -> None:
     assert (tiny_run / "checkpoints" / "losses.jsonl").read_bytes() == before
 
 
-def test_a_training_begun_before_a_key_was_added_goes_on(tiny_run, tiny_recipe, tmp_path) -> None:
+def test_a_training_started_before_a_key_was_added_is_resumed(tiny_run, tiny_recipe, tmp_path) -> None:
     begun = tmp_path / "run"
     shutil.copytree(tiny_run, begun)
     state = json.loads((begun / "run.json").read_text())
@@ -123,7 +123,7 @@ def test_a_training_is_not_continued_with_other_folds_or_labels(tiny_run, tiny_r
     assert "a training of other photos, labels or folds" in capsys.readouterr().err
 
 
-def test_a_training_goes_on_without_the_files_of_its_photos(tiny_run, tiny_recipe, tmp_path) -> None:
+def test_a_training_is_resumed_without_the_files_of_its_photos(tiny_run, tiny_recipe, tmp_path) -> None:
     begun = tmp_path / "run"
     shutil.copytree(tiny_run, begun)
     entries = json.loads((begun / "records" / "photos.json").read_text())
@@ -169,7 +169,7 @@ def test_packaging_stops_when_the_tflite_model_differs(tiny_run, tmp_path, capsy
         ("package", "run configure or train first"),
     ],
 )
-def test_a_step_that_comes_too_early_says_what_is_missing(command, message, tmp_path, capsys) -> None:
+def test_a_step_run_too_early_names_the_missing_one(command, message, tmp_path, capsys) -> None:
     assert main([command, "--out", str(tmp_path)]) == 1
     assert message in capsys.readouterr().err
 
@@ -178,9 +178,9 @@ def test_a_configured_run_without_a_checkpoint_cannot_be_exported(prepared, smal
     assert main(["configure", "--out", str(prepared), "--recipe", str(small_recipe)]) == 0
     assert "model.ssd.num_classes: 90 -> 2" in capsys.readouterr().out
     assert main(["export", "--out", str(prepared)]) == 1
-    assert "no checkpoint to export" in capsys.readouterr().err
+    assert "there is no checkpoint in" in capsys.readouterr().err
     assert main(["export", "--out", str(prepared), "--checkpoint", "best"]) == 1
-    assert "where the recipe sets evaluate_every" in capsys.readouterr().err
+    assert "if the recipe sets evaluate_every" in capsys.readouterr().err
     assert main(["tflite", "--out", str(prepared)]) == 1
     assert "run export first" in capsys.readouterr().err
 
@@ -194,10 +194,10 @@ def test_a_fold_that_holds_every_photo_cannot_be_held_out(small_data, small_reci
     assert main(["train", "--out", str(out), "--recipe", str(small_recipe)]) == 1
     assert "none is left to train on" in capsys.readouterr().err
     assert main(["train", "--out", str(out), "--recipe", str(small_recipe), "--fold=1", "--set=evaluate_every=2"]) == 1
-    assert "fold 1 holds no photo to evaluate on" in capsys.readouterr().err
+    assert "fold 1 has no photo to evaluate on" in capsys.readouterr().err
 
 
-def test_float16_is_half_the_file_and_says_nearly_the_same(tiny_run, rendered_data) -> None:
+def test_float16_is_half_the_size_and_nearly_as_accurate(tiny_run, rendered_data) -> None:
     from app.detector.runtimes.litert import LiteRTRuntime
 
     assert main(["tflite", "--out", str(tiny_run), "--precision", "float16"]) == 0

@@ -1,4 +1,4 @@
-"""The committed detectors: that their cards say what their folds' detections give, and what they have to beat."""
+"""The committed detectors: their cards match the predictions of their folds, and they beat the reference."""
 
 import shutil
 from collections import Counter
@@ -12,23 +12,22 @@ from app.screening import Verdict
 from tests.conftest import ROOT
 from training.data.annotations import FOLDS, read_annotated_photos
 from training.measure.assessment import assess
-from training.measure.cross_validation import read_out_of_fold
-from training.measure.evaluate import predict
-from training.measure.out_of_fold import out_of_fold_evidence
+from training.measure.calibration import cross_fitted
+from training.measure.evidence import Evidence, out_of_fold_evidence
+from training.measure.out_of_fold import read_out_of_fold
+from training.measure.predictions import predict
 from training.measure.review import verdicts
-from training.measure.score_calibration import cross_fitted
 from training.recipe import Recipe
-from training.release.package import Evidence
 from training.run import prepare_step
 from training.run_folder import RunFolder
 
 REFERENCE = {"mAP@.5:.95": 0.327, "mAP@.5": 0.632, "AP@.5 caries": 0.610, "best F1 caries": 0.623}
-"""Stock settings, 800 steps, batch-norm statistics re-estimated, on fold 0."""
+"""Stock settings, 800 steps, batch-norm statistics re-estimated, fold 0."""
 
 
 @pytest.fixture(scope="module")
 def kept_folds(real_photos, tmp_path_factory):
-    """What is kept of the shipped recipe's cross-validation, with the records that reading it needs."""
+    """The predictions of the shipped recipe's cross-validation, with the records to read them."""
     folder = tmp_path_factory.mktemp("kept") / "folds"
     shutil.copytree(ROOT / "tests" / "data" / "caries-320", folder)
     prepare_step(real_photos, RunFolder(folder))
@@ -40,13 +39,13 @@ def evidence(each_bundle, kept_folds, real_photos) -> Evidence:
     return out_of_fold_evidence(
         kept_folds,
         Recipe.from_dict(each_bundle.manifest["recipe"]),
-        read_annotated_photos(real_photos),
+        training_photos=len(read_annotated_photos(real_photos)),
         trained_input_size=each_bundle.manifest.get("trained_input_size"),
     )
 
 
 @pytest.mark.parametrize("model", ["float32", "int8"])
-def test_the_card_tells_the_truth(each_bundle, evidence, model) -> None:
+def test_the_figures_on_the_card_are_those_of_the_folds(each_bundle, evidence, model) -> None:
     claimed = each_bundle.manifest["metrics"]["models"][model]["figures"]
     found = evidence.evaluations[model]["figures"]
     assert claimed.keys() == found.keys()
@@ -72,7 +71,7 @@ def test_the_reference_run_is_beaten(each_bundle) -> None:
 
 
 def test_two_mouths_of_a_hundred_at_most_are_not_assessable(each_bundle, kept_folds) -> None:
-    """Judged by detectors that never saw them."""
+    """By detectors that were not trained on them."""
     sizes = Recipe.from_dict(each_bundle.manifest["recipe"]).sizes
     found = read_out_of_fold(kept_folds, sizes=None if sizes == (320,) else sizes)
     counts = verdicts(found.photos, found.predictions, cross_fitted(found.photos, found.predictions))
@@ -82,7 +81,7 @@ def test_two_mouths_of_a_hundred_at_most_are_not_assessable(each_bundle, kept_fo
 
 
 @pytest.mark.parametrize(("model", "file"), [("float32", FLOAT32_MODEL), ("int8", INT8_MODEL)])
-def test_photos_that_it_was_trained_on_are_told_better_than_the_folds_told_them(
+def test_the_class_is_right_more_often_on_photos_of_the_training_than_out_of_fold(
     each_bundle, real_photos, model, file
 ) -> None:
     photos = read_annotated_photos(real_photos)

@@ -1,4 +1,4 @@
-"""Sweeps with a runner that takes no time; a real one runs in tests/test_notebook.py."""
+"""Sweeps with an instant runner; a real one runs in tests/test_notebook.py."""
 
 import hashlib
 import json
@@ -38,7 +38,7 @@ class Runner:
         return {"mAP@.5": figure, "mAP@.5:.95": figure / 2, "AP@.5 caries": 0.4, "best F1 caries": 0.3}
 
 
-def test_the_report_holds_what_was_published() -> None:
+def test_the_report_has_the_published_trials() -> None:
     trials = read_report()
     assert [trial.name for trial in trials] == [f"r{number:02d}" for number in range(1, 73)]
     (chosen,) = [trial for trial in trials if trial.name == "r25"]
@@ -69,7 +69,7 @@ def test_subsets_are_named_by_ranges() -> None:
         choose(trials, "r09-r05")
 
 
-def test_a_trial_is_run_at_the_scale_that_was_asked_for() -> None:
+def test_a_trial_is_run_at_the_requested_scale() -> None:
     recipe = scaled_recipe(BASE, read_report()[1], Scale(0.1, 0.2, {"input_size": 128}))
     assert (recipe.num_steps, recipe.warmup_steps, recipe.batch_size, recipe.input_size) == (400, 100, 11, 128)
     assert (recipe.classification_weight, recipe.model_name) == (1.25, "r02")
@@ -110,7 +110,7 @@ def test_a_recipe_that_is_not_allowed_is_recorded_as_refused(tmp_path) -> None:
     assert "batch_size is 0, allowed is 1 to 1024" in outcome.error
 
 
-def test_results_are_ranked_with_published_beside_measured(tmp_path) -> None:
+def test_results_are_ranked_with_published_figures(tmp_path) -> None:
     trials = {trial.name: trial for trial in read_report()}
     for name in ("r25", "r32", "r33"):
         run_trial_once(tmp_path, BASE, trials[name], Scale(0.1), Runner(), fold=0)
@@ -133,7 +133,7 @@ def test_results_are_ranked_with_published_beside_measured(tmp_path) -> None:
 def test_a_second_sweep_in_the_folder_is_refused(tmp_path, capsys) -> None:
     with sole_use(tmp_path):
         assert main(["sweep", "--out", str(tmp_path), "--trials", "r01"]) == 1
-    assert "another sweep is at work" in capsys.readouterr().err
+    assert "another sweep is running" in capsys.readouterr().err
     with sole_use(tmp_path):
         pass
 
@@ -151,7 +151,7 @@ def test_a_sweep_that_cannot_start_says_why(tmp_path, capsys, arguments, message
     assert message in capsys.readouterr().err
 
 
-def test_the_list_tells_the_state_of_each_trial(tmp_path, capsys) -> None:
+def test_the_list_shows_the_state_of_each_trial(tmp_path, capsys) -> None:
     run_trial_once(tmp_path, BASE, read_report()[0], Scale(0.1), Runner(), fold=0)
     assert main(["sweep", "--out", str(tmp_path), "--list", "--trials", "r01-r02"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -186,7 +186,7 @@ with sole_use(out):
 """
 
 
-def test_a_search_that_was_killed_goes_on_with_the_trial_that_was_under_way(tmp_path) -> None:
+def test_a_killed_search_resumes_the_running_trial(tmp_path) -> None:
     command = [sys.executable, "-c", SLOW_SWEEP, str(tmp_path)]
     process = subprocess.Popen(command)
     deadline = time.monotonic() + 60
@@ -208,7 +208,7 @@ def test_a_search_that_was_killed_goes_on_with_the_trial_that_was_under_way(tmp_
     assert len(known_outcomes(tmp_path)) == 5
 
 
-def test_a_search_that_goes_on_draws_other_parameters(tmp_path) -> None:
+def test_a_resumed_search_draws_other_parameters(tmp_path) -> None:
     runner = Runner()
 
     def run(trial: Trial):
@@ -219,7 +219,7 @@ def test_a_search_that_goes_on_draws_other_parameters(tmp_path) -> None:
     assert len({recipe.learning_rate_base for recipe in runner.ran}) == 5
 
 
-def test_a_search_that_was_killed_while_it_drew_goes_on(tmp_path, monkeypatch) -> None:
+def test_a_search_killed_while_drawing_is_resumed(tmp_path, monkeypatch) -> None:
     runner = Runner()
 
     def run(trial: Trial):
@@ -237,7 +237,7 @@ def test_a_search_that_was_killed_while_it_drew_goes_on(tmp_path, monkeypatch) -
     assert len(runner.ran) == 2
 
 
-def test_a_trial_of_before_a_key_was_added_is_still_the_same(tmp_path) -> None:
+def test_a_trial_from_before_a_key_was_added_keeps_its_hash(tmp_path) -> None:
     for name in ADDED_SINCE:
         assert getattr(BASE, name) == 0
     outcome = run_trial_once(tmp_path, BASE, Trial("t", {}), Scale(), Runner(), fold=0)
@@ -248,7 +248,7 @@ def test_a_trial_of_before_a_key_was_added_is_still_the_same(tmp_path) -> None:
     assert turned.key != outcome.key
 
 
-def test_a_search_stays_within_what_the_study_spanned(tmp_path) -> None:
+def test_a_search_stays_within_the_ranges_of_the_study(tmp_path) -> None:
     runner = Runner()
 
     def run(trial: Trial):

@@ -30,9 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
+    from training.cross_validation import assess_folds, enlarge_fold, quantize_fold, train_fold
+    from training.measure.calibration import CalibrationError
     from training.measure.comparison import compare_precisions, compare_sizes, table_of_sizes
-    from training.measure.cross_validation import assess_folds, enlarge_fold, quantize_fold, train_fold
-    from training.measure.score_calibration import CalibrationError
     from training.run import prepare_step
     from training.run_folder import RunFolder
 

@@ -34,7 +34,8 @@ def run(arguments: argparse.Namespace) -> int:
     from app.screen_photo import Options
     from app.screening import MAX_BOXES_LIMIT, ClassSelection
     from app.settings import Settings
-    from training.measure.detectors import DEFAULT_THRESHOLD, DetectorError, find_detector
+    from training.measure.detectors import DEFAULT_THRESHOLD, find_detector
+    from training.measure.predictions import DetectorError
 
     if arguments.threshold is not None and not 0 <= arguments.threshold <= 1:
         raise DetectorError(f"--threshold is {arguments.threshold:g}, allowed is 0 to 1")

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     from app.detector.bundle import read_bundle
-    from training.model.enlarged import enlarge
+    from training.enlarge import enlarge
     from training.run import prepare_step
     from training.run_folder import RunFolder
 

@@ -39,7 +39,8 @@ def run(arguments: argparse.Namespace) -> None:
         return
     if arguments.threshold is not None and not 0 <= arguments.threshold <= 1:
         raise RunError(f"--threshold is {arguments.threshold:g}, allowed is 0 to 1")
-    from training.measure.detectors import find_detector
+    from training.measure.detectors import assess_detector, find_detector
+    from training.measure.held_out import saw_fold
 
     detector = find_detector(arguments.model, model=arguments.which, input_size=arguments.input_size)
     of_model = RunFolder.part(arguments.model)
@@ -51,12 +52,12 @@ def run(arguments: argparse.Namespace) -> None:
         photos = [photo for photo in photos if photo.fold == int(fold)]
     if not photos:
         raise RunError(f"fold {fold} holds no photo to evaluate on: choose another one")
-    text = steps.assess_step(
+    text = assess_detector(
         detector,
         photos,
         arguments.out,
         fold=fold,
         threshold=arguments.threshold,
-        was_trained_on=fold != "all" and steps.saw_fold(arguments.model, detector.bundle, int(fold)),
+        was_trained_on=fold != "all" and saw_fold(arguments.model, detector.bundle, int(fold)),
     )
     print(text, end="")

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     from app.detector.bundle import read_bundle
-    from training.release.repackage import repackage
+    from training.repackage import repackage
     from training.run_folder import RunFolder
 
     bundle = repackage(

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from training.measure.cross_validation import read_out_of_fold
+    from training.measure.out_of_fold import read_out_of_fold
     from training.measure.review import review
 
     sizes = read_sizes("--input-size", arguments.input_size) if arguments.input_size else None

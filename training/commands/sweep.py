@@ -31,12 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from training.machine import this_machine
     from training.recipe import Recipe
-    from training.run import prepare_step, run_trial, say
+    from training.run import prepare_step, say
     from training.run_folder import RunFolder
     from training.sweep.report import SweepError, Trial, choose, read_report
     from training.sweep.search import search
     from training.sweep.table import write_results
-    from training.sweep.trials import FINISHED, Outcome, Scale, known_outcomes, run_trial_once, sole_use
+    from training.sweep.trials import FINISHED, Outcome, Scale, known_outcomes, run_trial, run_trial_once, sole_use
 
     out: Path = arguments.out
     trials = choose(read_report(), arguments.trials)
@@ -60,13 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     def run_one(trial: Trial) -> Outcome:
         say(f"trial     {trial.name}")
         outcome = run_trial_once(
-            out,
-            base,
-            trial,
-            scale,
-            lambda records, folder, recipe, fold: run_trial(records, folder, recipe, validation_fold=fold),
-            fold=arguments.fold,
-            retry_failed=arguments.retry_failed,
+            out, base, trial, scale, run_trial, fold=arguments.fold, retry_failed=arguments.retry_failed
         )
         outcomes.append(outcome)
         write_results(out, outcomes, heading)

@@ -1,4 +1,4 @@
-"""One HTML page that needs nothing else: its style and pictures lie inside it, all text is escaped, no script runs."""
+"""A self-contained HTML page: style and pictures are inlined, all text is escaped, there is no script."""
 
 from __future__ import annotations
 
@@ -32,19 +32,12 @@ th { background: #f2f5f8 } code { background: #f2f5f8; padding: .1rem .3rem; whi
 """
 
 PHOTO_QUALITY = 85
-"""JPEG quality of the photos inside the page; the files beside it are PNG."""
+"""JPEG quality of the photos inside the page; the separate files are PNG."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture with the sentence that says what it shows.
-
-    Attributes:
-        png: its bytes.
-        alternative: what it is, for who cannot see it.
-        caption: what to take from it; may be empty.
-        photographic: whether it is made of photos, which the page then holds as JPEG.
-    """
+    """A picture with its alternative text and caption, which may be empty; photographic ones are inlined as JPEG."""
 
     png: bytes
     alternative: str
@@ -54,7 +47,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Text in rows; cells that start with a backtick are code, without it."""
+    """Text in rows; a cell that starts with a backtick is code."""
 
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -62,14 +55,14 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Plots:
-    """Pictures that stand side by side where there is room."""
+    """Pictures side by side, if there is room."""
 
     pictures: Sequence[Picture]
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A heading and what follows it: paragraphs (text), tables and pictures."""
+    """A heading, then paragraphs (text), tables and pictures."""
 
     title: str
     blocks: Sequence[str | Table | Picture | Plots]
@@ -81,7 +74,7 @@ def render_page(title: str, lead: str, facts: Sequence[tuple[str, str]], section
     Args:
         title: the heading.
         lead: a paragraph below it.
-        facts: what and how much, the most important first.
+        facts: names and values, most important first.
         sections: in order.
     """
     contents = "".join(f'<a href="#s{n}">{_text(section.title)}</a> ' for n, section in enumerate(sections, start=1))

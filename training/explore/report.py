@@ -1,4 +1,4 @@
-"""The report: one HTML file that needs nothing else, its figures as PNG beside it, and its numbers as JSON."""
+"""The report: a self-contained HTML page, its figures as PNG files, and its numbers as JSON."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from training.explore.page import Picture, Plots, Section, render_page
 from training.explore.plots import plot_all
 from training.explore.sheets import contact_sheet, labelled_photo, random_photos, tooth_crops
 from training.explore.statistics import Statistics, examine
+from training.output import write_file
 from training.recipe import Recipe
 
 EXTREMES = 6
@@ -29,15 +30,13 @@ SHEET_PHOTOS, SHEET_TEETH = 12, 48
 def write_report(
     photos: Sequence[AnnotatedPhoto], recipe: Recipe, out: Path, *, title: str, seed: int = 0
 ) -> Statistics:
-    """Writes `report.html`, its figures as PNG and `explore.json` to the folder `out`, made if missing.
-
-    Everything is made before anything is written, and the page is written last.
+    """Write `report.html`, its figures as PNG and `explore.json` to the folder `out`, created if missing.
 
     Args:
         photos: at least one.
-        recipe: whose input size and anchors are laid over the labels.
-        out: the folder; figures that an earlier report left there are replaced or removed.
-        title: what the photos are called.
+        recipe: whose input size and anchors are compared with the labels.
+        out: the folder; figures of an earlier report are replaced or removed.
+        title: name of the photos.
         seed: of the photos and teeth that are shown.
     """
     statistics = examine(photos, recipe, seed=seed)
@@ -46,8 +45,8 @@ def write_report(
     facts = statistics.as_dict()
     page = render_page(
         f"Annotated photos: {title}",
-        "What a detector has to learn from, before anything is trained. This page holds the photos themselves: "
-        "share it only where they may be shared.",
+        "The data of a detector, before any training. This page contains the photos themselves: share it only where "
+        "they may be shared.",
         words.key_facts(statistics),
         _sections(statistics, recipe, plots, sheets),
     )
@@ -55,14 +54,14 @@ def write_report(
     for old in out.glob("look_alikes_*.png"):
         old.unlink()
     for name, png in {**plots, **sheets}.items():
-        _write(out / f"{name}.png", png)
-    _write(out / "explore.json", (json.dumps({**facts, "seed": seed}, indent=1) + "\n").encode())
-    _write(out / "report.html", page.encode())
+        write_file(out / f"{name}.png", png)
+    write_file(out / "explore.json", json.dumps({**facts, "seed": seed}, indent=1) + "\n")
+    write_file(out / "report.html", page)
     return statistics
 
 
 def _sheets(statistics: Statistics, seed: int) -> dict[str, Image.Image]:
-    """Contact sheets by name; those that would show nothing are left out."""
+    """Contact sheets by name, without empty ones."""
     photos = statistics.photos
     sheets = {}
     for name, with_caries in (("photos_with_caries", True), ("photos_without_caries", False)):
@@ -70,20 +69,19 @@ def _sheets(statistics: Statistics, seed: int) -> dict[str, Image.Image]:
             sheets[name] = _photo_sheet(chosen, columns=3)
     for class_name in CLASS_IDS:
         if crops := tooth_crops(photos, class_name, SHEET_TEETH, seed=seed):
-            sheets[f"teeth_{class_name}"] = contact_sheet(crops, columns=12, tallest=1.3)
+            sheets[f"teeth_{class_name}"] = contact_sheet(crops, columns=12, max_height=1.3)
     for number, group in enumerate(statistics.look_alikes[:STRIPS], start=1):
         sheets[f"look_alikes_{number}"] = _photo_sheet(group[:STRIP_LENGTH], columns=STRIP_LENGTH)
     for name, ordered in words.extremes(statistics).items():
-        chosen, titles = ordered.photos[:EXTREMES], ordered.values[:EXTREMES]
-        sheets[name] = _photo_sheet(chosen, columns=EXTREMES, values=titles)
+        sheets[name] = _photo_sheet(ordered.photos[:EXTREMES], columns=EXTREMES, values=ordered.values)
     return sheets
 
 
 def _photo_sheet(photos: Sequence[AnnotatedPhoto], *, columns: int, values: Sequence[str] = ()) -> Image.Image:
     titles = [photo.path.stem for photo in photos]
     if values:
-        titles = [f"{title}: {value}" for title, value in zip(titles, values, strict=True)]
-    return contact_sheet([labelled_photo(photo, longest_side=400) for photo in photos], columns=columns, titles=titles)
+        titles = [f"{title}: {value}" for title, value in zip(titles, values, strict=False)]
+    return contact_sheet([labelled_photo(photo, max_side=400) for photo in photos], columns=columns, titles=titles)
 
 
 def _sections(
@@ -91,22 +89,19 @@ def _sections(
 ) -> list[Section]:
     captions = words.captions(statistics)
 
+    def pictures(of: dict[str, bytes], names: Sequence[str], *, photographic: bool) -> list[Picture]:
+        shown = [name for name in names if name in of]
+        return [Picture(of[name], name.replace("_", " "), captions[name], photographic) for name in shown]
+
     def plot(*names: str) -> Plots:
-        shown = [name for name in names if name in plots]
-        return Plots([Picture(plots[name], name.replace("_", " "), captions[name]) for name in shown])
+        return Plots(pictures(plots, names, photographic=False))
 
     def sheet(*names: str) -> list[Picture]:
-        shown = [name for name in names if name in sheets]
-        return [Picture(sheets[name], name.replace("_", " "), captions[name], photographic=True) for name in shown]
+        return pictures(sheets, names, photographic=True)
 
-    sections = [
-        Section(
-            "Photos",
-            [words.photos_in_words(statistics), words.fold_table(statistics), plot("boxes_per_photo", "photo_sizes")],
-        )
-    ]
-    if len(statistics.class_ids):
-        sections += [
+    strips = [f"look_alikes_{number}" for number in range(1, STRIPS + 1)]
+    of_boxes = (
+        [
             Section(
                 "Sizes of the teeth",
                 [
@@ -125,8 +120,15 @@ def _sections(
                 ],
             ),
         ]
-    strips = [f"look_alikes_{number}" for number in range(1, STRIPS + 1)]
-    sections += [
+        if len(statistics.class_ids)
+        else []
+    )
+    return [
+        Section(
+            "Photos",
+            [words.photos_in_words(statistics), words.fold_table(statistics), plot("boxes_per_photo", "photo_sizes")],
+        ),
+        *of_boxes,
         Section("Samples", sheet("photos_with_caries", "photos_without_caries", "teeth_caries", "teeth_normal")),
         Section("Look-alikes", [words.look_alikes_in_words(statistics, STRIPS), *sheet(*strips)]),
         Section(
@@ -139,16 +141,9 @@ def _sections(
             ],
         ),
     ]
-    return sections
 
 
 def _png(picture: Image.Image) -> bytes:
     encoded = io.BytesIO()
     picture.save(encoded, "PNG")
     return encoded.getvalue()
-
-
-def _write(path: Path, data: bytes) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(data)
-    partial.replace(path)

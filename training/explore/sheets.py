@@ -1,4 +1,4 @@
-"""Photos and teeth side by side: what was labelled, as pictures."""
+"""Pictures of labelled photos and teeth, alone and side by side."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ GAP = 4
 TITLE_HEIGHT = 18
 
 SURROUNDINGS = 0.25
-"""Of a tooth's height and width, shown around it on each side."""
+"""Margin around a tooth on each side, as a share of its height and width."""
 
 NEIGHBOURHOOD = 1.5
-"""The same where its neighbours are to be seen."""
+"""The same, to show its neighbours."""
 
 TOOTH_HEIGHT = 140
 """Pixels of a tooth's picture."""
 
 
 def contact_sheet(
-    pictures: Sequence[Image.Image], *, columns: int, tallest: float = 0.75, titles: Sequence[str] = ()
+    pictures: Sequence[Image.Image], *, columns: int, max_height: float = 0.75, titles: Sequence[str] = ()
 ) -> Image.Image:
-    """Pictures side by side on white, each as large as its cell; a row is as high as its highest picture.
+    """Pictures side by side on white, each fitted to its cell; a row is as high as its highest picture.
 
     Args:
         pictures: row by row, at least one.
         columns: cells in a row.
-        tallest: height over width of a cell, at most.
-        titles: of each picture, below it; none if empty.
+        max_height: of a cell, over its width.
+        titles: below each picture; none if empty.
     """
     width = SHEET_WIDTH // columns
-    box = (width - GAP, int(width * tallest))
+    box = (width - GAP, int(width * max_height))
     fitted = [ImageOps.contain(picture, box) for picture in pictures]
     rows = [fitted[first : first + columns] for first in range(0, len(fitted), columns)]
     heights = [max(picture.height for picture in row) for row in rows]
@@ -57,16 +57,16 @@ def contact_sheet(
     return sheet
 
 
-def labelled_photo(photo: AnnotatedPhoto, *, longest_side: int = 800, numbered: bool = False) -> Image.Image:
-    """The photo with its boxes: C and thick for caries, N and thin for normal teeth.
+def labelled_photo(photo: AnnotatedPhoto, *, max_side: int = 800, numbered: bool = False) -> Image.Image:
+    """The photo with its boxes: thick and C for caries, thin and N for normal teeth.
 
     Args:
-        photo: with its labels.
-        longest_side: of the result, pixels; a smaller photo is enlarged.
-        numbered: the boxes carry their number, from 1 on in their order, and the name of their class.
+        photo: labelled.
+        max_side: of the result, pixels; a smaller photo is enlarged.
+        numbered: whether boxes have their number, from 1, and the name of their class instead of the letter.
     """
     picture = Image.fromarray(decode(photo.path.read_bytes()).pixels)
-    picture = ImageOps.contain(picture, (longest_side, longest_side))
+    picture = ImageOps.contain(picture, (max_side, max_side))
     draw = ImageDraw.Draw(picture)
     text = max(12, max(picture.size) // 60)
     font = ImageFont.load_default(text)
@@ -88,19 +88,14 @@ def labelled_photo(photo: AnnotatedPhoto, *, longest_side: int = 800, numbered: 
 
 
 def tooth_crops(photos: Sequence[AnnotatedPhoto], class_name: str, count: int, *, seed: int = 0) -> list[Image.Image]:
-    """Teeth of one class, drawn at random, with `SURROUNDINGS` as far as the photo shows any."""
+    """Random teeth of one class, with `SURROUNDINGS` within the photo."""
     places = [(photo, int(row)) for photo in photos for row in np.flatnonzero(photo.class_ids == CLASS_IDS[class_name])]
     chosen = np.random.default_rng(seed).permutation(len(places))[:count]
     return [_tooth(*places[int(position)], SURROUNDINGS)[0] for position in chosen]
 
 
 def tooth_in_place(photo: AnnotatedPhoto, row: int) -> Image.Image:
-    """One labelled tooth, framed, with its neighbours.
-
-    Args:
-        photo: with its labels.
-        row: of the tooth.
-    """
+    """One labelled tooth (`row` of the boxes), framed, with its neighbours."""
     crop, frame = _tooth(photo, row, NEIGHBOURHOOD)
     draw = ImageDraw.Draw(crop)
     for edge, colour in enumerate((INK, COLOURS[int(photo.class_ids[row])])):
@@ -112,11 +107,11 @@ def tooth_in_place(photo: AnnotatedPhoto, row: int) -> Image.Image:
 def _tooth(
     photo: AnnotatedPhoto, row: int, surroundings: float
 ) -> tuple[Image.Image, tuple[float, float, float, float]]:
-    """What is around a tooth, `TOOTH_HEIGHT` pixels high, and where the tooth is in it: left, top, right, bottom."""
+    """A tooth with its surroundings, `TOOTH_HEIGHT` pixels high, and its box there: left, top, right, bottom."""
     ymin, xmin, ymax, xmax = (float(edge) for edge in photo.boxes[row])
-    above, beside = (ymax - ymin) * surroundings, (xmax - xmin) * surroundings
-    left, right = round(max(0, xmin - beside) * photo.width), round(min(1, xmax + beside) * photo.width)
-    top, bottom = round(max(0, ymin - above) * photo.height), round(min(1, ymax + above) * photo.height)
+    vertical, horizontal = (ymax - ymin) * surroundings, (xmax - xmin) * surroundings
+    left, right = round(max(0, xmin - horizontal) * photo.width), round(min(1, xmax + horizontal) * photo.width)
+    top, bottom = round(max(0, ymin - vertical) * photo.height), round(min(1, ymax + vertical) * photo.height)
     pixels = decode(photo.path.read_bytes()).pixels
     crop = Image.fromarray(pixels[top : max(bottom, top + 1), left : max(right, left + 1)])
     scale = TOOTH_HEIGHT / crop.height
@@ -130,7 +125,7 @@ def _tooth(
 def random_photos(
     photos: Sequence[AnnotatedPhoto], *, with_caries: bool, count: int, seed: int = 0
 ) -> list[AnnotatedPhoto]:
-    """Photos that show a carious tooth, or none, drawn at random."""
+    """Random photos with, or without, a tooth labelled carious."""
     fitting = [photo for photo in photos if bool((photo.class_ids == CLASS_IDS["caries"]).any()) == with_caries]
     chosen = np.random.default_rng(seed).permutation(len(fitting))[:count]
     return [fitting[int(position)] for position in sorted(chosen)]

@@ -1,4 +1,4 @@
-"""Numbers about annotated photos, as a detector will see them."""
+"""Numbers about annotated photos, at the input size of a detector."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ from training.recipe import Recipe
 PERCENTILES = (0, 5, 25, 50, 75, 95, 100)
 
 SIZE_EDGES = (0.0, 16.0, 24.0, 32.0, 48.0, 64.0, 96.0, 128.0, float("inf"))
-"""Sizes of teeth by which unreached ones are counted: square root of the area, pixels of the model's input."""
+"""Ranges of tooth sizes for the unreached ones: square root of the area, pixels of the model's input."""
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """What was counted and measured.
+    """Measurements of photos and boxes; sides are pixels of the model's input.
 
     Attributes:
         photos: all of them.
         quality: of each photo.
         class_ids: of each box, int32 `[n]`.
-        heights, widths: of each box in pixels of the model's input, `[n]`.
-        reached: how well the recipe's anchors reach each box.
+        heights, widths: of each box, `[n]`.
+        reached: overlap of each box with the recipe's anchors.
         candidates: the recipe's, the stock's and the study's anchors by name, and better ones that were found.
     """
 
@@ -67,22 +67,20 @@ class Statistics:
 
     @property
     def aspect_ratios(self) -> Floats:
-        """Width over height of each box at the model's input, as anchors count it."""
+        """Width over height of each box, as for anchors."""
         return self.widths / self.heights
 
     @property
     def shorter_sides(self) -> Floats:
-        """Of each box, pixels of the model's input."""
         return np.minimum(self.heights, self.widths)
 
     @property
     def longer_sides(self) -> Floats:
-        """Of each box, pixels of the model's input."""
         return np.maximum(self.heights, self.widths)
 
     @property
     def areas(self) -> Floats:
-        """Of each box, square pixels of the model's input."""
+        """Square pixels."""
         return self.heights * self.widths
 
     @property
@@ -93,7 +91,7 @@ class Statistics:
     @property
     def shows_caries(self) -> npt.NDArray[np.bool_]:
         """Whether a tooth is labelled carious, `[photos]`."""
-        return np.array([bool((photo.class_ids == CLASS_IDS["caries"]).any()) for photo in self.photos], bool)
+        return np.array([_shows_caries(photo) for photo in self.photos], bool)
 
     @property
     def look_alikes(self) -> list[list[AnnotatedPhoto]]:
@@ -105,32 +103,45 @@ class Statistics:
 
     @cached_property
     def best_for(self) -> npt.NDArray[np.int64]:
-        """Boxes that each anchor shape of the recipe is the best for, `[shapes]`."""
+        """Number of boxes for which each anchor shape of the recipe is the best, `[shapes]`."""
         return np.bincount(self.reached.best_shape, minlength=len(self.reached.shapes))
 
     @cached_property
     def unreached_by_size(self) -> list[dict[str, Any]]:
-        """Boxes in each range of `SIZE_EDGES` that holds any, and how many of each class no anchor reaches."""
+        """Boxes in each non-empty range of `SIZE_EDGES`, and those that no anchor reaches, also by class."""
         sizes = np.sqrt(self.areas)
         ranges = []
         for low, high in pairwise(SIZE_EDGES):
             inside = (sizes >= low) & (sizes < high)
             if not inside.any():
                 continue
-            entry: dict[str, Any] = {
-                "from": low,
-                "to": None if np.isinf(high) else high,
-                "boxes": int(inside.sum()),
-                "unreached": int((inside & self.reached.unreached).sum()),
-            }
+            entry = {"from": low, "to": None if np.isinf(high) else high, **self._unreached(inside)}
             for name, class_id in CLASS_IDS.items():
-                chosen = inside & (self.class_ids == class_id)
-                entry[name] = {"boxes": int(chosen.sum()), "unreached": int((chosen & self.reached.unreached).sum())}
+                entry[name] = self._unreached(inside & (self.class_ids == class_id))
             ranges.append(entry)
         return ranges
 
+    def _unreached(self, chosen: npt.NDArray[np.bool_]) -> dict[str, Any]:
+        return {"boxes": int(chosen.sum()), "unreached": int((chosen & self.reached.unreached).sum())}
+
+    @cached_property
+    def folds(self) -> list[dict[str, Any]]:
+        """Photos, groups and boxes of each fold."""
+        folds = []
+        for fold in range(FOLDS):
+            photos = [photo for photo in self.photos if photo.fold == fold]
+            folds.append(
+                {
+                    "photos": len(photos),
+                    "groups": len({photo.group for photo in photos}),
+                    "photos_with_caries": sum(map(_shows_caries, photos)),
+                    "boxes": _boxes_by_class(all_boxes(photos)[1]),
+                }
+            )
+        return folds
+
     def as_dict(self) -> dict[str, Any]:
-        """Every number of the report, ready for JSON. Sides are pixels of the model's input, shares 0 to 1."""
+        """Every number of the report, ready for JSON; shares are 0 to 1."""
         unreached = self.reached.unreached
         of_class = {name: self.class_ids == class_id for name, class_id in CLASS_IDS.items()}
         sizes = np.array([[photo.width, photo.height] for photo in self.photos])
@@ -146,11 +157,11 @@ class Statistics:
             "photos_with_caries": int(self.shows_caries.sum()),
             "photos_without_caries": int((~self.shows_caries).sum()),
             "photos_without_boxes": int((self.boxes_per_photo == 0).sum()),
-            "boxes": {name: int(chosen.sum()) for name, chosen in of_class.items()},
+            "boxes": _boxes_by_class(self.class_ids),
             "boxes_per_photo": percentiles(self.boxes_per_photo),
             "photos_by_boxes": {str(count): per_photo[count] for count in sorted(per_photo)},
-            "folds": [self._fold(fold) for fold in range(FOLDS)],
-            "photos_in_folds": [sum(photo.fold == fold for photo in self.photos) for fold in range(FOLDS)],
+            "folds": self.folds,
+            "photos_in_folds": [fold["photos"] for fold in self.folds],
             "groups": len({photo.group for photo in self.photos}),
             "look_alike_groups": {group[0].group: len(group) for group in self.look_alikes},
             "photo_longer_side": percentiles(sizes.max(axis=1)),
@@ -189,7 +200,7 @@ class Statistics:
                     "height": photo.height,
                     "group": photo.group,
                     "fold": photo.fold,
-                    "boxes": {name: int((photo.class_ids == number).sum()) for name, number in CLASS_IDS.items()},
+                    "boxes": _boxes_by_class(photo.class_ids),
                     "luminance": round(quality.luminance, 2),
                     "sharpness": round(quality.sharpness, 4),
                     "tissue": round(quality.tissue, 4),
@@ -199,24 +210,14 @@ class Statistics:
             ],
         }
 
-    def _fold(self, fold: int) -> dict[str, Any]:
-        photos = [photo for photo in self.photos if photo.fold == fold]
-        _, class_ids = all_boxes(photos)
-        return {
-            "photos": len(photos),
-            "groups": len({photo.group for photo in photos}),
-            "photos_with_caries": sum(bool((photo.class_ids == CLASS_IDS["caries"]).any()) for photo in photos),
-            "boxes": {name: int((class_ids == class_id).sum()) for name, class_id in CLASS_IDS.items()},
-        }
-
 
 def examine(photos: Sequence[AnnotatedPhoto], recipe: Recipe, *, seed: int = 0) -> Statistics:
-    """Measures the photos at the recipe's input size and with its anchors.
+    """Measure the photos at the recipe's input size and with its anchors.
 
     Args:
         photos: at least one.
         recipe: its `input_size`, `aspect_ratios` and `anchor_scale`.
-        seed: of the boxes that anchors are searched on, where there are many.
+        seed: of the boxes that anchors are searched on, if there are many.
     """
     boxes, class_ids = all_boxes(photos)
     size = recipe.input_size
@@ -247,7 +248,13 @@ def percentiles(values: npt.NDArray[Any]) -> dict[str, float]:
     """`PERCENTILES` of some values by name, such as `p50`; empty for none."""
     if not len(values):
         return {}
-    return {
-        f"p{number}": round(float(value), 3)
-        for number, value in zip(PERCENTILES, np.percentile(values, PERCENTILES), strict=True)
-    }
+    named = zip(PERCENTILES, np.percentile(values, PERCENTILES), strict=True)
+    return {f"p{number}": round(float(value), 3) for number, value in named}
+
+
+def _shows_caries(photo: AnnotatedPhoto) -> bool:
+    return bool((photo.class_ids == CLASS_IDS["caries"]).any())
+
+
+def _boxes_by_class(class_ids: npt.NDArray[np.int32]) -> dict[str, int]:
+    return {name: int((class_ids == class_id).sum()) for name, class_id in CLASS_IDS.items()}

@@ -1,63 +1,69 @@
-"""A detector measured on annotated photos in every way that counts, with 95 % intervals by bootstrap over photos."""
+"""The figures of a detector on annotated photos, with 95 % intervals by bootstrap over photos."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from app.detector.detections import Detections
 from training.data.annotations import CLASS_IDS, AnnotatedPhoto
+from training.measure.coco import average_precisions, coco_evaluation, coco_figures
 from training.measure.curves import (
     FROC_RATES,
-    Calibration,
     Froc,
     PhotoScores,
     PrecisionRecall,
-    calibration,
+    Reliability,
     confusion,
     froc,
     photo_scores,
     precision_recall,
+    reliability,
 )
-from training.measure.evaluate import SCREENED_CLASS
 from training.measure.metrics import (
+    RESAMPLES,
+    SCREENED_CLASS,
+    Matches,
     at_threshold,
-    average_precisions,
     best_f1,
     bootstrap,
-    coco_evaluation,
-    coco_figures,
     match,
+    match_screened,
 )
 
-Figures = dict[str, float | None]
+
+class Figure(NamedTuple):
+    """A figure and its 95 % interval, both None if the photos cannot give it."""
+
+    value: float | None
+    interval: tuple[float, float] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """What was measured.
+    """Everything that is measured.
 
     Attributes:
-        score_threshold: where the figures at a threshold are taken.
+        score_threshold: of the figures at a threshold.
         coco: the 12 COCO numbers.
-        figures: name to value and 95 % interval, both None where the photos cannot give the figure.
+        figures: by name.
         precision_recall: by class name.
-        froc, calibration: of the screened class.
+        froc, reliability: of the screened class.
         photos: the photos' scores of the screened class.
         confusion: see `training.measure.curves.confusion`, summed over photos.
     """
 
     score_threshold: float
     coco: dict[str, float]
-    figures: dict[str, tuple[float | None, tuple[float, float] | None]]
+    figures: dict[str, Figure]
     precision_recall: dict[str, PrecisionRecall]
     froc: Froc
-    calibration: Calibration
+    reliability: Reliability
     photos: PhotoScores
     confusion: npt.NDArray[np.int64]
 
@@ -66,7 +72,7 @@ class Assessment:
         return {
             "score_threshold": self.score_threshold,
             "coco": self.coco,
-            "figures": {name: {"value": value, "interval": span} for name, (value, span) in self.figures.items()},
+            "figures": {name: figure._asdict() for name, figure in self.figures.items()},
             "confusion": {"classes": [*CLASS_IDS, "none"], "counts": self.confusion.tolist()},
         }
 
@@ -76,13 +82,13 @@ def assess(
     predictions: Sequence[Detections],
     *,
     score_threshold: float | None = None,
-    resamples: int = 1000,
+    resamples: int = RESAMPLES,
 ) -> Assessment:
-    """Measures the predictions against the labels.
+    """Compare the predictions with the labels.
 
     Args:
         photos: at least one.
-        predictions: everything that the detector saw, photo by photo.
+        predictions: every detection, photo by photo.
         score_threshold: of the screened class; that of the highest F1 on these photos if None.
         resamples: of the bootstrap.
     """
@@ -98,7 +104,7 @@ def assess(
         [confusion(photo, found, threshold) for photo, found in zip(photos, predictions, strict=True)]
     )
 
-    def figures(sample: Sequence[int]) -> Figures:
+    def figures(sample: Sequence[int]) -> dict[str, float | None]:
         chosen = [screened[position] for position in sample]
         counts = at_threshold(chosen, threshold)
         curve = froc(chosen)
@@ -109,10 +115,8 @@ def assess(
         def of_labels(value: float) -> float | None:
             return value if counts.labelled else None
 
-        precisions = average_precisions(evaluation, sample)
         return {
-            **{name: None if math.isnan(value) else value for name, value in precisions.items()},
-            f"best F1 {SCREENED_CLASS}": of_labels(best_f1(chosen)[1].f1),
+            **main_figures(evaluation, screened, sample),
             "sensitivity": of_labels(counts.sensitivity),
             "precision": counts.precision,
             "F1": of_labels(counts.f1),
@@ -126,7 +130,7 @@ def assess(
             "photo sensitivity": of_photos.sensitivity(threshold),
             "photo specificity": of_photos.specificity(threshold),
             "class right on found teeth": float(np.trace(matched) / matched.sum()) if matched.sum() else None,
-            "calibration error": calibration(chosen).error,
+            "calibration error": reliability(chosen).error,
         }
 
     return Assessment(
@@ -135,56 +139,56 @@ def assess(
         figures=with_intervals(len(photos), figures, resamples),
         precision_recall={name: precision_recall(matches) for name, matches in by_class.items()},
         froc=froc(screened),
-        calibration=calibration(screened),
+        reliability=reliability(screened),
         photos=scores,
         confusion=confusions.sum(axis=0),
     )
 
 
+def evaluate(photos: Sequence[AnnotatedPhoto], predictions: Sequence[Detections]) -> dict[str, Any]:
+    """The main figures alone, ready for JSON: `coco`, `figures` and `best_f1_score_threshold`."""
+    evaluation = coco_evaluation(photos, predictions)
+    matches = match_screened(photos, predictions)
+    figures = with_intervals(len(photos), lambda sample: main_figures(evaluation, matches, sample))
+    return {
+        "coco": coco_figures(evaluation),
+        "figures": {name: figure._asdict() for name, figure in figures.items()},
+        "best_f1_score_threshold": best_f1(matches)[0],
+    }
+
+
+def main_figures(evaluation: Any, matches: Sequence[Matches], sample: Sequence[int]) -> dict[str, float | None]:
+    """Average precisions and the best F1 of the screened class over a resample of photos; None for a figure that it
+    cannot give, see `training.measure.coco.average_precisions`.
+
+    Args:
+        evaluation: from `training.measure.coco.coco_evaluation`.
+        matches: from `training.measure.metrics.match_screened`, of the same predictions.
+        sample: positions of photos, with repetitions.
+    """
+    _, best = best_f1([matches[position] for position in sample])
+    precisions = average_precisions(evaluation, sample)
+    return {
+        **{name: None if math.isnan(value) else value for name, value in precisions.items()},
+        f"best F1 {SCREENED_CLASS}": best.f1 if best.labelled else None,
+    }
+
+
 def with_intervals(
-    photos: int, figures: Any, resamples: int
-) -> dict[str, tuple[float | None, tuple[float, float] | None]]:
-    """Each figure with its interval; resamples that cannot give a figure, such as those without a sound photo, do not
-    count towards its interval."""
-    values: Figures = figures(range(photos))
+    photos: int, figures: Callable[[Sequence[int]], dict[str, float | None]], resamples: int = RESAMPLES
+) -> dict[str, Figure]:
+    """Each figure over all photos, with its interval over the resamples that give it.
+
+    Args:
+        photos: number of photos.
+        figures: positions of photos, with repetitions, to figures by name.
+        resamples: of the bootstrap.
+    """
+    values = figures(range(photos))
 
     def numbers(sample: Sequence[int]) -> dict[str, float]:
         drawn = figures(sample).items()
         return {name: np.nan if value is None else value for name, value in drawn if values[name] is not None}
 
     intervals = bootstrap(photos, numbers, resamples=resamples)
-    return {name: (value, None if value is None else intervals[name]) for name, value in values.items()}
-
-
-def markdown(assessment: Assessment, heading: str) -> str:
-    """The figures as a text: tables of figures, of COCO's numbers and of labelled against detected class."""
-    rows = ["| figure | value | 95 % interval |", "|---|---|---|"]
-    for name, (value, span) in assessment.figures.items():
-        interval = "" if span is None else f"{span[0]:.3f} to {span[1]:.3f}"
-        rows.append(f"| {name} | {'-' if value is None else f'{value:.3f}'} | {interval} |")
-    coco = ["| " + " | ".join(assessment.coco) + " |", "|" + "---|" * len(assessment.coco)]
-    coco.append("| " + " | ".join(f"{value:.3f}" for value in assessment.coco.values()) + " |")
-    columns = [*CLASS_IDS, "missed"]
-    counts = ["| labelled \\ detected | " + " | ".join(columns) + " |", "|" + "---|" * (len(columns) + 1)]
-    for name, row in zip([*CLASS_IDS, "no tooth"], assessment.confusion, strict=True):
-        cells = [str(int(count)) for count in row]
-        if name == "no tooth":
-            cells[-1] = ""
-        counts.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(
-        [
-            heading,
-            "",
-            f"Sensitivity, precision, F1, false positives and the table of classes are taken at score "
-            f"{assessment.score_threshold:.4f} of `{SCREENED_CLASS}`; boxes match from IoU 0.5 on.",
-            "",
-            *rows,
-            "",
-            "The 12 COCO numbers:",
-            "",
-            *coco,
-            "",
-            *counts,
-            "",
-        ]
-    )
+    return {name: Figure(value, intervals.get(name)) for name, value in values.items()}

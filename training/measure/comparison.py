@@ -1,19 +1,24 @@
-"""Two ways to judge the same photos out of fold, side by side: differences of figures, with intervals over photos."""
+"""Two sets of out-of-fold predictions on the same photos: differences of figures, with intervals over photos."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from app.detector.detections import Detections
 from training.data.annotations import AnnotatedPhoto
-from training.measure.cross_validation import PREDICTIONS, at, read_out_of_fold
-from training.measure.evaluate import main_figures, match_screened
-from training.measure.metrics import bootstrap, coco_evaluation
-from training.measure.score_calibration import cross_fitted, fit
+from training.measure.assessment import main_figures
+from training.measure.calibration import cross_fitted, fit
+from training.measure.coco import coco_evaluation
+from training.measure.metrics import bootstrap, match_screened
+from training.measure.out_of_fold import PREDICTIONS, at, read_out_of_fold
+from training.measure.report import figure_text
 from training.model.multi_scale import Sizes, sizes_text
+from training.output import markdown_table, write_file
 from training.recipe import Recipe
 
 FIGURES = (
@@ -21,59 +26,55 @@ FIGURES = (
     *("FROC sensitivity at 1", "FROC sensitivity at 2", "FROC sensitivity at 4"),
     *("photo AUC", "photo sensitivity", "photo specificity", "class right on found teeth", "calibration error"),
 )
-"""Those of a table by sizes, see `training.measure.assessment`."""
+"""Rows of the table of sizes, see `training.measure.assessment`."""
 
 
 def compare_precisions(folder: Path, folds: Sequence[int], *, sizes: Sizes | None = None) -> str:
-    """What int8 costs; writes `int8.json` and returns a line for each figure.
+    """The cost of int8: write `int8.json`, return a line for each figure.
 
     Args:
         folder: of a cross-validation.
-        folds: which; there are int8 predictions of each.
-        sizes: others than the recipe's.
+        folds: with int8 predictions.
+        sizes: other input sizes than the recipe's.
     """
-    of = {name: read_out_of_fold(folder, folds, name, sizes=sizes) for name in PREDICTIONS}
-    photos = of["float32"].photos
+    float32, int8 = (read_out_of_fold(folder, folds, name, sizes=sizes) for name in PREDICTIONS)
     # The bundle has one calibration, which is the float32 detector's.
-    calibration = fit(photos, of["float32"].predictions)
-    float32, int8 = ([calibration.apply(item) for item in of[name].predictions] for name in PREDICTIONS)
-    out = folder if sizes is None else folder / at(sizes)
-    return _compare("int8 - float32", photos, int8, float32, out / "int8.json")
+    calibration = fit(float32.photos, float32.predictions)
+    before, after = ([calibration.apply(item) for item in found.predictions] for found in (float32, int8))
+    return _compare("int8 - float32", float32.photos, after, before, at(folder, sizes) / "int8.json")
 
 
 def compare_sizes(folder: Path, folds: Sequence[int], sizes: Sizes) -> str:
-    """What other sizes gain, both calibrated by the other folds; writes `at_SIZE/gain.json` and returns a line
-    for each figure.
+    """The gain of other input sizes, each fold calibrated on the others: write `at_SIZE/gain.json`, return a line for
+    each figure.
 
     Args:
         folder: of a cross-validation.
-        folds: two or more.
-        sizes: at which all of them were run as well.
+        folds: two or more, with predictions at these sizes.
+        sizes: other input sizes than the recipe's.
 
     Raises:
-        CalibrationError: there is nothing to calibrate on.
+        CalibrationError: there is not enough to calibrate on.
     """
     own, other = read_out_of_fold(folder, folds), read_out_of_fold(folder, folds, sizes=sizes)
     before, after = (cross_fitted(found.photos, found.predictions) for found in (own, other))
-    return _compare(f"{sizes_text(sizes)} px", own.photos, after, before, folder / at(sizes) / "gain.json")
+    return _compare(f"{sizes_text(sizes)} px", own.photos, after, before, at(folder, sizes) / "gain.json")
 
 
 def _compare(
-    title: str, photos: Sequence[AnnotatedPhoto], first: Sequence[Detections], second: Sequence[Detections], path: Path
+    title: str, photos: Sequence[AnnotatedPhoto], after: Sequence[Detections], before: Sequence[Detections], path: Path
 ) -> str:
-    pairs = [(coco_evaluation(photos, found), match_screened(photos, found)) for found in (first, second)]
+    pairs = [(coco_evaluation(photos, found), match_screened(photos, found)) for found in (after, before)]
 
     def differences(sample: Sequence[int]) -> dict[str, float]:
         ours, theirs = (main_figures(evaluation, matches, sample) for evaluation, matches in pairs)
-        return {name: ours[name] - theirs[name] for name in ours}
+        both = {name: (value, theirs[name]) for name, value in ours.items()}
+        return {name: np.nan if a is None or b is None else a - b for name, (a, b) in both.items()}
 
     values, intervals = differences(range(len(photos))), bootstrap(len(photos), differences)
     path.parent.mkdir(exist_ok=True)
-    path.write_text(
-        json.dumps({name: {"value": value, "interval": intervals[name]} for name, value in values.items()}, indent=2)
-        + "\n",
-        encoding="utf-8",
-    )
+    figures = {name: {"value": value, "interval": intervals[name]} for name, value in values.items()}
+    write_file(path, json.dumps(figures, indent=2) + "\n")
     return "".join(
         f"{title}  {name}: {value:+.4f} [{intervals[name][0]:+.4f}, {intervals[name][1]:+.4f}]\n"
         for name, value in values.items()
@@ -81,30 +82,32 @@ def _compare(
 
 
 def table_of_sizes(folder: Path, every: Sequence[Sizes | None], *, has_int8: bool) -> str:
-    """The figures at several sizes side by side, and what each gains, as Markdown; also written to `sizes.md`.
+    """The figures at several input sizes side by side and the gain of each, as Markdown; also written to `sizes.md`.
 
     Args:
         folder: of a cross-validation whose calibrated figures were written at these sizes.
         every: the sizes of each detector; None for those of the recipe, first.
-        has_int8: whether the cost of int8 was measured as well.
+        has_int8: whether the cost of int8 was measured too.
     """
-    folders = [folder if sizes is None else folder / at(sizes) for sizes in every]
+    folders = [at(folder, sizes) for sizes in every]
     evaluations = [_read(out / "calibrated" / "evaluation.json") for out in folders]
     own = Recipe.from_dict(evaluations[0]["recipe"]).sizes
     names = [f"{sizes_text(sizes or own)} px" for sizes in every]
-    columns = [*names, *(f"{name} less {names[0]}" for name in names[1:])]
     gains = [_read(out / "gain.json") for out in folders[1:]]
-    rows = ["| figure | " + " | ".join(columns) + " |", "|---" * (1 + len(columns)) + "|"]
-    for name in FIGURES:
-        cells = [_cell(evaluation["figures"][name]) for evaluation in evaluations]
-        cells += [_cell(gain.get(name), sign="+") for gain in gains]
-        rows.append(f"| {name} | " + " | ".join(cells) + " |")
+    rows = [
+        [
+            name,
+            *(_cell(evaluation["figures"][name]) for evaluation in evaluations),
+            *(_cell(gain.get(name), sign="+") for gain in gains),
+        ]
+        for name in FIGURES
+    ]
     costs = [_read(out / "int8.json") for out in folders] if has_int8 else []
     for name in costs[0] if costs else ():
-        cells = [_cell(cost[name], sign="+") for cost in costs] + [""] * len(gains)
-        rows.append(f"| int8 less float32, {name} | " + " | ".join(cells) + " |")
-    text = "\n".join(rows) + "\n"
-    (folder / "sizes.md").write_text(text, encoding="utf-8")
+        cells = [_cell(cost[name], sign="+") for cost in costs]
+        rows.append([f"int8 less float32, {name}", *cells, *[""] * len(gains)])
+    text = markdown_table(["figure", *names, *(f"{name} less {names[0]}" for name in names[1:])], rows)
+    write_file(folder / "sizes.md", text)
     return text
 
 
@@ -112,8 +115,5 @@ def _read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
 
 
-def _cell(figure: Mapping[str, Any] | None, *, sign: str = "") -> str:
-    if figure is None or figure["value"] is None:
-        return ""
-    low, high = figure["interval"]
-    return f"{figure['value']:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
+def _cell(figure: dict[str, Any] | None, *, sign: str = "") -> str:
+    return "" if figure is None or figure["value"] is None else figure_text(figure, sign=sign)

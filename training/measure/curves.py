@@ -1,4 +1,4 @@
-"""Curves and figures at thresholds, over the matches of one class. Pure functions over arrays."""
+"""Curves over the matches of one class, and the table of labelled against detected class."""
 
 from __future__ import annotations
 
@@ -11,34 +11,24 @@ import numpy.typing as npt
 from app.detector.boxes import box_iou
 from app.detector.detections import Detections
 from training.data.annotations import CLASS_IDS, AnnotatedPhoto
-from training.measure.metrics import MATCH_IOU, Matches
+from training.measure.metrics import MATCH_IOU, Floats, Matches, pooled
 
 FROC_RATES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
-"""False positives per photo at which the FROC curve is read; their mean sensitivity sums the curve up (as in LUNA16,
+"""False positives per photo at which the FROC curve is read; the mean of these sensitivities summarises it (LUNA16,
 Setio et al. 2017)."""
 
-CALIBRATION_BINS = 10
-CALIBRATION_FLOOR = 0.05
-"""Detections below this score take no part in the calibration error: a detector returns a hundred boxes a photo, nearly
-all of them wrong and of a score near 0, and they would hide how the scores that people see are calibrated."""
-
-Floats = npt.NDArray[np.float64]
+RELIABILITY_BINS = 10
+MIN_RELIABILITY_SCORE = 0.05
+"""Detections of a lower score are left out of the calibration error: most of the hundred boxes of a photo are wrong and
+score near 0, and would hide how the scores that people see are calibrated."""
 
 
 @dataclass(frozen=True, slots=True)
 class PrecisionRecall:
-    """Precision and sensitivity after each detection, from the highest score down; float64 `[n]` each."""
+    """Precision and sensitivity after each detection, highest score first; float64 `[n]` each."""
 
     precision: Floats
     sensitivity: Floats
-
-
-def pooled(matches: Sequence[Matches]) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """Scores of all photos from the highest down, and whether each detection was right."""
-    scores = np.concatenate([np.zeros(0), *(item.scores for item in matches)])
-    correct = np.concatenate([np.zeros(0, bool), *(item.correct for item in matches)])
-    order = np.argsort(-scores, kind="stable")
-    return scores[order], correct[order]
 
 
 def precision_recall(matches: Sequence[Matches]) -> PrecisionRecall:
@@ -57,7 +47,7 @@ class Froc:
     sensitivity: Floats
 
     def at(self, rate: float) -> float:
-        """The sensitivity that is reached with at most `rate` false positives per photo."""
+        """The sensitivity at no more than `rate` false positives per photo."""
         allowed = self.sensitivity[self.false_positives_per_image <= rate]
         return float(allowed[-1]) if len(allowed) else 0.0
 
@@ -72,7 +62,7 @@ def froc(matches: Sequence[Matches]) -> Froc:
 
 @dataclass(frozen=True, slots=True)
 class PhotoScores:
-    """Does a photo show a tooth of the class? float64 `[n]`: its highest score; bool `[n]`: whether one is labelled."""
+    """Highest score of the class on each photo, float64 `[n]`, and whether a tooth of it is labelled, bool `[n]`."""
 
     scores: Floats
     has_class: npt.NDArray[np.bool_]
@@ -83,8 +73,8 @@ class PhotoScores:
 
     @property
     def auc(self) -> float | None:
-        """The area under the ROC curve: the chance that a photo with the class scores higher than one without, ties
-        half (Hanley and McNeil 1982). None unless there are photos of both kinds."""
+        """Area under the ROC curve: the probability that a photo with the class scores higher than one without, ties
+        counted half (Hanley and McNeil 1982). None unless there are photos of both kinds."""
         positive, negative = self.scores[self.has_class], self.scores[~self.has_class]
         if not len(positive) or not len(negative):
             return None
@@ -92,12 +82,12 @@ class PhotoScores:
         return float((difference > 0).mean() + 0.5 * (difference == 0).mean())
 
     def sensitivity(self, score_threshold: float) -> float | None:
-        """Share of the photos with the class that reach the threshold; None if there are none."""
+        """Share of the photos with the class that reach the threshold; None without such photos."""
         chosen = self.scores[self.has_class]
         return float((chosen >= score_threshold).mean()) if len(chosen) else None
 
     def specificity(self, score_threshold: float) -> float | None:
-        """Share of the photos without the class that stay below the threshold; None if there are none."""
+        """Share of the photos without the class that stay below the threshold; None without such photos."""
         chosen = self.scores[~self.has_class]
         return float((chosen < score_threshold).mean()) if len(chosen) else None
 
@@ -112,7 +102,7 @@ class PhotoScores:
 
 
 def photo_scores(matches: Sequence[Matches]) -> PhotoScores:
-    """What `PhotoScores` holds, from the matches of the class; a photo without detections scores 0."""
+    """The photos' scores of one class; a photo without detections scores 0."""
     return PhotoScores(
         np.array([item.scores[0] if len(item.scores) else 0.0 for item in matches], np.float64),
         np.array([item.labelled > 0 for item in matches], bool),
@@ -120,8 +110,8 @@ def photo_scores(matches: Sequence[Matches]) -> PhotoScores:
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
-    """Detections in bins of equal number: mean score, share that was right, and how many; `[bins]` each."""
+class Reliability:
+    """Detections in bins of equal number: mean score, share that was right, number of detections; `[bins]` each."""
 
     score: Floats
     correct: Floats
@@ -129,24 +119,24 @@ class Calibration:
 
     @property
     def error(self) -> float | None:
-        """Expected calibration error (Guo et al. 2017, bins of equal mass as in Nixon et al. 2019); None if empty."""
+        """Expected calibration error (Guo et al. 2017; bins of equal mass as in Nixon et al. 2019); None if empty."""
         if not len(self.count):
             return None
         return float((np.abs(self.score - self.correct) * self.count).sum() / self.count.sum())
 
 
-def calibration(matches: Sequence[Matches], *, bins: int = CALIBRATION_BINS) -> Calibration:
-    """How often detections of a score are right; those below `CALIBRATION_FLOOR` are left out."""
+def reliability(matches: Sequence[Matches], *, bins: int = RELIABILITY_BINS) -> Reliability:
+    """How often detections of each score are right, from `MIN_RELIABILITY_SCORE` up."""
     scores, correct = pooled(matches)
-    kept = scores >= CALIBRATION_FLOOR
+    kept = scores >= MIN_RELIABILITY_SCORE
     scores, correct = scores[kept], correct[kept]
     if not len(scores):
-        return Calibration(np.zeros(0), np.zeros(0), np.zeros(0, np.int64))
+        return Reliability(np.zeros(0), np.zeros(0), np.zeros(0, np.int64))
     edges = np.quantile(scores, np.linspace(0, 1, bins + 1)[1:-1])
-    # Equal scores share a bin, whatever their order.
+    # Equal scores share a bin.
     bin_of = np.searchsorted(np.unique(edges), scores, side="right")
     filled = np.unique(bin_of)
-    return Calibration(
+    return Reliability(
         np.array([scores[bin_of == number].mean() for number in filled]),
         np.array([correct[bin_of == number].mean() for number in filled]),
         np.array([(bin_of == number).sum() for number in filled], np.int64),
@@ -154,12 +144,11 @@ def calibration(matches: Sequence[Matches], *, bins: int = CALIBRATION_BINS) -> 
 
 
 def confusion(photo: AnnotatedPhoto, detections: Detections, score_threshold: float) -> npt.NDArray[np.int64]:
-    """Labelled against detected class on one photo, each tooth matched by place alone, the highest score first.
+    """Labelled against detected class on one photo; teeth are matched by place alone, highest score first.
 
     Returns:
-        int64 `[classes + 1, classes + 1]` in the order of `CLASS_IDS`; the last row holds detections where no tooth is
-        labelled, the last column labelled teeth that were missed. A further box on a tooth that was found, such as the
-        less likely class of a calibrated one, is in none of them.
+        int64 `[classes + 1, classes + 1]` in the order of `CLASS_IDS`; the last row counts detections where no tooth is
+        labelled, the last column missed teeth. A second box on a tooth that was already found is not counted.
     """
     ids = list(CLASS_IDS.values())
     counts = np.zeros((len(ids) + 1, len(ids) + 1), np.int64)

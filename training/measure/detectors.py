@@ -1,4 +1,4 @@
-"""A detector in whichever form it lies on disk, ready to run: bundle, SavedModel, TFLite file, checkpoint."""
+"""A detector in any form on disk, found, loaded and measured: bundle, SavedModel, TFLite file or checkpoint."""
 
 from __future__ import annotations
 
@@ -8,24 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from app.detector.bundle import FLOAT32_MODEL, INT8_MODEL, MANIFEST, Bundle, OperatingPoint, read_bundle
+from app.detector.bundle import MANIFEST, Bundle, OperatingPoint, read_bundle
 from app.detector.runtimes import Runtime
+from app.detector.runtimes.litert import LiteRTRuntime
+from app.detector.runtimes.tensorflow import TensorFlowRuntime
 from app.screening import DEFAULT_MAX_BOXES
-from training.data.annotations import CLASS_IDS
-from training.errors import TrainingError
-from training.measure.evaluate import SCREENED_CLASS
+from training.data.annotations import CLASS_IDS, AnnotatedPhoto
+from training.machine import this_machine
+from training.measure.assessment import assess
+from training.measure.metrics import SCREENED_CLASS
+from training.measure.predictions import THREADS, DetectorError, load_exported, predict
+from training.measure.report import SAME_PHOTOS, write_assessment
+from training.model.checkpoints import find_checkpoint, load_checkpoint
 from training.model.configure import input_size_of, parse_pipeline
 from training.run_folder import RunFolder
 
-THREADS = 2
-"""CPU threads for one inference."""
-
 DEFAULT_THRESHOLD = 0.5
-"""Of a detector that has no operating point of its own."""
-
-
-class DetectorError(TrainingError):
-    """The path holds no detector that can be run."""
+"""Of a detector without an operating point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +33,9 @@ class Detector:
 
     Attributes:
         kind: `bundle`, `saved_model`, `tflite` or `checkpoint`.
-        bundle: the bundle, or what stands for one: names, classes and a threshold.
-        load: makes the runtime.
-        has_operating_point: whether the threshold was measured, rather than being `DEFAULT_THRESHOLD`.
+        bundle: the bundle, or a substitute with the same facts: names, classes and a threshold.
+        load: creates the runtime.
+        has_operating_point: whether the threshold was measured and is not `DEFAULT_THRESHOLD`.
     """
 
     kind: str
@@ -53,111 +52,119 @@ def find_detector(path: Path, *, model: str = "float32", input_size: int | None 
 
     Args:
         path: the folder of a bundle, of a SavedModel, of checkpoints or of a run (its latest checkpoint); the prefix
-            `ckpt-N` of a checkpoint; or a `.tflite` file. The configuration of a checkpoint, `pipeline.config`, is
-            looked for in its folder and the two above.
+            `ckpt-N` of a checkpoint; or a `.tflite` file. A checkpoint's `pipeline.config` is in its folder or one of
+            the two above.
         model: which model of a bundle: `saved_model`, `float32` or `int8`.
-        input_size: pixels of a SavedModel's input, where no `pipeline.config` or `bundle.json` tells.
+        input_size: pixels of a SavedModel's input, if there is no `pipeline.config`.
 
     Raises:
-        DetectorError: there is nothing of the kind, and what was looked for.
+        DetectorError: there is no detector; names what is missing.
+        CheckpointError: there is no such checkpoint.
         BundleError: the bundle is damaged.
     """
     if (path / MANIFEST).is_file():
-        return _of_bundle(read_bundle(path), model)
+        bundle = read_bundle(path)
+        size = bundle.input_height, bundle.input_width
+        return Detector("bundle", bundle, lambda: load_exported(path, model, *size), has_operating_point=True)
     if (path / "saved_model.pb").is_file():
-        return _of_saved_model(path, input_size)
+        return _saved_model(path, input_size)
     if path.suffix == ".tflite" and path.is_file():
-        return _of_tflite(path)
+        # The file states its input's size; only the warm-up reads the substitute's.
+        return _without_bundle("tflite", path, path.stem, path, (96, 96), lambda: LiteRTRuntime(path, threads=THREADS))
     if (path / "pipeline.config").is_file() and (path / "checkpoints").is_dir():
-        return _of_checkpoint(path / "checkpoints", path.name)
+        return _checkpoint(path / "checkpoints", path.name)
     if (path / "checkpoint").is_file() or Path(f"{path}.index").is_file():
-        return _of_checkpoint(path, path.name)
+        return _checkpoint(path, path.name)
     raise DetectorError(
-        f"{path} holds no detector: neither {MANIFEST} (a bundle), saved_model.pb (a SavedModel), checkpoint or "
-        "ckpt-*.index (a checkpoint) nor a .tflite file"
+        f"{path} is not a detector: it has neither {MANIFEST} (a bundle), saved_model.pb (a SavedModel), checkpoint or "
+        "ckpt-*.index (a checkpoint), nor is it a .tflite file"
     )
 
 
-def _of_bundle(bundle: Bundle, model: str) -> Detector:
-    def load() -> Runtime:
-        if model == "saved_model":
-            from app.detector.runtimes.tensorflow import TensorFlowRuntime
+def assess_detector(
+    detector: Detector,
+    photos: list[AnnotatedPhoto],
+    out: Path,
+    *,
+    fold: str,
+    threshold: float | None = None,
+    was_trained_on: bool = False,
+) -> str:
+    """Measure a detector on photos, and write `evaluation.json`, `evaluation.md` and plots to the folder `out`.
 
-            return TensorFlowRuntime(bundle.path, bundle.input_height, bundle.input_width, threads=THREADS)
-        from app.detector.runtimes.litert import LiteRTRuntime
+    Args:
+        detector: in any form.
+        photos: at least one.
+        out: created if missing.
+        fold: the photos' fold: a number, or `all`.
+        threshold: of the screened class; if None, the detector's operating point or else that of the highest F1.
+        was_trained_on: whether the detector's training saw this fold, see `training.measure.held_out`.
 
-        file = bundle.path / {"float32": FLOAT32_MODEL, "int8": INT8_MODEL}[model]
-        if not file.exists():
-            raise DetectorError(f"{bundle.path} holds no {file.name}: choose saved_model")
-        return LiteRTRuntime(file, threads=THREADS)
+    Returns:
+        The text of `evaluation.md`.
+    """
+    if threshold is None and detector.has_operating_point:
+        threshold = detector.bundle.operating_point.score_threshold
+    found = [detector.bundle.calibrated(item) for item in predict(detector.load(), photos)]
+    boxes = sum(len(photo.class_ids) for photo in photos)
+    folds = "all folds" if fold == "all" else f"fold {fold}"
+    heading = [f"# {detector}", "", f"{len(photos)} photos of {folds}, {boxes} boxes; {this_machine()}."]
+    if fold == "all":
+        heading.append("The detector may have been trained on some of these photos, so the figures may be optimistic.")
+    elif was_trained_on:
+        heading.append("If these photos are from its data, it was trained on them and the figures are optimistic.")
+    if threshold is None:
+        heading.append(SAME_PHOTOS)
+    return write_assessment(assess(photos, found, score_threshold=threshold), "\n".join(heading), out)
 
-    return Detector("bundle", bundle, load, has_operating_point=True)
 
-
-def _of_saved_model(path: Path, input_size: int | None) -> Detector:
+def _saved_model(path: Path, input_size: int | None) -> Detector:
     config = _find_config(path)
-    if input_size is None and config is None:
+    if input_size is not None:
+        size = input_size, input_size
+    elif config is not None:
+        size = input_size_of(parse_pipeline(config.read_text(encoding="utf-8")))
+    else:
         raise DetectorError(
-            f"the input size of {path} is not known: no pipeline.config in it or above; give --input-size"
+            f"the input size of {path} is unknown: there is no pipeline.config in it or above; give --input-size"
         )
-    size = (input_size, input_size) if input_size else input_size_of(parse_pipeline(config.read_text("utf-8")))  # type: ignore[union-attr]
-
-    def load() -> Runtime:
-        from app.detector.runtimes.tensorflow import TensorFlowRuntime
-
-        return TensorFlowRuntime(path, *size, threads=THREADS)
-
-    return _stand_in("saved_model", path, path.parent.name, _sha256(path / "saved_model.pb"), size, load)
-
-
-def _of_tflite(path: Path) -> Detector:
-    def load() -> Runtime:
-        from app.detector.runtimes.litert import LiteRTRuntime
-
-        return LiteRTRuntime(path, threads=THREADS)
-
-    # The file itself knows its input's size; nothing reads the stand-in's but the warm-up.
-    return _stand_in("tflite", path, path.stem, _sha256(path), (96, 96), load)
+    return _without_bundle(
+        "saved_model",
+        path,
+        path.parent.name,
+        path / "saved_model.pb",
+        size,
+        lambda: TensorFlowRuntime(path, *size, threads=THREADS),
+    )
 
 
-def _of_checkpoint(checkpoint: Path, name: str) -> Detector:
-    config = _find_config(checkpoint)
+def _checkpoint(place: Path, name: str) -> Detector:
+    config = _find_config(place)
     if config is None:
-        raise DetectorError(f"no pipeline.config beside {checkpoint} or in the two folders above")
+        raise DetectorError(f"there is no pipeline.config next to {place} or in the two folders above")
     size = input_size_of(parse_pipeline(config.read_text(encoding="utf-8")))
+    checkpoint = find_checkpoint(place)
 
     def load() -> Runtime:
-        from training.model.model_runtime import load_checkpoint
-
         run = RunFolder(config.parent)
         multi_scale = run.configured()[0].multi_scale if run.state.exists() else ()
         return load_checkpoint(config, checkpoint, multi_scale=multi_scale)
 
-    index = _index_of(checkpoint)
-    return _stand_in("checkpoint", checkpoint, f"{name}-{index.stem}", _sha256(index), size, load)
-
-
-def _index_of(checkpoint: Path) -> Path:
-    import training.compat  # noqa: F401  isort: skip
-    import tensorflow as tf
-
-    prefix = tf.train.latest_checkpoint(str(checkpoint)) if checkpoint.is_dir() else str(checkpoint)
-    index = Path(f"{prefix}.index")
-    if prefix is None or not index.is_file():
-        raise DetectorError(f"{checkpoint} holds no checkpoint")
-    return index
+    index = checkpoint.with_name(f"{checkpoint.name}.index")
+    return _without_bundle("checkpoint", place, f"{name}-{checkpoint.name}", index, size, load)
 
 
 def _find_config(path: Path) -> Path | None:
-    """`pipeline.config` in a folder, or beside a checkpoint's prefix, or in the two folders above."""
     folders = [*([path.resolve()] if path.is_dir() else []), *path.resolve().parents][:3]
     return next((folder / "pipeline.config" for folder in folders if (folder / "pipeline.config").is_file()), None)
 
 
-def _stand_in(
-    kind: str, path: Path, name: str, sha256: str, size: tuple[int, int], load: Callable[[], Runtime]
+def _without_bundle(
+    kind: str, path: Path, name: str, hashed: Path, size: tuple[int, int], load: Callable[[], Runtime]
 ) -> Detector:
-    """What is no bundle, with what a bundle would say of it."""
+    """A detector that is not a bundle, identified by the sha256 of one of its files."""
+    with hashed.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     bundle = Bundle(
         path=path,
         name=name,
@@ -172,8 +179,3 @@ def _stand_in(
         manifest=MappingProxyType({}),
     )
     return Detector(kind, bundle, load, has_operating_point=False)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

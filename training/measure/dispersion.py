@@ -1,9 +1,8 @@
 """Whether the errors on one photo go together.
 
-A detector that errs on one tooth here and one there lacks what tells teeth apart. One that is wrong of nearly all
-teeth of some photos, and right of nearly all of others, lacks what tells photos apart, and labels that follow the
-day, the series or the person who drew them look just so. The scores must be calibrated
-(`training.measure.score_calibration`): they are taken for probabilities.
+A detector that errs here and there cannot distinguish teeth; one that is wrong about nearly all teeth of some photos
+and right about nearly all of others cannot distinguish photos. Labels that follow the day, the series or the labeller
+look like the latter. Scores must be calibrated (`training.measure.calibration`), since they are used as probabilities.
 """
 
 from __future__ import annotations
@@ -14,16 +13,17 @@ from itertools import permutations
 import numpy as np
 
 from training.measure.metrics import Counts, Matches, best_f1
+from training.output import markdown_table
 
 DRAWS = 200
-"""Sets of labels that are drawn for what independent errors would give."""
+"""Sets of labels drawn for independent errors."""
 
 
 def best_f1_by_photo(matches: Sequence[Matches]) -> Counts:
-    """The counts of the highest F1 where each photo has a score threshold of its own, chosen by its labels.
+    """The counts of the highest F1 with a separate score threshold for each photo, chosen by its labels.
 
-    No detector can reach it; what it gains over one threshold is the part of the errors that photos share. Found by
-    Dinkelbach's iteration (1967) on the ratio that F1 is.
+    No detector can reach it; its gain over one threshold is the part of the errors that the teeth of a photo share.
+    Found by Dinkelbach's iteration (1967) for ratios.
     """
     labelled = sum(item.labelled for item in matches)
     found = [np.concatenate([[0], np.cumsum(item.correct)]) for item in matches]
@@ -38,36 +38,35 @@ def best_f1_by_photo(matches: Sequence[Matches]) -> Counts:
 
 
 def overdispersion(matches: Sequence[Matches]) -> float:
-    """Variance of the photos' numbers of right detections over what independent detections would give: 1 where errors
-    know nothing of each other, more where they go together; NaN without detections."""
+    """Variance of the photos' numbers of right detections over that of independent detections: 1 for independent
+    errors, more if they go together; NaN without detections."""
     observed = sum(_surplus(item) ** 2 for item in matches)
     expected = sum(_variance(item) for item in matches)
     return observed / expected if expected else float("nan")
 
 
 def excess(matches: Sequence[Matches]) -> list[float]:
-    """How many more detections of each photo are right than their scores say, in standard deviations of independent
-    errors (of one detection at least)."""
+    """Right detections of each photo beyond the sum of its scores, in standard deviations of independent errors (at
+    least one detection)."""
     return [_surplus(item) / max(1.0, _variance(item)) ** 0.5 for item in matches]
 
 
 def _surplus(item: Matches) -> float:
-    """Right detections beyond those that the scores expect."""
     return float(item.correct.sum() - item.scores.sum())
 
 
 def _variance(item: Matches) -> float:
-    """Of the number of right detections, if each were right by its score alone."""
+    """Of the number of right detections, if each were right with the probability of its score alone."""
     return float((item.scores * (1 - item.scores)).sum())
 
 
 def group_correlation(matches: Sequence[Matches], groups: Sequence[str]) -> float | None:
-    """How alike photos of one group are in their `excess`: Pearson's correlation over all pairs of photos of one
-    group; None without two pairs that differ.
+    """Pearson's correlation of the `excess` of two photos of one group, over all pairs; None without two different
+    pairs.
 
     Args:
         matches: photo by photo.
-        groups: of each photo, such as those that look alike; see `AnnotatedPhoto.group`.
+        groups: of each photo, such as `AnnotatedPhoto.group`.
     """
     of_photo = excess(matches)
     pairs = [
@@ -81,8 +80,8 @@ def group_correlation(matches: Sequence[Matches], groups: Sequence[str]) -> floa
 
 
 def redrawn(matches: Sequence[Matches], random: np.random.Generator) -> list[Matches]:
-    """The same detections, each right with the probability that it scores, whatever the others are; labelled teeth
-    that no detection found stay so."""
+    """The same detections, each right with the probability of its score, independent of the others; labelled teeth
+    that were not found stay so."""
     drawn = []
     for item in matches:
         correct = random.random(len(item.scores)) < item.scores
@@ -91,9 +90,8 @@ def redrawn(matches: Sequence[Matches], random: np.random.Generator) -> list[Mat
 
 
 def dispersion_table(matches: Sequence[Matches], groups: Sequence[str], *, draws: int = DRAWS, seed: int = 0) -> str:
-    """A Markdown table: the F1 with one threshold and with one for each photo, as it is and as it would be if errors
-    were independent (mean and central 95 % of `draws` draws); below it how far the photos' numbers of right detections
-    spread, and how alike those of one group are.
+    """A Markdown table of the F1 with one threshold and with one for each photo, as labelled and with independent
+    errors (mean and central 95 % of the draws), followed by `overdispersion` and `group_correlation`.
 
     Args:
         matches: of the screened class, photo by photo.
@@ -102,15 +100,16 @@ def dispersion_table(matches: Sequence[Matches], groups: Sequence[str], *, draws
         seed: of the draws.
     """
     random = np.random.default_rng(seed)
-    sets = [redrawn(matches, random) for _ in range(draws)]
-    one = [best_f1(items)[1].f1 for items in (matches, *sets)]
-    own = [best_f1_by_photo(items).f1 for items in (matches, *sets)]
-    rows = ["| F1 | as labelled | if errors were independent |", "|---|---|---|"]
-    for name, (labelled, *drawn) in (("one threshold", one), ("a threshold of its own for each photo", own)):
+    sets = [matches, *(redrawn(matches, random) for _ in range(draws))]
+    f1s = {
+        "one threshold": [best_f1(items)[1].f1 for items in sets],
+        "a separate threshold for each photo": [best_f1_by_photo(items).f1 for items in sets],
+    }
+    rows = []
+    for name, (labelled, *drawn) in f1s.items():
         low, high = np.quantile(drawn, (0.025, 0.975))
-        rows.append(f"| {name} | {labelled:.3f} | {np.mean(drawn):.3f} [{low:.3f}, {high:.3f}] |")
-    rows.append(f"\nVariance between photos over that of independent errors: {overdispersion(matches):.1f}")
-    alike = group_correlation(matches, groups)
-    if alike is not None:
-        rows.append(f"Correlation between photos of one group: {alike:+.2f}")
-    return "\n".join(rows) + "\n"
+        rows.append((name, f"{labelled:.3f}", f"{np.mean(drawn):.3f} [{low:.3f}, {high:.3f}]"))
+    text = markdown_table(["F1", "as labelled", "if errors were independent"], rows)
+    text += f"\nVariance between photos over that of independent errors: {overdispersion(matches):.1f}\n"
+    correlation = group_correlation(matches, groups)
+    return text if correlation is None else f"{text}Correlation between photos of one group: {correlation:+.2f}\n"

@@ -1,79 +1,87 @@
-"""What a cross-validation says of a detector that its recipe trained on all photos."""
+"""Out-of-fold predictions: each photo's detections come from a detector that was trained without its fold.
+
+The folder of a cross-validation (`training.cross_validation` writes it):
+
+    records/               the prepared photos
+    fold_0/ ... fold_4/    the folder of one run each, with predictions.npz once its training has ended,
+                           and predictions_int8.npz of its int8 model if that was requested
+        at_416/            the same weights at another input size, with their predictions
+        at_416+320/        the same weights at two input sizes, fused
+    evaluation.json, .md   figures over the predictions of all folds, with plots
+    calibrated/            the same with calibrated scores, each fold's fitted on the other folds
+    int8.json              the cost of int8
+    at_416/                the same at another size, and gain.json: the gain over the recipe's size
+    sizes.md               the calibrated figures of all sizes side by side
+
+`run.json`, `seconds.json` and the predictions are enough for a fold to count as finished.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from app.detector.detections import Detections
 from training.data.annotations import FOLDS, AnnotatedPhoto
-from training.measure.assessment import assess
-from training.measure.cross_validation import PREDICTIONS, CrossValidationError, fold_folder, read_out_of_fold
-from training.measure.evaluate import match_screened, operating_point
-from training.measure.score_calibration import cross_fitted, fit
-from training.recipe import NAMES, Recipe
-from training.release.package import Evidence
+from training.errors import TrainingError
+from training.measure.predictions import load_predictions
+from training.model.multi_scale import Sizes, sizes_text
+from training.run_folder import RunFolder
 
-SAME_TRAINING = (*NAMES, "input_size", "multi_scale")
-"""What a recipe may say otherwise and still train the same weights, which may be run at other sizes."""
+PREDICTIONS = {"float32": "predictions.npz", "int8": "predictions_int8.npz"}
 
 
-def check_same_training(folder: Path, recipe: Recipe, trained_input_size: int | None = None) -> None:
-    """Raises CrossValidationError unless every fold of a cross-validation was trained as this detector was.
+class CrossValidationError(TrainingError):
+    """A fold is not trained, was trained by another recipe, or has no photo."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfFold:
+    """Photos and, for each, the detections of a detector that was not trained on its group."""
+
+    photos: list[AnnotatedPhoto]
+    predictions: list[Detections]
+
+
+def fold_folder(folder: Path, fold: int, sizes: Sizes | None = None) -> RunFolder:
+    """The run with this fold held out, or that of its weights at other sizes."""
+    return RunFolder(at(folder / f"fold_{fold}", sizes), shared_records=folder / "records")
+
+
+def at(folder: Path, sizes: Sizes | None) -> Path:
+    """The subfolder for other sizes than the recipe's; the folder itself if None."""
+    return folder if sizes is None else folder / f"at_{sizes_text(sizes)}"
+
+
+def read_out_of_fold(
+    folder: Path, folds: Sequence[int] = range(FOLDS), precision: str = "float32", *, sizes: Sizes | None = None
+) -> OutOfFold:
+    """The predictions of these folds.
 
     Args:
         folder: of the cross-validation.
-        recipe: of the detector.
-        trained_input_size: pixels, where its weights were trained at another size than the recipe's.
-    """
-    trained_at = trained_input_size or recipe.input_size
-    # Looking at a training does not change it, unless that may end it.
-    same = SAME_TRAINING if recipe.early_stop_after else (*SAME_TRAINING, "evaluate_every")
-    for fold in range(FOLDS):
-        of_fold, _ = fold_folder(folder, fold).configured()
-        if differences := of_fold.differences(recipe, apart_from=same):
-            raise CrossValidationError(f"{folder} is a cross-validation of another recipe: {differences}")
-        if of_fold.input_size != trained_at:
-            raise CrossValidationError(
-                f"{folder} is a cross-validation of detectors that were trained at {of_fold.input_size} pixels, not at "
-                f"{trained_at}"
-            )
-
-
-def out_of_fold_evidence(
-    folder: Path, recipe: Recipe, trained_on: Sequence[AnnotatedPhoto], *, trained_input_size: int | None = None
-) -> Evidence:
-    """Calibration and operating point from predictions on photos that their detectors never saw.
-
-    The figures are those of calibrated scores, each fold's calibrated on the others; the calibration that is released
-    is fitted on all of them.
-
-    Args:
-        folder: of a cross-validation over all folds; where its recipe has other sizes than the one to be released, it
-            was run at those as well.
-        recipe: of the detector that is to be released.
-        trained_on: the photos that it was trained on.
-        trained_input_size: pixels, where its weights were trained at another size than the recipe's.
+        folds: numbers.
+        precision: `float32` for those of the checkpoint, or `int8`.
+        sizes: other input sizes than the recipe's.
 
     Raises:
-        CrossValidationError: a fold is missing, or was trained by another recipe or at another size.
+        CrossValidationError: a fold has no predictions yet.
     """
-    check_same_training(folder, recipe, trained_input_size)
-    of_first, _ = fold_folder(folder, 0).configured()
-    sizes = None if of_first.sizes == recipe.sizes else recipe.sizes
-    found = read_out_of_fold(folder, sizes=sizes)
-    calibrated = cross_fitted(found.photos, found.predictions)
-    threshold, counts = operating_point(found.photos, match_screened(found.photos, calibrated))
-    evaluations = {"float32": assess(found.photos, calibrated, score_threshold=threshold).as_dict()}
-    if (fold_folder(folder, 0, sizes).path / PREDICTIONS["int8"]).exists():
-        int8 = read_out_of_fold(folder, precision="int8", sizes=sizes).predictions
-        quantized = cross_fitted(found.photos, int8, fitted_on=found.predictions)
-        evaluations["int8"] = assess(found.photos, quantized, score_threshold=threshold).as_dict()
-    return Evidence(
-        measured_on=f"{len(found.photos)} photos, each judged by a detector of the same recipe that was trained "
-        "without the photo's fold",
-        evaluations=evaluations,
-        score_threshold=threshold,
-        cross_fitted=counts,
-        training_photos=len(trained_on),
-        calibration=fit(found.photos, found.predictions),
-    )
+    photos: list[AnnotatedPhoto] = []
+    predictions: list[Detections] = []
+    for fold in folds:
+        run = fold_folder(folder, fold, sizes)
+        path = run.path / PREDICTIONS[precision]
+        if not path.exists():
+            reason = (
+                "has not been trained to its end" if sizes is None else f"was not run at {sizes_text(sizes)} pixels"
+            )
+            raise CrossValidationError(f"{run.path} has no {path.name}: fold {fold} {reason}")
+        found = load_predictions(path)
+        held_out = run.photos_of_fold(fold)
+        photos += held_out
+        predictions += [found[photo.path.name] for photo in held_out]
+    if not photos:
+        raise CrossValidationError(f"there is no photo in folds {', '.join(map(str, folds))}")
+    return OutOfFold(photos, predictions)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,45 +13,7 @@ from app.detector.fusion import fuse
 from app.detector.runtimes import Pixels, Runtime
 from app.detector.runtimes.tensorflow import split_by_size
 from app.photo.resizing import resize
-from training.errors import TrainingError
-from training.model.configure import input_size_of, parse_pipeline
 from training.model.multi_scale import detect_at_sizes
-
-
-class CheckpointError(TrainingError):
-    """There is no such checkpoint, or it is of another detector."""
-
-
-def load_checkpoint(pipeline_config: Path, checkpoint: Path, *, multi_scale: Sequence[int] = ()) -> ModelRuntime:
-    """The detector of a checkpoint, without exporting it.
-
-    Args:
-        pipeline_config: the configuration that it was trained with.
-        checkpoint: a folder of checkpoints, of which the latest is taken, or the prefix of one.
-        multi_scale: further sizes at which it looks, see `training.recipe.Recipe`.
-
-    Raises:
-        CheckpointError: there is none, or it is of another detector.
-    """
-    import training.compat  # isort: skip
-    import tensorflow as tf
-    from object_detection.builders import model_builder
-
-    training.compat.leave_training_mode()
-    prefix = tf.train.latest_checkpoint(str(checkpoint)) if checkpoint.is_dir() else str(checkpoint)
-    if prefix is None or not Path(f"{prefix}.index").exists():
-        raise CheckpointError(f"{checkpoint} holds no checkpoint")
-    pipeline = parse_pipeline(pipeline_config.read_text(encoding="utf-8"))
-    model = model_builder.build(pipeline.model, is_training=False)
-    height, width = input_size_of(pipeline)
-    runtime = ModelRuntime(model, height, width, multi_scale=multi_scale)
-    status = tf.train.Checkpoint(model=model).restore(prefix)
-    make_variables(model, height, width)  # which then take their values
-    try:
-        status.assert_existing_objects_matched()
-    except AssertionError as error:
-        raise CheckpointError(f"{prefix} is not a checkpoint of the detector in {pipeline_config}") from error
-    return runtime
 
 
 def make_variables(model: Any, height: int, width: int) -> None:

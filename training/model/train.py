@@ -28,11 +28,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from training.data.annotations import AnnotatedPhoto
 from training.errors import TrainingError
 from training.model.augmentation import UNCHANGED, Augmentation
 from training.model.batch_norm import build_reestimation, moving_statistics, needs_reestimation
 from training.model.batches import training_batches
+from training.model.checkpoints import BEST
 from training.model.devices import choose_strategy, is_chief, worker_count
 from training.model.model_runtime import ModelRuntime, make_variables
 from training.model.randomness import stateless
@@ -41,7 +41,6 @@ from training.model.validation import Evaluation, EvaluationLog, Validation
 CHECKPOINT_EVERY = 100
 """Steps between two checkpoints."""
 
-BEST = "best"
 LOSSES = "losses.jsonl"
 EVALUATIONS = "evaluations.jsonl"
 
@@ -74,7 +73,7 @@ def train(
     schedule: Schedule,
     *,
     augmentation: Augmentation = UNCHANGED,
-    validation: Sequence[AnnotatedPhoto] = (),
+    validation: Validation | None = None,
     strategy: Any = None,
 ) -> Path:
     """Trains until the configured number of steps, or an early stop, and returns the folder of checkpoints, `out`.
@@ -84,7 +83,7 @@ def train(
         out: folder of the checkpoints; the latest one there is continued from.
         schedule: when to save, evaluate and stop.
         augmentation: what is done to a photo beside the steps that the configuration names.
-        validation: photos to evaluate on.
+        validation: the held-out photos; None if nothing is evaluated.
         strategy: a `tf.distribute.Strategy`; `training.model.devices.choose_strategy` decides if None.
 
     Raises:
@@ -129,7 +128,7 @@ class _Training:
         augmentation: Augmentation,
         log: EvaluationLog,
         strategy: Any,
-        validation: Sequence[AnnotatedPhoto],
+        validation: Validation | None,
         latest: str | None,
     ) -> None:
         import tensorflow as tf
@@ -183,7 +182,7 @@ class _Training:
         self._step = self._build_step()
         height, width = self._input_size()
         self._runtime = ModelRuntime(self._model, height, width)
-        self._validation = Validation(validation, height, width) if validation and schedule.evaluate_every else None
+        self._validation = validation if schedule.evaluate_every else None
 
     def _input_size(self) -> tuple[int, int]:
         """Pixels, height and width."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from app.detector.detections import Detections
 from app.photo.decoding import decode
 from app.photo.resizing import resize
 from training.data.annotations import AnnotatedPhoto
-from training.measure.metrics import average_precisions, coco_evaluation
 from training.model.model_runtime import ModelRuntime
 
 FIGURE = "mAP@.5:.95"
@@ -27,6 +26,9 @@ PICTURES = 4
 
 SHOWN_SCORE = 0.3
 """Boxes of this score or more are drawn."""
+
+Figures = Callable[[Sequence[AnnotatedPhoto], Sequence[Detections]], dict[str, float]]
+"""Photos and detections to figures by name, one of them `FIGURE`; NaN for a figure that these photos cannot give."""
 
 CLASS_COLOURS = {1: (60, 180, 75), 2: (230, 25, 75)}
 
@@ -45,17 +47,17 @@ class Evaluation:
 
 
 class Validation:
-    """The held-out photos at the model's input size, ready to be looked at again and again."""
+    """The held-out photos, decoded once at the model's input size."""
 
-    def __init__(self, photos: Sequence[AnnotatedPhoto], height: int, width: int) -> None:
-        self._photos = list(photos)
+    def __init__(self, photos: Sequence[AnnotatedPhoto], height: int, width: int, figures: Figures) -> None:
+        self._photos, self._figures = list(photos), figures
         self._pixels = [resize(decode(photo.path.read_bytes()).pixels, height, width) for photo in photos]
 
     def evaluate(self, runtime: ModelRuntime, step: int) -> tuple[Evaluation, list[npt.NDArray[np.uint8]]]:
         """The figures after this step, -1 where the photos cannot give one, and pictures of labels and detections on
         the first photos."""
         predictions = runtime.detect_all(self._pixels)
-        figures = average_precisions(coco_evaluation(self._photos, predictions))
+        figures = self._figures(self._photos, predictions)
         figures = {name: -1.0 if math.isnan(value) else value for name, value in figures.items()}
         pictures = [
             side_by_side(pixels, photo, found)

@@ -1,4 +1,4 @@
-"""Bundles as one archive, and their way into a model store: verified first, then moved in, all or nothing."""
+"""Pack bundles in one archive, and install them in a model store: verified first, then moved, all or none."""
 
 from __future__ import annotations
 
@@ -15,30 +15,31 @@ from pathlib import Path
 from app.detector.bundle import MANIFEST, Bundle, find_bundle, list_bundles, read_bundle
 from app.errors import BundleError
 from training.errors import TrainingError
+from training.output import write_file
 
 MAX_UNPACKED_BYTES = 2 * 2**30
 MAX_MEMBERS = 10_000
-"""Of an archive; a bundle has some ten files and some 30 MB."""
+"""Of an archive; a bundle has about ten files and 30 MB."""
 
 
 class ReleaseError(TrainingError):
-    """The archive is damaged or hostile, or the store holds another bundle of the same version."""
+    """The archive is damaged or hostile, or the store has another bundle of the same version."""
 
 
 def archive(store: Path, out: Path, *, name: str | None = None, version: int | None = None) -> str:
-    """Writes the verified bundles of a store to a `.tar.gz`, and its sha256 beside it; returns the sha256.
+    """Write the verified bundles of a store to a `.tar.gz` and its sha256 to `<out>.sha256`; return the sha256.
 
-    The same bundles give the same bytes, whenever and wherever they are archived.
+    The same bundles always give the same bytes.
 
     Args:
         store: a model store.
-        out: the archive, such as `models.tar.gz`; `<out>.sha256` is written as `sha256sum` does.
-        name: of the only model; all models if None.
-        version: of the only version; all versions if None.
+        out: the archive, such as `models.tar.gz`.
+        name: of one model; all models if None.
+        version: of one version; all versions if None.
 
     Raises:
         BundleError: a bundle is damaged; nothing is written.
-        UnknownModel: the store holds no such bundle.
+        UnknownModel: the store has no such bundle.
     """
     if name is not None or version is not None:
         find_bundle(store, name, version)
@@ -60,48 +61,46 @@ def archive(store: Path, out: Path, *, name: str | None = None, version: int | N
                 with file.open("rb") as stream:
                     members.addfile(member, stream)
     digest = hashlib.sha256(packed.getvalue()).hexdigest()
-    partial = out.with_name(f".{out.name}.partial")
-    partial.write_bytes(packed.getvalue())
-    partial.replace(out)
-    out.with_name(f"{out.name}.sha256").write_text(f"{digest}  {out.name}\n", encoding="utf-8")
+    write_file(out, packed.getvalue())
+    write_file(out.with_name(f"{out.name}.sha256"), f"{digest}  {out.name}\n")
     return digest
 
 
 def install(
     source: Path, store: Path, *, sha256: str | None = None, replace: bool = False
 ) -> list[tuple[Bundle, bool]]:
-    """Verifies bundles and moves them into a store; the store changes only when all of them are whole.
+    """Verify bundles and move them to a store, which changes only if all of them are valid.
 
     Args:
         source: the folder of a bundle, a model store, or an archive that `archive` wrote.
-        store: made if missing.
-        sha256: that the archive must have; what `<archive>.sha256` says, if that is there, if None.
-        replace: whether a bundle of the same name and version, but other content, is replaced.
+        store: created if missing.
+        sha256: expected of the archive; if None, that of `<archive>.sha256` if there is such a file.
+        replace: whether to replace a bundle of the same name and version, but other content.
 
     Returns:
-        Every bundle as installed, and whether it was new; one that was there with the same content stays as it was.
+        Every bundle as installed, and whether it is new; a bundle already there with the same content is left alone.
 
     Raises:
-        ReleaseError: the archive is not what it should be, or another bundle of the same version is there.
-        BundleError: a bundle is damaged, and which file.
+        ReleaseError: the archive is not as expected, or another bundle of the same version is installed.
+        BundleError: a bundle is damaged; names the file.
     """
     store.mkdir(parents=True, exist_ok=True)
     with _staged(source, store, sha256) as staged:
         bundles = [read_bundle(path) for _, _, path in list_bundles(staged)]
         if not bundles:
-            raise ReleaseError(f"{source} holds no bundle: no <model>/<version>/{MANIFEST}")
+            raise ReleaseError(f"{source} has no bundle: no <model>/<version>/{MANIFEST}")
         for bundle in bundles:
             if bundle.path.parent.name != bundle.name or bundle.path.name != str(bundle.version):
-                raise ReleaseError(f"{source} holds {bundle.name} {bundle.version} under the name of another")
-            there = store / bundle.name / str(bundle.version)
-            if there.exists() and not replace and _is_other(there, bundle):
-                raise ReleaseError(f"{there} holds another bundle of this version: give --replace, or a new version")
+                raise ReleaseError(f"{source} has {bundle.name} {bundle.version} under another name")
+            installed = store / bundle.name / str(bundle.version)
+            if installed.exists() and not replace and _is_other(installed, bundle):
+                raise ReleaseError(f"{installed} is another bundle of this version: give --replace, or a new version")
         return [_move(bundle, store) for bundle in bundles]
 
 
 @contextmanager
 def _staged(source: Path, store: Path, sha256: str | None) -> Iterator[Path]:
-    """A store inside `store`, under a name that no server lists, with what is to be installed."""
+    """The bundles to install as a store inside `store`, under a name that servers ignore."""
     staged = Path(tempfile.mkdtemp(prefix=".installing-", dir=store))
     try:
         if (source / MANIFEST).is_file():
@@ -114,16 +113,16 @@ def _staged(source: Path, store: Path, sha256: str | None) -> Iterator[Path]:
             _check_sha256(source, sha256)
             _unpack(source, staged)
         else:
-            raise ReleaseError(f"{source} is not there: give a bundle, a model store or an archive of one")
+            raise ReleaseError(f"{source} does not exist: give a bundle, a model store or an archive of one")
         yield staged
     finally:
         shutil.rmtree(staged, ignore_errors=True)
 
 
 def _check_sha256(archive: Path, sha256: str | None) -> None:
-    beside = archive.with_name(f"{archive.name}.sha256")
-    if sha256 is None and beside.is_file():
-        sha256 = beside.read_text(encoding="utf-8").split()[0]
+    checksum = archive.with_name(f"{archive.name}.sha256")
+    if sha256 is None and checksum.is_file():
+        sha256 = checksum.read_text(encoding="utf-8").split()[0]
     with archive.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if sha256 is not None and found != sha256.lower():
@@ -137,17 +136,17 @@ def _unpack(archive: Path, folder: Path) -> None:
             for number, member in enumerate(members, start=1):
                 size += member.size
                 if number > MAX_MEMBERS or size > MAX_UNPACKED_BYTES:
-                    raise ReleaseError(f"{archive} holds more than {MAX_MEMBERS} files or {MAX_UNPACKED_BYTES} bytes")
+                    raise ReleaseError(f"{archive} has more than {MAX_MEMBERS} files or {MAX_UNPACKED_BYTES} bytes")
                 if not (member.isfile() or member.isdir()):
-                    raise ReleaseError(f"{archive} holds {member.name!r}, which is neither a file nor a folder")
+                    raise ReleaseError(f"{archive} has {member.name!r}, which is neither a file nor a folder")
                 members.extract(member, folder, filter="data")
     except (tarfile.TarError, OSError, EOFError) as error:
-        raise ReleaseError(f"{archive} is not a whole archive of bundles: {error}") from error
+        raise ReleaseError(f"{archive} is not a complete archive of bundles: {error}") from error
 
 
-def _is_other(there: Path, bundle: Bundle) -> bool:
+def _is_other(installed: Path, bundle: Bundle) -> bool:
     try:
-        return read_bundle(there).sha256 != bundle.sha256
+        return read_bundle(installed).sha256 != bundle.sha256
     except BundleError:
         return True
 
@@ -158,8 +157,7 @@ def _move(bundle: Bundle, store: Path) -> tuple[Bundle, bool]:
         return read_bundle(target), False
     target.parent.mkdir(exist_ok=True)
     if target.exists():
-        old = bundle.path.parent / f".old-{bundle.version}"
-        target.rename(old)
+        target.rename(bundle.path.parent / f".old-{bundle.version}")
     bundle.path.chmod(0o755)
     bundle.path.rename(target)
     return read_bundle(target), True

@@ -1,4 +1,4 @@
-"""Packaging: exported models, figures and parity to a bundle that the server reads."""
+"""Package exported models, figures and parity as a bundle that the server reads."""
 
 from __future__ import annotations
 
@@ -8,46 +8,23 @@ import math
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from app.detector.bundle import CARD, LABEL_MAP, Bundle, read_bundle, write_manifest
-from app.detector.calibration import Calibration
 from app.screening import DEFAULT_MAX_BOXES
 from training.data.annotations import CLASS_IDS, AnnotatedPhoto
 from training.data.prepare import label_map_text
-from training.measure.evaluate import SCREENED_CLASS
-from training.measure.metrics import Counts
+from training.measure.evidence import Evidence
+from training.measure.metrics import SCREENED_CLASS
 from training.model.pretrained import credit
 from training.recipe import Recipe
 from training.release.card import model_card
+from training.release.export import SAVED_MODEL
 from training.release.parity import Parity, ParityError
 from training.release.tflite import FILES
 
 TOOLS = ("tensorflow", "tf-object-detection-api", "tf-keras", "ai-edge-litert", "numpy", "pycocotools", "pillow")
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What is known of a detector's quality.
-
-    Attributes:
-        measured_on: which photos, in words.
-        evaluations: model (such as `saved_model` or `int8`) to figures with intervals, as
-            `training.measure.evaluate.evaluate` or `training.measure.assessment.Assessment` give them.
-        score_threshold: the operating point, chosen on these photos.
-        cross_fitted: what was counted there, see `training.measure.evaluate.operating_point`.
-        training_photos: how many the released detector was trained on.
-        calibration: fitted on these photos; None leaves the scores as they are.
-    """
-
-    measured_on: str
-    evaluations: dict[str, dict[str, Any]]
-    score_threshold: float
-    cross_fitted: Counts
-    training_photos: int
-    calibration: Calibration | None = None
 
 
 def package(
@@ -63,20 +40,20 @@ def package(
     held_out_fold: int | None,
     trained_input_size: int | None = None,
 ) -> Bundle:
-    """Writes the bundle `store/<model_name>/<version>/`, all of it or nothing, and returns it verified.
+    """Write the bundle `store/<model_name>/<version>/`, completely or not at all, and return it verified.
 
     Args:
-        export: folder that `training.release.export` wrote.
+        export: folder of the exported models.
         store: a model store.
         version: positive; a bundle of this version is replaced.
-        recipe: what was trained.
+        recipe: of the training.
         photos: all photos of the data.
-        evidence: what is known of the detector's quality.
-        parity: `float32` and `int8` to their differences from the SavedModel; empty for an architecture that does not
-            reach TFLite, whose bundle TensorFlow alone can run.
+        evidence: of the detector's quality.
+        parity: `float32` and `int8` to their differences from the SavedModel; empty for an architecture without TFLite,
+            whose bundle only TensorFlow can run.
         checkpoint: `latest`, or `best` by the figures on the held-out fold.
-        held_out_fold: the fold that the training did not see; None if it saw all.
-        trained_input_size: pixels, where the weights were trained at another size than the recipe's.
+        held_out_fold: None if the training saw all folds.
+        trained_input_size: pixels, if the weights were trained at another size than the recipe's.
 
     Raises:
         ParityError: the float32 TFLite model differs from the SavedModel by more than rounding.
@@ -85,8 +62,11 @@ def package(
         raise ParityError(f"the float32 TFLite model differs from the SavedModel: {parity['float32'].as_dict()}")
     measured_on = evidence.measured_on
     if checkpoint == "best":
-        measured_on += ", but by which its best checkpoint was chosen, so the figures flatter it"
+        measured_on += ", except that its best checkpoint was chosen on them, so the figures are optimistic"
     cross_fitted = evidence.cross_fitted
+    boxes = {
+        name: int(sum((photo.class_ids == class_id).sum() for photo in photos)) for name, class_id in CLASS_IDS.items()
+    }
     manifest: dict[str, Any] = {
         "model": {"name": recipe.model_name, "version": version},
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -100,7 +80,7 @@ def package(
             "tflite_range": [-1.0, 1.0],
         },
         "operating_point": {
-            # Rounded down: what was admitted when it was measured stays admitted.
+            # Rounded down, so that every box admitted in the measurement stays admitted.
             "score_threshold": math.floor(evidence.score_threshold * 10_000) / 10_000,
             "max_boxes": DEFAULT_MAX_BOXES,
             "sensitivity": round(cross_fitted.sensitivity, 4),
@@ -108,7 +88,7 @@ def package(
             "precision": round(cross_fitted.precision, 4),
             "f1": round(cross_fitted.f1, 4),
             "measured_on": f"{measured_on}; the threshold has the highest F1 there, the figures are cross-fitted over "
-            "two halves and count every box, also those beyond max_boxes",
+            "two halves and count every box, including those beyond max_boxes",
         },
         "metrics": {"measured_on": measured_on, "models": evidence.evaluations},
         "parity": {name: item.as_dict() for name, item in parity.items()},
@@ -120,10 +100,7 @@ def package(
             "held_out_fold": held_out_fold,
             "rendered_training_photos": recipe.rendered_photos,
             "other_training_pictures": recipe.other_pictures,
-            "boxes": {
-                name: int(sum((photo.class_ids == class_id).sum() for photo in photos))
-                for name, class_id in CLASS_IDS.items()
-            },
+            "boxes": boxes,
         },
         "checkpoint": checkpoint,
         "pretrained_weights": credit(recipe.pretrained),
@@ -137,22 +114,19 @@ def package(
         manifest["trained_input_size"] = trained_input_size
     target = store / recipe.model_name / str(version)
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{version}-", dir=target.parent))
-    try:
-        shutil.copytree(export / "saved_model", partial, dirs_exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{version}-", dir=target.parent) as temporary:
+        bundle = Path(temporary) / "new"
+        shutil.copytree(export / SAVED_MODEL, bundle)
         for precision in parity:
-            shutil.copy(export / FILES[precision], partial / FILES[precision])
-        (partial / LABEL_MAP).write_text(label_map_text(), encoding="utf-8")
-        (partial / CARD).write_text(model_card(manifest), encoding="utf-8")
-        write_manifest(partial, manifest)
-        partial.chmod(0o755)
+            shutil.copy(export / FILES[precision], bundle / FILES[precision])
+        (bundle / LABEL_MAP).write_text(label_map_text(), encoding="utf-8")
+        (bundle / CARD).write_text(model_card(manifest), encoding="utf-8")
+        write_manifest(bundle, manifest)
+        bundle.chmod(0o755)
+        old = target.with_name(f".{version}-old")
         if target.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{version}-old-", dir=target.parent))
-            target.rename(old / "bundle")
-            partial.rename(target)
-            shutil.rmtree(old)
-        else:
-            partial.rename(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
+            target.rename(old)
+        bundle.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
     return read_bundle(target)

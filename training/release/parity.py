@@ -1,4 +1,4 @@
-"""Do the exported models say the same? TFLite float32 and int8 are compared with the SavedModel."""
+"""Compare the TFLite models with the SavedModel, detection by detection."""
 
 from __future__ import annotations
 
@@ -9,24 +9,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from app.detector.boxes import box_iou
+from app.detector.boxes import SAME_TOOTH_IOU, box_iou
 from app.detector.detections import Detections
 from training.errors import TrainingError
 
 PER_PHOTO = 20
-"""The detections of highest score of each photo that are compared."""
+"""Detections of each photo that are compared, highest score first."""
 
 SAME_BOX_IOU = 0.9
-"""A detection is found again in another model from this overlap on, in the same class."""
+"""Lowest overlap of the same detection in two models, in the same class."""
 
-SAME_TOOTH_IOU = 0.5
 TIE_SCORE_DIFFERENCE = 1e-5
-"""Two boxes that overlap so much and score alike to this are a tie, of which suppression may keep either. Rounding in
-another order moves scores by some 1e-6; a detector of few steps gives all its boxes scores within 1e-3."""
+"""Boxes on one tooth whose scores differ by less are a tie, of which suppression may keep either. Rounding in another
+order moves scores by about 1e-6; a detector of few steps gives all its boxes scores within 1e-3."""
 
 MAX_SCORE_DIFFERENCE = 0.001
 MAX_BOX_DIFFERENCE = 0.001
-"""Bounds for float32: rounding in another order stays well below them. Boxes as fractions of the photo."""
+"""Bounds of float32, well above rounding in another order. Boxes as fractions of the photo."""
 
 
 class ParityError(TrainingError):
@@ -35,13 +34,13 @@ class ParityError(TrainingError):
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """Differences of a model from the reference, over the reference's `PER_PHOTO` best detections on each photo.
+    """Differences of a model from the reference, over the reference's `PER_PHOTO` best detections of each photo.
 
     Attributes:
-        compared: how many detections.
+        compared: number of detections.
         not_found: how many of them the other model lacks.
-        ties: how many it replaces by another box of the same place and score, or cuts off at its limit of boxes where
-            the scores are the same.
+        ties: how many it replaces by another box of the same place and score, or cuts off at its limit of boxes at
+            the same score.
         max_score_difference, mean_score_difference: of those found.
         max_box_difference, mean_box_difference: largest coordinate difference of a box, as a fraction of the photo.
     """
@@ -56,7 +55,7 @@ class Parity:
 
     @property
     def is_rounding(self) -> bool:
-        """Whether the differences are no more than rounding."""
+        """Whether the differences are within rounding."""
         return (
             self.compared > 0
             and self.not_found == 0
@@ -70,7 +69,7 @@ class Parity:
 
 
 def compare(reference: Sequence[Detections], other: Sequence[Detections]) -> Parity:
-    """Differences photo by photo; both sequences are over the same photos."""
+    """Differences over the same photos."""
     scores: list[float] = []
     boxes: list[float] = []
     not_found = ties = 0
@@ -80,10 +79,8 @@ def compare(reference: Sequence[Detections], other: Sequence[Detections]) -> Par
         for row, (box, score, _) in enumerate(expected.head(PER_PHOTO)):
             candidates = np.flatnonzero(overlaps[row] >= SAME_BOX_IOU)
             if not len(candidates):
-                if _is_tie(overlaps[row], found, score, len(expected)):
-                    ties += 1
-                else:
-                    not_found += 1
+                is_tie = _is_tie(overlaps[row], found, score, len(expected))
+                ties, not_found = ties + is_tie, not_found + (not is_tie)
                 continue
             # Neighbouring anchors yield nearly equal boxes: the nearest in score is the same one.
             nearest = candidates[np.abs(found.scores[candidates] - score).argmin()]
@@ -101,9 +98,9 @@ def compare(reference: Sequence[Detections], other: Sequence[Detections]) -> Par
 
 
 def _is_tie(overlaps: npt.NDArray[np.float32], found: Detections, score: float, limit: int) -> bool:
-    """Whether a box that was not found was left out for one that rounding alone put before it."""
+    """Whether a missing box lost to another by rounding alone."""
     alike = np.abs(found.scores - score) <= TIE_SCORE_DIFFERENCE
     if (alike & (overlaps >= SAME_TOOTH_IOU)).any():
         return True
-    # Both models return as many boxes as they may; the last ones of equal score are cut off in any order.
+    # At the limit of boxes, the last ones of equal score are cut off in any order.
     return len(found) >= limit and abs(score - found.scores.min(initial=1.0)) <= TIE_SCORE_DIFFERENCE

@@ -1,8 +1,7 @@
-"""A checkpoint to TFLite, as LiteRT runs it on a CPU without TensorFlow: float32, float16 and int8.
+"""Convert a checkpoint to TFLite, which LiteRT runs on a CPU without TensorFlow: float32, float16 and int8.
 
-Every file takes a photo as float32 `[1, height, width, 3]` within -1 to 1, RGB, whatever the architecture, and gives
-the count, scores, classes from 0 and boxes in its signature's `output_0` to `output_3`; of a further size at which it
-looks in `output_4` to `output_7`, and so on.
+Every file takes a photo as float32 `[1, height, width, 3]`, RGB, -1 to 1, and returns count, scores, classes from 0 and
+boxes in its signature's `output_0` to `output_3`; those of a further input size in `output_4` to `output_7`, and so on.
 """
 
 from __future__ import annotations
@@ -19,32 +18,38 @@ from app.detector.bundle import FLOAT32_MODEL, INT8_MODEL
 from app.detector.runtimes.litert import model_input
 from app.photo.decoding import decode
 from training.data.annotations import AnnotatedPhoto
+from training.errors import TrainingError
 from training.model.configure import input_size_of, parse_pipeline
 from training.model.multi_scale import scaled
-from training.release.export import ExportError, find_checkpoint, save_graphs
+from training.output import write_file
+from training.release.export import save_graphs
 
 FLOAT16_MODEL = "model_float16.tflite"
 
 FILES = {"float32": FLOAT32_MODEL, "float16": FLOAT16_MODEL, "int8": INT8_MODEL}
 """Precision to file name. Float16 halves the file and is computed in float32 on a CPU; int8 quantises weights and
-activations but for those of `FLOAT_LAYERS`."""
+activations except those of `FLOAT_LAYERS`."""
 
 FLOAT_LAYERS = re.compile(r"/(Conv1|expanded_conv|block_[123])[_/]")
-"""The first layers of MobileNetV2, down to an eighth of the photo's size, which the int8 model computes in float32:
-what eight bits lose there is lost to all layers after."""
+"""The first layers of MobileNetV2, down to an eighth of the photo's size, which stay float32 in the int8 model: their
+rounding would affect all later layers."""
 
 MAX_DETECTIONS = 100
-"""Boxes that the detection postprocessing inside the models keeps, as many as the stock SavedModel."""
+"""Boxes that the detection postprocessing inside the models returns, the same number as the stock SavedModel."""
 
 POSTPROCESSING = b"TFLite_Detection_PostProcess"
-"""LiteRT's custom operation that decodes boxes and suppresses those that overlap."""
+"""LiteRT's custom operation for box decoding and non-maximum suppression."""
 
-REPRESENTATIVE_PHOTOS = 200
-"""Photos of the training part, at most, from which the int8 model learns the range of its activations."""
+MAX_REPRESENTATIVE_PHOTOS = 200
+"""Photos of the training part that give the int8 model the range of its activations."""
+
+
+class ConversionError(TrainingError):
+    """The detector cannot be converted to TFLite, or a TFLite file has no detection postprocessing."""
 
 
 def can_be_converted(pipeline: Any) -> bool:
-    """Whether the Object Detection API exports this detector to TFLite: SSD and CenterNet, not Faster R-CNN."""
+    """Whether the Object Detection API converts this detector to TFLite: SSD and CenterNet, not Faster R-CNN."""
     return pipeline.model.WhichOneof("model") in ("ssd", "center_net")
 
 
@@ -57,36 +62,35 @@ def convert(
     precisions: Sequence[str] = tuple(FILES),
     multi_scale: Sequence[int] = (),
 ) -> list[Path]:
-    """Writes a `.tflite` file of each precision to the folder `out`, each whole or not at all, and returns them.
+    """Write a `.tflite` file of each precision to the folder `out`, and return them.
 
     Args:
         pipeline_config: the configuration that the checkpoint was trained with.
-        checkpoint: folder of checkpoints, of which the latest is converted.
+        checkpoint: its prefix.
         out: folder for the files.
         representative: photos of the training part, for int8.
         precisions: of `FILES`.
-        multi_scale: further sizes at which it looks, see `training.recipe.Recipe`.
+        multi_scale: further input sizes, see `training.recipe.Recipe`.
 
     Raises:
-        ExportError: no checkpoint, no photo for int8, or an architecture that does not reach TFLite.
+        ConversionError: no photo for int8, or an architecture that cannot be converted.
     """
     import training.compat  # isort: skip
     import tensorflow as tf
 
     training.compat.leave_training_mode()
-    find_checkpoint(checkpoint)
     pipeline = parse_pipeline(pipeline_config.read_text(encoding="utf-8"))
     if not can_be_converted(pipeline):
-        raise ExportError(
-            f"{pipeline.model.WhichOneof('model')} does not reach TFLite: the Object Detection API converts SSD and "
-            "CenterNet only; serve its SavedModel with TensorFlow"
+        raise ConversionError(
+            f"{pipeline.model.WhichOneof('model')} cannot be converted to TFLite, only SSD and CenterNet: serve its "
+            "SavedModel with TensorFlow"
         )
     if "int8" in precisions and not representative:
-        raise ExportError("int8 needs photos of the training part, and there are none")
+        raise ConversionError("int8 needs photos of the training part, and there are none")
     height, width = input_size_of(pipeline)
 
     def representative_inputs() -> Iterator[list[Any]]:
-        for photo in tqdm(representative[:REPRESENTATIVE_PHOTOS], desc="int8", unit="photo", leave=False):
+        for photo in tqdm(representative[:MAX_REPRESENTATIVE_PHOTOS], desc="int8", unit="photo", leave=False):
             yield [model_input(decode(photo.path.read_bytes()).pixels, height, width)]
 
     conversions: dict[str, Callable[[Any], bytes]] = {
@@ -102,22 +106,15 @@ def convert(
             converter = tf.lite.TFLiteConverter.from_saved_model(folder)
             # The detection postprocessing is a custom operation that LiteRT has built in.
             converter.allow_custom_ops = True
-            path = out / FILES[precision]
-            partial = path.with_suffix(".partial")
-            partial.write_bytes(conversions[precision](converter))
-            written.append(partial.replace(path))
+            written.append(write_file(out / FILES[precision], conversions[precision](converter)))
     return written
 
 
 def set_nms_score_threshold(file: Path, threshold: float) -> None:
-    """Changes the lowest score of the boxes that a `.tflite` file returns, and nothing else of it.
-
-    Args:
-        file: that `convert` wrote for an SSD; replaced whole or not at all.
-        threshold: 0 to 1.
+    """Change only the lowest score of the boxes that a `.tflite` file returns, 0 to 1.
 
     Raises:
-        ExportError: it holds no detection postprocessing.
+        ConversionError: it has no detection postprocessing, which `convert` gives SSD models.
     """
     from flatbuffers import flexbuffers
     from tensorflow.lite.tools import flatbuffer_utils
@@ -130,13 +127,11 @@ def set_nms_score_threshold(file: Path, threshold: float) -> None:
         if model.operatorCodes[operator.opcodeIndex].customCode == POSTPROCESSING
     ]
     if not operators:
-        raise ExportError(f"{file} holds no {POSTPROCESSING.decode()}, in which the lowest score could be set")
+        raise ConversionError(f"{file} has no {POSTPROCESSING.decode()}, which takes the lowest score")
     for operator in operators:
         options = {**flexbuffers.Loads(bytes(operator.customOptions)), "nms_score_threshold": float(threshold)}
         operator.customOptions = list(flexbuffers.Dumps(options))
-    partial = file.with_suffix(".partial")
-    flatbuffer_utils.write_model(model, str(partial))
-    partial.replace(file)
+    write_file(file, bytes(flatbuffer_utils.convert_object_to_bytearray(model)))
 
 
 def _to_float16(converter: Any) -> bytes:
@@ -154,7 +149,7 @@ def _to_int8(converter: Any, representative: Callable[[], Iterator[list[Any]]]) 
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8, tf.lite.OpsSet.TFLITE_BUILTINS]
     converter.representative_dataset = representative
-    # The one public way to leave layers out. It measures the ranges of activations once, here.
+    # The only public way to exclude layers. It measures the ranges of activations here, once.
     debugger = tf.lite.experimental.QuantizationDebugger(converter=converter, debug_dataset=representative)
     calibrated = flatbuffer_utils.convert_bytearray_to_object(debugger.calibrated_model)
     names = [tensor.name.decode() for graph in calibrated.subgraphs for tensor in graph.tensors]
@@ -165,19 +160,19 @@ def _to_int8(converter: Any, representative: Callable[[], Iterator[list[Any]]]) 
 
 
 def _save_graph(pipeline: Any, checkpoint: Path, folder: str, multi_scale: Sequence[int]) -> None:
-    """The SavedModel that the converter starts from: batch 1, fixed size, postprocessing as one custom operation."""
+    """Save the converter's input: batch 1, fixed size, postprocessing as one custom operation."""
     import tensorflow as tf
     from object_detection import export_tflite_graph_lib_tf2 as api
     from object_detection.builders import model_builder
 
     if pipeline.model.WhichOneof("model") == "ssd":
         model = model_builder.build(pipeline.model, is_training=False)
-        # Regular non-maximum suppression treats each class by itself, like the SavedModel's.
+        # Regular non-maximum suppression, class by class as in the SavedModel.
         module = api.SSDModule(pipeline, model, MAX_DETECTIONS, True)
         if pipeline.model.ssd.feature_extractor.type.startswith("ssd_mobilenet"):
 
             def to_model(image: Any) -> Any:
-                return image  # -1 to 1 is what this backbone computes on
+                return image  # this backbone computes on -1 to 1
 
         else:
 
@@ -192,10 +187,10 @@ def _save_graph(pipeline: Any, checkpoint: Path, folder: str, multi_scale: Seque
 
     def detect(input: Any) -> Any:
         sizes = (input.shape[1], *multi_scale)
-        looks = [module.inference_fn.python_function(to_model(scaled(input, size))) for size in sizes]
-        return [output for look in looks for output in look]
+        outputs = [module.inference_fn.python_function(to_model(scaled(input, size))) for size in sizes]
+        return [output for of_size in outputs for output in of_size]
 
-    status = tf.train.Checkpoint(model=model).restore(tf.train.latest_checkpoint(str(checkpoint))).expect_partial()
+    status = tf.train.Checkpoint(model=model).restore(str(checkpoint)).expect_partial()
     photo = tf.TensorSpec(shape=module.input_shape(), dtype=tf.float32, name="input")
     concrete = tf.function(detect, input_signature=[photo], autograph=False).get_concrete_function()
     status.assert_existing_objects_matched()

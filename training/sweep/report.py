@@ -1,8 +1,8 @@
-"""The study's trials, as published: `recipes/report.csv`.
+"""The study's published trials: `recipes/report.csv`.
 
-An empty cell means that the study does not say; the base recipe's value stands. Two readings are ours: a pair of aspect
-ratios such as "2.85 0.35" replaces the stock's 2.0 and 0.5 beside 1.0, and where only the base learning rate is given
-the warm-up rate keeps the stock's proportion to it (a third), since it may not exceed it.
+In an empty cell the base recipe's value applies. Two interpretations are ours: a pair of aspect ratios such as
+"2.85 0.35" replaces the stock's 2.0 and 0.5 next to 1.0; and a base learning rate without a warm-up rate keeps the
+stock's proportion between them (a third), since the warm-up rate may not exceed it.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ _KEYS: dict[str, tuple[str, type]] = {
 
 
 class SweepError(TrainingError):
-    """The sweep names a trial that there is not, or its folder is in use."""
+    """The sweep names an unknown trial, or its folder is in use."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What to train.
+    """A variation of the base recipe.
 
     Attributes:
-        name: `r01` to `r72` for the study's, `s0000` and so on for those of a search.
-        changes: keys of a recipe and their values, beside the base recipe.
-        published_map50, published_map: mAP@.5 and mAP@.5:.95 as the study gives them; None where it does not.
+        name: `r01` to `r72` for the study's, `s0000` and so on in a search.
+        changes: keys of a recipe and their values.
+        published_map50, published_map: mAP@.5 and mAP@.5:.95 of the study; None if it does not give them.
     """
 
     name: str
@@ -66,10 +66,10 @@ def read_report(path: Path = REPORT) -> list[Trial]:
 
 
 def choose(trials: Sequence[Trial], selection: str) -> list[Trial]:
-    """The trials that a text such as `r01,r05-r09` or `all` names, in the study's order.
+    """The trials of a selection such as `r01,r05-r09` or `all`, in the study's order.
 
     Raises:
-        SweepError: it names a trial that there is not.
+        SweepError: it names an unknown trial.
     """
     if selection == "all":
         return list(trials)

@@ -1,7 +1,6 @@
 """A search over the study's parameters with Optuna's tree-structured Parzen estimator (Bergstra 2011).
 
-The search's memory is a journal file that survives a `kill -9`; a trial that was under way then is continued with the
-parameters it had.
+Its journal file survives a `kill -9`; a trial that was running is resumed with the same parameters.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from training.sweep.trials import FINISHED, Outcome
 TARGET = "mAP@.5"
 
 ASPECT_RATIOS = {"stock": (1.0, 2.0, 0.5), "study": (1.0, 2.85, 0.35), "tall": (1.0, 0.5, 0.35)}
-"""The stock's, those that the study ended at, and the shipped recipe's."""
+"""The stock's, the study's final ones, and the shipped recipe's."""
 
 RANGES: dict[str, tuple[float, float, bool]] = {
     "learning_rate_base": (0.01, 0.095, True),
@@ -26,19 +25,19 @@ RANGES: dict[str, tuple[float, float, bool]] = {
     "batch_norm_epsilon": (0.001, 0.01, True),
     "anchor_scale": (2.0, 4.0, False),
 }
-"""Key to lowest value, highest value, and whether it is searched on a logarithmic scale: what the study spanned."""
+"""Key to lowest value, highest value, and whether the scale is logarithmic: the ranges of the study."""
 
 BATCH_NORM_DECAYS = (0.9, 0.97, 0.98, 0.998)
 
 
 def search(path: Path, count: int, run: Callable[[Trial], Outcome], *, seed: int = 0) -> None:
-    """Runs trials until `count` have ended, over all calls.
+    """Run trials until `count` have ended, over all calls.
 
     Args:
         path: the journal file.
-        count: trials in all.
-        run: trains and measures one; may be called again for one that was killed.
-        seed: of the first parameters; a search that is continued draws others.
+        count: number of trials.
+        run: trains and measures one, or resumes it.
+        seed: of the first parameters; a resumed search draws others.
     """
     import optuna
     from optuna.storages import JournalStorage
@@ -54,7 +53,7 @@ def search(path: Path, count: int, run: Callable[[Trial], Outcome], *, seed: int
     )
     study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.get_trials()))
     for left in study.get_trials(states=(TrialState.RUNNING,)):
-        if "changes" not in left.user_attrs:  # killed before it had been given all of them
+        if "changes" not in left.user_attrs:  # interrupted before it had all of them
             study.tell(left.number, state=TrialState.FAIL)
             continue
         _tell(study, left.number, run(_trial(left.number, left.user_attrs["changes"])))

@@ -1,53 +1,46 @@
-"""The results of a sweep as a Markdown table and as CSV: measured beside published."""
+"""The results of a sweep as a Markdown table and as CSV: measured and published figures."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from training.output import markdown_table, write_file
 from training.sweep.trials import FINISHED, Outcome, ranked
 
 FIGURES = ("mAP@.5", "mAP@.5:.95", "AP@.5 caries", "best F1 caries")
 
-_SCALED = ("num_steps", "warmup_steps", "batch_size")
-
 
 def write_results(sweep: Path, outcomes: Sequence[Outcome], heading: str) -> str:
-    """Writes `results.md` and `results.csv` into the folder of the sweep and returns the Markdown.
+    """Write `results.md` and `results.csv` to the folder of the sweep, and return the Markdown.
 
     Args:
         sweep: the folder.
         outcomes: of all trials.
-        heading: lines that say what was run on what.
+        heading: text above the table.
     """
     rows = list(_rows(ranked(outcomes)))
-    lines = [heading, ""]
+    markdown, table = f"{heading}\n\n", io.StringIO()
     correlation = rank_correlation(outcomes)
     if correlation is not None:
-        lines += [f"Spearman rank correlation of measured and published mAP@.5: {correlation:.2f}", ""]
+        markdown += f"Spearman rank correlation of measured and published mAP@.5: {correlation:.2f}\n\n"
     if rows:
-        lines += ["| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
-        lines += ["| " + " | ".join(row.values()) + " |" for row in rows]
-    markdown = "\n".join(lines) + "\n"
-    table = io.StringIO()
-    if rows:
+        markdown += markdown_table(list(rows[0]), [list(row.values()) for row in rows])
         writer = csv.DictWriter(table, rows[0], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    for name, text in (("results.md", markdown), ("results.csv", table.getvalue())):
-        partial = sweep / f".{name}.partial"
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(sweep / name)
+    write_file(sweep / "results.md", markdown)
+    write_file(sweep / "results.csv", table.getvalue())
     return markdown
 
 
 def rank_correlation(outcomes: Sequence[Outcome]) -> float | None:
-    """Spearman's rank correlation of measured and published mAP@.5, where at least three trials have both."""
+    """Spearman's rank correlation of measured and published mAP@.5; None for fewer than three trials with both."""
     pairs = [
         (item.figures["mAP@.5"], item.published_map50)
         for item in outcomes
@@ -57,12 +50,11 @@ def rank_correlation(outcomes: Sequence[Outcome]) -> float | None:
         return None
     from scipy.stats import spearmanr
 
-    measured, published = zip(*pairs, strict=True)
-    value = float(spearmanr(measured, published).statistic)
+    value = float(spearmanr(*zip(*pairs, strict=True)).statistic)
     return None if np.isnan(value) else value
 
 
-def _rows(outcomes: Sequence[Outcome]) -> Any:
+def _rows(outcomes: Sequence[Outcome]) -> Iterator[dict[str, str]]:
     for rank, item in enumerate(outcomes, start=1):
         recipe = item.recipe or {}
         yield {
@@ -71,9 +63,9 @@ def _rows(outcomes: Sequence[Outcome]) -> Any:
             "differs from the base": _changes(item.changes),
             "steps run": str(recipe.get("num_steps", "")),
             "batch run": str(recipe.get("batch_size", "")),
-            **{name: f"{item.figures[name]:.3f}" if name in item.figures else "" for name in FIGURES},
-            "published mAP@.5": _published(item.published_map50),
-            "published mAP@.5:.95": _published(item.published_map),
+            **{name: _cell(item.figures.get(name)) for name in FIGURES},
+            "published mAP@.5": _cell(item.published_map50),
+            "published mAP@.5:.95": _cell(item.published_map),
             "minutes": f"{item.seconds / 60:.1f}" if item.recipe else "",
             "status": item.status + (f": {item.error}" if item.error else ""),
         }
@@ -87,5 +79,5 @@ def _changes(changes: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _published(value: float | None) -> str:
+def _cell(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"

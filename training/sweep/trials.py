@@ -1,13 +1,13 @@
-"""Running trials one after the other, each once: what was finished is read back, what was killed is continued.
+"""Run trials one after the other, each once: finished ones are read back, interrupted ones are resumed.
 
 The folder of a sweep:
 
     records/                the photos, prepared once
     trials/NAME-HASH/       the folder of a run, and trial.json when it has ended
-    results.csv, results.md written anew after each trial
-    study.log               the search's memory, see training.sweep.search
+    results.csv, results.md rewritten after each trial
+    study.log               the journal of a search, see training.sweep.search
 
-The hash is that of everything that decides the outcome: the recipe as it is run, the held-out fold and the data.
+The hash covers everything that decides the outcome: the recipe at its scale, the held-out fold and the data.
 """
 
 from __future__ import annotations
@@ -20,31 +20,36 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from training.data.prepare import PHOTOS
 from training.errors import TrainingError
 from training.machine import this_machine
-from training.model.train import LOSSES
+from training.measure.assessment import evaluate
+from training.measure.predictions import predict
+from training.model.checkpoints import load_trained
+from training.model.train import LOSSES, seconds_trained
+from training.output import write_file
 from training.recipe import Recipe, RecipeError
+from training.run import configure_step, train_step
+from training.run_folder import RunError, RunFolder
 from training.sweep.report import SweepError, Trial
 
 RECORD = "trial.json"
 
 Runner = Callable[[Path, Path, Recipe, int], dict[str, float]]
-"""Records, folder of the run, recipe and held-out fold to figures by name; see `training.run.run_trial`."""
+"""Records, folder of the run, recipe and held-out fold to figures by name; see `run_trial`."""
 
 ADDED_SINCE = ("rotation", "zoom_out", "white_balance")
-"""Keys that a recipe had not always; at 0 they change nothing, so that a trial of before is still the same."""
+"""Later keys of a recipe, left out of the hash at 0, where they change nothing, so that earlier trials keep theirs."""
 
 FINISHED, FAILED, REFUSED = "finished", "failed", "refused"
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How much smaller than published the trials are run.
+    """The reduction of the published trials.
 
     Attributes:
         steps: factor of `num_steps` and `warmup_steps`.
@@ -59,18 +64,18 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a trial.
+    """The result of a trial.
 
     Attributes:
         trial, key: its name, and the name of its folder.
-        status: `finished`, `failed` while it trained, or `refused` because no such recipe is allowed.
-        changes: what differs from the base recipe, at full size.
-        recipe: as it was run, reduced by the scale; None if refused.
+        status: `finished`, `failed` during the training, or `refused` since the recipe is not allowed.
+        changes: to the base recipe, at full scale.
+        recipe: as run, at the reduced scale; None if refused.
         figures: by name; empty unless finished.
-        seconds: of work on it, over all calls; of calls that were killed the training up to the last checkpoint.
+        seconds: of work over all calls; of interrupted calls, the training up to the last checkpoint.
         ended: UTC, ISO 8601.
         machine: `training.machine.Machine` as a dictionary.
-        error: why it failed or was refused.
+        error: of a failed or refused trial.
         published_map50, published_map: see `training.sweep.report.Trial`.
     """
 
@@ -89,18 +94,17 @@ class Outcome:
 
     @classmethod
     def read(cls, path: Path) -> Outcome:
-        """From the file that `write` left."""
+        """From the file that `write` wrote."""
         return cls(**json.loads(path.read_text(encoding="utf-8")))
 
-    def write(self, path: Path) -> None:
-        """Whole or not at all."""
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
-        partial.replace(path)
+    def write(self, path: Path) -> Outcome:
+        """Write the file, and return what `read` reads from it."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return Outcome.read(write_file(path, json.dumps(asdict(self), indent=2) + "\n"))
 
 
 def scaled_recipe(base: Recipe, trial: Trial, scale: Scale) -> Recipe:
-    """The trial's recipe at this scale, named after it.
+    """The trial's recipe at this scale, under its name.
 
     Raises:
         RecipeError: it is not allowed.
@@ -115,44 +119,63 @@ def scaled_recipe(base: Recipe, trial: Trial, scale: Scale) -> Recipe:
     )
 
 
+def run_trial(records: Path, out: Path, recipe: Recipe, fold: int) -> dict[str, float]:
+    """Train a recipe on shared records and measure it on the held-out fold; resume an interrupted training.
+
+    Returns:
+        Figure name to value.
+
+    Raises:
+        RunError: no tooth is labelled on the held-out fold.
+    """
+    folder = RunFolder(out, shared_records=records)
+    configure_step(folder, recipe, validation_fold=fold)
+    train_step(folder)
+    photos = folder.photos_of_fold(fold)
+    if not any(len(photo.class_ids) for photo in photos):
+        raise RunError(f"no tooth is labelled on the photos of fold {fold}: hold out another one")
+    figures = evaluate(photos, predict(load_trained(folder), photos))
+    write_file(folder.evaluation, json.dumps({"checkpoint": figures}, indent=2) + "\n")
+    return {name: figure["value"] for name, figure in figures["figures"].items() if figure["value"] is not None}
+
+
 def run_trial_once(
     sweep: Path, base: Recipe, trial: Trial, scale: Scale, runner: Runner, *, fold: int, retry_failed: bool = False
 ) -> Outcome:
-    """Runs a trial unless its outcome is known, and keeps the outcome.
+    """Run a trial unless its outcome is known, and write the outcome.
 
     Args:
         sweep: folder of the sweep, with its records.
         base: the recipe that the trial changes.
-        trial: what to train.
-        scale: how much smaller.
+        trial: to run.
+        scale: its reduction.
         runner: trains and measures.
         fold: held out.
-        retry_failed: whether a trial that failed is tried again.
+        retry_failed: whether to run a failed trial again.
     """
     try:
         recipe = scaled_recipe(base, trial, scale)
     except RecipeError as error:
-        outcome = _outcome(trial, trial.name, REFUSED, None, {}, 0.0, str(error))
-        folder = sweep / "trials" / trial.name
-        folder.mkdir(parents=True, exist_ok=True)
-        outcome.write(folder / RECORD)
-        return outcome
+        refused = _outcome(trial, trial.name, REFUSED, error=str(error))
+        return refused.write(sweep / "trials" / trial.name / RECORD)
     key = f"{trial.name}-{_identity(recipe, fold, sweep / 'records')}"
     folder = sweep / "trials" / key
     record = folder / RECORD
     if record.exists():
-        outcome = Outcome.read(record)
-        if outcome.status == FINISHED or not retry_failed:
-            return outcome
-    started = time.monotonic() - _seconds_before(folder)
+        known = Outcome.read(record)
+        if known.status == FINISHED or not retry_failed:
+            return known
+    status, figures, message = FINISHED, {}, ""
+    checkpoints = RunFolder(folder).checkpoints
+    # The seconds of interrupted calls, as far as their steps were saved.
+    before = seconds_trained(checkpoints) if (checkpoints / LOSSES).exists() else 0.0
+    started = time.monotonic() - before
     try:
         figures = runner(sweep / "records", folder, recipe, fold)
-        outcome = _outcome(trial, key, FINISHED, recipe, figures, time.monotonic() - started, "")
     except TrainingError as error:
-        outcome = _outcome(trial, key, FAILED, recipe, {}, time.monotonic() - started, str(error))
-    folder.mkdir(parents=True, exist_ok=True)
-    outcome.write(record)
-    return Outcome.read(record)
+        status, message = FAILED, str(error)
+    seconds = time.monotonic() - started
+    return _outcome(trial, key, status, recipe, figures, seconds, error=message).write(record)
 
 
 def known_outcomes(sweep: Path) -> list[Outcome]:
@@ -160,29 +183,25 @@ def known_outcomes(sweep: Path) -> list[Outcome]:
     return [Outcome.read(path) for path in sorted((sweep / "trials").glob(f"*/{RECORD}"))]
 
 
+def ranked(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Finished trials by measured mAP@.5, the best first, then the others."""
+    return sorted(outcomes, key=lambda item: (item.status != FINISHED, -item.figures.get("mAP@.5", 0.0), item.key))
+
+
 @contextmanager
 def sole_use(sweep: Path) -> Iterator[None]:
-    """Keeps a second sweep out of the folder; the lock ends with the process, however it ends.
+    """Lock the folder against a second sweep; the lock ends with the process.
 
     Raises:
-        SweepError: another process holds it.
+        SweepError: another process has the lock.
     """
     sweep.mkdir(parents=True, exist_ok=True)
     with (sweep / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise SweepError(f"another sweep is at work in {sweep}") from error
+            raise SweepError(f"another sweep is running in {sweep}") from error
         yield
-
-
-def _seconds_before(folder: Path) -> float:
-    """Seconds that calls that were killed trained for, as far as their steps are kept."""
-    path = folder / "checkpoints" / LOSSES
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    seconds = [float(json.loads(line)["seconds"]) for line in lines]
-    # The clock starts anew with each call, so the last line of each has the time of its call.
-    return sum(value for value, following in pairwise([*seconds, 0.0]) if following < value)
 
 
 def _identity(recipe: Recipe, fold: int, records: Path) -> str:
@@ -197,9 +216,10 @@ def _outcome(
     trial: Trial,
     key: str,
     status: str,
-    recipe: Recipe | None,
-    figures: dict[str, float],
-    seconds: float,
+    recipe: Recipe | None = None,
+    figures: dict[str, float] | None = None,
+    seconds: float = 0.0,
+    *,
     error: str,
 ) -> Outcome:
     return Outcome(
@@ -208,7 +228,7 @@ def _outcome(
         status=status,
         changes=trial.changes,
         recipe=recipe.as_dict() if recipe else None,
-        figures=figures,
+        figures=figures or {},
         seconds=round(seconds, 1),
         ended=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         machine=this_machine().as_dict(),
@@ -216,8 +236,3 @@ def _outcome(
         published_map50=trial.published_map50,
         published_map=trial.published_map,
     )
-
-
-def ranked(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Finished trials by measured mAP@.5, the best first, then the others."""
-    return sorted(outcomes, key=lambda item: (item.status != FINISHED, -item.figures.get("mAP@.5", 0.0), item.key))

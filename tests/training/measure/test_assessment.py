@@ -9,10 +9,10 @@ import pytest
 
 from app.detector.detections import Detections
 from training.data.annotations import AnnotatedPhoto, read_annotated_photos
-from training.measure.assessment import assess, markdown
-from training.measure.evaluate import evaluate
-from training.measure.metrics import COCO_NAMES, coco_evaluation, coco_figures
+from training.measure.assessment import assess, evaluate
+from training.measure.coco import COCO_NAMES, coco_evaluation, coco_figures
 from training.measure.plots import write_plots
+from training.measure.report import markdown
 
 
 def made_up(seed: int, photos: int = 12, *, caries: float = 0.4) -> tuple[list[AnnotatedPhoto], list[Detections]]:
@@ -121,7 +121,7 @@ def test_two_implementations_of_the_coco_numbers_agree(seed) -> None:
 
 def test_two_implementations_agree_on_the_shipped_detector(real_photos, shipped_bundle) -> None:
     from app.detector.runtimes.litert import LiteRTRuntime
-    from training.measure.evaluate import predict
+    from training.measure.predictions import predict
 
     photos = [photo for photo in read_annotated_photos(real_photos) if photo.fold == 0]
     predictions = predict(LiteRTRuntime(shipped_bundle.path / "model_int8.tflite", threads=2), photos)

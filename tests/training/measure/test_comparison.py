@@ -3,9 +3,10 @@ import json
 import pytest
 
 from tests.training.conftest import LARGER
+from training.cross_validation import assess_folds
 from training.data.annotations import FOLDS
 from training.measure.comparison import compare_precisions, compare_sizes, table_of_sizes
-from training.measure.cross_validation import CrossValidationError, assess_folds
+from training.measure.out_of_fold import CrossValidationError
 from training.recipe import Recipe
 
 

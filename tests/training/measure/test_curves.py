@@ -7,7 +7,7 @@ import pytest
 
 from app.detector.detections import Detections
 from training.data.annotations import AnnotatedPhoto
-from training.measure.curves import PhotoScores, calibration, confusion, froc, photo_scores, precision_recall
+from training.measure.curves import PhotoScores, confusion, froc, photo_scores, precision_recall, reliability
 from training.measure.metrics import Matches
 
 NORMAL, CARIES = 1, 2
@@ -66,7 +66,7 @@ def test_figures_of_photos_of_one_kind_are_unknown() -> None:
 
 def test_scores_that_come_true_have_no_calibration_error() -> None:
     right = [matches(*((0.8, True),) * 8, *((0.8, False),) * 2, *((0.3, True),) * 3, *((0.3, False),) * 7, labelled=20)]
-    result = calibration(right, bins=2)
+    result = reliability(right, bins=2)
     assert result.score == pytest.approx([0.3, 0.8])
     assert result.correct == pytest.approx([0.3, 0.8])
     assert result.error == pytest.approx(0)
@@ -74,13 +74,13 @@ def test_scores_that_come_true_have_no_calibration_error() -> None:
 
 def test_scores_that_promise_too_much_are_off_by_what_they_promise_too_much() -> None:
     wrong = [matches(*((0.9, True),) * 5, *((0.9, False),) * 5, labelled=9)]
-    assert calibration(wrong).error == pytest.approx(0.4)
+    assert reliability(wrong).error == pytest.approx(0.4)
 
 
 def test_the_many_boxes_of_no_score_do_not_hide_the_error() -> None:
     wrong = [matches(*((0.9, False),) * 5, *((0.001, False),) * 500, labelled=9)]
-    assert calibration(wrong).error == pytest.approx(0.9)
-    assert calibration([matches((0.01, False), labelled=1)]).error is None
+    assert reliability(wrong).error == pytest.approx(0.9)
+    assert reliability([matches((0.01, False), labelled=1)]).error is None
 
 
 def test_confusion_tells_class_place_and_misses_apart() -> None:

@@ -1,4 +1,4 @@
-"""The same detector as bundle, SavedModel, TFLite file and checkpoint: found, measured and used alike."""
+"""One detector as bundle, SavedModel, TFLite file and checkpoint: found, measured and used alike."""
 
 import csv
 import json
@@ -23,7 +23,7 @@ def forms(tiny_run):
     }
 
 
-def test_every_form_of_a_detector_sees_the_same(forms, rendered_data, tiny_run) -> None:
+def test_every_form_of_a_detector_detects_the_same(forms, rendered_data, tiny_run) -> None:
     photos = [decode(path.read_bytes()).pixels for path in sorted((rendered_data / "img_train").iterdir())[:3]]
     seen = {}
     for kind, path in forms.items():
@@ -48,10 +48,10 @@ def test_every_form_of_a_detector_sees_the_same(forms, rendered_data, tiny_run) 
     assert prefix.bundle.sha256 == folder.bundle.sha256
 
 
-def test_what_is_no_detector_is_refused_with_what_was_looked_for(tmp_path, forms) -> None:
-    with pytest.raises(DetectorError, match=r"neither bundle\.json .* nor a \.tflite file"):
+def test_a_path_without_a_detector_is_refused_with_what_is_missing(tmp_path, forms) -> None:
+    with pytest.raises(DetectorError, match=r"neither bundle\.json .* nor is it a \.tflite file"):
         find_detector(tmp_path)
-    with pytest.raises(DetectorError, match="holds no detector"):
+    with pytest.raises(DetectorError, match="is not a detector"):
         find_detector(tmp_path / "missing.tflite")
     alone = tmp_path / "deep" / "er" / "alone"
     shutil.copytree(forms["saved_model"], alone)
@@ -79,9 +79,12 @@ def test_evaluate_measures_a_run_on_the_fold_that_it_held_out(tiny_run, tmp_path
         assert main(command) == 0
         text = capsys.readouterr().out
         assert "2 photos of fold 3" in text
-        assert "flatters it" not in text
+        assert "trained on them" not in text
     assert main([*command, "--fold", "0"]) == 0
-    assert "was trained on these photos if they are of its data, which flatters it" in capsys.readouterr().out
+    assert (
+        "If these photos are from its data, it was trained on them and the figures are optimistic"
+        in capsys.readouterr().out
+    )
 
 
 def test_evaluate_measures_any_of_them(forms, rendered_data, tmp_path, capsys) -> None:
@@ -102,8 +105,8 @@ def test_evaluate_over_all_folds_warns(forms, rendered_data, tmp_path, capsys) -
     assert main(["evaluate", *arguments, "--threshold", "0.3"]) == 0
     text = capsys.readouterr().out
     assert "10 photos of all folds" in text
-    assert "may have been trained on some of them" in text
-    assert "taken at score 0.3000" in text
+    assert "may have been trained on some of these photos" in text
+    assert "at score 0.3000" in text
     assert main(["evaluate", *arguments, "--threshold", "3"]) == 1
     assert "allowed is 0 to 1" in capsys.readouterr().err
 

@@ -21,7 +21,7 @@ def photos_of_one_kind_each(count: int) -> list[Matches]:
     return [photo([0.5] * 10, [number % 2] * 10, 10 * (number % 2)) for number in range(count)]
 
 
-def test_each_photo_shows_as_many_boxes_as_serve_the_f1_best() -> None:
+def test_each_photo_shows_the_number_of_boxes_that_is_best_for_the_f1() -> None:
     # One threshold shows all four, or the highest two; the best shows two on the first photo and none on the second.
     matches = [photo([0.6, 0.4], [1, 1], 2), photo([0.9, 0.5], [0, 0], 0)]
     assert best_f1_by_photo(matches) == Counts(true=2, shown=2, labelled=2, photos=2)
@@ -29,7 +29,7 @@ def test_each_photo_shows_as_many_boxes_as_serve_the_f1_best() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_no_choice_of_thresholds_beats_it(seed) -> None:
+def test_it_is_the_best_of_all_thresholds(seed) -> None:
     random = np.random.default_rng(seed)
     correct = random.random((3, 6)) < 0.3
     matches = [photo([0.9, 0.8, 0.7, 0.6, 0.5, 0.4], list(row), int(row.sum())) for row in correct]
@@ -55,7 +55,7 @@ def test_errors_that_go_together_spread_photos_further_than_independent_ones() -
     assert np.isnan(overdispersion([photo([], [], 1)]))
 
 
-def test_drawn_labels_follow_the_scores_and_keep_what_was_not_found() -> None:
+def test_drawn_labels_follow_the_scores_and_keep_the_missed_teeth() -> None:
     matches = [photo([0.9] * 500 + [0.2] * 500, [0] * 1000, 7)]
     (drawn,) = redrawn(matches, np.random.default_rng(0))
     assert drawn.correct[:500].mean() == pytest.approx(0.9, abs=0.05)
@@ -67,7 +67,7 @@ def test_the_table_shows_what_photos_share() -> None:
     alternating = [str(number % 2) for number in range(20)]
     lines = dispersion_table(photos_of_one_kind_each(20), alternating, draws=20).splitlines()
     cells = [[cell.strip() for cell in line.split("|")[2:4]] for line in lines[2:4]]
-    # Shown all: 100 of 200 right, of 100 labelled. With a threshold of its own each photo shows its right ones alone.
+    # Shown all: 100 of 200 right, of 100 labelled. With separate thresholds each photo shows its right ones alone.
     assert [row[0] for row in cells] == ["0.667", "1.000"]
     assert float(cells[1][1].split()[0]) < 0.8
     assert lines[-2] == "Variance between photos over that of independent errors: 10.0"
@@ -77,13 +77,13 @@ def test_the_table_shows_what_photos_share() -> None:
     assert "of one group" not in dispersion_table(photos_of_one_kind_each(20), alone, draws=20)
 
 
-def test_excess_counts_what_is_right_beyond_the_scores() -> None:
+def test_excess_counts_right_detections_beyond_the_scores() -> None:
     # 16 x 0.25 is a variance of 4; a photo with next to none is measured in whole detections.
     matches = [photo([0.5] * 16, [1] * 16, 16), photo([0.5] * 16, [0] * 16, 3), photo([0.9], [0], 0), photo([], [], 2)]
     assert excess(matches) == pytest.approx([4, -4, -0.9, 0])
 
 
-def test_photos_of_one_group_are_compared_with_each_other_alone() -> None:
+def test_only_photos_of_one_group_are_compared() -> None:
     matches = photos_of_one_kind_each(4)
     assert group_correlation(matches, ["a", "b", "a", "b"]) == pytest.approx(1)
     assert group_correlation(matches, ["a", "a", "b", "b"]) == pytest.approx(-1)

@@ -1,3 +1,4 @@
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -7,13 +8,12 @@ from app.detector.detections import Detections
 from training.data.annotations import AnnotatedPhoto
 from training.measure.metrics import (
     Counts,
+    Matches,
     at_threshold,
-    average_precisions,
     best_f1,
     bootstrap,
-    coco_evaluation,
-    coco_figures,
     match,
+    operating_point,
 )
 
 LEFT, RIGHT = [0.1, 0.1, 0.5, 0.4], [0.1, 0.6, 0.5, 0.9]
@@ -24,39 +24,6 @@ def photo(boxes, class_ids) -> AnnotatedPhoto:
     return AnnotatedPhoto(
         Path("x.jpg"), 400, 300, np.array(boxes, np.float32).reshape(-1, 4), np.array(class_ids, np.int32), "g", 0
     )
-
-
-def test_a_perfect_detector_has_perfect_figures() -> None:
-    photos = [photo([LEFT, RIGHT], [1, 2]), photo([LEFT], [2])]
-    predictions = [Detections(item.boxes, np.ones(len(item.boxes)), item.class_ids) for item in photos]
-    figures = average_precisions(coco_evaluation(photos, predictions))
-    assert figures == pytest.approx({"mAP@.5:.95": 1, "mAP@.5": 1, "AP@.5 normal": 1, "AP@.5 caries": 1})
-    assert coco_figures(coco_evaluation(photos, predictions))["AP"] == pytest.approx(1)
-
-
-def test_resampled_figures_agree_with_pycocotools() -> None:
-    random = np.random.default_rng(3)
-    photos, predictions = [], []
-    for _ in range(12):
-        boxes = np.sort(random.random((6, 2, 2)), axis=1).reshape(6, 4)
-        class_ids = random.integers(1, 3, 6)
-        photos.append(photo(boxes, class_ids))
-        noisy = np.clip(boxes + random.normal(0, 0.03, boxes.shape), 0, 1)
-        predictions.append(Detections.from_raw(noisy, random.random(6), np.where(random.random(6) < 0.8, class_ids, 1)))
-    evaluation = coco_evaluation(photos, predictions)
-    for sample in (range(12), [3, 3, 0, 7, 3, 11, 0]):
-        figures = average_precisions(evaluation, sample)
-        drawn = coco_evaluation([photos[place] for place in sample], [predictions[place] for place in sample])
-        official = coco_figures(drawn)
-        assert figures["mAP@.5:.95"] == pytest.approx(official["AP"], abs=1e-12)
-        assert figures["mAP@.5"] == pytest.approx(official["AP50"], abs=1e-12)
-        assert 0.1 < official["AP"] < 0.95
-
-
-def test_a_detector_that_sees_nothing_scores_zero() -> None:
-    photos = [photo([LEFT, RIGHT], [1, 2])]
-    assert average_precisions(coco_evaluation(photos, [Detections.empty()]))["mAP@.5"] == 0
-    assert best_f1([match(photos[0], Detections.empty(), 2)])[1].f1 == 0
 
 
 def test_each_label_is_found_once() -> None:
@@ -87,7 +54,7 @@ def test_best_f1_is_reached_at_its_threshold_even_among_equal_scores() -> None:
     assert at_threshold(matches, threshold) == counts
 
 
-def test_bootstrap_interval_holds_the_mean_and_narrows_with_more_photos() -> None:
+def test_bootstrap_interval_contains_the_mean_and_narrows_with_more_photos() -> None:
     def mean(values):
         return lambda sample: {"mean": float(np.mean([values[position] for position in sample]))}
 
@@ -97,3 +64,34 @@ def test_bootstrap_interval_holds_the_mean_and_narrows_with_more_photos() -> Non
     assert high - low == pytest.approx(4 / np.sqrt(400), rel=0.2)
     few_low, few_high = bootstrap(25, mean(values), resamples=300)["mean"]
     assert few_high - few_low > 2 * (high - low)
+
+
+def photo_of_group(group: str) -> AnnotatedPhoto:
+    return AnnotatedPhoto(Path("x.jpg"), 9, 9, np.zeros((0, 4), np.float32), np.zeros(0, np.int32), group, 0)
+
+
+def group_of_half(half: int) -> str:
+    return next(name for name in map(str, range(99)) if hashlib.sha256(name.encode()).digest()[0] % 2 == half)
+
+
+def matches(*detections: tuple[float, bool], labelled: int) -> Matches:
+    scores, correct = zip(*detections, strict=True)
+    return Matches(np.array(scores), np.array(correct), labelled)
+
+
+def test_each_half_is_counted_at_the_threshold_of_the_other() -> None:
+    """One half is perfect from 0.8 on, the other from 0.4 on; at each other's threshold neither is."""
+    high = matches((0.8, True), (0.5, False), (0.4, False), labelled=1)
+    low = matches((0.5, True), (0.4, True), labelled=2)
+    photos = [photo_of_group(group_of_half(0)), photo_of_group(group_of_half(1))]
+    threshold, counts = operating_point(photos, [high, low])
+    # At 0.4 the first shows 3 boxes, 1 right; at 0.8 the second shows none.
+    assert counts == Counts(true=1, shown=3, labelled=3, photos=2)
+    assert threshold == pytest.approx(0.4)
+
+
+def test_look_alikes_stay_in_one_half() -> None:
+    """All photos in one group: the other half is empty, offers threshold 1, and nothing reaches it."""
+    item = matches((0.9, True), labelled=1)
+    _, counts = operating_point([photo_of_group("a")] * 3, [item] * 3)
+    assert counts == Counts(true=0, shown=0, labelled=3, photos=3)

@@ -5,16 +5,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from app.detector.detections import Detections
 from training.cli import main
 from training.data.annotations import AnnotatedPhoto
-from training.measure.cross_validation import read_out_of_fold
-from training.measure.evaluate import match_screened
-from training.measure.metrics import best_f1
-from training.measure.review import JudgedTooth, contradicted, review, worst_misses
-from training.measure.score_calibration import cross_fitted
+from training.measure.calibration import cross_fitted
+from training.measure.metrics import best_f1, match_screened
+from training.measure.out_of_fold import read_out_of_fold
+from training.measure.review import JudgedTooth, caries_probabilities, contradicted, review, worst_misses
 
 
-def test_teeth_that_are_judged_otherwise_than_labelled_come_first(cross_validation, tmp_path) -> None:
+def test_teeth_whose_label_is_contradicted_come_first(cross_validation, tmp_path) -> None:
     found = read_out_of_fold(cross_validation)
     kinds = tmp_path / "views.csv"
     rows = [f"{photo.path.name},{'front' if photo.fold < 2 else 'side'}" for photo in found.photos]
@@ -55,7 +55,7 @@ def test_teeth_that_are_judged_otherwise_than_labelled_come_first(cross_validati
     assert verdicts[0] == ["photos", "caries_suspected", "no_caries_found", "not_assessable"]
     with_caries = sum((photo.class_ids == 2).any() for photo in found.photos)
     assert [sum(map(int, row[1:])) for row in verdicts[2:]] == [with_caries, 10 - with_caries]
-    # Scores of the other teeth stay below the threshold, so what has no caries is not suspected.
+    # The other teeth score below the threshold, so photos without caries are not suspected.
     assert int(verdicts[2][1]) >= with_caries - 1
     assert int(verdicts[3][1]) <= 1
 
@@ -80,15 +80,13 @@ def test_a_single_fold_is_reviewed_without_calibration(cross_validation, tmp_pat
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        (b"image,view\nanother.jpg,front\n", "says nothing of 10 photos, such as "),
+        (b"image,view\nanother.jpg,front\n", "has no row for 10 photos, such as "),
         ("image,view\nanother.jpg,앞\n".encode("cp949"), "views.csv cannot be read as CSV in UTF-8"),
         (None, "views.csv cannot be read as CSV in UTF-8"),
     ],
     ids=["lacks photos", "another encoding", "not there"],
 )
-def test_a_table_that_does_not_tell_the_photos_apart_is_refused(
-    cross_validation, tmp_path, capsys, table, message
-) -> None:
+def test_a_table_of_kinds_that_cannot_be_used_is_refused(cross_validation, tmp_path, capsys, table, message) -> None:
     kinds = tmp_path / "views.csv"
     if table is not None:
         kinds.write_bytes(table)
@@ -98,10 +96,21 @@ def test_a_table_that_does_not_tell_the_photos_apart_is_refused(
     assert not (tmp_path / "review").exists()
 
 
-def test_teeth_that_were_not_found_are_the_worst_misses_and_contradict_nothing() -> None:
+def test_missed_teeth_are_the_worst_misses_and_contradict_nothing() -> None:
     boxes = np.array([[0, 0, 0.1, 0.1], [0, 0, 0.2, 0.2], [0, 0, 0.3, 0.3], [0, 0, 0.4, 0.4]], np.float32)
     photo = AnnotatedPhoto(Path("a.jpg"), 100, 100, boxes, np.array([2, 2, 2, 1], np.int32), "a", 0)
     judged = [JudgedTooth(photo, row, caries) for row, caries in enumerate([None, None, 0.3, 0.9])]
     assert [tooth.row for tooth in worst_misses(judged)] == [1, 0, 2]
     assert [tooth.row for tooth in contradicted(judged)] == [3, 2]
-    assert [tooth.says for tooth in judged] == ["not found", "not found", "0.30", "0.90"]
+    assert [tooth.opinion for tooth in judged] == ["not found", "not found", "0.30", "0.90"]
+
+
+def test_found_teeth_have_a_probability_of_caries() -> None:
+    boxes = np.array([[0.1, 0.1, 0.4, 0.3], [0.1, 0.4, 0.4, 0.6], [0.1, 0.7, 0.4, 0.9]], np.float32)
+    photo = AnnotatedPhoto(Path("a.jpg"), 100, 100, boxes, np.array([1, 2, 2], np.int32), "a", 0)
+    found = Detections(boxes[[0, 0, 1]], np.array([0.8, 0.2, 0.6]), np.array([1, 2, 2]))
+    probabilities = caries_probabilities(photo, found)
+    assert np.log(probabilities[0] / (1 - probabilities[0])) == pytest.approx(2 * np.log(0.2 / 0.8))
+    assert probabilities[1] > 0.5
+    assert np.isnan(probabilities[2])
+    assert np.isnan(caries_probabilities(photo, Detections.empty())).all()

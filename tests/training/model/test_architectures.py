@@ -27,7 +27,7 @@ warmup_learning_rate = 0.0005
 
 
 @pytest.mark.parametrize(
-    ("architecture", "input_size", "reaches_tflite"),
+    ("architecture", "input_size", "has_tflite"),
     [
         ("ssd_mobilenet_v2_fpnlite", 640, True),
         ("ssd_resnet50_v1_fpn", 160, True),
@@ -36,7 +36,7 @@ warmup_learning_rate = 0.0005
     ],
 )
 def test_it_is_trained_evaluated_exported_and_served(
-    small_data, tmp_path, capsys, monkeypatch, architecture, input_size, reaches_tflite
+    small_data, tmp_path, capsys, monkeypatch, architecture, input_size, has_tflite
 ) -> None:
     # Where the decay of an architecture is its own, the statistics are taken anew after two steps.
     monkeypatch.setattr(batch_norm, "REESTIMATION_BATCHES", 5)
@@ -50,7 +50,7 @@ def test_it_is_trained_evaluated_exported_and_served(
     expected = load_runtime(bundle, "tensorflow").detect(pixels)
     assert len(expected) > 0
     served = load_runtime(bundle, "auto")
-    if reaches_tflite:
+    if has_tflite:
         assert served.name == "litert"
         np.testing.assert_allclose(served.detect(pixels).scores[:10], expected.scores[:10], atol=1e-3)
     else:
@@ -58,4 +58,4 @@ def test_it_is_trained_evaluated_exported_and_served(
         with pytest.raises(RuntimeUnavailable, match="choose the tensorflow runtime"):
             load_runtime(bundle, "litert")
         assert main(["tflite", "--out", str(out)]) == 1
-        assert "does not reach TFLite" in capsys.readouterr().err
+        assert "cannot be converted to TFLite" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""A detector that looks at several sizes: the same in every runtime as what its looks give one by one."""
+"""A detector with several input sizes: in every runtime the fusion of the single sizes."""
 
 import json
 from pathlib import Path
@@ -14,8 +14,9 @@ from app.photo.decoding import decode
 from app.photo.resizing import resize
 from training.cli import main
 from training.data.annotations import read_annotated_photos
+from training.enlarge import enlarge_run
 from training.measure.detectors import find_detector
-from training.model.enlarged import enlarge_run, load_enlarged
+from training.model.checkpoints import load_trained
 from training.recipe import Recipe, RecipeError
 from training.release.tflite import FILES
 from training.run_folder import RunFolder
@@ -36,9 +37,12 @@ def bundle(run) -> Bundle:
     return read_bundle(run / "bundle" / "tiny-both" / "1")
 
 
-def test_every_runtime_sees_what_the_looks_see_one_by_one(run, bundle, rendered_data) -> None:
+def test_every_runtime_returns_the_fusion_of_the_single_sizes(run, bundle, rendered_data, tmp_path) -> None:
     photos = [decode(photo.path.read_bytes()).pixels for photo in read_annotated_photos(rendered_data)[:2]]
-    large, small = load_enlarged(run, (160,)), load_enlarged(run, (96,))
+    single = [RunFolder(tmp_path / str(size), shared_records=run / "records") for size in (160, 96)]
+    for folder, size in zip(single, (160, 96), strict=True):
+        enlarge_run(RunFolder(run), folder, (size,))
+    large, small = map(load_trained, single)
     runtimes = [load_runtime(bundle, kind, batch_size=2) for kind in ("litert", "tensorflow")]
     runtimes.append(find_detector(run).load())
     for pixels in photos:
@@ -61,14 +65,14 @@ def test_the_weights_are_in_each_file_once(run, tiny_run) -> None:
         assert of_both < 1.25 * of_one, precision
 
 
-def test_bundle_and_card_say_at_which_sizes_it_looks(run, bundle) -> None:
+def test_bundle_and_card_state_the_sizes(run, bundle) -> None:
     assert json.loads((run / "run.json").read_text())["recipe"]["multi_scale"] == [96]
     assert bundle.manifest["input"]["multi_scale"] == [96]
     assert (bundle.input_height, bundle.manifest["format_version"]) == (160, 3)
     assert "at 160 x 160 pixels and, of the same photo, at 96 x 96, fused tooth by tooth" in bundle.card
 
 
-def test_an_architecture_that_looks_at_one_size_is_told_so(tmp_path) -> None:
+def test_several_sizes_are_refused_for_an_architecture_without_them(tmp_path) -> None:
     recipe = Recipe("m", architecture="centernet_mobilenet_v2_fpn", pretrained="none")
     run = RunFolder(tmp_path)
     run.state.write_text(json.dumps({"recipe": recipe.as_dict(), "validation_fold": 0}))

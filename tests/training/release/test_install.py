@@ -52,7 +52,7 @@ def test_an_archive_and_back_is_the_same_bundle(store, packed, tmp_path, capsys)
     assert "was installed already" in capsys.readouterr().out
 
 
-def test_what_a_server_has_to_be_told_to_serve_it_is_printed(store, tmp_path, capsys) -> None:
+def test_the_settings_that_serve_it_are_printed(store, tmp_path, capsys) -> None:
     clinic = tmp_path / "clinic"
 
     def said(**model) -> str:
@@ -128,9 +128,9 @@ def test_a_wrong_checksum_and_a_cut_archive_are_refused(packed, tmp_path, capsys
     with pytest.raises(ReleaseError, match="has the sha256"):
         install(packed, clinic)
     packed.with_name("models.tar.gz.sha256").unlink()
-    with pytest.raises(ReleaseError, match="not a whole archive"):
+    with pytest.raises(ReleaseError, match="not a complete archive"):
         install(packed, clinic)
-    with pytest.raises(ReleaseError, match="is not there"):
+    with pytest.raises(ReleaseError, match="does not exist"):
         install(tmp_path / "missing.tar.gz", clinic)
     assert list_bundles(clinic) == []
 
@@ -139,10 +139,10 @@ def test_a_wrong_checksum_and_a_cut_archive_are_refused(packed, tmp_path, capsys
     ("name", "kind", "message"),
     [
         ("../../escaped", tarfile.REGTYPE, "outside the destination"),
-        ("/etc/escaped", tarfile.REGTYPE, "holds no bundle"),
+        ("/etc/escaped", tarfile.REGTYPE, "has no bundle"),
         ("link", tarfile.SYMTYPE, "neither a file nor a folder"),
         ("device", tarfile.CHRTYPE, "neither a file nor a folder"),
-        ("empty", tarfile.REGTYPE, "holds no bundle"),
+        ("empty", tarfile.REGTYPE, "has no bundle"),
     ],
 )
 def test_a_hostile_archive_touches_nothing(tmp_path, name, kind, message) -> None:

@@ -1,4 +1,4 @@
-"""Packaging replaces a bundle whole or leaves it alone; `test_run.py` packages a real training."""
+"""Packaging replaces a bundle completely or not at all; `test_run.py` packages a real training."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +9,10 @@ import pytest
 from app.detector.bundle import FLOAT32_MODEL, INT8_MODEL, read_bundle
 from app.detector.calibration import Calibration
 from training.data.annotations import AnnotatedPhoto
+from training.measure.evidence import Evidence
 from training.measure.metrics import Counts
 from training.recipe import Recipe
-from training.release.package import Evidence, package
+from training.release.package import package
 from training.release.parity import Parity, ParityError
 
 ROUNDING = Parity(10, 0, 0, 1e-6, 1e-7, 1e-6, 1e-7)
@@ -52,10 +53,10 @@ def pack(export, tmp_path):
     return pack
 
 
-def test_the_manifest_says_what_was_measured_on_what(pack) -> None:
+def test_the_manifest_states_figures_and_photos(pack) -> None:
     bundle = pack()
     point = bundle.operating_point
-    assert point.score_threshold == 0.1234, "rounded down, so that what was admitted stays admitted"
+    assert point.score_threshold == 0.1234, "rounded down, so that every admitted box stays admitted"
     assert (point.sensitivity, point.false_positives_per_image) == (0.75, 1.0)
     assert (bundle.manifest["data"]["training_photos"], bundle.manifest["data"]["held_out_fold"]) == (2, 0)
     assert bundle.manifest["pretrained_weights"] == "none"
@@ -80,9 +81,9 @@ def test_a_detector_of_another_size_than_it_was_trained_at_says_so(pack) -> None
     assert "whose weights run here" not in pack(version=2, trained_input_size=320).card
 
 
-def test_figures_of_a_checkpoint_that_was_chosen_by_them_are_said_to_flatter(pack) -> None:
-    assert "flatter" in pack(checkpoint="best").card
-    assert "flatter" not in pack().card
+def test_the_figures_of_a_checkpoint_chosen_by_them_are_called_optimistic(pack) -> None:
+    assert "optimistic" in pack(checkpoint="best").card
+    assert "optimistic" not in pack().card
 
 
 def test_an_architecture_without_tflite_is_packaged_as_a_saved_model(pack) -> None:
@@ -92,7 +93,7 @@ def test_an_architecture_without_tflite_is_packaged_as_a_saved_model(pack) -> No
     assert "TensorFlow has to run it" in bundle.card
 
 
-def test_a_version_is_replaced_whole(pack, export) -> None:
+def test_a_version_is_replaced_completely(pack, export) -> None:
     first = pack()
     (export / FLOAT32_MODEL).write_bytes(b"better")
     second = pack()

@@ -1,4 +1,4 @@
-"""A detector trained on all photos is packaged with what a cross-validation of its recipe says of it."""
+"""A detector trained on all photos is packaged with the evidence of a cross-validation."""
 
 import json
 import shutil
@@ -11,14 +11,14 @@ from app.photo.decoding import decode
 from tests.training.conftest import LARGER
 from training.cli import main
 from training.data.annotations import FOLDS
-from training.measure.cross_validation import CrossValidationError, fold_folder
-from training.measure.out_of_fold import out_of_fold_evidence
+from training.measure.evidence import out_of_fold_evidence
+from training.measure.out_of_fold import CrossValidationError, fold_folder
 from training.recipe import Recipe
 from training.run import prepare_step
 from training.run_folder import RunFolder
 
 
-def test_the_bundle_says_what_was_measured_out_of_fold(
+def test_the_bundle_has_the_out_of_fold_figures(
     tiny_run, tiny_recipe, cross_validation, rendered_data, tmp_path
 ) -> None:
     run = tmp_path / "run"
@@ -28,7 +28,7 @@ def test_the_bundle_says_what_was_measured_out_of_fold(
     assert main(["package", "--out", str(run), "--cross-validation", str(cross_validation)]) == 0
     bundle = read_bundle(run / "bundle" / "tiny" / "1")
     assert bundle.calibration is not None
-    assert "10 photos, each judged by a detector of the same recipe" in bundle.card
+    assert "10 photos, each by a detector of the same recipe" in bundle.card
     assert "10 of the photos for training, 0 held out" in bundle.card
     models = bundle.manifest["metrics"]["models"]
     assert set(models) == {"float32", "int8"}
@@ -61,32 +61,31 @@ def test_all_folds_are_trained_on_where_none_is_held_out(prepared, small_recipe)
 def test_a_cross_validation_of_another_recipe_is_refused(cross_validation, tiny_recipe) -> None:
     other = Recipe.from_dict({**Recipe.read(tiny_recipe).as_dict(), "num_steps": 21})
     with pytest.raises(CrossValidationError, match="num_steps 20 instead of 21"):
-        out_of_fold_evidence(cross_validation, other, [])
+        out_of_fold_evidence(cross_validation, other, training_photos=0)
 
 
-def test_what_a_recipe_says_of_its_data_does_not_make_it_another(cross_validation, tiny_recipe) -> None:
+def test_another_data_credit_or_name_is_the_same_training(cross_validation, tiny_recipe) -> None:
     credited = Recipe.from_dict(
         {**Recipe.read(tiny_recipe).as_dict(), "data_credit": "A clinic", "model_name": "other"}
     )
-    assert out_of_fold_evidence(cross_validation, credited, []).evaluations
+    assert out_of_fold_evidence(cross_validation, credited, training_photos=0).evaluations
 
 
 def test_a_detector_enlarged_after_training_has_the_figures_of_its_size(cross_validation, tiny_recipe) -> None:
     recipe = Recipe.read(tiny_recipe)
     enlarged = Recipe.from_dict({**recipe.as_dict(), "input_size": LARGER, "model_name": "tiny-larger"})
-    f1 = [
-        out_of_fold_evidence(cross_validation, one, [], trained_input_size=320).evaluations["float32"]["figures"][
-            "best F1 caries"
-        ]["value"]
+    evidence = [
+        out_of_fold_evidence(cross_validation, one, training_photos=0, trained_input_size=320)
         for one in (recipe, enlarged)
     ]
+    f1 = [item.evaluations["float32"]["figures"]["best F1 caries"]["value"] for item in evidence]
     assert f1[1] > f1[0] + 0.02
     other = Recipe.from_dict({**recipe.as_dict(), "input_size": 640})
     with pytest.raises(CrossValidationError, match="was not run at 640 pixels"):
-        out_of_fold_evidence(cross_validation, other, [], trained_input_size=320)
+        out_of_fold_evidence(cross_validation, other, training_photos=0, trained_input_size=320)
     # Trained at that size from the start it is another detector.
     with pytest.raises(CrossValidationError, match=f"were trained at 320 pixels, not at {LARGER}"):
-        out_of_fold_evidence(cross_validation, enlarged, [])
+        out_of_fold_evidence(cross_validation, enlarged, training_photos=0)
 
 
 def test_nothing_is_trained_for_a_cross_validation_of_another_recipe(
@@ -106,15 +105,15 @@ def test_a_training_on_all_photos_is_not_evaluated_in_between(prepared, small_re
     assert main([*command, str(prepared)]) == 0
     assert asked == [0]
     assert main([*command, str(prepared), "--set", "early_stop_after=1"]) == 1
-    assert "early_stop_after needs a fold that is held out" in capsys.readouterr().err
+    assert "early_stop_after needs a held-out fold" in capsys.readouterr().err
 
 
-def test_looking_at_a_training_does_not_make_it_another(cross_validation, tiny_recipe) -> None:
-    looked_at = Recipe.from_dict({**Recipe.read(tiny_recipe).as_dict(), "evaluate_every": 5})
-    assert out_of_fold_evidence(cross_validation, looked_at, []).evaluations
+def test_evaluations_during_the_training_are_the_same_training(cross_validation, tiny_recipe) -> None:
+    evaluated = Recipe.from_dict({**Recipe.read(tiny_recipe).as_dict(), "evaluate_every": 5})
+    assert out_of_fold_evidence(cross_validation, evaluated, training_photos=0).evaluations
 
 
-def test_what_is_kept_of_a_cross_validation_is_enough(cross_validation, tiny_recipe, rendered_data, tmp_path) -> None:
+def test_recipe_and_predictions_of_the_folds_are_enough(cross_validation, tiny_recipe, rendered_data, tmp_path) -> None:
     recipe = Recipe.read(tiny_recipe)
     for fold in range(FOLDS):
         kept = fold_folder(tmp_path, fold).path
@@ -122,5 +121,5 @@ def test_what_is_kept_of_a_cross_validation_is_enough(cross_validation, tiny_rec
         for name in ("run.json", "predictions.npz"):
             shutil.copy(fold_folder(cross_validation, fold).path / name, kept)
     prepare_step(rendered_data, RunFolder(tmp_path))
-    evidence = out_of_fold_evidence(tmp_path, recipe, [])
-    assert evidence.score_threshold == out_of_fold_evidence(cross_validation, recipe, []).score_threshold
+    evidence = out_of_fold_evidence(tmp_path, recipe, training_photos=0)
+    assert evidence.score_threshold == out_of_fold_evidence(cross_validation, recipe, training_photos=0).score_threshold

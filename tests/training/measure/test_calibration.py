@@ -5,9 +5,9 @@ import pytest
 
 from app.detector.detections import Detections
 from training.data.annotations import AnnotatedPhoto
-from training.measure.curves import calibration
+from training.measure.calibration import CalibrationError, cross_fitted, fit
+from training.measure.curves import reliability
 from training.measure.metrics import match
-from training.measure.score_calibration import CalibrationError, cross_fitted, fit
 
 
 def sample(photos: int = 60, *, seed: int = 5) -> tuple[list[AnnotatedPhoto], list[Detections]]:
@@ -25,7 +25,7 @@ def sample(photos: int = 60, *, seed: int = 5) -> tuple[list[AnnotatedPhoto], li
 
 
 def error_of_caries(photos, predictions) -> float:
-    found = calibration([match(photo, item, 2) for photo, item in zip(photos, predictions, strict=True)])
+    found = reliability([match(photo, item, 2) for photo, item in zip(photos, predictions, strict=True)])
     assert found.error is not None
     return found.error
 

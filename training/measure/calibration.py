@@ -1,4 +1,4 @@
-"""Fits what `app.detector.calibration` applies, on out-of-fold detections and their labels."""
+"""Fit the calibration that `app.detector.calibration` applies, on out-of-fold detections and their labels."""
 
 from __future__ import annotations
 
@@ -12,27 +12,25 @@ from app.detector.calibration import Calibration, teeth, tooth_features
 from app.detector.detections import Detections
 from training.data.annotations import CLASS_IDS, AnnotatedPhoto
 from training.errors import TrainingError
-from training.measure.metrics import match
+from training.measure.metrics import Floats, match
 
 RIDGE = 1e-3
-"""Weight of the squared weights beside the mean log loss, so that separable data keep them finite."""
-
-Floats = npt.NDArray[np.float64]
+"""Weight of the L2 penalty, which keeps the weights finite on separable data."""
 
 
 class CalibrationError(TrainingError):
-    """There is nothing to fit on."""
+    """There is not enough to fit on."""
 
 
 def fit(photos: Sequence[AnnotatedPhoto], predictions: Sequence[Detections]) -> Calibration:
-    """The regressions that say best which detections of these photos were right.
+    """Fit the regressions that predict which detections of these photos are right.
 
     Args:
         photos: labelled.
-        predictions: of detectors that did not see the photo, or the probabilities flatter.
+        predictions: of detectors that were not trained on the photo; otherwise the probabilities are too high.
 
     Raises:
-        CalibrationError: no tooth was detected, or all of a class are right, or all wrong.
+        CalibrationError: no tooth was detected, or the detections of a class are all right or all wrong.
     """
     class_ids = tuple(CLASS_IDS.values())
     found = [teeth(detections, class_ids) for detections in predictions]
@@ -58,15 +56,15 @@ def cross_fitted(
     *,
     fitted_on: Sequence[Detections] | None = None,
 ) -> list[Detections]:
-    """The predictions of each fold, calibrated by those of the other folds.
+    """The predictions of each fold, calibrated on the other folds.
 
     Args:
         photos: of two folds or more.
-        predictions: as many.
-        fitted_on: the predictions to fit on, where they are those of another precision; `predictions` if None.
+        predictions: photo by photo.
+        fitted_on: predictions of another precision to fit on; `predictions` if None.
 
     Raises:
-        CalibrationError: there are fewer than two folds, or see `fit`.
+        CalibrationError: fewer than two folds, or see `fit`.
     """
     folds = sorted({photo.fold for photo in photos})
     if len(folds) < 2:
@@ -82,7 +80,7 @@ def cross_fitted(
 def correct_teeth(
     photo: AnnotatedPhoto, boxes: npt.NDArray[np.float32], scores: Floats, class_id: int
 ) -> npt.NDArray[np.bool_]:
-    """Which of the teeth bear the label; bool `[n]` in the order of `boxes`."""
+    """Which teeth are labelled with the class; bool `[n]` in the order of `boxes`."""
     order = np.argsort(-scores.astype(np.float32), kind="stable")
     of_class = Detections(boxes, scores.astype(np.float32), np.full(len(boxes), class_id, np.int32))
     found = match(photo, of_class, class_id)
@@ -92,7 +90,7 @@ def correct_teeth(
 
 
 def logistic_regression(features: Floats, right: npt.NDArray[np.bool_]) -> Floats:
-    """Weights and, last, bias of the highest likelihood; float64 `[f + 1]`."""
+    """Maximum-likelihood weights and, last, bias; float64 `[f + 1]`."""
     signs = np.where(right, 1.0, -1.0)
 
     def loss(parameters: Floats) -> tuple[float, Floats]:

@@ -1,4 +1,4 @@
-"""A bundle measured anew, and packaged as another version: where the code around its models has changed since."""
+"""Measure a bundle again and package it as another version, after the code around its models has changed."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 
 from app.detector.bundle import Bundle
 from training.data.source import Source
+from training.measure.held_out import check_held_out
 from training.recipe import Recipe
 from training.release.tflite import FILES, set_nms_score_threshold
-from training.run import check_held_out, configure_step, package_step, prepare_step
+from training.run import configure_step, package_step, prepare_step
 from training.run_folder import RunFolder
 
 
@@ -24,22 +25,22 @@ def repackage(
     nms_score_threshold: float | None = None,
     source: Source | None = None,
 ) -> Bundle:
-    """Evaluates a bundle's models as they are, compares them, and writes figures, operating point and card anew.
+    """Evaluate and compare a bundle's models, and write figures, operating point and card again.
 
-    The weights stay what they are. The SavedModel keeps its own suppression.
+    The weights do not change, and the SavedModel keeps its own suppression.
 
     Args:
         bundle: verified.
-        data: the annotated photos that it was trained on and measured on.
-        folder: of a run, which is made for it.
-        validation_fold: the fold that its training held out.
+        data: the annotated photos that it was trained and measured on.
+        folder: of a new run.
+        validation_fold: held out by its training.
         version: of the bundle that is written to `folder.bundles`.
-        nms_score_threshold: the lowest score of the boxes that the TFLite models return; None leaves it.
+        nms_score_threshold: lowest score of the boxes that the TFLite models return; None leaves it as it is.
         source: how to read the data.
 
     Raises:
         AnnotationError: the data has problems.
-        RunError: the fold holds no photo, the folder another run, or the bundle's training saw the fold.
+        RunError: the fold has no photo, the folder has another run, or the bundle was trained on the fold.
         ParityError: the float32 TFLite model differs from the SavedModel by more than rounding.
     """
     check_held_out(bundle, validation_fold)

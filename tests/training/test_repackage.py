@@ -1,4 +1,4 @@
-"""A bundle that is measured anew, out of the real training of `tiny_run`."""
+"""The bundle of `tiny_run`, measured again."""
 
 import numpy as np
 import pytest
@@ -8,11 +8,10 @@ from app.detector.runtimes.litert import LiteRTRuntime
 from app.detector.runtimes.load import load_runtime
 from app.photo.decoding import decode
 from training.cli import main
-from training.release.export import ExportError
-from training.release.tflite import set_nms_score_threshold
+from training.release.tflite import ConversionError, set_nms_score_threshold
 
 BEST = 30
-"""Detections of a photo that stay above the threshold of the test: more than parity compares."""
+"""Detections of a photo above the threshold of the test: more than parity compares."""
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +24,7 @@ def photos(rendered_data):
     return [decode(path.read_bytes()).pixels for path in sorted((rendered_data / "img_train").iterdir())]
 
 
-def test_the_models_return_what_reaches_the_threshold_and_the_card_says_so(
-    bundle, photos, rendered_data, tmp_path
-) -> None:
+def test_the_models_return_boxes_from_the_threshold_up(bundle, photos, rendered_data, tmp_path) -> None:
     before = [load_runtime(bundle, "litert").detect(pixels) for pixels in photos]
     threshold = float(min(found.scores[BEST] for found in before))
     arguments = ["repackage", "--bundle", str(bundle.path), "--data", str(rendered_data), "--out", str(tmp_path)]
@@ -50,17 +47,17 @@ def test_the_models_return_what_reaches_the_threshold_and_the_card_says_so(
     assert again.manifest["files"][variables] == bundle.manifest["files"][variables]
 
 
-def test_a_detector_that_saw_all_photos_is_not_measured_on_them(
+def test_a_detector_trained_on_all_photos_is_not_measured_on_them(
     shipped_bundle, rendered_data, tmp_path, capsys
 ) -> None:
     out = tmp_path / "run"
     command = ["repackage", "--bundle", str(shipped_bundle.path), "--data", str(rendered_data), "--out", str(out)]
     assert main([*command, "--version", "7"]) == 1
-    assert "was trained on all 209 photos, fold 0 too, so none is left to measure it on" in capsys.readouterr().err
+    assert "trained on all 209 photos, including fold 0, so none is left to measure it on" in capsys.readouterr().err
     assert not out.exists()
 
 
-def test_a_fold_that_the_training_saw_is_not_measured_on(bundle, rendered_data, tmp_path, capsys) -> None:
+def test_a_fold_of_the_training_is_not_measured_on(bundle, rendered_data, tmp_path, capsys) -> None:
     out = tmp_path / "run"
     command = ["repackage", "--bundle", str(bundle.path), "--data", str(rendered_data), "--out", str(out)]
     assert main([*command, "--version", "7", "--fold", "1"]) == 1
@@ -79,13 +76,13 @@ def test_a_threshold_that_is_set_twice_is_the_last_one(bundle, photos, name, tmp
     np.testing.assert_array_equal(LiteRTRuntime(file).detect(photos[0]).scores, before.scores)
 
 
-def test_a_file_without_boxes_has_no_such_threshold(tmp_path) -> None:
+def test_a_file_without_postprocessing_has_no_threshold(tmp_path) -> None:
     import tensorflow as tf
 
     double = tf.function(lambda x: 2 * x).get_concrete_function(tf.TensorSpec([1], tf.float32))
     file = tmp_path / "double.tflite"
     content = tf.lite.TFLiteConverter.from_concrete_functions([double]).convert()
     file.write_bytes(content)
-    with pytest.raises(ExportError, match=r"holds no TFLite_Detection_PostProcess"):
+    with pytest.raises(ConversionError, match=r"has no TFLite_Detection_PostProcess"):
         set_nms_score_threshold(file, 0.1)
     assert file.read_bytes() == content

@@ -1,0 +1,114 @@
+"""A trained detector at other input sizes: the same weights, more pixels for each tooth.
+
+The network is convolutional and its anchors are given in pixels, so it runs at any size. A training that crops and
+zooms at random shows the detector larger objects than the complete photos of later use, which a larger input
+compensates for (Touvron et al. 2019, "Fixing the train-test resolution discrepancy").
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from app.detector.bundle import Bundle
+from training.measure.held_out import check_held_out
+from training.measure.predictions import DetectorError
+from training.model.checkpoints import find_checkpoint
+from training.model.configure import configure, parse_pipeline
+from training.model.model_runtime import make_variables
+from training.model.multi_scale import Sizes
+from training.recipe import Recipe
+from training.run import configure_step
+from training.run_folder import RunFolder
+
+
+def enlarge(
+    bundle: Bundle, folder: RunFolder, sizes: Sizes, *, validation_fold: int | None, name: str | None = None
+) -> None:
+    """Create a run with the weights of a bundle at other input sizes, ready to be exported, converted and measured.
+
+    Args:
+        bundle: with its recipe.
+        folder: with records.
+        sizes: multiples of 32.
+        validation_fold: held out by the bundle's training; None if it was trained on all photos.
+        name: of the model; None for its own with the new size.
+
+    Raises:
+        DetectorError: the bundle's variables are not those of its recipe's detector.
+        RecipeError: a size is not allowed, or the architecture runs at one size only.
+        RunError: there are no records, the folder has another training, or the bundle was trained on the fold.
+    """
+    import training.compat  # noqa: F401  isort: skip
+    import tensorflow as tf
+
+    if validation_fold is not None:
+        check_held_out(bundle, validation_fold)
+    recipe = _at_sizes(Recipe.from_dict(bundle.manifest["recipe"]), sizes)
+    recipe = replace(recipe, model_name=name or recipe.model_name)
+    configure_step(folder, recipe, validation_fold=validation_fold)
+    model = _restored(bundle, recipe)
+    saved = tf.train.CheckpointManager(tf.train.Checkpoint(model=model), str(folder.checkpoints), max_to_keep=1)
+    saved.save(checkpoint_number=recipe.num_steps)
+    trained_at = bundle.manifest.get("trained_input_size", bundle.input_height)
+    folder.trained_at.write_text(f"{trained_at}\n", encoding="utf-8")
+
+
+def enlarge_run(run: RunFolder, folder: RunFolder, sizes: Sizes) -> None:
+    """Create a run with the latest weights of another run at other input sizes.
+
+    Args:
+        run: trained to its end.
+        folder: with records.
+        sizes: multiples of 32.
+
+    Raises:
+        RecipeError, RunError: see `enlarge`.
+    """
+    recipe, validation_fold = run.configured()
+    latest = find_checkpoint(run.checkpoints)
+    configure_step(folder, _at_sizes(recipe, sizes), validation_fold=validation_fold)
+    folder.checkpoints.mkdir(exist_ok=True)
+    for file in (*run.checkpoints.glob(f"{latest.name}.*"), run.checkpoints / "checkpoint"):
+        shutil.copy(file, folder.checkpoints)
+    folder.trained_at.write_text(f"{recipe.input_size}\n", encoding="utf-8")
+
+
+def _at_sizes(recipe: Recipe, sizes: Sizes) -> Recipe:
+    size, *multi_scale = sizes
+    if multi_scale:
+        recipe.check_use(["multi_scale"])
+    name = f"{recipe.model_name.removesuffix(f'-{recipe.input_size}')}-{size}"
+    return replace(recipe, input_size=size, multi_scale=tuple(multi_scale), model_name=name)
+
+
+def _restored(bundle: Bundle, recipe: Recipe) -> Any:
+    """The API's detection model with the variables of the bundle's SavedModel, matched by name."""
+    import training.compat  # isort: skip
+    import tensorflow as tf
+    from object_detection.builders import model_builder
+
+    unused = Path("unused")
+    text = configure(
+        recipe, label_map=unused, train_records=[unused], validation_records=[unused], fine_tune_checkpoint=None
+    )
+    training.compat.leave_training_mode()
+    model = model_builder.build(parse_pipeline(text).model, is_training=False)
+    make_variables(model, recipe.input_size, recipe.input_size)
+    saved = {_name(variable): variable for variable in tf.saved_model.load(str(bundle.path)).model_variables}
+    ours = {_name(variable): variable for variable in model.variables}
+    if ours.keys() != saved.keys() or len(ours) != len(model.variables):
+        different = ", ".join(sorted(ours.keys() ^ saved.keys())[:3])
+        raise DetectorError(f"the variables of {bundle.path} are not those of its recipe's detector: {different}")
+    for name, variable in ours.items():
+        variable.assign(saved[name])
+    return model
+
+
+def _name(variable: Any) -> str:
+    """A variable's name without the number of its outermost layer, which depends on the process:
+    `feature_extractor_1/projection_2/bias:0` is `feature_extractor/projection_2/bias:0`."""
+    return re.sub(r"^([^/]*?)_\d+/", r"\1/", variable.name.strip())

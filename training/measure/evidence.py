@@ -1,0 +1,126 @@
+"""The evidence of a bundle's quality: figures, operating point and calibration, from a held-out fold or from a
+cross-validation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from app.detector.calibration import Calibration
+from app.detector.detections import Detections
+from training.data.annotations import FOLDS, AnnotatedPhoto
+from training.measure.assessment import assess
+from training.measure.calibration import cross_fitted, fit
+from training.measure.metrics import Counts, match_screened, operating_point
+from training.measure.out_of_fold import PREDICTIONS, CrossValidationError, fold_folder, read_out_of_fold
+from training.recipe import NAMES, Recipe
+
+SAME_TRAINING = (*NAMES, "input_size", "multi_scale")
+"""Keys in which recipes may differ that train the same weights, since weights can be run at other sizes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known of a detector's quality.
+
+    Attributes:
+        measured_on: which photos, in words.
+        evaluations: model (such as `saved_model` or `int8`) to figures with intervals, as `evaluate` and
+            `Assessment.as_dict` of `training.measure.assessment` return them.
+        score_threshold: the operating point, chosen on these photos.
+        cross_fitted: counts there, see `training.measure.metrics.operating_point`.
+        training_photos: number of photos that the released detector was trained on.
+        calibration: fitted on these photos; None leaves the scores as they are.
+    """
+
+    measured_on: str
+    evaluations: dict[str, dict[str, Any]]
+    score_threshold: float
+    cross_fitted: Counts
+    training_photos: int
+    calibration: Calibration | None = None
+
+
+def held_out_evidence(
+    fold: int | None,
+    held_out: Sequence[AnnotatedPhoto],
+    predictions: Sequence[Detections],
+    evaluations: dict[str, dict[str, Any]],
+    *,
+    training_photos: int,
+) -> Evidence:
+    """The evidence of the held-out fold.
+
+    Args:
+        fold: its number.
+        held_out: its photos.
+        predictions: of the SavedModel on them.
+        evaluations: of all exported models.
+        training_photos: number of photos in the training part.
+    """
+    score_threshold, counts = operating_point(held_out, match_screened(held_out, predictions))
+    measured_on = f"fold {fold}, {len(held_out)} photos that the detector was not trained on"
+    return Evidence(measured_on, evaluations, score_threshold, counts, training_photos)
+
+
+def out_of_fold_evidence(
+    folder: Path, recipe: Recipe, *, training_photos: int, trained_input_size: int | None = None
+) -> Evidence:
+    """The evidence of a cross-validation over all folds.
+
+    The figures are of calibrated scores, each fold's calibrated on the others; the released calibration is fitted on
+    all folds.
+
+    Args:
+        folder: of the cross-validation, which has predictions at the recipe's sizes.
+        recipe: of the detector to release.
+        training_photos: number of photos that it was trained on.
+        trained_input_size: pixels, if its weights were trained at another size than the recipe's.
+
+    Raises:
+        CrossValidationError: a fold is missing, or was trained by another recipe or at another size.
+    """
+    check_same_training(folder, recipe, trained_input_size)
+    of_first, _ = fold_folder(folder, 0).configured()
+    sizes = None if of_first.sizes == recipe.sizes else recipe.sizes
+    found = read_out_of_fold(folder, sizes=sizes)
+    calibrated = cross_fitted(found.photos, found.predictions)
+    threshold, counts = operating_point(found.photos, match_screened(found.photos, calibrated))
+    evaluations = {"float32": assess(found.photos, calibrated, score_threshold=threshold).as_dict()}
+    if (fold_folder(folder, 0, sizes).path / PREDICTIONS["int8"]).exists():
+        int8 = read_out_of_fold(folder, precision="int8", sizes=sizes).predictions
+        quantized = cross_fitted(found.photos, int8, fitted_on=found.predictions)
+        evaluations["int8"] = assess(found.photos, quantized, score_threshold=threshold).as_dict()
+    return Evidence(
+        measured_on=f"{len(found.photos)} photos, each by a detector of the same recipe that was trained without the "
+        "photo's fold",
+        evaluations=evaluations,
+        score_threshold=threshold,
+        cross_fitted=counts,
+        training_photos=training_photos,
+        calibration=fit(found.photos, found.predictions),
+    )
+
+
+def check_same_training(folder: Path, recipe: Recipe, trained_input_size: int | None = None) -> None:
+    """Raise CrossValidationError unless every fold of the cross-validation was trained as this detector was.
+
+    Args:
+        folder: of the cross-validation.
+        recipe: of the detector.
+        trained_input_size: pixels, if its weights were trained at another size than the recipe's.
+    """
+    trained_at = trained_input_size or recipe.input_size
+    # Evaluating during a training does not change it, unless that can stop it.
+    same = SAME_TRAINING if recipe.early_stop_after else (*SAME_TRAINING, "evaluate_every")
+    for fold in range(FOLDS):
+        of_fold, _ = fold_folder(folder, fold).configured()
+        if differences := of_fold.differences(recipe, apart_from=same):
+            raise CrossValidationError(f"{folder} is a cross-validation of another recipe: {differences}")
+        if of_fold.input_size != trained_at:
+            raise CrossValidationError(
+                f"{folder} is a cross-validation of detectors that were trained at {of_fold.input_size} pixels, not at "
+                f"{trained_at}"
+            )

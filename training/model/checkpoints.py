@@ -1,0 +1,79 @@
+"""Find and load the checkpoints of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from training.errors import TrainingError
+from training.model.configure import input_size_of, parse_pipeline
+from training.model.model_runtime import ModelRuntime, make_variables
+from training.run_folder import RunFolder
+
+BEST = "best"
+"""Subfolder of the checkpoint with the best figure on the held-out photos."""
+
+
+class CheckpointError(TrainingError):
+    """There is no such checkpoint, or it is of another detector."""
+
+
+def find_checkpoint(place: Path, which: str = "latest") -> Path:
+    """The prefix `ckpt-N` of a checkpoint.
+
+    Args:
+        place: a folder of checkpoints, or a prefix.
+        which: `latest` or `best` of a folder.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    import training.compat  # noqa: F401  isort: skip
+    import tensorflow as tf
+
+    folder = place / BEST if which == BEST else place
+    prefix = tf.train.latest_checkpoint(str(folder)) if place.is_dir() else str(place)
+    if prefix is None or not Path(f"{prefix}.index").is_file():
+        hint = "; the best one is saved if the recipe sets evaluate_every" if which == BEST else ""
+        raise CheckpointError(f"there is no checkpoint in {folder}{hint}")
+    return Path(prefix)
+
+
+def load_trained(folder: RunFolder) -> ModelRuntime:
+    """The detector of a run's latest checkpoint.
+
+    Raises:
+        CheckpointError, RunError: there is no checkpoint, or it is of another detector.
+    """
+    recipe, _ = folder.configured()
+    checkpoint = find_checkpoint(folder.checkpoints)
+    return load_checkpoint(folder.pipeline_config, checkpoint, multi_scale=recipe.multi_scale)
+
+
+def load_checkpoint(pipeline_config: Path, checkpoint: Path, *, multi_scale: Sequence[int] = ()) -> ModelRuntime:
+    """The detector of a checkpoint, without exporting it.
+
+    Args:
+        pipeline_config: the configuration that it was trained with.
+        checkpoint: its prefix.
+        multi_scale: further input sizes, see `training.recipe.Recipe`.
+
+    Raises:
+        CheckpointError: it is of another detector.
+    """
+    import training.compat  # isort: skip
+    import tensorflow as tf
+    from object_detection.builders import model_builder
+
+    training.compat.leave_training_mode()
+    pipeline = parse_pipeline(pipeline_config.read_text(encoding="utf-8"))
+    model = model_builder.build(pipeline.model, is_training=False)
+    height, width = input_size_of(pipeline)
+    runtime = ModelRuntime(model, height, width, multi_scale=multi_scale)
+    status = tf.train.Checkpoint(model=model).restore(str(checkpoint))
+    make_variables(model, height, width)  # which then take their values
+    try:
+        status.assert_existing_objects_matched()
+    except AssertionError as error:
+        raise CheckpointError(f"{checkpoint} is not a checkpoint of the detector in {pipeline_config}") from error
+    return runtime

@@ -1,0 +1,33 @@
+"""Output for people and programs: files, Markdown tables and plots."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def write_file(path: Path, content: str | bytes) -> Path:
+    """Replace a file in one step: an interrupted write leaves the earlier content."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_bytes(content.encode() if isinstance(content, str) else content)
+    return partial.replace(path)
+
+
+def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table, ending in a newline."""
+    first, *others = (f"| {' | '.join(cells)} |\n" for cells in (headings, *rows))
+    return f"{first}{'|---' * len(headings)}|\n{''.join(others)}"
+
+
+def plot_png(draw: Callable[[Any, Any], None], subject: Any, size_inches: tuple[float, float], dpi: int) -> bytes:
+    """A plot as PNG; `draw` takes Matplotlib's axes and the subject."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size_inches, dpi=dpi, layout="constrained")
+    draw(figure.add_subplot(), subject)
+    encoded = io.BytesIO()
+    figure.savefig(encoded, format="png", metadata={"Software": None})
+    return encoded.getvalue()
