@@ -14,7 +14,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from app.detector.runtimes import Precision, RuntimeKind
 from app.errors import SettingsError
 from app.photo.formats import PhotoFormat
 from app.photo.limits import DEFAULT_LIMITS, Limits
@@ -25,6 +24,21 @@ SWITCH = {"on": True, "off": False}
 T = TypeVar("T")
 N = TypeVar("N", int, float)
 E = TypeVar("E", bound=StrEnum)
+
+
+class RuntimeKind(StrEnum):
+    """Which runtime to load; `auto` is TensorFlow if it sees a GPU, else LiteRT."""
+
+    AUTO = "auto"
+    LITERT = "litert"
+    TENSORFLOW = "tensorflow"
+
+
+class Precision(StrEnum):
+    """Which LiteRT model to run; TensorFlow always runs float32."""
+
+    FLOAT32 = "float32"
+    INT8 = "int8"
 
 
 class Isolation(StrEnum):

@@ -25,11 +25,11 @@ from tqdm import tqdm
 
 from app.detector.bundle import find_bundle, read_bundle
 from app.detector.detections import Detections
-from app.detector.runtimes import Precision
 from app.detector.runtimes.load import load_runtime
 from app.photo.decoding import decode
 from app.photo.quality import assess_quality, screened_side
 from app.screening import screen
+from app.settings import Precision
 from training.data.annotations import AnnotatedPhoto, read_annotated_photos
 from training.measure.coco import average_precisions, coco_evaluation
 

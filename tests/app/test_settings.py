@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from app.detector.runtimes import Precision, RuntimeKind
 from app.errors import SettingsError
 from app.photo.formats import PhotoFormat
-from app.settings import ModelChoice, Settings, as_text, describe, flag, variable
+from app.settings import ModelChoice, Precision, RuntimeKind, Settings, as_text, describe, flag, variable
 
 FIELDS = [field.name for field in dataclasses.fields(Settings)]
 

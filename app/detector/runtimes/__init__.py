@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import Protocol, TypedDict
 
 import numpy as np
@@ -17,21 +16,6 @@ from app.detector.detections import Detections
 
 Pixels = npt.NDArray[np.uint8]
 """A photo, `[height, width, 3]`, RGB, upright."""
-
-
-class RuntimeKind(StrEnum):
-    """Which runtime to load; `auto` is TensorFlow if it sees a GPU, else LiteRT."""
-
-    AUTO = "auto"
-    LITERT = "litert"
-    TENSORFLOW = "tensorflow"
-
-
-class Precision(StrEnum):
-    """Which LiteRT model to run; TensorFlow always runs float32."""
-
-    FLOAT32 = "float32"
-    INT8 = "int8"
 
 
 class RuntimeOptions(TypedDict, total=False):

@@ -6,8 +6,8 @@ import importlib.util
 from pathlib import Path
 
 from app.detector.bundle import Bundle
-from app.detector.runtimes import RuntimeKind
 from app.detector.runtimes.tensorflow import visible_gpus
+from app.settings import RuntimeKind
 
 GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 """Device files of the drivers of NVIDIA, of AMD and of Windows' Linux subsystem."""

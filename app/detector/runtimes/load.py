@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Unpack
 
 from app.detector.bundle import Bundle
-from app.detector.runtimes import Precision, Runtime, RuntimeKind, RuntimeOptions
+from app.detector.runtimes import Runtime, RuntimeOptions
 from app.detector.runtimes.choice import choose_runtime
 from app.detector.runtimes.litert import LiteRTRuntime
 from app.detector.runtimes.process import WorkerProcess
 from app.detector.runtimes.tensorflow import TensorFlowRuntime
 from app.errors import RuntimeUnavailable
+from app.settings import Precision, RuntimeKind
 
 
 def load_runtime(bundle: Bundle, kind: str = RuntimeKind.AUTO, **options: Unpack[RuntimeOptions]) -> Runtime:

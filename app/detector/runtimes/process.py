@@ -18,11 +18,12 @@ from typing import Any, Unpack
 
 from app.detector.bundle import Bundle
 from app.detector.detections import Detections
-from app.detector.runtimes import Pipeline, Pixels, Precision, Runtime, RuntimeKind, RuntimeOptions, fitted
+from app.detector.runtimes import Pipeline, Pixels, Runtime, RuntimeOptions, fitted
 from app.detector.runtimes.choice import may_be_tensorflow
 from app.detector.runtimes.messages import FAILED, MODEL, receive, send, shared_array, unpack
 from app.errors import BundleError, RuntimeUnavailable, WorkerDied
 from app.process.subprocesses import anonymous_memory, describe_exit, seal, start_module
+from app.settings import Precision, RuntimeKind
 
 logger = logging.getLogger(__name__)
 

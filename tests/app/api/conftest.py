@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from app.detector.bundle import Bundle
-from app.detector.runtimes import RuntimeKind
-from app.settings import Settings
+from app.settings import RuntimeKind, Settings
 from tests.app.api.live_server import Live, StandIn, Start, make_photo, serving, write_bundle
 
 

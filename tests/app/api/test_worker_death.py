@@ -15,9 +15,8 @@ import httpx
 import pytest
 
 from app.detector.bundle import FLOAT32_MODEL, Bundle, write_manifest
-from app.detector.runtimes import RuntimeKind
 from app.detector.runtimes.process import WorkerProcess
-from app.settings import Isolation, Settings
+from app.settings import Isolation, RuntimeKind, Settings
 from benchmarks.process_tree import children
 from tests.app.api.live_server import Live, serving, wait_for
 

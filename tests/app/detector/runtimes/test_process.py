@@ -17,12 +17,13 @@ from app.detector import engine as engine_module
 from app.detector.bundle import FLOAT32_MODEL, INT8_MODEL, Bundle, read_bundle, write_manifest
 from app.detector.detections import Detections
 from app.detector.engine import STARTS, Engine
-from app.detector.runtimes import Precision, process
+from app.detector.runtimes import process
 from app.detector.runtimes.load import load_in_process, load_runtime
 from app.detector.runtimes.messages import MODEL
 from app.detector.runtimes.process import WorkerProcess
 from app.errors import RuntimeUnavailable, WorkerDied
 from app.photo.decoding import decode
+from app.settings import Precision
 
 pytestmark = pytest.mark.slow
 
