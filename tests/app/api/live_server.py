@@ -16,6 +16,7 @@ import uvicorn
 from PIL import Image
 
 from app.api import create_app
+from app.api.problems import BY_SLUG
 from app.api.protocol import Protocol
 from app.detector.bundle import write_manifest
 from app.detector.detections import Detections
@@ -136,6 +137,21 @@ def make_photo(width: int = 320, height: int = 240, kind: str = "JPEG", *, light
 def light_of(pixels: np.ndarray) -> int:
     """The light that `make_photo` was asked for, to the nearest ten, whatever became of the photo's size since."""
     return round((float(pixels.mean()) + 10 / 3) / 10) * 10
+
+
+def assert_problem(response: httpx.Response, status: int, slug: str) -> dict[str, Any]:
+    """The content of a problem answer, which has the shape and the headers that all have."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["cache-control"] == "no-store"
+    body: dict[str, Any] = response.json()
+    assert list(body) == ["type", "title", "status", "detail"]
+    assert body["type"] == f"/problems/{slug}"
+    assert body["status"] == status
+    assert body["title"] == BY_SLUG[slug].title
+    assert body["detail"]
+    assert ("retry-after" in response.headers) == (status in (429, 503, 504))
+    return body
 
 
 Start = Callable[..., AbstractContextManager[Live]]

@@ -65,7 +65,7 @@ def prometheus(live: Live, tmp_path: Path) -> Iterator[httpx.Client]:
         process.wait(20)
 
 
-def test_prometheus_reads_the_metrics_and_every_panel_of_the_dashboard_has_something_to_show(
+def test_prometheus_scrapes_the_metrics_and_every_dashboard_panel_has_data(
     live: Live, prometheus: httpx.Client
 ) -> None:
     def is_up() -> bool:

@@ -30,11 +30,11 @@ from app.errors import NotAcceptable
         (",,image/webp;;q=1", Format.WEBP),
     ],
 )
-def test_format_that_the_client_likes_best(accept: str | None, chosen: Format) -> None:
+def test_the_format_that_accept_prefers(accept: str | None, chosen: Format) -> None:
     assert choose_format(accept, MEDIA_TYPES) is chosen
 
 
 @pytest.mark.parametrize("accept", ["text/html", "image/gif", "image/png;q=0", "*/*;q=0", "image/png;q=2", ";", "q=1"])
-def test_nothing_acceptable_names_what_is_offered(accept: str) -> None:
+def test_nothing_acceptable_lists_the_formats_offered(accept: str) -> None:
     with pytest.raises(NotAcceptable, match="image/png, image/jpeg, image/webp, application/json"):
         choose_format(accept, MEDIA_TYPES)

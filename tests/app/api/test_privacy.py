@@ -115,7 +115,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
     started.stop()
 
 
-def test_nothing_of_a_photo_or_its_sender_stays_behind(server: Server, example_photos: list[Path]) -> None:
+def test_no_trace_of_a_photo_or_its_sender_remains(server: Server, example_photos: list[Path]) -> None:
     client = server.client
     headers = {"User-Agent": MARK, "Referer": f"http://pacs/{MARK}", "X-Patient": MARK, "Cookie": f"name={MARK}"}
     seen = b""
@@ -188,7 +188,7 @@ def half_of(data: bytes) -> Iterator[bytes]:
     raise httpx.WriteTimeout("enough")
 
 
-def test_the_search_finds_what_it_looks_for() -> None:
+def test_the_search_finds_planted_traces() -> None:
     assert traces(b"x" + MARK.encode() + b"y") == ["text"]
     assert traces(MARK.lower().encode()) == ["text"]
     assert "pixels" in traces(PATTERN.tobytes())

@@ -81,7 +81,7 @@ def is_closed(connection: socket.socket) -> bool:
         ),
     ],
 )
-def test_what_is_no_request_gets_a_problem_and_is_cut_off(live: Live, bytes_sent: bytes) -> None:
+def test_malformed_bytes_get_a_problem_and_end_the_connection(live: Live, bytes_sent: bytes) -> None:
     with connected(live) as connection:
         # The server closes while more is on its way.
         try:
@@ -96,20 +96,20 @@ def test_what_is_no_request_gets_a_problem_and_is_cut_off(live: Live, bytes_sent
         assert is_closed(connection)
 
 
-def test_a_head_of_almost_the_limit_is_read(live: Live) -> None:
+def test_a_head_just_below_the_limit_is_accepted(live: Live) -> None:
     with connected(live) as connection:
         connection.sendall(GET + b"X: " + b"a" * (MAX_HEAD_BYTES - 200) + b"\r\n\r\n")
         assert read_answer(connection)[0] == 200
 
 
-def test_requests_follow_each_other_on_one_connection_with_empty_lines_between_them(live: Live) -> None:
+def test_one_connection_serves_several_requests_with_empty_lines_between(live: Live) -> None:
     with connected(live) as connection:
         for _ in range(3):
             connection.sendall(b"\r\n" + GET + b"\r\n")
             assert read_answer(connection)[0] == 200
 
 
-def test_requests_that_do_not_wait_for_answers_get_them_in_order(live: Live) -> None:
+def test_pipelined_requests_are_answered_in_order(live: Live) -> None:
     photo = make_photo()
     post = b"POST /detect?format=json HTTP/1.1\r\nHost: a\r\nContent-Type: image/jpeg\r\n"
     with connected(live) as connection:
@@ -127,7 +127,7 @@ def test_requests_that_do_not_wait_for_answers_get_them_in_order(live: Live) -> 
     ids=["nothing", "a letter", "a head without an end", "empty lines"],
 )
 @pytest.mark.parametrize("earlier", [0, 1], ids=["first", "behind another"])
-def test_whoever_does_not_end_a_head_is_cut_off(live: Live, beginning: bytes, earlier: int, monkeypatch) -> None:
+def test_an_incomplete_head_ends_the_connection(live: Live, beginning: bytes, earlier: int, monkeypatch) -> None:
     monkeypatch.setattr(Protocol, "max_head_s", 0.3)
     with connected(live) as connection:
         for _ in range(earlier):
@@ -140,7 +140,7 @@ def test_whoever_does_not_end_a_head_is_cut_off(live: Live, beginning: bytes, ea
         assert 0.2 < time.monotonic() - started < (10 if earlier and not beginning else 4)
 
 
-def test_a_head_that_trickles_in_is_cut_off_whatever_comes(live: Live, monkeypatch) -> None:
+def test_a_head_that_trickles_in_ends_the_connection(live: Live, monkeypatch) -> None:
     monkeypatch.setattr(Protocol, "max_head_s", 0.5)
     started = time.monotonic()
     with connected(live) as connection:
@@ -190,7 +190,7 @@ def open_connections(server: uvicorn.Server) -> int:
     return len(server.server_state.connections)
 
 
-def test_connections_beyond_a_number_are_refused_and_the_others_stay(server, monkeypatch) -> None:
+def test_connections_beyond_the_limit_are_refused_and_others_stay(server, monkeypatch) -> None:
     monkeypatch.setattr(protocol, "MAX_CONNECTIONS", 3)
     held = [connect(server) for _ in range(3)]
     wait_for(lambda: open_connections(server) == 3)
@@ -210,7 +210,7 @@ def test_connections_beyond_a_number_are_refused_and_the_others_stay(server, mon
         client.close()
 
 
-def test_a_client_that_fetches_nothing_loses_its_answer(server, monkeypatch) -> None:
+def test_a_stalled_client_loses_its_answer(server, monkeypatch) -> None:
     monkeypatch.setattr(protocol, "STALL_S", 0.3)
     with connect(server) as client:
         client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -218,7 +218,7 @@ def test_a_client_that_fetches_nothing_loses_its_answer(server, monkeypatch) -> 
         wait_for(lambda: open_connections(server) == 0)
 
 
-def test_a_slow_client_gets_all_of_it(server, monkeypatch) -> None:
+def test_a_slow_client_gets_its_entire_answer(server, monkeypatch) -> None:
     monkeypatch.setattr(protocol, "STALL_S", 0.3)
     with connect(server) as client:
         client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")

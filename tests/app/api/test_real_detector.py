@@ -55,7 +55,7 @@ def as_kinds(example: bytes) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("kind", ["png", "webp", "cmyk", "alpha", "turned by exif"])
-def test_the_kind_of_file_does_not_change_the_answer(real: Live, example: bytes, kind: str) -> None:
+def test_the_file_format_does_not_change_the_answer(real: Live, example: bytes, kind: str) -> None:
     plain, other = ask(real, example), ask(real, as_kinds(example)[kind])
     assert plain["verdict"] == other["verdict"] == "caries_suspected"
     assert (other["image"]["width"], other["image"]["height"]) == (640, 480)
@@ -76,7 +76,7 @@ def test_heic_is_answered(real: Live) -> None:
     assert "too_small" in answer["reasons"]
 
 
-def test_raw_body_and_form_are_one(real: Live, example: bytes) -> None:
+def test_raw_body_and_form_give_the_same_boxes(real: Live, example: bytes) -> None:
     raw = ask(real, example)
     form = real.client.post("/detect", files={"file": ("a.jpg", example)}, headers=JSON).json()
     for answer in (raw, form):
@@ -117,12 +117,12 @@ def test_threshold_classes_and_max_boxes(real: Live, example: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", ["cat", "coffee"])
-def test_a_cat_is_not_healthy(real: Live, name: str) -> None:
+def test_a_cat_is_not_assessable(real: Live, name: str) -> None:
     picture = getattr(skimage.data, name)()
     assert ask(real, saved(Image.fromarray(picture), "PNG"))["verdict"] != "no_caries_found"
 
 
-def test_models_say_what_runs_where(real: Live) -> None:
+def test_models_list_runtime_and_device(real: Live) -> None:
     (entry,) = (item for item in real.client.get("/models").json()["models"] if item["live"])
     assert entry["runtime"] == real.service.settings.runtime
     assert entry["device"].split()[0] in ("cpu", "gpu")

@@ -64,7 +64,7 @@ def isolated(shipped_bundle: Bundle, workers: Workers) -> Iterator[Live]:
     assert workers() == []
 
 
-def test_a_crash_costs_one_request(isolated: Live, workers: Workers, example_photos: list[Path]) -> None:
+def test_a_crash_fails_one_request(isolated: Live, workers: Workers, example_photos: list[Path]) -> None:
     photo = example_photos[0].read_bytes()
     before = workers()
     assert len(before) == 2
@@ -98,7 +98,7 @@ def test_a_crash_costs_one_request(isolated: Live, workers: Workers, example_pho
     assert isolated.metric("caries_problems_total", type="worker-died") == 1
 
 
-def test_not_ready_when_no_worker_can_take_its_place_until_a_reload(
+def test_not_ready_without_a_replacement_worker_until_a_reload(
     shipped_bundle: Bundle, workers: Workers, tmp_path: Path, example_photos: list[Path]
 ) -> None:
     photo = example_photos[0].read_bytes()

@@ -32,7 +32,7 @@ def records(folder: Path) -> list[dict]:
     return [json.loads(line) for path in sorted(folder.glob("audit-*")) for line in path.read_text().splitlines()]
 
 
-def test_a_screened_photo_is_on_record_with_its_digest_and_verdict(start: Start, photo: bytes, tmp_path: Path) -> None:
+def test_a_screened_photo_is_recorded_with_digest_and_verdict(start: Start, photo: bytes, tmp_path: Path) -> None:
     with start(audit=tmp_path / "audit") as live:
         answer = live.client.post(
             "/detect?max_boxes=1", files={"file": ("Hong.jpg", photo)}, headers={HEADER: "visit-7"}
@@ -58,7 +58,7 @@ def test_a_screened_photo_is_on_record_with_its_digest_and_verdict(start: Start,
     assert second["hidden"] == 0
 
 
-def test_refusals_are_on_record_with_their_problem(start: Start, photo: bytes, tmp_path: Path) -> None:
+def test_refusals_are_recorded_with_their_problem(start: Start, photo: bytes, tmp_path: Path) -> None:
     damaged = photo[:200]
     with start(audit=tmp_path / "audit") as live:
         assert live.client.post("/detect", content=damaged).status_code == 422
@@ -78,7 +78,7 @@ def test_refusals_are_on_record_with_their_problem(start: Start, photo: bytes, t
     assert all("input_sha256" not in entry for entry in kept[1:]), "nothing was read"
 
 
-def test_the_keys_name_is_on_record_and_who_has_none_as_well(start: Start, photo: bytes, tmp_path: Path) -> None:
+def test_requests_are_recorded_with_and_without_a_key_name(start: Start, photo: bytes, tmp_path: Path) -> None:
     _, key = KeyFile(tmp_path / "keys.json").add("reception", Role.DETECT)
     with start(audit=tmp_path / "audit", keys=tmp_path / "keys.json") as live:
         assert live.client.post("/detect", content=photo).status_code == 401
@@ -94,7 +94,7 @@ def test_the_keys_name_is_on_record_and_who_has_none_as_well(start: Start, photo
     assert key.rpartition("_")[2] not in json.dumps(kept)
 
 
-def test_a_flood_of_somebody_unknown_does_not_fill_the_disk(start: Start, photo: bytes, tmp_path: Path) -> None:
+def test_a_flood_of_unknown_clients_does_not_fill_the_disk(start: Start, photo: bytes, tmp_path: Path) -> None:
     _, key = KeyFile(tmp_path / "keys.json").add("reception", Role.DETECT)
     authorization = {"Authorization": f"Bearer {key}"}
     unknown = [{}, {"X-API-Key": "caries_00000000_" + 64 * "0"}]
@@ -117,7 +117,7 @@ def test_a_flood_of_somebody_unknown_does_not_fill_the_disk(start: Start, photo:
     ]
 
 
-def test_a_flood_of_a_page_of_another_site_does_not_fill_the_disk(start: Start, photo: bytes, tmp_path: Path) -> None:
+def test_a_flood_from_another_sites_page_does_not_fill_the_disk(start: Start, photo: bytes, tmp_path: Path) -> None:
     began = time.monotonic()
     with start(audit=tmp_path / "audit") as live:
         for _ in range(200):
@@ -131,7 +131,7 @@ def test_a_flood_of_a_page_of_another_site_does_not_fill_the_disk(start: Start, 
     assert len(refused) <= 2 + (time.monotonic() - began) / TALLY_S
 
 
-def test_refusals_of_somebody_unknown_are_on_record_after_a_while(
+def test_refusals_of_unknown_clients_are_recorded_after_a_while(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.api.middleware.audited.TALLY_S", 0.3)
@@ -150,7 +150,7 @@ def test_refusals_of_somebody_unknown_are_on_record_after_a_while(
         wait_for(lambda: sum(refused()) == 3)
 
 
-def test_a_full_disk_loses_the_number_of_refusals_into_the_log_only(
+def test_with_a_full_disk_the_log_has_the_number_of_refusals(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("app.api.middleware.audited.TALLY_S", 0.3)
@@ -169,7 +169,7 @@ def test_a_full_disk_loses_the_number_of_refusals_into_the_log_only(
         wait_for(lambda: "2 refused requests (429) are not recorded" in caplog.text)
 
 
-def test_what_cannot_be_recorded_is_not_answered(
+def test_a_request_that_cannot_be_recorded_is_not_answered(
     start: Start, photo: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
@@ -187,7 +187,7 @@ def test_what_cannot_be_recorded_is_not_answered(
     assert len(records(tmp_path / "audit")) == 1
 
 
-def test_a_client_that_left_is_on_record(start: Start, photo: bytes, tmp_path: Path, stand_in: StandIn) -> None:
+def test_a_client_that_left_is_recorded(start: Start, photo: bytes, tmp_path: Path, stand_in: StandIn) -> None:
     with start(audit=tmp_path / "audit") as live:
         stand_in.gate.clear()
         with pytest.raises(httpx.ReadTimeout):
@@ -201,7 +201,7 @@ def test_a_client_that_left_is_on_record(start: Start, photo: bytes, tmp_path: P
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fsync", ["off", "on"])
-def test_every_answer_is_on_record_after_the_server_was_killed_under_load(
+def test_every_answer_is_recorded_when_the_server_is_killed_under_load(
     tmp_path: Path, photo: bytes, fsync: str
 ) -> None:
     write_bundle(tmp_path)
@@ -234,9 +234,7 @@ def test_every_answer_is_on_record_after_the_server_was_killed_under_load(
     assert answered <= {entry["request"] for entry in records(audit) if "request" in entry}
 
 
-def test_a_line_that_was_begun_is_followed_by_its_answer_whatever_is_cancelled(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_request_cancelled_while_it_is_recorded_is_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = AuditLog(tmp_path, fsync=True)
     begun, disk = threading.Event(), threading.Event()
     append = log.append

@@ -159,7 +159,7 @@ def test_accepted_requests_are_answered_and_others_refused(tmp_path: Path, photo
         assert "Traceback" not in server.said
 
 
-def test_readiness_goes_off_before_the_listener_closes(tmp_path: Path, photo: bytes) -> None:
+def test_readiness_turns_off_before_the_listener_closes(tmp_path: Path, photo: bytes) -> None:
     write_bundle(tmp_path)
     with running(tmp_path, "--drain-s", "5") as server:
         started = time.monotonic()
@@ -174,7 +174,7 @@ def test_readiness_goes_off_before_the_listener_closes(tmp_path: Path, photo: by
         assert time.monotonic() - started > 4.9
 
 
-def test_a_request_that_takes_too_long_is_answered_503_and_on_record(tmp_path: Path, photo: bytes) -> None:
+def test_a_request_that_takes_too_long_is_answered_503_and_recorded(tmp_path: Path, photo: bytes) -> None:
     write_bundle(tmp_path / "store")
     gate, audit = tmp_path / "gate", tmp_path / "audit"
     flags = ("--shutdown-s", "0.5", "--audit", str(audit), "--audit-fsync", "on")
@@ -193,7 +193,7 @@ def test_a_request_that_takes_too_long_is_answered_503_and_on_record(tmp_path: P
     assert (json.loads(line)["status"], json.loads(line)["problem"]) == (503, "shutting-down")
 
 
-def test_a_detector_that_hangs_does_not_hold_the_server(shipped_bundle: Any, tmp_path: Path, photo: bytes) -> None:
+def test_a_hanging_detector_does_not_delay_the_end(shipped_bundle: Any, tmp_path: Path, photo: bytes) -> None:
     with real(shipped_bundle, tmp_path, "--shutdown-s", "0.5") as server:
         workers = children(server.process.pid)
         assert workers
@@ -208,7 +208,7 @@ def test_a_detector_that_hangs_does_not_hold_the_server(shipped_bundle: Any, tmp
             wait_for(lambda worker=worker: has_ended(worker))
 
 
-def test_a_photo_on_its_way_at_the_end_is_answered(tmp_path: Path, photo: bytes) -> None:
+def test_a_photo_arriving_during_shutdown_is_answered(tmp_path: Path, photo: bytes) -> None:
     write_bundle(tmp_path)
     with running(tmp_path) as server, socket.create_connection(("127.0.0.1", server.port)) as client:
         client.sendall(b"POST /detect HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(photo) + photo[:100])

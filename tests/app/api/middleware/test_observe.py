@@ -14,13 +14,13 @@ from tests.app.api.middleware.test_drain import running
 
 
 @pytest.mark.parametrize("identity", ["visit-7", "A.b_c-1", "x" * 64])
-def test_an_acceptable_id_comes_back(live: Live, photo: bytes, identity: str) -> None:
+def test_an_acceptable_id_is_sent_back(live: Live, photo: bytes, identity: str) -> None:
     assert live.client.post("/detect", content=photo, headers={HEADER: identity}).headers[HEADER] == identity
     assert live.client.get("/nothing", headers={HEADER: identity}).headers[HEADER] == identity
 
 
 @pytest.mark.parametrize("identity", [None, "", "x" * 65, "Hong Gildong", "a\tb", "%0a"])
-def test_another_id_is_replaced(live: Live, identity: str | None) -> None:
+def test_an_unacceptable_id_is_replaced(live: Live, identity: str | None) -> None:
     headers = {} if identity is None else {HEADER: identity}
     first, second = (live.client.get("/health/live", headers=headers).headers[HEADER] for _ in range(2))
     assert re.fullmatch("[0-9a-f]{32}", first)
@@ -38,7 +38,7 @@ def test_a_request_is_logged_by_its_route(live: Live, photo: bytes, caplog: pyte
 
 
 @pytest.mark.slow
-def test_the_log_is_json_that_holds_the_requests_id(tmp_path: Path, photo: bytes) -> None:
+def test_the_json_log_has_the_request_id(tmp_path: Path, photo: bytes) -> None:
     write_bundle(tmp_path)
     with running(tmp_path, "--log-format", "json") as server:
         httpx.post(f"{server.address}/detect", content=photo, headers={HEADER: "visit-7"})

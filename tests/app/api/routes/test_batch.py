@@ -28,11 +28,20 @@ from app.errors import AuditError, WorkerDied
 from app.photo.encoding import encode
 from app.records.key_file import KeyFile, Role
 from app.settings import Settings
-from tests.app.api.live_server import Live, StandIn, Start, light_of, make_photo, serving, wait_for, write_bundle
+from tests.app.api.live_server import (
+    Live,
+    StandIn,
+    Start,
+    assert_problem,
+    light_of,
+    make_photo,
+    serving,
+    wait_for,
+    write_bundle,
+)
 from tests.app.api.middleware.test_audited import records
 from tests.app.api.middleware.test_drain import in_hand, listens, running
 from tests.app.api.routes.test_detect import kept_bytes
-from tests.app.api.test_problems import assert_problem
 
 BATCH = "/detect/batch"
 ZIP = {"Content-Type": "application/zip"}
@@ -112,7 +121,7 @@ def problems(answer: httpx.Response) -> list[str | None]:
 
 
 @pytest.mark.parametrize("field", ["files", "file"])
-def test_the_answers_are_those_of_single_photos_in_the_order_sent(live: Live, photos: list[bytes], field: str) -> None:
+def test_results_equal_those_of_single_photos_in_the_order_sent(live: Live, photos: list[bytes], field: str) -> None:
     query = "?classes=all&threshold=0.4&max_boxes=3"
     single = [live.client.post(f"/detect{query}&format=json", content=photo).json() for photo in photos]
     for answer in single:
@@ -202,7 +211,7 @@ def test_format_by_accept(live: Live, photo: bytes, accept: str, kind: str) -> N
     assert answer.headers["vary"] == "Accept"
 
 
-def test_requests_that_are_no_batch(live: Live, photo: bytes) -> None:
+def test_requests_that_are_not_a_batch(live: Live, photo: bytes) -> None:
     boundary = {"Content-Type": "multipart/form-data; boundary=xx"}
     refused: tuple[tuple[dict[str, Any], int, str, str], ...] = (
         ({"content": b""}, 400, "bad-archive", "damaged or incomplete"),
@@ -291,7 +300,7 @@ def test_bombs(start: Start, photo: bytes) -> None:
         assert "10000" in answer.text
 
 
-def test_names_lead_nowhere_and_what_systems_put_in_is_skipped(live: Live, photo: bytes, tmp_path: Path) -> None:
+def test_member_names_are_harmless_and_system_files_are_skipped(live: Live, photo: bytes, tmp_path: Path) -> None:
     names = [
         *("../../../../tmp/slip.jpg", "/etc/slip.jpg", "C:\\slip.jpg", "..\\slip.jpg", "a/../slip.jpg", "나/이.jpg"),
         *("folder/", "__MACOSX/._a.jpg", ".DS_Store", "x/.hidden/a.jpg", "Thumbs.db", "a.jpg"),
@@ -326,7 +335,7 @@ def test_members_that_cannot_be_unpacked(live: Live, photo: bytes) -> None:
     assert problems(live.client.post(BATCH, content=bytes(noise), headers=ZIP))[-1] == "unreadable-photo"
 
 
-def test_archives_that_cannot_be_taken_apart(live: Live, photo: bytes) -> None:
+def test_archives_that_cannot_be_read(live: Live, photo: bytes) -> None:
     good = archive_of([("a.jpg", photo), ("b.jpg", photo)])
     end = good.rindex(b"PK\x05\x06")
     many = archive_of([("a.jpg", photo), *((f".{number}", b"") for number in range(200))])
@@ -370,7 +379,7 @@ class Sender:
         return self._answer
 
 
-def test_a_single_request_waits_for_a_photo_or_two(start: Start, stand_in: OneByOne) -> None:
+def test_a_single_photo_waits_for_one_or_two_of_a_batch(start: Start, stand_in: OneByOne) -> None:
     with start(photos_open=3, workers=1) as live:
         with stand_in.holding():
             batch = Sender(live, BATCH, files=form([make_photo(light=100)] * 20))
@@ -399,7 +408,7 @@ def test_two_batches_take_turns(start: Start, stand_in: OneByOne) -> None:
             assert set(problems(batch.answer())) == {None}
 
 
-def test_batches_together_leave_a_place_free(start: Start, stand_in: OneByOne, photo: bytes) -> None:
+def test_all_batches_together_leave_a_permit_free(start: Start, stand_in: OneByOne, photo: bytes) -> None:
     with start(photos_open=3, workers=1) as live:
         with stand_in.holding():
             batches = [Sender(live, BATCH, files=form([photo] * 4)) for _ in range(2)]
@@ -411,7 +420,7 @@ def test_batches_together_leave_a_place_free(start: Start, stand_in: OneByOne, p
             assert problems(batch.answer()) == [None] * 4
 
 
-def test_a_full_queue_delays_a_batch_and_refuses_it_only_at_the_door(
+def test_a_full_queue_refuses_new_batches_and_delays_accepted_ones(
     start: Start, stand_in: OneByOne, photo: bytes
 ) -> None:
     with start(photos_open=1, queue=2, batches_open=2) as live:
@@ -436,7 +445,7 @@ def test_a_full_queue_delays_a_batch_and_refuses_it_only_at_the_door(
 
 
 @pytest.mark.slow
-def test_the_deadline_is_that_of_each_photo(start: Start, stand_in: OneByOne, photo: bytes) -> None:
+def test_the_deadline_applies_to_each_photo(start: Start, stand_in: OneByOne, photo: bytes) -> None:
     with start(deadline_s=2, photos_open=2, workers=1) as live:
         with stand_in.holding():
             batch = Sender(live, BATCH, files=form([photo] * 4))
@@ -445,7 +454,7 @@ def test_the_deadline_is_that_of_each_photo(start: Start, stand_in: OneByOne, ph
         assert problems(batch.answer()) == ["deadline-exceeded", None, None, None]
 
 
-def test_a_detector_that_fails_costs_one_photo(
+def test_a_failing_detector_fails_one_photo(
     live: Live, stand_in: OneByOne, photos: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(pixels: np.ndarray) -> Detections:
@@ -462,7 +471,7 @@ def test_a_detector_that_fails_costs_one_photo(
 
 
 @pytest.mark.parametrize("accept", ["application/json", "application/x-ndjson", "application/zip"])
-def test_a_client_that_leaves_withdraws_what_is_not_begun(
+def test_a_client_that_leaves_cancels_photos_not_begun(
     start: Start, stand_in: OneByOne, photo: bytes, tmp_path: Path, accept: str
 ) -> None:
     with start(photos_open=3, audit=tmp_path / "audit") as live:
@@ -517,7 +526,7 @@ def test_a_batch_that_arrives_slowly(start: Start, photo: bytes) -> None:
 
 
 @pytest.mark.slow
-def test_a_client_that_does_not_take_its_answer(
+def test_a_client_that_does_not_fetch_its_answer(
     start: Start, photo: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("app.api.clients.STALL_S", 0.3)
@@ -534,7 +543,7 @@ def test_a_client_that_does_not_take_its_answer(
     assert sum("photo" in entry for entry in records(tmp_path / "audit")) < 25
 
 
-def test_an_answer_that_broke_off_is_not_answered_again() -> None:
+def test_an_interrupted_answer_is_not_answered_again() -> None:
     async def cut_off(_: Any) -> None:
         raise TimeoutError
 
@@ -546,7 +555,7 @@ def test_an_answer_that_broke_off_is_not_answered_again() -> None:
 
 
 @pytest.mark.slow
-def test_a_connection_holds_a_piece_of_a_picture(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_buffers_one_piece_of_a_picture(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     """And a batch does not lose its pictures to itself, however many wait."""
     monkeypatch.setattr(live.service.screener.admission.pictures, "max_bytes", 1)
     noise = np.random.default_rng(0).integers(0, 256, (2500, 3000, 3), np.uint8)
@@ -566,7 +575,7 @@ def test_a_connection_holds_a_piece_of_a_picture(live: Live, monkeypatch: pytest
     wait_for(lambda: admission.pictures.size == 0 and admission.callers == 0)
 
 
-def test_every_photo_is_on_record_before_its_answer(
+def test_every_photo_is_recorded_before_its_result(
     start: Start, photos: list[bytes], tmp_path: Path, stand_in: OneByOne
 ) -> None:
     _, key = KeyFile(tmp_path / "keys.json").add("reception", Role.DETECT)
@@ -592,7 +601,7 @@ def test_every_photo_is_on_record_before_its_answer(
 
 
 @pytest.mark.parametrize("accept", ["application/json", "application/x-ndjson"])
-def test_what_cannot_be_recorded_is_not_answered(
+def test_a_request_that_cannot_be_recorded_is_not_answered(
     start: Start, photo: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accept: str
 ) -> None:
     from app.records.audit import AuditLog
@@ -617,7 +626,9 @@ def test_what_cannot_be_recorded_is_not_answered(
         assert "verdict" not in answer.text
 
 
-def test_a_file_name_is_nowhere(start: Start, photo: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_file_names_appear_nowhere(
+    start: Start, photo: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     seen = ""
     with start(audit=tmp_path / "audit") as live:
@@ -640,7 +651,7 @@ def test_each_photo_counts_as_a_request(start: Start, photo: bytes) -> None:
         assert_problem(live.client.post("/detect", content=photo), 429, "too-many-requests")
 
 
-def test_a_batch_that_is_refused_leaves_the_rest_of_the_minute_to_others(start: Start, photo: bytes) -> None:
+def test_a_refused_batch_leaves_the_rest_of_the_minute(start: Start, photo: bytes) -> None:
     with start(requests_per_minute=6) as live:
         assert problems(live.client.post(BATCH, files=form([photo] * 2))) == [None] * 2
         assert_problem(live.client.post(BATCH, files=form([photo] * 5)), 429, "too-many-requests")
@@ -650,7 +661,7 @@ def test_a_batch_that_is_refused_leaves_the_rest_of_the_minute_to_others(start: 
         assert_problem(live.client.post("/detect", content=photo), 429, "too-many-requests")
 
 
-def test_a_batch_that_no_minute_has_room_for_is_not_told_to_try_again(start: Start, photo: bytes) -> None:
+def test_a_batch_larger_than_the_limit_per_minute_is_too_large(start: Start, photo: bytes) -> None:
     with start(requests_per_minute=6) as live:
         for sent in ({"files": form([photo] * 7)}, {"content": zipped([photo] * 7), "headers": ZIP}):
             problem = assert_problem(live.client.post(BATCH, **sent), 413, "batch-too-large")
@@ -660,7 +671,7 @@ def test_a_batch_that_no_minute_has_room_for_is_not_told_to_try_again(start: Sta
 
 @pytest.mark.slow
 @pytest.mark.parametrize("accept", ["application/json", "application/x-ndjson"])
-def test_an_accepted_batch_is_answered_at_the_end(tmp_path: Path, photo: bytes, accept: str) -> None:
+def test_an_accepted_batch_is_answered_during_shutdown(tmp_path: Path, photo: bytes, accept: str) -> None:
     write_bundle(tmp_path / "store")
     gate = tmp_path / "gate"
     answers: list[httpx.Response] = []
@@ -684,7 +695,7 @@ def test_an_accepted_batch_is_answered_at_the_end(tmp_path: Path, photo: bytes, 
 
 
 @pytest.mark.slow
-def test_a_batch_that_takes_too_long_is_on_record_as_it_was_answered(tmp_path: Path, photo: bytes) -> None:
+def test_a_batch_cut_at_shutdown_is_recorded_as_answered(tmp_path: Path, photo: bytes) -> None:
     write_bundle(tmp_path / "store")
     gate, audit = tmp_path / "gate", tmp_path / "audit"
     answers: list[httpx.Response] = []
@@ -707,7 +718,7 @@ def test_a_batch_that_takes_too_long_is_on_record_as_it_was_answered(tmp_path: P
     assert len(lines) > 1
 
 
-def test_a_photo_that_could_not_be_unpacked_is_on_record(start: Start, photo: bytes, tmp_path: Path) -> None:
+def test_a_photo_that_cannot_be_unpacked_is_recorded(start: Start, photo: bytes, tmp_path: Path) -> None:
     sent = altered(archive_of([("a", photo), ("b", b"")]), "a", flags=1)
     with start(audit=tmp_path / "audit") as live:
         assert problems(live.client.post(BATCH, content=sent)) == ["unsupported-photo", "unreadable-photo"]
@@ -716,7 +727,7 @@ def test_a_photo_that_could_not_be_unpacked_is_on_record(start: Start, photo: by
     assert second["input_sha256"] == hashlib.sha256(b"").hexdigest()
 
 
-def test_photos_that_waited_for_a_turn_when_the_client_left_are_not_on_record(
+def test_photos_still_waiting_when_the_client_left_are_not_recorded(
     start: Start, stand_in: OneByOne, photo: bytes, tmp_path: Path
 ) -> None:
     with start(photos_open=2, audit=tmp_path / "audit") as live, stand_in.holding():
@@ -732,7 +743,7 @@ def test_photos_that_waited_for_a_turn_when_the_client_left_are_not_on_record(
     assert [entry["status"] for entry in records(tmp_path / "audit")] == [499, 200, 200]
 
 
-def test_before_the_warm_up(tmp_path: Path, stand_in: OneByOne, photo: bytes) -> None:
+def test_batch_before_the_warm_up(tmp_path: Path, stand_in: OneByOne, photo: bytes) -> None:
     write_bundle(tmp_path)
     with (
         stand_in.holding(),

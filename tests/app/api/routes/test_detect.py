@@ -1,22 +1,29 @@
 """`POST /detect` over real HTTP."""
 
 import io
+import logging
 import re
 import socket
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 from PIL import Image
 
+from app.admission import MAX_LARGE_PHOTOS
 from app.api.answers import ScreeningAnswer
 from app.detector.detections import Detections
 from app.photo.encoding import encode
+from app.photo.formats import PhotoFormat
 from app.screen_photo import STAGES
-from tests.app.api.live_server import Live, StandIn, make_photo, wait_for
+from app.settings import Isolation
+from tests.app.api.live_server import Live, StandIn, Start, assert_problem, make_photo, wait_for
 
+GIF = b"GIF89a" + bytes(100)
 JSON = {"Accept": "application/json"}
 
 
@@ -78,7 +85,7 @@ def test_picture_answer(live: Live, photo: bytes, headers: dict[str, str], query
     assert picture.height >= 240
 
 
-def test_a_large_jpeg_is_screened_scaled_and_answered_whole(live: Live, stand_in: StandIn) -> None:
+def test_a_large_jpeg_is_screened_scaled_and_drawn_at_full_size(live: Live, stand_in: StandIn) -> None:
     """The detector sees the same pixels whatever the format of the answer."""
     seen = []
     detect = stand_in.detect
@@ -102,7 +109,7 @@ def test_a_large_jpeg_is_screened_scaled_and_answered_whole(live: Live, stand_in
     assert (seen[0] == seen[1]).all()
 
 
-def test_headers_tell_the_answer(live: Live, photo: bytes) -> None:
+def test_headers_summarize_the_answer(live: Live, photo: bytes) -> None:
     for headers in ({}, JSON):
         response = live.client.post("/detect?max_boxes=1", content=photo, headers=headers)
         told = {name: value for name, value in response.headers.items() if name.startswith("x-caries")}
@@ -143,33 +150,6 @@ def test_form_and_raw_body_give_the_same_answer(live: Live, photo: bytes) -> Non
 
     answers.append(without_timings(live.client.post("/detect", content=pieces(), headers=JSON)))
     assert all(answer == answers[0] for answer in answers)
-
-
-def test_form_that_arrives_byte_by_byte(live: Live) -> None:
-    photo = make_photo(64, 64)
-    request = live.client.build_request("POST", "/detect", files={"file": ("a.jpg", photo)}, headers=JSON)
-    body = request.read()
-
-    def pieces():
-        yield from (body[at : at + 1] for at in range(len(body)))
-
-    sent = live.client.post(
-        "/detect", content=pieces(), headers={**JSON, "Content-Type": request.headers["content-type"]}
-    )
-    whole = live.client.post("/detect", content=photo, headers=JSON)
-    assert without_timings(sent) == without_timings(whole)
-
-
-@pytest.mark.slow
-def test_a_form_over_the_spool_size_stays_in_memory(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("a temporary file was made")
-
-    monkeypatch.setattr("tempfile._mkstemp_inner", refuse)
-    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
-    photo = make_photo(1600, 1200, "PNG")
-    padded = photo + bytes(3 * 2**20)
-    assert live.client.post("/detect", files={"file": ("a.png", padded)}, headers=JSON).status_code == 200
 
 
 def test_parameters_are_applied(live: Live, photo: bytes) -> None:
@@ -220,9 +200,7 @@ def fetched(client: socket.socket, pause_s: float = 0.0, piece: int = 2**20) -> 
 
 
 @pytest.mark.slow
-def test_a_client_that_takes_a_little_now_and_then_does_not_keep_its_picture(
-    live: Live, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_client_that_fetches_too_slowly_loses_its_picture(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.api.clients.STALL_S", 1.0)
     monkeypatch.setattr("app.api.clients.MIN_BYTES_PER_S", 10**9)
     with asks_for_much(live) as client:
@@ -232,7 +210,7 @@ def test_a_client_that_takes_a_little_now_and_then_does_not_keep_its_picture(
 
 
 @pytest.mark.slow
-def test_a_connection_holds_a_piece_of_a_picture(live: Live) -> None:
+def test_a_connection_buffers_one_piece_of_a_picture(live: Live) -> None:
     with asks_for_much(live):
         wait_for(lambda: live.service.screener.admission.pictures.size > 0)
         time.sleep(0.2)
@@ -245,7 +223,7 @@ def test_a_connection_holds_a_piece_of_a_picture(live: Live) -> None:
 
 
 @pytest.mark.slow
-def test_pictures_that_are_not_fetched_make_room_for_others(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unfetched_pictures_make_room_for_others(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live.service.screener.admission.pictures, "max_bytes", 40 * 2**20)
     with asks_for_much(live) as first, asks_for_much(live) as second:
         wait_for(lambda: live.metric("caries_disconnected_total") == 1)
@@ -255,8 +233,111 @@ def test_pictures_that_are_not_fetched_make_room_for_others(live: Live, monkeypa
     assert live.metric("caries_problems_total", type="internal-error") == 0
 
 
-def test_eight_at_once(live: Live, photo: bytes) -> None:
+def test_eight_concurrent_requests(live: Live, photo: bytes) -> None:
     with ThreadPoolExecutor(8) as pool:
         sent = [pool.submit(live.client.post, "/detect", content=photo, headers=JSON) for _ in range(8)]
         answers = [without_timings(future.result()) for future in sent]
     assert all(answer == answers[0] for answer in answers)
+
+
+@pytest.mark.parametrize(
+    ("query", "sent", "status", "slug", "says"),
+    [
+        ("", {"content": b""}, 422, "unreadable-photo", "no bytes"),
+        ("", {"files": {"file": ("a.jpg", b"")}}, 422, "unreadable-photo", "no bytes"),
+        ("", {"content": b"hello"}, 415, "unsupported-photo", "not a known picture"),
+        ("", {"content": GIF}, 415, "unsupported-photo", "GIF"),
+        ("", {"content": make_photo()[:500]}, 422, "unreadable-photo", "JPEG"),
+        ("", {"json": {"image": "..."}}, 415, "unsupported-media-type", "application/json"),
+    ],
+)
+def test_bad_photo(live: Live, query: str, sent: dict[str, Any], status: int, slug: str, says: str) -> None:
+    assert says in assert_problem(live.client.post(f"/detect{query}", **sent), status, slug)["detail"]
+
+
+def test_too_many_pixels(start: Start, photo: bytes) -> None:
+    with start(max_pixels=1000) as live:
+        assert "320x240" in assert_problem(live.client.post("/detect", content=photo), 413, "photo-too-large")["detail"]
+
+
+def test_overload_is_refused_immediately_and_passes(start: Start, stand_in: StandIn, photo: bytes) -> None:
+    with start(queue=1, photos_open=1) as live:
+        stand_in.gate.clear()
+        answers: list[httpx.Response] = []
+        senders = [
+            threading.Thread(target=lambda: answers.append(live.client.post("/detect", content=photo)))
+            for _ in range(2)
+        ]
+        for sender in senders:
+            sender.start()
+        wait_for(lambda: live.service.screener.admission.callers == 2)
+        response = live.client.post("/detect", content=photo)
+        assert_problem(response, 503, "overloaded")
+        assert int(response.headers["retry-after"]) >= 1
+        assert live.metric("caries_queue_depth") == 2
+        stand_in.gate.set()
+        for sender in senders:
+            sender.join()
+        assert [answer.status_code for answer in answers] == [200, 200]
+        assert live.client.post("/detect", content=photo).status_code == 200
+
+
+def test_few_large_photos_are_open_together_and_do_not_delay_small_ones(
+    start: Start, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.screen_photo.LARGE_PIXELS", 320 * 240 - 1)
+    with start(photos_open=4, workers=4, isolation=Isolation.THREAD) as live, ThreadPoolExecutor(6) as clients:
+        stand_in.gate.clear()
+        calls = stand_in.calls
+        large = [clients.submit(live.client.post, "/detect", content=make_photo()) for _ in range(4)]
+        wait_for(lambda: live.service.screener.admission.callers == 4 and stand_in.calls == calls + MAX_LARGE_PHOTOS)
+        small = [clients.submit(live.client.post, "/detect", content=make_photo(300, 240)) for _ in range(2)]
+        wait_for(lambda: stand_in.calls == calls + MAX_LARGE_PHOTOS + 2)
+        time.sleep(0.2)
+        assert stand_in.calls == calls + MAX_LARGE_PHOTOS + 2
+        stand_in.gate.set()
+        answers = [sent.result() for sent in (*large, *small)]
+        assert [answer.status_code for answer in answers] == [200] * 6
+    with start(max_pixels=320 * 240 - 2) as live:
+        response = live.client.post("/detect", content=make_photo())
+        assert "320x240" in assert_problem(response, 413, "photo-too-large")["detail"]
+
+
+def test_limits_of_the_settings_apply(start: Start, photo: bytes) -> None:
+    with start(max_side=319) as live:
+        assert (
+            "319 a side" in assert_problem(live.client.post("/detect", content=photo), 413, "photo-too-large")["detail"]
+        )
+    with start(max_side=320, formats=(PhotoFormat.PNG, PhotoFormat.JPEG)) as live:
+        assert live.client.post("/detect", content=photo).status_code == 200
+    with start(formats=(PhotoFormat.PNG, PhotoFormat.WEBP)) as live:
+        problem = assert_problem(live.client.post("/detect", content=photo), 415, "unsupported-photo")
+        assert problem["detail"] == "JPEG files are not accepted; send PNG or WebP"
+    frames = [Image.new("RGB", (320, 240), (shade, 90, 90)) for shade in (10, 90, 200)]
+    out = io.BytesIO()
+    frames[0].save(out, "PNG", save_all=True, append_images=frames[1:])
+    with start(max_frames=2) as live:
+        assert_problem(live.client.post("/detect", content=out.getvalue()), 413, "photo-too-large")
+    with start(max_frames=3) as live:
+        assert live.client.post("/detect", content=out.getvalue()).status_code == 200
+
+
+def test_deadline(start: Start, stand_in: StandIn, photo: bytes) -> None:
+    with start(deadline_s=0.3) as live:
+        stand_in.gate.clear()
+        started = time.monotonic()
+        assert "0.3" in assert_problem(live.client.post("/detect", content=photo), 504, "deadline-exceeded")["detail"]
+        assert time.monotonic() - started < 2
+        calls = stand_in.calls
+        assert_problem(live.client.post("/detect", content=photo), 504, "deadline-exceeded")
+        stand_in.gate.set()
+        assert live.client.post("/detect", content=photo).status_code == 200
+        assert stand_in.calls == calls + 1, "the photo whose deadline passed was worked on"
+
+
+def test_file_names_are_not_logged(live: Live, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    for data in (make_photo(), GIF, b"x"):
+        live.client.post("/detect?threshold=0.2", files={"file": ("HongGildong.jpg", data)})
+    said = [record for record in caplog.records if not record.name.startswith(("httpx", "httpcore"))]
+    assert not any("Hong" in record.getMessage() or "threshold" in record.getMessage() for record in said)

@@ -14,7 +14,7 @@ import pytest
 
 from app.errors import RuntimeUnavailable
 from app.settings import ModelChoice, Settings
-from tests.app.api.live_server import Live, StandIn, Start, serving, wait_for, write_bundle
+from tests.app.api.live_server import Live, StandIn, Start, assert_problem, serving, wait_for, write_bundle
 
 JSON = {"Accept": "application/json"}
 
@@ -36,7 +36,7 @@ def rewrite(path: Path, **changes: Any) -> None:
     (path / "bundle.json").write_text(json.dumps({**manifest, **changes}))
 
 
-def test_newest_version_and_back_again(start: Start, tmp_path: Path, photo: bytes) -> None:
+def test_reload_the_newest_version_and_roll_back(start: Start, tmp_path: Path, photo: bytes) -> None:
     with start() as live:
         assert live.client.post("/models/reload").json()["reloaded"] == []
         write_bundle(tmp_path, version=2)
@@ -71,7 +71,7 @@ def test_another_model_becomes_the_default(start: Start, tmp_path: Path, photo: 
 
 
 @pytest.mark.parametrize("version", [None, 2])
-def test_a_reload_without_a_name_returns_to_what_the_server_started_with(
+def test_a_reload_without_a_name_restores_the_settings_models(
     start: Start, tmp_path: Path, photo: bytes, version: int | None
 ) -> None:
     write_bundle(tmp_path, version=2)
@@ -251,7 +251,7 @@ def engine_threads() -> Callable[[], int]:
     return lambda: sum(thread.name.startswith("engine-") for thread in set(threading.enumerate()) - others)
 
 
-def test_a_photo_in_hand_ends_on_the_engine_it_began_on(
+def test_a_photo_in_flight_finishes_on_its_engine(
     tmp_path: Path, photo: bytes, engine_threads: Callable[[], int]
 ) -> None:
     write_bundle(tmp_path)
@@ -314,7 +314,7 @@ def test_reload_before_the_warm_up(tmp_path: Path, stand_in: StandIn) -> None:
         stand_in.gate.set()
 
 
-def test_models_side_by_side(start: Start, tmp_path: Path, photo: bytes) -> None:
+def test_two_live_models(start: Start, tmp_path: Path, photo: bytes) -> None:
     for name, version in (("other", 1), ("other", 2), ("third", 1), ("third", 2), ("fourth", 1)):
         write_bundle(tmp_path, name=name, version=version)
     with start(model="stand-in", models=(ModelChoice("other"), ModelChoice("third", 1))) as live:
@@ -340,7 +340,7 @@ def test_models_side_by_side(start: Start, tmp_path: Path, photo: bytes) -> None
 
 
 @pytest.mark.parametrize("further", ["nothing", "stand-in"])
-def test_further_model_that_cannot_be_live_stops_the_start(
+def test_a_further_model_that_cannot_be_loaded_stops_the_start(
     tmp_path: Path, stand_in: StandIn, further: str, engine_threads: Callable[[], int]
 ) -> None:
     write_bundle(tmp_path)
@@ -352,7 +352,7 @@ def test_further_model_that_cannot_be_live_stops_the_start(
         assert engine_threads() == 0
 
 
-def test_watch_takes_a_whole_bundle(start: Start, tmp_path: Path, photo: bytes) -> None:
+def test_watch_loads_a_complete_bundle(start: Start, tmp_path: Path, photo: bytes) -> None:
     with start(watch_s=0.05) as live:
         write_bundle(tmp_path, version=2)
         wait_for(lambda: live_models(live) == [("stand-in", 2, True)])
@@ -360,7 +360,7 @@ def test_watch_takes_a_whole_bundle(start: Start, tmp_path: Path, photo: bytes) 
         assert live.metric("caries_reloads_total", outcome="loaded") == 1
 
 
-def test_watch_does_not_undo_a_roll_back(start: Start, tmp_path: Path) -> None:
+def test_watch_keeps_a_rollback(start: Start, tmp_path: Path) -> None:
     write_bundle(tmp_path, version=2)
     with start(watch_s=0.05) as live:
         live.client.post("/models/reload", json={"version": 1})
@@ -400,3 +400,8 @@ def test_watch_refuses_once_per_change(start: Start, tmp_path: Path, caplog: pyt
             stream.write(whole[-1])
         wait_for(lambda: live_models(live) == [("stand-in", 2, True)])
         assert live.metric("caries_reloads_total", outcome="refused") == 2
+
+
+def test_deep_json_is_refused(live: Live) -> None:
+    for body in ("[" * 4000, '{"model":' * 400, "[" * 5000):
+        assert_problem(live.client.post("/models/reload", content=body), 422, "invalid-parameter")
