@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from app.api.problems import BY_SLUG
 from benchmarks.fuzz import complaint, fuzz, table
 from benchmarks.hostile_requests import Case, Generator, request
 
@@ -64,7 +65,7 @@ def test_a_wrong_answer_is_noticed(status: int, headers: dict[str, str], body: b
 
 
 def test_a_right_answer_is_no_complaint() -> None:
-    right = problem(404, "not-found", "Nothing is served at this address")
+    right = problem(404, "not-found", BY_SLUG["not-found"].title)
     assert complaint(Case("form", request(b"")), 404, HEADERS, right) is None
     assert complaint(Case("form", request(b"")), 200, {}, b"x") is None
     assert complaint(Case("good", request(b""), good=True), 404, HEADERS, right) == "a good photo was answered 404"
