@@ -1,9 +1,9 @@
-"""Makes the TensorFlow 2 Object Detection API importable beside TensorFlow 2.21.
+"""Make the TensorFlow 2 Object Detection API work with TensorFlow 2.21.
 
-Import this module before TensorFlow and before anything of `object_detection`. The API was last released for
-TensorFlow 2.11; what it asks for and no longer finds is supplied here:
+Import this module before TensorFlow and `object_detection`. The API was last released for TensorFlow 2.11; this
+supplies what it no longer finds:
 
-| it asks for                              | what happened to it              | what it gets here              |
+| it needs                                 | status                           | supplied here                  |
 |------------------------------------------|----------------------------------|--------------------------------|
 | Keras 2 as `tf.keras`                    | Keras 3 since TensorFlow 2.16    | `tf-keras`, chosen by variable |
 | `tensorflow_io`                          | DeepMAC only                     | an empty module                |
@@ -12,7 +12,7 @@ TensorFlow 2.11; what it asks for and no longer finds is supplied here:
 | `control_flow_ops.case` and `.cond`      | moved inside TensorFlow          | the moved functions            |
 | `ImageFont.getsize`                      | removed in Pillow 10             | the same measure by `getbbox`  |
 | `lvis`                                   | LVIS metrics only                | placeholders that fail on use  |
-| ImageNet weights for CenterNet's backbone | a download whenever it is built  | random weights: a checkpoint follows |
+| ImageNet weights of CenterNet's backbone | downloaded by every build        | random weights, restored later |
 """
 
 import os
@@ -26,14 +26,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 class _NotInstalled:
-    """Stands for a class of a package that this project does without; using it says so."""
+    """Stands in for a class of a package that is not installed; instantiating it raises."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
         raise NotImplementedError(f"{type(self).__name__} needs tf-models-official, which is not supported here")
 
 
 def _module(name: str, **attributes: Any) -> ModuleType:
-    """Registers a module of this name, and its parents, unless the real one was imported."""
+    """Register a module of this name, and its parents, unless the real one is imported."""
     parent_name, _, leaf = name.rpartition(".")
     if name not in sys.modules:
         module = ModuleType(name)
@@ -47,12 +47,9 @@ def _module(name: str, **attributes: Any) -> ModuleType:
 
 
 def _import_with_onednn() -> Any:
-    """TensorFlow with the convolutions of oneDNN.
+    """TensorFlow with oneDNN's convolutions, which speed up a training step on AVX2 too, where they are off by default.
 
-    By itself it takes them only where the processor has instructions for neural networks, but a training step is
-    faster with them on one of AVX2 alone as well (docs/training.md, "Speed of the loop"). Convolutions that TensorFlow
-    fuses with what follows are not: they took many times as long there, so that nothing is fused. The variable, which
-    TensorFlow reads once, is not left to the processes that this one starts.
+    Fused convolutions are many times slower there, so nothing is fused. Child processes do not inherit the variable.
     """
     if "TF_ENABLE_ONEDNN_OPTS" in os.environ or "tensorflow" in sys.modules:
         import tensorflow
@@ -84,10 +81,8 @@ def _install() -> None:
         ExponentialMovingAverage=type("ExponentialMovingAverage", (_NotInstalled,), {}),
     )
 
-    if not hasattr(control_flow_ops, "case"):
-        control_flow_ops.case = control_flow_case.case
-    if not hasattr(control_flow_ops, "cond"):
-        control_flow_ops.cond = tf_cond.cond
+    control_flow_ops.case = control_flow_case.case
+    control_flow_ops.cond = tf_cond.cond
 
     build_mobilenet_v2 = tf1.keras.applications.MobileNetV2
 
@@ -102,15 +97,11 @@ def _install() -> None:
         return right - left, bottom - top
 
     for font_class in (ImageFont.ImageFont, ImageFont.FreeTypeFont):
-        if not hasattr(font_class, "getsize"):
-            font_class.getsize = getsize  # type: ignore[union-attr]
+        font_class.getsize = getsize  # type: ignore[union-attr]
 
 
 def leave_training_mode() -> None:
-    """Undoes what a training leaves behind in the process: models built from here on normalize by their averages.
-
-    Keras keeps one learning phase for all models, and the API's training step sets it.
-    """
+    """Make models built from here on normalize by their averages; the API's training step sets Keras' global phase."""
     import tensorflow as tf
 
     tf.keras.backend.set_learning_phase(False)

@@ -1,7 +1,4 @@
-"""A recipe (TOML): everything that a training may vary, under the names of the study that the project follows.
-
-What a recipe leaves out keeps the value that `Recipe` gives.
-"""
+"""A recipe (TOML): everything that a training may vary, under the names of the study that the project follows."""
 
 import difflib
 import tomllib
@@ -26,14 +23,42 @@ ARCHITECTURES: Mapping[str, frozenset[str]] = {
         }
     ),
 }
-"""The detectors of the Object Detection API that can be trained, each with the keys that it has no use for; the stock
-configuration of each is `configs/<architecture>.config`."""
+"""The trainable detectors of the Object Detection API, with the keys that each ignores; their stock configurations are
+`model/configs/<architecture>.config`."""
 
 NAMES = ("model_name", "data_credit")
-"""Keys that name a detector and its data; recipes that differ in these alone train the same detector."""
+"""Keys that do not affect the trained detector."""
 
 COCO_BACKBONE = "coco-backbone"
 NO_PRETRAINED = "none"
+
+RANGES: Mapping[str, tuple[float, float]] = {
+    "input_size": (96, 1280),
+    "batch_size": (1, 1024),
+    "num_steps": (1, 1_000_000),
+    "seed": (0, 2**31 - 1),
+    "learning_rate_base": (1e-6, 1.0),
+    "warmup_learning_rate": (0.0, 1.0),
+    "warmup_steps": (0, 100_000),
+    "classification_weight": (0.01, 100.0),
+    "localization_weight": (0.01, 100.0),
+    "iou_threshold": (0.1, 0.95),
+    "nms_score_threshold": (0.0, 0.5),
+    "batch_norm_decay": (0.0, 0.9999),
+    "batch_norm_epsilon": (1e-6, 0.1),
+    "anchor_scale": (0.5, 16.0),
+    "evaluate_every": (0, 1_000_000),
+    "early_stop_after": (0, 1_000),
+    "rendered_photos": (0, 100_000),
+    "other_pictures": (0, 100_000),
+    "rotation": (0.0, 180.0),
+    "zoom_out": (0.0, 1.0),
+    "white_balance": (0.0, 0.5),
+}
+"""Allowed values, inclusive; whole numbers if both bounds are."""
+
+TEXTS = ("model_name", "architecture", "pretrained", "data_credit")
+LISTS = ("multi_scale", "aspect_ratios", "data_augmentation")
 
 
 class RecipeError(TrainingError):
@@ -42,37 +67,36 @@ class RecipeError(TrainingError):
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Everything that a training may vary.
+    """Everything that a training may vary; see `RANGES`.
 
     Attributes:
-        model_name: name of the bundle.
+        model_name: of the bundle.
         architecture: one of `ARCHITECTURES`.
-        pretrained: weights to start from: `coco-backbone`, a name that `python -m training pretrained list` shows, a
-            checkpoint of your own, or `none` for random weights.
-        input_size: pixels; photos are squeezed to `input_size` x `input_size`. A multiple of 32; 320 or 640 in the
-        study.
-        multi_scale: further sizes, smaller than `input_size`, at which the trained detector looks at each photo as
-            well; what it sees at all of them is fused (`app.detector.fusion`). Training is at `input_size` alone.
-        batch_size, num_steps: photos a step, steps in all.
-        seed: of the photo order, the augmentation and the weights' initial values.
+        pretrained: weights to start from: a name from `python -m training pretrained list`, your own checkpoint, or
+            `none` for random weights.
+        input_size: pixels, a multiple of 32; photos are squeezed to `input_size` x `input_size`.
+        multi_scale: smaller sizes at which the trained detector runs too; the detections of all are fused
+            (`app.detector.fusion`). Training is at `input_size` alone.
+        batch_size, num_steps: photos per step, number of steps.
+        seed: of the photo order, the augmentation and the initial weights.
         learning_rate_base, warmup_learning_rate, warmup_steps: cosine decay to 0 over `num_steps` after a linear
             warm-up (momentum 0.9; Adam for CenterNet).
         classification_weight, localization_weight: weights of the two losses.
-        iou_threshold: of non-maximum suppression, within one class.
-        nms_score_threshold: boxes of a lower score take no part in suppression and are not returned, which saves a
-            quarter of the time of a small detector; 0 keeps the stock's, next to none.
-        batch_norm_decay, batch_norm_epsilon: of the moving averages. Where `decay ** num_steps` is not negligible they
-            are taken anew before an evaluation and at the end, see `training.model.batch_norm`.
-        aspect_ratios, anchor_scale: of the anchors, width over height; the smallest SSD anchor is `8 * anchor_scale`
+        iou_threshold: of non-maximum suppression, within a class.
+        nms_score_threshold: boxes below it are neither suppressed nor returned, which saves a quarter of a small
+            detector's time; 0 keeps the stock's, which is close to 0.
+        batch_norm_decay, batch_norm_epsilon: of the moving averages, which are re-estimated where
+            `decay ** num_steps` is not negligible, see `training.model.batch_norm`.
+        aspect_ratios, anchor_scale: of the anchors: width over height; the smallest SSD anchor is `8 * anchor_scale`
             pixels.
-        evaluate_every: steps between two evaluations on the held-out fold; 0 for none.
+        evaluate_every: steps between evaluations on the held-out fold; 0 for none.
         early_stop_after: evaluations without a new best after which the training ends; 0 for never.
-        rendered_photos: how many mouths of `training.render` join the training part.
-        other_pictures: how many pictures of anything else (`training.render.others`) join it as well.
-        data_credit: whose photos these are and under which licence, for the model card.
+        rendered_photos: mouths of `training.render` added to the training part.
+        other_pictures: pictures of anything else (`training.render.others`) added to it.
+        data_credit: owner and licence of the photos, for the model card.
         data_augmentation: steps of the API's preprocessor in protobuf text format, in order.
-        rotation, zoom_out, white_balance: what is done to a photo before them, see `training.model.augmentation`:
-            degrees, share of the photos, largest relative change.
+        rotation, zoom_out, white_balance: changes before those steps, see `training.model.augmentation`: degrees, share
+            of the photos, largest relative change.
     """
 
     model_name: str
@@ -105,16 +129,16 @@ class Recipe:
     white_balance: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, low, high in _RANGES:
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        values = self.as_dict()
+        for name, (low, high) in RANGES.items():
+            value = values[name]
+            if not _is_number(value) or not low <= value <= high:
                 raise RecipeError(f"{name} is {value!r}, allowed is {low:g} to {high:g}")
-        for name in _WHOLE_NUMBERS:
-            if not isinstance(getattr(self, name), int):
-                raise RecipeError(f"{name} is {getattr(self, name)!r}, allowed is a whole number")
-        for name in ("model_name", "architecture", "pretrained", "data_credit"):
-            if not isinstance(getattr(self, name), str):
-                raise RecipeError(f"{name} is {getattr(self, name)!r}, allowed is a text")
+            if isinstance(low, int) and isinstance(high, int) and not isinstance(value, int):
+                raise RecipeError(f"{name} is {value!r}, allowed is a whole number")
+        for name in TEXTS:
+            if not isinstance(values[name], str):
+                raise RecipeError(f"{name} is {values[name]!r}, allowed is a text")
         if self.architecture not in ARCHITECTURES:
             near = difflib.get_close_matches(self.architecture, ARCHITECTURES, n=1, cutoff=0.0)[0]
             raise RecipeError(
@@ -167,7 +191,7 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The recipe of these keys.
+        """The recipe with these keys; the others keep their defaults.
 
         Raises:
             RecipeError: an unknown key, or a value out of range.
@@ -178,35 +202,30 @@ class Recipe:
                 near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
                 raise RecipeError(f"{key} is not a key of a recipe; the nearest one is {near[0]}")
         if "model_name" not in values:
-            raise RecipeError("the model is not named (model_name)")
-        lists = {key: tuple(values[key]) for key in _LISTS if isinstance(values.get(key), (list, tuple))}
-        for key in _LISTS:
+            raise RecipeError("model_name is missing")
+        lists = {key: tuple(values[key]) for key in LISTS if isinstance(values.get(key), (list, tuple))}
+        for key in LISTS:
             if key in values and key not in lists:
                 raise RecipeError(f"{key} is {values[key]!r}, allowed is a list")
         return cls(**{**values, **lists})
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Every size at which the trained detector looks at a photo, pixels, that of its input first."""
+        """Sizes at which the detector runs, in pixels, its input size first."""
         return (self.input_size, *self.multi_scale)
 
     @property
     def augmentation(self) -> Augmentation:
-        """What is done to a photo before the API's preprocessor."""
+        """Changes to a photo before the API's preprocessor."""
         return Augmentation(self.rotation, self.zoom_out, self.white_balance)
 
     def check_use(self, keys: Iterable[str]) -> None:
-        """Raises RecipeError where one of the keys that a person set has no use in this architecture."""
+        """Raise RecipeError if this architecture ignores one of the keys that were set."""
         for key in sorted(ARCHITECTURES[self.architecture].intersection(keys)):
             raise RecipeError(f"{key} is set, but {self.architecture} has no use for it")
 
     def differences(self, other: Self, *, apart_from: Iterable[str] = ()) -> str:
-        """What the other recipe says otherwise, in words; empty if nothing.
-
-        Args:
-            other: another recipe.
-            apart_from: keys that do not count.
-        """
+        """Keys with other values in another recipe, in words; empty if there are none."""
         ours, theirs = self.as_dict(), other.as_dict()
         return ", ".join(
             f"{key} {ours[key]!r} instead of {theirs[key]!r}"
@@ -225,35 +244,3 @@ def _is_number(value: Any) -> bool:
 
 def _is_smaller_size(value: Any, size: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 96 <= value < size and value % 32 == 0
-
-
-_LISTS = ("multi_scale", "aspect_ratios", "data_augmentation")
-
-
-_RANGES: tuple[tuple[str, float, float], ...] = (
-    ("input_size", 96, 1280),
-    ("batch_size", 1, 1024),
-    ("num_steps", 1, 1_000_000),
-    ("seed", 0, 2**31 - 1),
-    ("learning_rate_base", 1e-6, 1.0),
-    ("warmup_learning_rate", 0.0, 1.0),
-    ("warmup_steps", 0, 100_000),
-    ("classification_weight", 0.01, 100),
-    ("localization_weight", 0.01, 100),
-    ("iou_threshold", 0.1, 0.95),
-    ("nms_score_threshold", 0.0, 0.5),
-    ("batch_norm_decay", 0.0, 0.9999),
-    ("batch_norm_epsilon", 1e-6, 0.1),
-    ("anchor_scale", 0.5, 16),
-    ("evaluate_every", 0, 1_000_000),
-    ("early_stop_after", 0, 1_000),
-    ("rendered_photos", 0, 100_000),
-    ("other_pictures", 0, 100_000),
-    ("rotation", 0.0, 180.0),
-    ("zoom_out", 0.0, 1.0),
-    ("white_balance", 0.0, 0.5),
-)
-_WHOLE_NUMBERS = (
-    *("input_size", "batch_size", "num_steps", "seed", "warmup_steps"),
-    *("evaluate_every", "early_stop_after", "rendered_photos", "other_pictures"),
-)

@@ -67,7 +67,7 @@ def test_a_recipe_survives_json() -> None:
             "model_name = 'm'\npretrained = 'none'\narchitecture = 'centernet_mobilenet_v2_fpn'\nanchor_scale = 2",
             "anchor_scale is set, but centernet_mobilenet_v2_fpn has no use for it",
         ),
-        ("batch_size = 4", "the model is not named"),
+        ("batch_size = 4", "model_name is missing"),
         ("model_name = ", "cannot be read"),
         ("model_name = 3", "model_name is 3, allowed is a text"),
     ],

@@ -1,10 +1,10 @@
-"""Anchors and the teeth they have to reach: at which aspect ratios and scale no tooth is out of every anchor's reach.
+"""How well anchors reach the teeth, and a search for aspect ratios and a scale that reach all of them.
 
-The Object Detection API calls an anchor a match from IoU 0.5 on (`matched_threshold`). A tooth that no anchor reaches
-so is still forced onto its best one (`force_match_for_each_row`), but is learnt from one anchor alone.
+An anchor matches from IoU 0.5 on (`matched_threshold`). A tooth that no anchor matches is assigned to its best one
+(`force_match_for_each_row`), but is learnt from that one alone.
 
-Figures are exact, over the whole grid, without going through all of its anchors: among anchors of one shape, which
-stand on a regular grid, the one whose centre is nearest to the box's centre, down and across, overlaps it most.
+Figures are exact, over the full grid, without visiting all anchors: of the anchors of one shape, the one whose centre
+is nearest to the box's centre overlaps it most.
 """
 
 from collections.abc import Sequence
@@ -18,26 +18,26 @@ import numpy.typing as npt
 from training.data.annotations import CLASS_IDS, AnnotatedPhoto
 
 MATCH_IOU = 0.5
-"""From this overlap on an anchor is trained to be the tooth; the stock configurations' `matched_threshold`."""
+"""IoU from which an anchor is trained to be the tooth; the stock configurations' `matched_threshold`."""
 
 LEVELS = (3, 7)
 SCALES_PER_OCTAVE = 2
-"""Of the stock SSD configurations: levels of the feature pyramid, and sizes on each."""
+"""Levels of the feature pyramid and sizes per level of the stock SSD configurations."""
 
 SCALES = tuple(step / 4 for step in range(4, 25))
 """Anchor scales that the search tries, 1 to 6."""
 
 RATIO_QUANTILES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
-"""The search tries the aspect ratios that boxes have at these quantiles, beside the stock ones."""
+"""Quantiles of the boxes' aspect ratios that the search tries, in addition to the stock ones."""
 
 SEARCH_SAMPLE = 5000
-"""Boxes, drawn at random, that the search compares candidates on where there are more."""
+"""Boxes at most, drawn at random, on which the search compares candidates."""
 
 STOCK_RATIOS, STOCK_SCALE = (1.0, 2.0, 0.5), 4.0
-"""Of the model zoo's configuration."""
+"""The model zoo's."""
 
 STUDY_RATIOS = (1.0, 2.85, 0.35)
-"""Where the study that the project follows ended."""
+"""The result of the study that the project follows."""
 
 Boxes = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
@@ -45,20 +45,15 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Anchors:
-    """The anchors of an SSD.
-
-    Attributes:
-        aspect_ratios: width over height.
-        scale: the smallest square anchor is `8 * scale` pixels wide.
-        input_size: pixels.
-    """
+    """The anchors of an SSD: aspect ratios (width over height), scale (the smallest square anchor is `8 * scale` pixels
+    wide) and input size in pixels."""
 
     aspect_ratios: tuple[float, ...]
     scale: float
     input_size: int
 
     def levels(self) -> list[Boxes]:
-        """Every anchor as the API generates it: for each level `[rows, columns, shapes, 4]`, pixels of the input."""
+        """Every anchor as the API generates it, in input pixels: `[rows, columns, shapes, 4]` per level."""
         import training.compat  # noqa: F401  isort: skip
         from object_detection.anchor_generators import multiscale_grid_anchor_generator
 
@@ -80,20 +75,15 @@ class Anchors:
         ]
 
     def shapes(self) -> Floats:
-        """Height and width in pixels of each anchor shape, `[shapes, 2]`, level by level."""
+        """Height and width in pixels of each anchor shape, `[shapes, 2]`, by level."""
         corners = np.concatenate([level[0, 0] for level in self.levels()]).astype(np.float64)
         return corners[:, 2:] - corners[:, :2]
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How well anchors reach boxes.
-
-    Attributes:
-        anchors: they.
-        shapes: `Anchors.shapes`, `[shapes, 2]`, pixels.
-        overlaps: `[boxes, shapes]`, IoU of each box with the best anchor of each shape, 0 to 1.
-    """
+    """How well anchors reach boxes: the anchors, their shapes, and each box's IoU with the best anchor of each shape,
+    `[boxes, shapes]`."""
 
     anchors: Anchors
     shapes: Floats
@@ -118,12 +108,7 @@ class Reach:
 
 
 def reach(boxes: Boxes, anchors: Anchors) -> Reach:
-    """The best anchor of each shape for each box, over the whole grid.
-
-    Args:
-        boxes: `[n, 4]`, fractions of the photo, which is squeezed to the input.
-        anchors: of which detector.
-    """
+    """The best anchor of each shape for boxes `[n, 4]`, fractions of the photo, which is squeezed to the input."""
     corners = boxes.astype(np.float64) * anchors.input_size
     centres, sizes = (corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]
     overlaps, shapes = [], []
@@ -143,14 +128,8 @@ def reach(boxes: Boxes, anchors: Anchors) -> Reach:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Anchors that were tried.
-
-    Attributes:
-        anchors: they.
-        unreached: share of the boxes that no anchor reaches; None without boxes.
-        unreached_caries: of the carious teeth; None without any.
-        mean_iou: mean overlap of a box with its best anchor; None without boxes.
-    """
+    """Anchors with the share of boxes, and of carious teeth, that they do not reach, and the mean IoU of a box with its
+    best anchor; None without boxes."""
 
     anchors: Anchors
     unreached: float | None
@@ -159,7 +138,7 @@ class Candidate:
 
 
 def measure(boxes: Boxes, class_ids: npt.NDArray[np.int32], anchors: Anchors) -> Candidate:
-    """How much of the boxes, `[n, 4]` fractions with class ids `[n]`, the whole grid of these anchors reaches."""
+    """How well these anchors reach boxes `[n, 4]`, fractions, with class ids `[n]`."""
     found = reach(boxes, anchors)
     carious = found.unreached[class_ids == CLASS_IDS["caries"]]
     return Candidate(anchors, share(found.unreached), share(carious), float(found.iou.mean()) if len(boxes) else None)
@@ -168,18 +147,15 @@ def measure(boxes: Boxes, class_ids: npt.NDArray[np.int32], anchors: Anchors) ->
 def search(
     boxes: Boxes, class_ids: npt.NDArray[np.int32], input_size: int, *, count: int = 5, seed: int = 0
 ) -> list[Candidate]:
-    """Anchor scales and triples of aspect ratios that leave few boxes unreached, the best first.
+    """The best triple of aspect ratios for each of the best `count` scales, best first.
 
-    The ratios tried are those of the stock configuration and of the boxes themselves (`RATIO_QUANTILES`), the scales
-    `SCALES`. Of candidates that reach equally many boxes the one of greater mean overlap comes first, and of each
-    scale only the best, so that the list shows what differs.
+    Ratios are the stock ones and those at `RATIO_QUANTILES` of the boxes, scales are `SCALES`. The fewest unreached
+    boxes win, then the greatest mean IoU.
 
     Args:
-        boxes: `[n, 4]`, fractions, at least one.
+        boxes: `[n, 4]`, fractions, at least one; above `SEARCH_SAMPLE`, a sample drawn by `seed` is compared.
         class_ids: `[n]`.
         input_size: pixels.
-        count: how many to return.
-        seed: of the sample, where there are more than `SEARCH_SAMPLE` boxes.
     """
     chosen = np.sort(np.random.default_rng(seed).permutation(len(boxes))[:SEARCH_SAMPLE])
     sample = boxes[chosen]
@@ -202,7 +178,7 @@ def search(
 
 
 def _ratios_to_try(boxes: Boxes) -> tuple[float, ...]:
-    """Aspect ratios, width over height, at least 10 % apart from each other so that no two do the same work."""
+    """Aspect ratios to try, at least 10 % apart."""
     sizes = boxes[:, 2:].astype(np.float64) - boxes[:, :2]
     measured = np.quantile(sizes[:, 1] / sizes[:, 0], RATIO_QUANTILES)
     wanted = [*STOCK_RATIOS, *(float(ratio) for ratio in np.clip(measured, 0.05, 20).round(2))]
@@ -214,7 +190,7 @@ def _ratios_to_try(boxes: Boxes) -> tuple[float, ...]:
 
 
 def share(values: npt.NDArray[np.bool_]) -> float | None:
-    """The share that is true; None of none."""
+    """The share of true values; None without values."""
     return float(values.mean()) if len(values) else None
 
 

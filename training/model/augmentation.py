@@ -1,8 +1,7 @@
-"""Changes to a training photo that the Object Detection API's preprocessor does not know: turning by any angle, a frame
-around it, and light of another colour.
+"""Augmentation that the Object Detection API lacks: rotation by any angle, zooming out, and white balance.
 
-They come before the API's own steps. Random numbers are drawn as the API draws them, so that
-`training.model.randomness` makes them functions of a seed.
+It precedes the API's own steps. Random numbers are drawn as the API draws them, so that `training.model.randomness`
+makes them functions of a seed.
 """
 
 import math
@@ -10,31 +9,25 @@ from dataclasses import dataclass
 from typing import Any
 
 MAX_FRAME = 1.6
-"""A photo that is zoomed out lies in a frame of at most this many times its width and height."""
+"""Largest frame of a photo that is zoomed out, in multiples of its width and height."""
 
 GREY = 110.0
-"""Of the frame and of the corners that turning leaves empty."""
+"""Colour of the frame and of the corners that rotation leaves empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """How far photos are changed.
-
-    Attributes:
-        rotation: largest angle in degrees, to either side.
-        zoom_out: share of the photos that are set into a larger grey frame.
-        white_balance: largest relative change of red, and of blue.
-    """
+    """Attributes: largest rotation in degrees, to either side; share of the photos set into a larger grey frame;
+    largest relative change of red and of blue."""
 
     rotation: float = 0.0
     zoom_out: float = 0.0
     white_balance: float = 0.0
 
     def apply(self, example: dict[str, Any]) -> dict[str, Any]:
-        """A decoded example (`TfExampleDecoder.decode`), changed at random; tensors of a graph or eager ones.
+        """A decoded example (`TfExampleDecoder.decode`), changed at random; symbolic or eager tensors.
 
-        No tooth is lost: the frame grows with the turned photo. A box is turned as the ellipse inside it, which is
-        nearer to a tooth than the box itself.
+        No tooth is lost: the frame grows with the rotated photo.
         """
         import tensorflow as tf
         from object_detection.core.standard_fields import InputDataFields
@@ -58,31 +51,30 @@ class Augmentation:
 
 
 UNCHANGED = Augmentation()
-"""Photos as they are."""
+"""No change."""
 
 
 def turn(pixels: Any, boxes: Any, angle: Any, zoom: Any, place: Any) -> tuple[Any, Any]:
-    """A photo turned around its centre, in a frame that holds all of it.
+    """A photo rotated around its centre in a frame that contains all of it, and the boxes in the frame.
+
+    A box rotates as the ellipse inside it, which is closer to a tooth than the box.
 
     Args:
         pixels: float32 `[height, width, 3]`.
-        boxes: float32 `[n, 4]`, `[ymin, xmin, ymax, xmax]` as fractions of height and width.
+        boxes: float32 `[n, 4]`, fractions.
         angle: radians, clockwise.
-        zoom: 1 or more; the frame is at least this many times as high and as wide as the photo.
-        place: float32 `[2]`, 0 to 1; where in the frame, downwards and to the right, the photo lies.
-
-    Returns:
-        The frame, `[height, width, 3]`, and the boxes in it.
+        zoom: 1 or more; minimum size of the frame, in multiples of the photo's.
+        place: float32 `[2]`, 0 to 1; position in the frame, down and right.
     """
     import tensorflow as tf
 
     size = tf.cast(tf.shape(pixels)[:2], tf.float32)
     cos, sin = tf.cos(angle), tf.sin(angle)
     turned = tf.stack([size[0] * tf.abs(cos) + size[1] * tf.abs(sin), size[1] * tf.abs(cos) + size[0] * tf.abs(sin)])
-    # Less a thousandth of a pixel, so that a photo that is not turned keeps its size.
+    # Minus a thousandth of a pixel, so that rounding does not enlarge a photo that is not rotated.
     frame = tf.math.ceil(tf.maximum(size * zoom, turned) - 1e-3)
     centre = turned / 2 + (frame - turned) * place
-    # Frame to photo, in whole pixels: what `ImageProjectiveTransformV3` asks for. Pixel 0 has its centre at 0.5.
+    # From frame to photo, in pixels. The centre of pixel 0 is at 0.5.
     down, right = (centre[0] - 0.5, centre[1] - 0.5)
     transform = tf.stack(
         [
@@ -102,14 +94,7 @@ def turn(pixels: Any, boxes: Any, angle: Any, zoom: Any, place: Any) -> tuple[An
     low, high = boxes[:, :2] * size, boxes[:, 2:] * size
     half, offset = (high - low) / 2, (low + high) / 2 - size / 2
     middle = centre + tf.stack([cos * offset[:, 0] + sin * offset[:, 1], cos * offset[:, 1] - sin * offset[:, 0]], 1)
-    reach = tf.sqrt(
-        tf.stack(
-            [
-                (half[:, 0] * cos) ** 2 + (half[:, 1] * sin) ** 2,
-                (half[:, 1] * cos) ** 2 + (half[:, 0] * sin) ** 2,
-            ],
-            1,
-        )
-    )
+    squares = [(half[:, 0] * cos) ** 2 + (half[:, 1] * sin) ** 2, (half[:, 1] * cos) ** 2 + (half[:, 0] * sin) ** 2]
+    reach = tf.sqrt(tf.stack(squares, 1))
     in_frame = tf.concat([(middle - reach) / frame, (middle + reach) / frame], 1)
     return tf.ensure_shape(framed, [None, None, 3]), tf.clip_by_value(in_frame, 0.0, 1.0)

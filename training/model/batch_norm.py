@@ -1,43 +1,38 @@
-"""Batch-norm statistics that describe the weights they are exported with.
+"""Re-estimation of batch-norm statistics, so that they fit the weights they are exported with.
 
-Batch normalization keeps moving averages of what it saw in training; the exported detector normalizes by them. They
-start at mean 0 and variance 1, and after `steps` updates still hold the share `decay ** steps` of that start. With the
-zoo's decay of 0.997 and 800 steps that is 9 %, which is enough to make a detector that trained well find nothing. Where
-the share is not negligible the averages are taken anew, with the weights as they are.
+The moving averages start at mean 0 and variance 1, of which a share of `decay ** steps` remains. With the zoo's decay
+of 0.997 and 800 steps that is 9 %, enough for a well-trained detector to find nothing.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 NEGLIGIBLE_SHARE = 1e-4
-"""Largest share of the initial statistics that is left in the averages as they are. The true variances of the new
-layers are far below the initial 1: one hundredth of it left in them is enough to lose most teeth."""
+"""Acceptable share of the initial statistics. The true variances of the new layers are far below the initial 1: a
+hundredth of it loses most teeth."""
 
 REESTIMATION_DECAY = 0.95
 REESTIMATION_BATCHES = 80
-"""The first batch replaces the former averages, the others move them; about the last 20 count."""
+"""The first batch replaces the averages, the others move them; about the last 20 count."""
 
 
 def needs_reestimation(model: Any, steps: int) -> bool:
-    """Whether some of the model's averages still hold too much of their initial values after so many steps."""
+    """Whether too much of the initial values remains in the model's averages after these steps."""
     return max((layer.momentum for layer in _layers(model)), default=0.0) ** steps > NEGLIGIBLE_SHARE
 
 
 def moving_statistics(model: Any) -> list[Any]:
-    """The moving means and variances of every batch-norm layer that training updates, as variables."""
+    """Variables: the moving means and variances of every batch-norm layer that training updates."""
     return [variable for layer in _layers(model) for variable in (layer.moving_mean, layer.moving_variance)]
 
 
 def build_reestimation(model: Any, strategy: Any, *, unpad_groundtruth: bool) -> Callable[[Any], None]:
-    """A function that passes batches through the model and moves the averages towards what it sees.
+    """A function that re-estimates the averages from `REESTIMATION_BATCHES` batches of a distributed training dataset.
 
     Args:
         model: a detection model whose variables exist.
         strategy: the `tf.distribute.Strategy` of the model.
         unpad_groundtruth: the training configuration's `unpad_groundtruth_tensors`.
-
-    Returns:
-        Takes a distributed dataset of training batches, of which it reads `REESTIMATION_BATCHES`; changes no weight.
     """
     import tensorflow as tf
     from object_detection import model_lib
@@ -48,7 +43,7 @@ def build_reestimation(model: Any, strategy: Any, *, unpad_groundtruth: bool) ->
     def forward(features: Any, labels: Any) -> None:
         model._is_training = True
         tf.keras.backend.set_learning_phase(True)
-        # Detectors with two stages choose what the second one sees by the labels.
+        # In two-stage detectors the labels choose the input of the second stage.
         unstacked = model_lib.unstack_batch(labels, unpad_groundtruth_tensors=unpad_groundtruth)
         model_lib.provide_groundtruth(model, unstacked)
         model.predict(features[fields.image], features[fields.true_image_shape], **model.get_side_inputs(features))
@@ -88,5 +83,5 @@ def _layers(model: Any) -> list[Any]:
     # The API's own layers descend from the class of version 1, Keras applications' from that of version 2.
     kinds = (tf.keras.layers.BatchNormalization, tf.compat.v1.keras.layers.BatchNormalization)
     layers = [item for item in model.submodules if isinstance(item, kinds)]
-    # `_training` is False in the API's layers that are frozen for good.
+    # `_training` is False in the API's layers that stay frozen.
     return [layer for layer in layers if layer.built and getattr(layer, "_training", None) is not False]

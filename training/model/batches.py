@@ -1,10 +1,8 @@
 """Batches of augmented photos, each a function of the seed and the step alone.
 
-What a photo becomes (decoded, augmented, resized, boxes padded) is the work of the Object Detection API's
-`inputs.train_input`. Which photos make up a step, and the random numbers of their augmentation, are decided here: every
-epoch is a permutation of all photos, and a photo's random numbers follow from the seed and its place in the training.
-So step 1,234 sees the same pixels whether the training ran through, was continued there after a crash, or shares its
-batches between several devices.
+The Object Detection API's `inputs.train_input` decodes, augments, resizes and pads. This module chooses the photos of a
+step, each epoch a permutation of all, and seeds their augmentation. So step 1,234 has the same pixels if the training
+ran through, was resumed there, or shares its batches between devices.
 """
 
 from typing import Any
@@ -22,17 +20,17 @@ def training_batches(
     augmentation: Augmentation = UNCHANGED,
     input_context: Any = None,
 ) -> Any:
-    """An endless `tf.data.Dataset` of `(features, labels)` as `inputs.train_input` describes them.
+    """An endless `tf.data.Dataset` of `(features, labels)`, see `inputs.train_input`.
 
-    All records are held in memory as they are on disk, about 60 KB for a photo of 640 pixels.
+    All records stay in memory as on disk, about 60 KB for a photo of 640 pixels.
 
     Args:
-        configs: what the API's `get_configs_from_pipeline_file` returned.
-        model: the detection model, whose preprocessing is applied.
-        seed: of the order of the photos and of their augmentation.
-        first_step: steps before this one were done; counted from 0.
-        augmentation: what is done to a photo before the API's own steps.
-        input_context: which part of each batch this worker's replicas take; all of it if None.
+        configs: from the API's `get_configs_from_pipeline_file`.
+        model: the detection model, for its preprocessing.
+        seed: of the photos' order and augmentation.
+        first_step: from 0; the number of steps done.
+        augmentation: precedes the API's own steps.
+        input_context: the part of each batch that this worker's replicas take; all if None.
     """
     import training.compat  # noqa: F401  isort: skip
     import tensorflow as tf
@@ -43,9 +41,7 @@ def training_batches(
     workers = input_context.num_input_pipelines if input_context else 1
     worker = input_context.input_pipeline_id if input_context else 0
 
-    def build(
-        reader: Any, batch_size: int, transform_input_data_fn: Any, input_context: Any, reduce_to_frame_fn: Any
-    ) -> Any:
+    def build(reader: Any, batch_size: int, transform_input_data_fn: Any, input_context: Any, **_: Any) -> Any:
         per_replica = input_context.get_per_replica_batch_size(batch_size) if input_context else batch_size
         share = batch_size // workers
         paths = list(reader.tf_record_input_reader.input_path)
@@ -64,7 +60,7 @@ def training_batches(
         places = tf.data.Dataset.range(first_step * share, train_config.num_steps * share)
         as_written = tf.autograph.experimental.do_not_convert(example)  # see `training.model.train`
         photos = places.map(as_written, tf.data.AUTOTUNE, deterministic=True)
-        # An endless dataset is what tells TensorFlow that no batch will ever be smaller, on any worker.
+        # An endless dataset tells TensorFlow that no batch will be smaller, on any worker.
         return photos.batch(per_replica, drop_remainder=True).prefetch(tf.data.AUTOTUNE).repeat()
 
     replaced = inputs.INPUT_BUILDER_UTIL_MAP["dataset_build"]

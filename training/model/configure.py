@@ -1,7 +1,7 @@
-"""A recipe to the Object Detection API's `pipeline.config`, through the API's own messages.
+"""A recipe to the Object Detection API's `pipeline.config`.
 
-The start is the stock configuration of the recipe's architecture in `configs/`, as the TensorFlow 2 detection model zoo
-publishes it; only what a recipe names and the paths are replaced.
+The start is the stock configuration of the architecture in `configs/`, as published by the TensorFlow 2 detection model
+zoo; only paths and the recipe's keys are replaced.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,8 +30,8 @@ def configure(
         recipe: what to vary.
         label_map: the `label_map.pbtxt`.
         train_records, validation_records: TFRecord files.
-        fine_tune_checkpoint: prefix of the pretrained checkpoint; None trains from random weights.
-        fine_tune_checkpoint_type: `classification` for a backbone, `detection` for a whole detector.
+        fine_tune_checkpoint: prefix of the pretrained checkpoint; None for random weights.
+        fine_tune_checkpoint_type: `classification` for a backbone, `detection` for an entire detector.
 
     Raises:
         RecipeError: an augmentation step is not one of the API's.
@@ -88,18 +88,18 @@ def parse_pipeline(text: str) -> Any:
 
 
 def detector_message(pipeline: Any) -> Any:
-    """The part of a pipeline that describes the detector: an `Ssd`, `FasterRcnn` or `CenterNet` message."""
+    """The `Ssd`, `FasterRcnn` or `CenterNet` message of a pipeline."""
     return getattr(pipeline.model, pipeline.model.WhichOneof("model"))
 
 
 def input_size_of(pipeline: Any) -> tuple[int, int]:
-    """Height and width, in pixels, of a pipeline's input."""
+    """Height and width of a pipeline's input in pixels."""
     resizer = detector_message(pipeline).image_resizer.fixed_shape_resizer
     return resizer.height, resizer.width
 
 
 def differences_from_stock(text: str, architecture: str) -> list[tuple[str, str, str]]:
-    """What a `pipeline.config` says otherwise than the stock one: field, stock value, its value; "-" for absent."""
+    """Fields that differ from the stock `pipeline.config`: name, stock value, value; "-" if absent."""
     ours, stock = dict(_flatten(parse_pipeline(text))), dict(_flatten(stock_pipeline(architecture)))
     return [
         (name, stock.get(name, "-"), ours.get(name, "-"))
@@ -109,7 +109,7 @@ def differences_from_stock(text: str, architecture: str) -> list[tuple[str, str,
 
 
 def _flatten(message: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Every field that is set, with the dotted names of what it is in; lists are one field."""
+    """Every set field with its dotted name; a list is one field."""
     for field, value in message.ListFields():
         name = f"{prefix}{field.name}"
         values = value if _is_repeated(field) else None
@@ -156,7 +156,7 @@ def _configure_model(pipeline: Any, recipe: Recipe) -> None:
             detector.loss.localization_weight = recipe.localization_weight
         case "faster_rcnn":
             grid = detector.first_stage_anchor_generator.grid_anchor_generator
-            # The grid's scales are multiples of 256 pixels; the stock smallest, 64, stands for an anchor_scale of 4.
+            # The grid's scales are multiples of 256 pixels; the smallest stock one, 64, corresponds to anchor_scale 4.
             grid.scales[:] = [scale * recipe.anchor_scale / 4 for scale in grid.scales]
             grid.aspect_ratios[:] = recipe.aspect_ratios
             _configure_suppression(detector.second_stage_post_processing.batch_non_max_suppression, recipe)

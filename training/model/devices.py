@@ -1,4 +1,4 @@
-"""Which devices a training uses: one, all GPUs of this machine, or several machines together."""
+"""The devices of a training: one, all GPUs of this machine, or several machines."""
 
 import json
 import os
@@ -8,16 +8,15 @@ from training.errors import TrainingError
 
 
 class DeviceError(TrainingError):
-    """The devices and the recipe do not go together."""
+    """The batch cannot be shared equally between the devices, or `TF_CONFIG` is invalid."""
 
 
 def choose_strategy(batch_size: int) -> Any:
-    """The `tf.distribute.Strategy` for what this process sees.
+    """The `tf.distribute.Strategy` for the devices of this process.
 
-    - The environment variable `TF_CONFIG` names several workers (TensorFlow's own convention): all of them, by
-      `MultiWorkerMirroredStrategy`, the strategy of the API's `model_main_tf2.py`. The same command runs on every
-      worker, over a folder that all of them see.
-    - Two GPUs or more: all of them, by `MirroredStrategy`.
+    - Several workers in the environment variable `TF_CONFIG` (TensorFlow's convention): all of them, by
+      `MultiWorkerMirroredStrategy`. The same command runs on every worker, with a shared folder.
+    - Several GPUs: all of them, by `MirroredStrategy`.
     - Otherwise the only device.
 
     Raises:
@@ -36,13 +35,13 @@ def choose_strategy(batch_size: int) -> Any:
 
 
 def check_batch_size(batch_size: int, replicas: int) -> None:
-    """Raises DeviceError where the replicas' shares would differ."""
+    """Raise DeviceError if the replicas' shares would differ."""
     if batch_size % replicas:
         raise DeviceError(f"batch_size is {batch_size}, allowed is a multiple of {replicas}, the number of devices")
 
 
 def worker_count() -> int:
-    """Workers that `TF_CONFIG` names; 1 where it is not set.
+    """The number of workers in `TF_CONFIG`; 1 if it is not set.
 
     Raises:
         DeviceError: it is not the JSON that TensorFlow expects.

@@ -1,9 +1,8 @@
-"""Random numbers that depend on a seed alone, for code that asks TensorFlow for random numbers with a hidden state.
+"""Seeded random numbers for code that uses TensorFlow's stateful random operations.
 
-The Object Detection API augments photos and samples proposals with operations whose generators live inside the process.
-A training that was killed cannot put them back where they were, and two threads that share one draw from it in any
-order. Inside `stateless(seed)` the same calls give numbers that are a function of the seed and of the call's place in
-the code, so a photo's augmentation is the same in every process that gives it the same seed.
+The Object Detection API augments photos and samples proposals with generators whose state a resumed training cannot
+restore and threads share in any order. Inside `stateless(seed)` the same calls return functions of the seed and the
+call's place in the code.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,30 +10,10 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest import mock
 
-STATEFUL_OPERATIONS = frozenset(
-    {
-        "Multinomial",
-        "RandomGamma",
-        "RandomPoissonV2",
-        "RandomShuffle",
-        "RandomStandardNormal",
-        "RandomUniform",
-        "RandomUniformInt",
-        "SampleDistortedBoundingBox",
-        "SampleDistortedBoundingBoxV2",
-        "TruncatedNormal",
-    }
-)
-"""TensorFlow's names of the operations whose numbers depend on what was drawn before."""
-
 
 @contextmanager
 def stateless(seed: Any) -> Iterator[None]:
-    """Code that is traced inside draws its random numbers from the seed.
-
-    Args:
-        seed: int64 `[2]`, which may be a tensor of the graph that is being traced.
-    """
+    """Code traced inside draws its random numbers from the seed: int64 `[2]`, possibly a tensor of the traced graph."""
     import tensorflow as tf
 
     calls = 0
@@ -76,10 +55,3 @@ def stateless(seed: Any) -> Iterator[None]:
         for module, name, replacement in replacements:
             stack.enter_context(mock.patch.object(module, name, replacement))
         yield
-
-
-def stateful_operations(function: Any) -> list[str]:
-    """Names of the random operations with a hidden state in a concrete function and in all that it calls."""
-    graph = function.graph.as_graph_def()
-    nodes = [*graph.node, *(node for item in graph.library.function for node in item.node_def)]
-    return sorted(node.name for node in nodes if node.op in STATEFUL_OPERATIONS)

