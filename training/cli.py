@@ -1,4 +1,4 @@
-"""The command line of the training package: `python -m training COMMAND`; each command is a module of its own."""
+"""The command line `python -m training COMMAND`; each command is a module of `training.commands`."""
 
 import argparse
 import importlib
@@ -11,28 +11,14 @@ from training.errors import TrainingError
 from training.quiet import quieten_tensorflow
 
 COMMANDS = (
-    *(
-        "doctor",
-        "run",
-        "explore",
-        "prepare",
-        "pretrained",
-        "configure",
-        "train",
-        "export",
-        "tflite",
-        "evaluate",
-        "detect",
-        "package",
-        "repackage",
-    ),
-    *("archive", "install", "sweep", "cross-validate", "review", "enlarge", "render"),
+    *("doctor", "run", "explore", "prepare", "pretrained", "configure", "train", "export", "tflite", "evaluate"),
+    *("detect", "package", "repackage", "archive", "install", "sweep", "cross-validate", "review", "enlarge", "render"),
 )
-"""In the order in which a person needs them; the module of a command has its name, with `_` for `-`."""
+"""In the order of use; a command's module has its name, with `_` for `-`."""
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of every command."""
+    """The parser of all commands."""
     root = argparse.ArgumentParser(prog="python -m training", description="From annotated photos to a caries detector.")
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in COMMANDS:
@@ -48,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_unavailable(commands: Any, name: str, error: ImportError) -> None:
-    """A command that says what it lacks, so that those that lack nothing still work."""
+    """Add a command that only names its missing package, so that the others still work."""
     reason = str(error)
 
     def explain(_: argparse.Namespace) -> int:
@@ -56,12 +42,12 @@ def _add_unavailable(commands: Any, name: str, error: ImportError) -> None:
         return 1
 
     command = commands.add_parser(name, help=f"not available here: {reason}", add_help=False, prefix_chars="\0")
-    command.add_argument("anything", nargs="*")
+    command.add_argument("ignored", nargs="*")
     command.set_defaults(execute=explain)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command; returns 0, or 1 after printing what was wrong."""
+    """Run a command; return 0, 1 after printing an error, or 130 if interrupted."""
     quieten_tensorflow()
     arguments = parser().parse_args(argv)
     try:

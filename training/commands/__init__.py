@@ -1,5 +1,4 @@
-"""One module for each command of `python -m training`.
+"""The commands of `python -m training`, one module each: `SUMMARY`, `add_arguments(parser)` and `run(arguments)`.
 
-Each has `SUMMARY` (one sentence), `add_arguments(parser)` and `run(arguments)`. What is heavy, TensorFlow above all, is
-imported inside `run`.
+Heavy imports, TensorFlow above all, are inside `run`.
 """

@@ -1,9 +1,7 @@
-"""The command `archive`."""
-
 import argparse
 from pathlib import Path
 
-SUMMARY = "bundles of a model store as models.tar.gz, with its sha256"
+SUMMARY = "archive the bundles of a model store as models.tar.gz, with its SHA-256"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

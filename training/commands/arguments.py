@@ -1,4 +1,4 @@
-"""Arguments that several commands share."""
+"""Arguments shared by several commands."""
 
 import argparse
 import sys
@@ -62,29 +62,22 @@ def read_photos(arguments: argparse.Namespace, *, unpack_to: Path | None = None)
 def add_recipe_arguments(parser: argparse.ArgumentParser, *, has_fold: bool = True) -> None:
     """The recipe, what to change in it, and the held-out fold."""
     parser.add_argument("--recipe", type=Path, default=SHIPPED_RECIPE, help="TOML (default: the shipped recipe)")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="another value for a key of the recipe"
-    )
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe")
     if has_fold:
-        parser.add_argument(
-            "--fold",
-            default="0",
-            choices=(*map(str, range(FOLDS)), "none"),
-            help="fold that is held out; none trains on all photos, and leaves none to measure on (default 0)",
-        )
+        add_fold_argument(parser, "fold to hold out; none trains on all photos and measures on none (default 0)")
+
+
+def add_fold_argument(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument("--fold", default="0", choices=(*map(str, range(FOLDS)), "none"), help=text)
 
 
 def add_folds_argument(parser: argparse.ArgumentParser) -> None:
-    """Folds that are held out in turn."""
-    parser.add_argument(
-        "--folds",
-        default=",".join(map(str, range(FOLDS))),
-        help="which are held out in turn, such as 0,1 (default all)",
-    )
+    every = ",".join(map(str, range(FOLDS)))
+    parser.add_argument("--folds", default=every, help="folds to hold out in turn, such as 0,1 (default all)")
 
 
 def read_folds(arguments: argparse.Namespace) -> list[int]:
-    """The folds that are held out in turn.
+    """The folds to hold out in turn.
 
     Raises:
         TrainingError: they are not numbers of folds.
@@ -95,22 +88,20 @@ def read_folds(arguments: argparse.Namespace) -> list[int]:
     except ValueError:
         folds = []
     if not folds or not set(folds) <= set(range(FOLDS)):
-        raise TrainingError(f"--folds is {text!r}, allowed are numbers from 0 to {FOLDS - 1} with commas between")
+        raise TrainingError(f"--folds is {text!r}, allowed are numbers from 0 to {FOLDS - 1} separated by commas")
     return folds
 
 
 def add_input_sizes_argument(parser: argparse.ArgumentParser) -> None:
-    """Other sizes at which weights are run as well, alone or several in one detector."""
     parser.add_argument(
         "--input-sizes",
         default="",
-        help="pixels at which the detector's weights are run as well, such as 416,512; 416+320 is an input of 416 "
-        "pixels at which it looks at 320 as well",
+        help="further input sizes of the detector in pixels, such as 416,512; 416+320 runs at both and fuses them",
     )
 
 
 def read_input_sizes(arguments: argparse.Namespace) -> list[Sizes]:
-    """Other sizes, in pixels, of a detector each.
+    """Further sizes in pixels, one tuple per detector.
 
     Raises:
         TrainingError: one of them is not allowed.
@@ -119,7 +110,7 @@ def read_input_sizes(arguments: argparse.Namespace) -> list[Sizes]:
 
 
 def read_sizes(argument: str, text: str) -> Sizes:
-    """The sizes in pixels that one detector looks at, such as `416` or `416+320`, that of its input first.
+    """The sizes in pixels of one detector, such as `416` or `416+320`, its input size first.
 
     Raises:
         TrainingError: one of them is not allowed.
@@ -134,22 +125,20 @@ def read_sizes(argument: str, text: str) -> Sizes:
 
 
 def add_cross_validation_argument(parser: argparse.ArgumentParser) -> None:
-    """Where a bundle's figures come from."""
     parser.add_argument(
         "--cross-validation",
         type=Path,
-        help="folder of cross-validate with the same recipe: figures, calibration and threshold come from there "
-        "(default: from the held-out fold)",
+        help="folder of cross-validate with the same recipe, for figures, calibration and threshold (default: from the "
+        "held-out fold)",
     )
 
 
 def read_fold(arguments: argparse.Namespace) -> int | None:
-    """The held-out fold."""
     return None if arguments.fold == "none" else int(arguments.fold)
 
 
 def read_recipe(arguments: argparse.Namespace) -> Recipe:
-    """The recipe that the arguments describe.
+    """The recipe with its changes.
 
     Raises:
         RecipeError: the recipe or a `--set` is wrong.
@@ -158,10 +147,10 @@ def read_recipe(arguments: argparse.Namespace) -> Recipe:
 
 
 def with_settings(recipe: Recipe, settings: list[str]) -> Recipe:
-    """The recipe with other values.
+    """The recipe with changed values.
 
     Raises:
-        RecipeError: a setting is not of the form `key=value`, or names what a recipe does not have or allow.
+        RecipeError: a setting is not of the form `key=value`, or its key or value is not allowed.
     """
     values = parse_settings(settings)
     changed = Recipe.from_dict({**recipe.as_dict(), **values})
@@ -170,7 +159,7 @@ def with_settings(recipe: Recipe, settings: list[str]) -> Recipe:
 
 
 def parse_settings(settings: list[str]) -> dict[str, Any]:
-    """Keys and values of settings, each written as `key=value` with the value in TOML, quotes of a text left out.
+    """Keys and values of settings `key=value`; values are TOML, texts without quotes.
 
     Raises:
         RecipeError: a setting is not of this form.

@@ -1,16 +1,12 @@
-"""The command `doctor`."""
-
 import argparse
 import json
 from pathlib import Path
 
-SUMMARY = "versions, GPU, processor, memory, disk; what is missing, and the line that installs it"
+SUMMARY = "show versions, GPU, processor, memory and disk; what is missing, and how to install it"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--out", type=Path, default=Path(), help="folder that a training would write to (default: here)"
-    )
+    parser.add_argument("--out", type=Path, default=Path(), help="where a training would write (default: here)")
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 

@@ -1,17 +1,15 @@
-"""The command `explore`."""
-
 import argparse
 from pathlib import Path
 
 from training.commands.arguments import add_data_arguments, read_photos
 from training.recipe import SHIPPED_RECIPE, Recipe
 
-SUMMARY = "an HTML report on annotated photos: counts, sizes, anchors, samples, look-alikes"
+SUMMARY = "write an HTML report on annotated photos: counts, sizes, anchors, samples, look-alikes"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_arguments(parser)
-    parser.add_argument("--out", type=Path, required=True, help="folder for report.html; made if missing")
+    parser.add_argument("--out", type=Path, required=True, help="folder for report.html; created if missing")
     parser.add_argument("--recipe", type=Path, default=SHIPPED_RECIPE, help="whose anchors (default: the shipped one)")
     parser.add_argument("--sample", metavar="NAME", help="only this photo: a name, or its number such as 777")
     parser.add_argument("--seed", type=int, default=0, help="of the photos and teeth that are shown (default 0)")

@@ -1,13 +1,11 @@
-"""The command `export`."""
-
 import argparse
 from pathlib import Path
 
-SUMMARY = "a checkpoint as SavedModel"
+SUMMARY = "export a checkpoint as SavedModel"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run, which holds a training")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run, with a training")
     parser.add_argument("--checkpoint", choices=("latest", "best"), default="latest", help="which one (default latest)")
 
 

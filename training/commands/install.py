@@ -1,5 +1,3 @@
-"""The command `install`."""
-
 from __future__ import annotations
 
 import argparse
@@ -9,13 +7,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from app.detector.bundle import Bundle
 
-SUMMARY = "verify a bundle, or models.tar.gz, and put it into a model store"
+SUMMARY = "verify a bundle or models.tar.gz and install it in a model store"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path, help="a bundle, a model store, or an archive of one")
-    parser.add_argument("--store", type=Path, required=True, help="the model store; made if missing")
-    parser.add_argument("--sha256", help="that the archive must have (default: what FILE.sha256 beside it says)")
+    parser.add_argument("--store", type=Path, required=True, help="the model store; created if missing")
+    parser.add_argument("--sha256", help="expected of the archive (default: from FILE.sha256 next to it)")
     parser.add_argument("--replace", action="store_true", help="replace a bundle of the same version")
 
 
@@ -25,7 +23,7 @@ def run(arguments: argparse.Namespace) -> None:
     for bundle, is_new in install(
         arguments.source, arguments.store, sha256=arguments.sha256, replace=arguments.replace
     ):
-        state = "installed" if is_new else "was installed already"
+        state = "installed" if is_new else "is already installed"
         threshold = bundle.operating_point.score_threshold
         print(f"{bundle.name} {bundle.version} {state}, threshold {threshold:g}: {bundle.path}")
         if settings := _settings_for(bundle, arguments.store):
@@ -33,7 +31,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _settings_for(bundle: Bundle, store: Path) -> str:
-    """What a server has to be told to serve a bundle of its store; empty if it does without."""
+    """The settings with which a server serves a bundle of its store; empty if it needs none."""
     from app.detector.bundle import find_bundle
 
     if bundle.path == find_bundle(store):

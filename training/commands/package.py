@@ -1,5 +1,3 @@
-"""The command `package`."""
-
 import argparse
 from pathlib import Path
 
@@ -9,7 +7,7 @@ SUMMARY = "evaluate, check parity, write the bundle"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run, which holds an export")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run, with an export")
     parser.add_argument("--version", type=int, default=1, help="of the bundle (default 1)")
     add_cross_validation_argument(parser)
 

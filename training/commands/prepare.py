@@ -1,5 +1,3 @@
-"""The command `prepare`."""
-
 import argparse
 from pathlib import Path
 
@@ -10,7 +8,7 @@ SUMMARY = "check the photos and labels, group look-alikes, write label map and T
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_arguments(parser)
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run; made if missing")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run; created if missing")
 
 
 def run(arguments: argparse.Namespace) -> None:

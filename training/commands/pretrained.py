@@ -1,21 +1,25 @@
-"""The command `pretrained`."""
+from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from training.model.pretrained import Weights
 
 SUMMARY = "list, fetch, verify or restore the weights that a training starts from"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    actions.add_parser("list", help="which there are, and which are here")
-    fetch = actions.add_parser("fetch", help="get an archive of the model zoo; goes on where it stopped")
-    fetch.add_argument("--from", dest="source", metavar="FILE_OR_URL", help="the archive, where it is not the zoo's")
-    fetch.add_argument("--mirror", metavar="URL", help="in place of the zoo's address (or CARIES_PRETRAINED_MIRROR)")
-    fetch.add_argument("--sha256", help="that the archive must have")
-    verify = actions.add_parser("verify", help="compare with what was fetched")
+    actions.add_parser("list", help="show the catalogue and which weights are here")
+    fetch = actions.add_parser("fetch", help="get an archive of the model zoo; resumes a broken download")
+    fetch.add_argument("--from", dest="source", metavar="FILE_OR_URL", help="the archive, instead of the zoo's")
+    fetch.add_argument("--mirror", metavar="URL", help="instead of the zoo's address (or CARIES_PRETRAINED_MIRROR)")
+    fetch.add_argument("--sha256", help="expected of the archive")
+    verify = actions.add_parser("verify", help="compare the files with those fetched")
     restore = actions.add_parser("restore", help="show the checkpoint that a training would start from")
-    restore.add_argument("--out", type=Path, required=True, help="folder for what has to be written")
+    restore.add_argument("--out", type=Path, required=True, help="folder for the checkpoint")
     for action in (fetch, verify, restore):
         action.add_argument("name", help="of the list")
     for action in actions.choices.values():
@@ -51,11 +55,10 @@ def run(arguments: argparse.Namespace) -> None:
         print(f'fine_tune_checkpoint: "{found.prefix}"\nfine_tune_checkpoint_type: "{found.type}"')
 
 
-def _state(weights: object, cache: Path) -> str:
+def _state(weights: Weights, cache: Path) -> str:
     from training.model import pretrained
     from training.model.pretrained.backbone import find_graph
 
-    assert isinstance(weights, pretrained.Weights)
     try:
         if weights.url is None:
             return f"installed, {find_graph().stat().st_size / 2**20:.0f} MiB"

@@ -1,5 +1,3 @@
-"""The command `run`."""
-
 import argparse
 from pathlib import Path
 
@@ -12,12 +10,12 @@ from training.commands.arguments import (
     read_source,
 )
 
-SUMMARY = "everything: prepare, configure, train, export, tflite, evaluate, package"
+SUMMARY = "all steps: prepare, configure, train, export, tflite, evaluate, package"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_arguments(parser)
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run; made if missing")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run; created if missing")
     add_recipe_arguments(parser)
     parser.add_argument("--version", type=int, default=1, help="of the bundle (default 1)")
     add_cross_validation_argument(parser)

@@ -1,13 +1,11 @@
-"""The command `tflite`."""
-
 import argparse
 from pathlib import Path
 
-SUMMARY = "the exported checkpoint as TFLite float32, float16 and int8"
+SUMMARY = "convert the exported checkpoint to TFLite float32, float16 and int8"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run, which holds an export")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run, with an export")
     parser.add_argument(
         "--precision", action="append", choices=("float32", "float16", "int8"), help="may be repeated (default: all)"
     )

@@ -1,15 +1,13 @@
-"""The command `train`."""
-
 import argparse
 from pathlib import Path
 
 from training.commands.arguments import add_recipe_arguments, read_fold, read_recipe
 
-SUMMARY = "configure and train, or continue a training that was stopped"
+SUMMARY = "configure and train, or resume an interrupted training"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run, which holds records")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run, with records")
     add_recipe_arguments(parser)
     parser.add_argument("--checkpoint-every", type=int, default=100, help="steps between checkpoints (default 100)")
 

@@ -1,10 +1,8 @@
-"""Rendered photos of mouths with exact boxes of the teeth: examples and training data free of patients.
+"""Rendered photos of mouths with exact tooth boxes: examples and training data without patients.
 
-A mouth is a set of teeth along two dental arches in millimetres, seen by a camera with yaw, pitch and perspective.
-`geometry` decides where everything is, `painting` what colour it has, `photograph` adds what a camera adds. What is
-where never depends on the lesions, so one seed with and without caries is the same mouth in the same photo. Colours
-and framing imitate photos taken with phones and with cheek retractors. `others` makes pictures of anything else. No
-pixel of a real photo is used.
+`geometry` places teeth along two dental arches before a camera, `painting` colours them, `photograph` adds the camera's
+effects. The geometry does not depend on lesions: a seed gives the same mouth with and without caries. Colours and
+framing imitate photos by phones and with cheek retractors. `others` renders anything but mouths.
 """
 
 from training.render.dataset import JPEG_QUALITY, write_via

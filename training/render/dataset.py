@@ -1,4 +1,4 @@
-"""Rendered photos with labels as a data folder, in the layout that `training.data.annotations` reads."""
+"""Rendered photos with labels, as a data folder in the layout of `training.data.annotations`."""
 
 import csv
 import json
@@ -16,17 +16,13 @@ JPEG_QUALITY = 92
 def write_via(
     folder: Path, seeds: Iterable[int], *, width: int = 640, height: int = 480, folds: bool = True
 ) -> list[Path]:
-    """Renders a mouth per seed into `img_train/` and `json_train/` of the folder, as `training.data.annotations` reads
-    it.
+    """Render a mouth per seed into the folder, created if missing, and return the photos' paths.
 
     Args:
-        folder: made if missing; files of the same names are overwritten.
-        seeds: of the mouths, `Folder_0001.jpg` is the first.
+        folder: files of the same names are overwritten.
+        seeds: the first becomes `Folder_0001.jpg`.
         width, height: pixels of the photos.
-        folds: whether to write `folds.csv`, in which each mouth is a group of its own.
-
-    Returns:
-        The photos' paths.
+        folds: whether to write `folds.csv`, each mouth a group.
     """
     photos, labels = folder / "img_train", folder / "json_train"
     photos.mkdir(parents=True, exist_ok=True)

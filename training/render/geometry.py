@@ -1,4 +1,4 @@
-"""Where everything in a rendered mouth is: teeth along two arches in millimetres, a camera, gums, lips, boxes.
+"""The geometry of a rendered mouth: teeth along two arches in millimetres, a camera, gums, lips and boxes.
 
 Crown widths and heights are the textbook means (Wheeler's Dental Anatomy).
 """
@@ -14,36 +14,36 @@ Floats = npt.NDArray[np.float32]
 Range = tuple[float, float]
 
 SUPERSAMPLING = 2
-"""Subpixels per pixel along each axis, in which the hard edges of the crowns are drawn."""
+"""Subpixels per pixel along each axis, for the hard edges of the crowns."""
 
 MIN_VISIBLE = 0.25
-"""Share of a crown's outline that must be in sight for the tooth to get a box."""
+"""Visible share of a crown from which its tooth gets a box."""
 
 MIN_BOX = 6
-"""Pixels of the photo; a tooth seen narrower or lower than this gets no box."""
+"""Smallest side of a box in pixels."""
 
 MIN_TURN = 0.34
-"""A crown turned so far that less than this share of its width shows is behind the cheek."""
+"""A crown of which less than this share of the width faces the camera is behind the cheek."""
 
 PIVOT = 20.0
-"""mm behind the front teeth about which the head turns."""
+"""mm behind the front teeth: the centre of the head's rotation."""
 
 
 @dataclass(frozen=True)
 class View:
-    """How a mouth is framed; every range in millimetres is drawn from uniformly.
+    """Framing of a mouth; ranges, in mm unless stated otherwise, are drawn from uniformly.
 
     Attributes:
         span: width of the photo.
-        gap: between the incisal edges of the jaws; negative where the upper teeth overlap the lower ones.
-        top, bottom: how far the lips uncover gum beyond the necks of the upper and of the lower front teeth.
+        gap: between the incisal edges of the jaws; negative if the upper teeth overlap the lower ones.
+        top, bottom: visible gum beyond the necks of the upper and of the lower front teeth.
         half_width: from the midline to the corner of the lips.
         corner: height of that corner, 0 at the top of the opening, 1 at its bottom.
         roundness: exponent of the opening's outline; 2 is an ellipse, more is boxier.
-        focus: what the photo is centred on: `opening`, `upper`, `lower` or `bite`, where the jaws meet.
-        aside: how far the photo is centred from the midline.
-        yaw: radians by which the head is turned, at most.
-        jaws: `l`, `u` or `lu`, the lower teeth and the upper ones, which bite in front of them.
+        focus: centre of the photo: `opening`, `upper`, `lower` or `bite`, where the jaws meet.
+        aside: largest distance of that centre from the midline.
+        yaw: largest rotation of the head in radians.
+        jaws: visible teeth: `l`, `u` or `lu`; the upper ones bite in front of the lower ones.
     """
 
     span: Range
@@ -74,7 +74,7 @@ VIEW_SHARES = (0.32, 0.22, 0.12, 0.12, 0.10, 0.12)
 
 @dataclass(frozen=True)
 class Form:
-    """Outline of a kind of crown: neck width over largest width, heights of the rounded neck and corners, edge."""
+    """A crown's outline: neck width over largest width, heights of the rounded neck and corners, edge sharpness."""
 
     neck: float
     cap: float
@@ -104,7 +104,7 @@ CROWNS = {
 """Form, width and height in mm of the crowns of one side, from the midline backwards."""
 
 ARCHES = {"u": (29.5, 44.0, 0.0), "l": (27.0, 40.0, 2.2)}
-"""Half width and depth of each arch's ellipse, and how far it lies behind the upper front teeth, in mm."""
+"""Half width and depth of each arch's ellipse, and its distance behind the upper front teeth, in mm."""
 
 
 @dataclass(frozen=True)
@@ -123,18 +123,18 @@ class Tooth:
 
 @dataclass(frozen=True)
 class Mouth:
-    """Where everything is, in pixels of the photo.
+    """A mouth in pixels of the photo.
 
     Attributes:
         scale: pixels per mm.
-        teeth: far ones first, each jaw for itself, the lower jaw first.
-        margins: per jaw float32 `[n, 2]`, x and y of the tips of the papillae, by x.
-        lips: four float32 `[width]`, y per column: outer and inner edge of the upper lip, inner and outer edge of
-            the lower one. Where the inner edges cross, the mouth is closed.
-        owners: int16 `[height, width]` in subpixels, 1 + index of the tooth in sight, 0 elsewhere.
+        teeth: by jaw, the lower one first; within a jaw from far to near.
+        margins: per jaw, x and y of the tips of the papillae, float32 `[n, 2]`, by x.
+        lips: y per column, float32 `[width]`: outer and inner edge of the upper lip, inner and outer edge of the lower
+            one. The mouth is closed where the inner edges cross.
+        owners: 1 + index of the visible tooth, 0 for none, int16 `[height, width]` in subpixels.
         gap: mm between the jaws.
         centre: x and y of the point midway between the edges of the front teeth.
-        smiling: whether lips and skin frame the teeth, rather than a retracted cheek.
+        smiling: whether lips and skin, not a retracted cheek, frame the teeth.
     """
 
     scale: float
@@ -148,7 +148,7 @@ class Mouth:
 
 
 def stream(seed: int, *which: int) -> np.random.Generator:
-    """A generator of its own for each purpose, so that more lesions do not change the noise."""
+    """A separate generator per purpose, so that lesions do not change the noise."""
     return np.random.default_rng((seed, *which))
 
 
@@ -163,7 +163,7 @@ def crown_profile(form: Form, v: Floats, corner: float) -> Floats:
 
 
 def crown_outline(form: Form) -> Floats:
-    """float32 `[n, 2]`, (u, v) around the crown."""
+    """(u, v) around the crown, float32 `[n, 2]`."""
     v = (0.5 - 0.5 * np.cos(np.linspace(0, np.pi, 40))).astype(np.float32)
     distal = np.stack([crown_profile(form, v, form.distal), v], axis=1)
     mesial = np.stack([-crown_profile(form, v, form.mesial), v], axis=1)
@@ -175,10 +175,10 @@ def crown_outline(form: Form) -> Floats:
 
 @dataclass(frozen=True)
 class Camera:
-    """A head turned by yaw, pitch and roll (radians) before a lens `distance` mm away.
+    """A head rotated by yaw, pitch and roll (radians), `distance` mm from the lens.
 
-    Points are millimetres: x to the right, y down from where the jaws meet, z from the front teeth to the throat.
-    `scale` is pixels per mm, `aim` the point that the middle of the photo shows, as `project` gives it.
+    Points are in mm: x to the right, y down from the bite, z from the front teeth to the throat. `scale` is pixels per
+    mm, `aim` the projected point at the centre of the photo.
     """
 
     yaw: float
@@ -199,7 +199,7 @@ class Camera:
         return float(x * near), float(y * near), float(z)
 
     def place(self, x: float, y: float, z: float) -> tuple[Floats, float]:
-        """float32 `[2]`, x and y in pixels of the photo, and the depth in mm."""
+        """x and y in pixels, float32 `[2]`, and the depth in mm."""
         across, down, depth = self.project(x, y, z)
         return np.array([self.column(across), self.row(down)], np.float32), depth
 
@@ -213,7 +213,7 @@ class Camera:
 
 
 def build_mouth(seed: int, view: View, width: int, height: int) -> Mouth:
-    """Places teeth, gums and lips in a photo of `width` x `height` pixels."""
+    """Place teeth, gums and lips in a photo of `width` x `height` pixels."""
     rng = stream(seed, 0)
     gap = rng.uniform(*view.gap)
     size = rng.uniform(0.92, 1.08)
@@ -254,7 +254,7 @@ def build_mouth(seed: int, view: View, width: int, height: int) -> Mouth:
 def _place_teeth(
     rng: np.random.Generator, camera: Camera, jaw: str, gap: float, size: float, crooked: float, spaced: float
 ) -> tuple[list[Tooth], Floats]:
-    """The crowns of a jaw that face the camera, and the tips of the papillae as in `Mouth.margins`."""
+    """The crowns of a jaw that face the camera, and `Mouth.margins`."""
     half, deep, behind = ARCHES[jaw]
     angles = np.linspace(0, np.pi / 2, 200)
     arc = np.concatenate([[0], np.cumsum(np.hypot(np.diff(half * np.sin(angles)), np.diff(deep * np.cos(angles))))])
@@ -272,7 +272,7 @@ def _place_teeth(
             lean, twist = rng.normal(0, 0.05 * crooked) * tall, 1.05 + rng.normal(0, 0.04 * crooked)
             xs = side * half * np.sin(ends) * size
             zs = deep * (1 - np.cos(ends)) * size + behind + forward
-            # The back teeth of an open jaw come closer to each other than the front teeth.
+            # The back teeth of an open jaw are closer together than the front teeth.
             hinge = 1 - 0.012 * zs.mean() if gap > 4 else 1.0
             edge = up * gap / 2 * hinge + longer
             mesial, _ = camera.place(xs[0], edge + up * tall, zs[0])
@@ -314,7 +314,7 @@ def _place_lips(
 
 
 def crown_mask(tooth: Tooth, shape: tuple[int, ...], pad: int = 0) -> tuple[npt.NDArray[np.uint8], slice, slice]:
-    """0 or 255 around the crown, in subpixels of a picture of this shape, and the rows and columns of that part."""
+    """The crown as 0 or 255, in subpixels of a picture of this shape, and the rows and columns of that part."""
     outline = tooth.outline * SUPERSAMPLING
     low = np.floor(outline.min(axis=0)).astype(int) - pad
     high = np.ceil(outline.max(axis=0)).astype(int) + 1 + pad
@@ -327,7 +327,7 @@ def crown_mask(tooth: Tooth, shape: tuple[int, ...], pad: int = 0) -> tuple[npt.
 
 
 def visible_boxes(mouth: Mouth) -> tuple[list[int], Floats, list[float]]:
-    """Indices of the teeth in sight, their boxes in the photo, and the share of each outline that is in sight."""
+    """Indices of the visible teeth, their boxes in pixels, and the visible share of each crown."""
     found, boxes, shares = [], [], []
     for index, place in enumerate(ndimage.find_objects(mouth.owners, max_label=len(mouth.teeth))):
         if place is None:

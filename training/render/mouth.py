@@ -1,4 +1,4 @@
-"""One rendered photo, from a seed."""
+"""A rendered photo from a seed."""
 
 from dataclasses import dataclass
 
@@ -15,19 +15,13 @@ MAX_SIDE = 4096
 
 
 class RenderError(TrainingError):
-    """A mouth cannot be rendered as it was asked for."""
+    """A mouth cannot be rendered as requested."""
 
 
 @dataclass(frozen=True)
 class RenderedMouth:
-    """One rendered photo.
-
-    Attributes:
-        image: uint8 `[height, width, 3]`, RGB.
-        boxes: float32 `[n, 4]`, `[ymin, xmin, ymax, xmax]` in whole pixels: the tight box of the visible part of
-            each crown.
-        labels: n times `normal` or `caries`.
-    """
+    """Attributes: RGB uint8 `[height, width, 3]`; tight boxes of the visible crowns, float32 `[n, 4]`,
+    `[ymin, xmin, ymax, xmax]` in whole pixels; their labels, `normal` or `caries`."""
 
     image: npt.NDArray[np.uint8]
     boxes: npt.NDArray[np.float32]
@@ -37,16 +31,16 @@ class RenderedMouth:
 def render_mouth(
     seed: int, *, width: int = 640, height: int = 480, caries: int | None = None, view: str | None = None
 ) -> RenderedMouth:
-    """Renders one mouth; the same arguments give the same arrays.
+    """Render a mouth; the same arguments give the same arrays.
 
     Args:
-        seed: not negative. It decides everything that the other arguments leave open.
+        seed: 0 or more.
         width, height: pixels of the photo.
-        caries: how many teeth are carious; None draws it, 0 is a healthy mouth.
-        view: one of `VIEWS`; None draws it.
+        caries: number of carious teeth; drawn if None.
+        view: one of `VIEWS`; drawn if None.
 
     Raises:
-        RenderError: an argument is out of range, or more carious teeth are asked for than are in sight.
+        RenderError: an argument is out of range, or `caries` exceeds the number of visible teeth.
     """
     if seed < 0:
         raise RenderError(f"seed is {seed}, must not be negative")
@@ -63,8 +57,8 @@ def render_mouth(
         caries = 0 if healthy or not found else int(rng.integers(1, max(2, round(len(found) * 0.65)) + 1))
         caries = min(caries, len(found))
     if not 0 <= caries <= len(found):
-        raise RenderError(f"caries is {caries}, must be from 0 to {len(found)}, the teeth in sight of seed {seed}")
-    # Lesions go to the teeth that show most of themselves first.
+        raise RenderError(f"caries is {caries}, must be from 0 to {len(found)}, the visible teeth of seed {seed}")
+    # The most visible teeth get lesions first.
     ranks = np.array(shares) + rng.uniform(0, 0.6, len(shares))
     carious = {found[place] for place in np.argsort(-ranks, kind="stable")[:caries]}
     image = photograph(paint(mouth, seed, sorted(carious)), seed)

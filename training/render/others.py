@@ -1,6 +1,4 @@
-"""Pictures of anything but mouths, to train on beside them: so that a detector does not take every heap of pale round
-things for teeth.
-"""
+"""Pictures of anything but mouths for the training, so that heaps of pale round objects are not detected as teeth."""
 
 import numpy as np
 import numpy.typing as npt
@@ -11,18 +9,15 @@ from training.render.photograph import photograph
 
 
 def render_other(seed: int, *, width: int = 640, height: int = 480) -> npt.NDArray[np.uint8]:
-    """One picture, uint8 `[height, width, 3]`, RGB; the same arguments give the same.
+    """An RGB picture, uint8 `[height, width, 3]`: balls, panels, rings, strokes or stars on a cloudy background.
 
-    Args:
-        seed: not negative. It decides what there is: a cloudy ground and on it balls, panels, rings, writing, or a
-            texture that repeats itself; every other one in colours of mouths.
-        width, height: pixels.
+    Even seeds use colours of mouths. The same arguments give the same picture.
     """
     rng = stream(seed, 6)
     palette = _palette(rng, of_mouths=seed % 2 == 0)
     y, x = np.mgrid[:height, :width].astype(np.float32)
     canvas = _ground(rng, palette, height, width)
-    thing = _THINGS[seed // 2 % len(_THINGS)]
+    shape = _SHAPES[seed // 2 % len(_SHAPES)]
     size = height * rng.uniform(0.03, 0.2)
     for _ in range(int(rng.integers(4, 16 + int(1500 // size)))):
         colour = palette[rng.integers(len(palette))] * np.float32(rng.uniform(0.6, 1.15))
@@ -31,13 +26,13 @@ def render_other(seed: int, *, width: int = 640, height: int = 480) -> npt.NDArr
         dx, dy = x - centre[0], y - centre[1]
         u = (dx * np.cos(angle) + dy * np.sin(angle)) / across[0]
         v = (dy * np.cos(angle) - dx * np.sin(angle)) / across[1]
-        cover, shade = thing(u, v, rng)
+        cover, shade = shape(u, v, rng)
         canvas += cover[..., None] * (colour * shade[..., None] - canvas)
     return photograph(canvas, seed)
 
 
 def _palette(rng: np.random.Generator, *, of_mouths: bool) -> Floats:
-    """Float32 `[n, 3]`: reds, skin and enamel, or any colours."""
+    """Reds, skin and enamel, or any colours: float32 `[n, 3]`."""
     if not of_mouths:
         return rng.uniform(0.03, 0.97, (5, 3)).astype(np.float32)
     reds = np.array([0.7, 0.35, 0.35]) + rng.normal(0, 0.1, (2, 3))
@@ -47,7 +42,7 @@ def _palette(rng: np.random.Generator, *, of_mouths: bool) -> Floats:
 
 
 def _ground(rng: np.random.Generator, palette: Floats, height: int, width: int) -> Floats:
-    """Two colours that run into each other in clouds or in waves."""
+    """Two colours mixed in clouds or waves."""
     cells = rng.integers(2, 40)
     clouds = ndimage.zoom(rng.random((cells, cells)), (height / cells, width / cells), order=1)
     if rng.random() < 0.4:
@@ -60,7 +55,7 @@ def _ground(rng: np.random.Generator, palette: Floats, height: int, width: int) 
 
 
 def _edge(distance: npt.NDArray[np.floating]) -> Floats:
-    """1 inside, where the distance is below 0, 0 outside, with a soft edge."""
+    """1 inside, at negative distances, 0 outside, with a soft edge."""
     return np.asarray((0.5 - distance * 12).clip(0, 1), np.float32)
 
 
@@ -90,4 +85,4 @@ def _star(u: Floats, v: Floats, rng: np.random.Generator) -> tuple[Floats, Float
     return _edge(np.hypot(u, v) - waves), np.asarray(1 - 0.2 * u.clip(-1, 1), np.float32)
 
 
-_THINGS = (_ball, _panel, _ring, _stroke, _star)
+_SHAPES = (_ball, _panel, _ring, _stroke, _star)

@@ -1,4 +1,4 @@
-"""What colour everything in a rendered mouth has: throat, tongue, gums, enamel, lesions, lips and skin."""
+"""The colours of a rendered mouth: throat, tongue, gums, enamel, lesions, lips and skin."""
 
 from collections.abc import Sequence
 
@@ -14,26 +14,30 @@ from training.render.geometry import (
     SUPERSAMPLING,
     Floats,
     Mouth,
+    Range,
     Tooth,
     crown_mask,
     crown_profile,
     stream,
 )
 
+Fields = tuple[Floats, Floats, Floats]
+"""Coarse, medium and fine noise, `[height, width]`."""
+
 
 def _step(low: float, high: float, value: npt.NDArray[np.floating]) -> Floats:
-    """Smooth 0 to 1 as value goes from low to high."""
+    """Smooth step from 0 at low to 1 at high."""
     t = np.clip((value - low) / (high - low), 0, 1)
     return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
 def _blend(canvas: Floats, colour: npt.ArrayLike, weight: npt.NDArray[np.floating]) -> None:
-    """Mixes a colour, `[3]` or `[h, w, 3]`, into the canvas in place."""
+    """Mix a colour, `[3]` or `[h, w, 3]`, into the canvas in place."""
     canvas += (np.asarray(colour, np.float32) - canvas) * weight.astype(np.float32, copy=False)[..., None]
 
 
 def _noise(rng: np.random.Generator, shape: tuple[int, int], cell: tuple[float, float], octaves: int = 3) -> Floats:
-    """Smooth noise of about unit deviation; `cell` is the size of its coarsest blobs, down and across, in pixels."""
+    """Smooth noise of about unit deviation; `cell` is the size of its coarsest blobs in pixels, down and across."""
     total = np.zeros(shape, np.float32)
     for octave in range(octaves):
         rows = max(2, round(shape[0] / cell[0] * 2**octave) + 1)
@@ -52,7 +56,7 @@ _GUMS = np.array([(0.88, 0.58, 0.57), (0.84, 0.46, 0.47), (0.76, 0.36, 0.38), (0
 
 
 def _pick(rng: np.random.Generator, palette: Floats) -> Floats:
-    """A colour between two neighbours of the palette."""
+    """A colour between two neighbours in the palette."""
     at = rng.uniform(0, len(palette) - 1)
     index = int(at)
     following = palette[min(index + 1, len(palette) - 1)]
@@ -60,7 +64,7 @@ def _pick(rng: np.random.Generator, palette: Floats) -> Floats:
 
 
 def paint(mouth: Mouth, seed: int, carious: Sequence[int]) -> Floats:
-    """float32 `[height, width, 3]`, 0 to 1: the mouth with lesions on the teeth of these indices."""
+    """The mouth with lesions on the teeth of these indices: float32 `[height, width, 3]`, 0 to 1."""
     height, width = (side // SUPERSAMPLING for side in mouth.owners.shape)
     rng = stream(seed, 1)
     scale = mouth.scale
@@ -126,15 +130,9 @@ def _paint_tongue(
 
 
 def _paint_gum(
-    canvas: Floats,
-    mouth: Mouth,
-    jaw: str,
-    colour: Floats,
-    flash: float,
-    rng: np.random.Generator,
-    fields: tuple[Floats, Floats, Floats],
+    canvas: Floats, mouth: Mouth, jaw: str, colour: Floats, flash: float, rng: np.random.Generator, fields: Fields
 ) -> None:
-    """The gum of a jaw from the papillae to the fold of the cheek, with bulges over the roots, veins and wet spots."""
+    """A jaw's gum from the papillae to the fold of the cheek, with bulges over the roots, veins and wet spots."""
     coarse, medium, fine = fields
     height, width = coarse.shape
     scale = mouth.scale
@@ -146,7 +144,7 @@ def _paint_gum(
     tips -= up * beyond * 0.15
     rows = np.arange(height, dtype=np.float32)[:, None]
     above = (up * (tips[None, :] - rows) / scale).astype(np.float32)
-    # Beyond the last tooth the gum passes into the cheek without an edge.
+    # Beyond the last tooth the gum merges into the cheek.
     soft = np.clip(0.25 * beyond / scale, 0, 3).astype(np.float32)
     inside = _step(0, 1, (above + 0.06 * medium + 0.08 + soft) / (0.2 + 2 * soft))
     roots = np.array(sorted(float(tooth.origin[0]) for tooth in mouth.teeth if tooth.jaw == jaw))
@@ -171,17 +169,10 @@ def _paint_gum(
 
 
 def _paint_tooth(
-    canvas: Floats,
-    mouth: Mouth,
-    index: int,
-    enamel: Floats,
-    flash: float,
-    light: tuple[float, float],
-    seed: int,
-    carious: bool,
-    fields: tuple[Floats, Floats, Floats],
-) -> None:
-    """One crown with its contact shadow and, where carious, its lesions."""
+    canvas: Floats, mouth: Mouth, index: int, enamel: Floats, flash: float, light: Range, seed: int, carious: bool,
+    fields: Fields,
+) -> None:  # fmt: skip
+    """A crown with its contact shadow and, if carious, lesions."""
     tooth = mouth.teeth[index]
     rng = stream(seed, 2, index)
     scale = mouth.scale * SUPERSAMPLING
@@ -224,7 +215,7 @@ def _paint_tooth(
     if tooth.form in (PREMOLAR, MOLAR):
         lobes = -0.14 * np.exp(-((u / 0.10) ** 2)) * _step(0.45, 0.95, v) * (tooth.form.cusps - 0.6)
     shade += lobes
-    # Light of the flash and of the lips' opening falls off towards the back of the mouth.
+    # Light falls off towards the back of the mouth.
     shade *= np.clip(1.04 - 0.016 * max(0.0, tooth.depth + 18), 0.45, 1.05)
     colour *= shade[..., None]
 
@@ -237,26 +228,21 @@ def _paint_tooth(
         spot = 1 - np.hypot((u - rng.uniform(-0.4, 0.4)) / 0.4, (v - rng.uniform(0.3, 0.7)) / 0.18) + 0.4 * medium
         _blend(colour, (0.97, 0.96, 0.94), 0.45 * _step(0.1, 0.7, spot))
     if carious:
-        seen = mouth.owners[rows, columns] == index + 1
-        _paint_lesions(colour, tooth, u, v, seen, (medium, fine), stream(seed, 3, index))
+        visible = mouth.owners[rows, columns] == index + 1
+        _paint_lesions(colour, tooth, u, v, visible, (medium, fine), stream(seed, 3, index))
     _blend(patch, colour, cover)
 
 
 def _paint_lesions(
-    colour: Floats,
-    tooth: Tooth,
-    u: Floats,
-    v: Floats,
-    seen: npt.NDArray[np.bool_],
-    noises: tuple[Floats, Floats],
+    colour: Floats, tooth: Tooth, u: Floats, v: Floats, visible: npt.NDArray[np.bool_], noises: tuple[Floats, Floats],
     rng: np.random.Generator,
-) -> None:
-    """One to three lesions where the crown is in sight: at the gum, between teeth, on the face, at the edge."""
+) -> None:  # fmt: skip
+    """One to three lesions on the visible crown: at the gum, between teeth, on the face or at the edge."""
     medium, fine = noises
     wide, tall = tooth.size[0] / 2, tooth.size[1]
     ruined = rng.random() < 0.2
-    # A coarse sample of what is in sight is enough to tell whether a lesion would be seen.
-    sparse = seen[::3, ::3]
+    # A coarse sample of the visible part decides whether a lesion would be visible.
+    sparse = visible[::3, ::3]
     if not sparse.any():
         sparse = np.ones_like(sparse)
     sparse_u, sparse_v = u[::3, ::3][sparse], v[::3, ::3][sparse]
@@ -291,14 +277,14 @@ def _paint_lesions(
         texture = 0.75 + 0.16 * medium + 0.05 * fine
         _blend(colour, brown * texture[..., None], 0.9 * _step(-0.05, 0.25, inside))
         hole = _step(rotten, rotten + 0.22, inside)
-        # A cavity shades its own wall on one side and shows a lit rim on the other.
+        # A cavity shades one wall and lights the rim opposite.
         rim = _step(rotten - 0.25, rotten, inside) * (1 - hole) * np.clip(dv / radius_v, 0, 1)
         _blend(colour, colour * 1.5, 0.6 * rim)
         _blend(colour, dark * (1 + 0.15 * fine + 0.25 * medium)[..., None], 0.96 * hole)
 
 
-def _paint_face(canvas: Floats, mouth: Mouth, rng: np.random.Generator, fields: tuple[Floats, Floats, Floats]) -> None:
-    """The lips with their shadow on what they frame, and the skin around them."""
+def _paint_face(canvas: Floats, mouth: Mouth, rng: np.random.Generator, fields: Fields) -> None:
+    """The lips, their shadow and the skin around them."""
     coarse, medium, fine = fields
     height, width = coarse.shape
     scale = mouth.scale
@@ -317,7 +303,7 @@ def _paint_face(canvas: Floats, mouth: Mouth, rng: np.random.Generator, fields: 
     pores = 1 + 0.03 * coarse + 0.012 * medium + 0.02 * fine
     bright = 1.06 - 0.2 * _step(20, 50, np.abs(x))[None] - 0.003 * np.abs(y)
     if mouth.smiling:
-        # The fold from the nose to beside the mouth, the hollow above the chin, and the nostrils.
+        # The nasolabial fold, the hollow above the chin, and the nostrils.
         fold = np.abs(x)[None] - rng.uniform(15, 19) - 0.42 * (y + 22) - 0.008 * (y + 22) ** 2
         bright = bright - rng.uniform(0.03, 0.11) * np.exp(-((fold / 3.5) ** 2)) * _step(12, 2, y) * _step(-30, -18, y)
         bright = bright + 0.05 * _step(0, 10, fold) * _step(14, -4, y)

@@ -1,4 +1,4 @@
-"""What a camera makes of a painted mouth."""
+"""The effects of a camera."""
 
 import numpy as np
 import numpy.typing as npt
@@ -8,7 +8,7 @@ from training.render.geometry import Floats, stream
 
 
 def photograph(canvas: Floats, seed: int) -> npt.NDArray[np.uint8]:
-    """What the camera makes of it: flash, white balance, exposure, vignette, blur and noise; uint8, RGB."""
+    """White balance, exposure, vignette, blur and noise; RGB uint8."""
     rng = stream(seed, 4)
     height, width = canvas.shape[:2]
     warmth = rng.normal(0.0, 0.05)
@@ -18,7 +18,7 @@ def photograph(canvas: Floats, seed: int) -> npt.NDArray[np.uint8]:
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None] - rng.normal(0, 0.15)
     falloff = 1.04 - rng.uniform(0.08, 0.30) * (x**2 + y**2) / 2
     photo = np.clip(canvas * gains * falloff[..., None].astype(np.float32), 0, None)
-    # A shoulder keeps the flash from clipping hard.
+    # A shoulder softens the clipping of the flash.
     photo = np.where(photo > 0.85, 0.85 + 0.15 * np.tanh((photo - 0.85) / 0.15), photo)
     photo = photo ** np.float32(rng.uniform(0.88, 1.15))
     grey = photo.mean(axis=2, keepdims=True)

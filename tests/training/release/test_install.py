@@ -49,7 +49,7 @@ def test_an_archive_and_back_is_the_same_bundle(store, packed, tmp_path, capsys)
     assert read_bundle(find_bundle(installed)).sha256 == read_bundle(find_bundle(store)).sha256
     assert [path.name for path in installed.iterdir()] == [find_bundle(store).parent.name], "nothing else is left"
     assert main(["install", str(packed), "--store", str(installed)]) == 0
-    assert "was installed already" in capsys.readouterr().out
+    assert "is already installed" in capsys.readouterr().out
 
 
 def test_the_settings_that_serve_it_are_printed(store, tmp_path, capsys) -> None:
