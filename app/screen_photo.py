@@ -235,7 +235,7 @@ class Screener:
         if opened.photo is None:
             return None
         # The detector saw the scaled photo, so that the boxes do not depend on the format of the answer.
-        if not opened.photo.whole:
+        if not opened.photo.is_full_size:
             opened.photo = await way.run("decode", lambda: decode(way.data, self._limits))
         photo, opened.photo = opened.photo, None  # it must not take memory while its copy is encoded
         bundle = way.engine.bundle

@@ -80,7 +80,7 @@ class Check(Generic[T]):
 
     Attributes:
         allowed: the allowed values, in words.
-        parse: text to value; raises ValueError if it is not allowed.
+        parse: text to value; raises ValueError or KeyError if it is not allowed.
     """
 
     allowed: str
@@ -96,18 +96,13 @@ def _number(low: float, high: float) -> Check[float]:
 
 
 def _within(value: N, low: N, high: N) -> N:
-    if not low <= value <= high:  # nor is NaN
+    if not low <= value <= high:  # true for NaN
         raise ValueError
     return value
 
 
 def _switch() -> Check[bool]:
-    def parse(text: str) -> bool:
-        if text.lower() not in SWITCH:
-            raise ValueError
-        return SWITCH[text.lower()]
-
-    return Check(" or ".join(SWITCH), parse)
+    return Check(" or ".join(SWITCH), lambda text: SWITCH[text.lower()])
 
 
 def _one_of(choices: type[E]) -> Check[E]:
@@ -383,7 +378,7 @@ def _is_loopback(host: str) -> bool:
 def _parse(source: str, text: str, check: Check[T]) -> T:
     try:
         return check.parse(text)
-    except ValueError:
+    except (ValueError, KeyError):
         raise SettingsError(f"{source} is {text!r}; it must be {check.allowed}") from None
 
 

@@ -86,7 +86,7 @@ class Bare:
         """An annotated PNG."""
         photo = self.open(data)
         screening = self.screen(photo)
-        full = photo if photo.whole else decode(data)
+        full = photo if photo.is_full_size else decode(data)
         return encode(self.draw(full, screening), "image/png")
 
 

@@ -43,8 +43,8 @@ class Photo:
     sha256: str
 
     @property
-    def whole(self) -> bool:
-        """Whether `pixels` are all that the photo has."""
+    def is_full_size(self) -> bool:
+        """Whether `pixels` are all of the photo, unscaled."""
         return self.pixels.shape[:2] == (self.height, self.width)
 
 

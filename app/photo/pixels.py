@@ -57,7 +57,7 @@ def samples(image: Image.Image) -> Pixels:
 def convert_to_srgb(pixels: Pixels, image: Image.Image) -> None:
     """Convert RGB samples of an image in place, by its colour profile if it has a usable one."""
     to_srgb = ToSrgb(image)
-    if to_srgb.converts:
+    if to_srgb.profile is not None:
         for rows in strips(pixels):
             rows[:] = np.asarray(to_srgb(Image.fromarray(rows)))
 
@@ -121,28 +121,23 @@ def _profile(icc: object) -> ImageCms.ImageCmsProfile | None:
 
 
 class ToSrgb:
-    """Converts the strips of one L, RGB or CMYK image to sRGB, by its profile if that is usable."""
+    """Converts the strips of one L, RGB or CMYK image to sRGB, by its profile if it has a usable one."""
 
     def __init__(self, image: Image.Image) -> None:
-        self._profile = _profile(image.info.get("icc_profile"))
+        self.profile = _profile(image.info.get("icc_profile"))
         self._transform: ImageCms.ImageCmsTransform | None = None
-
-    @property
-    def converts(self) -> bool:
-        """Whether colours change: there is a profile of another colour space than sRGB."""
-        return self._profile is not None
 
     def __call__(self, image: Image.Image) -> Image.Image:
         """The image, a strip or all of it, in sRGB."""
-        if self._profile is not None:
+        if self.profile is not None:
             try:
                 if self._transform is None:
                     self._transform = ImageCms.buildTransform(
-                        self._profile, SRGB, image.mode, "RGB", ImageCms.Intent.RELATIVE_COLORIMETRIC
+                        self.profile, SRGB, image.mode, "RGB", ImageCms.Intent.RELATIVE_COLORIMETRIC
                     )
                 converted = ImageCms.applyTransform(image, self._transform)
                 if converted is not None:
                     return converted
             except Exception:  # a profile for another number of channels
-                self._profile = None
+                self.profile = None
         return image if image.mode == "RGB" else image.convert("RGB")

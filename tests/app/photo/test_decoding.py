@@ -51,7 +51,7 @@ def test_no_bytes() -> None:
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
 def test_only_jpegs_are_scaled(kind: str) -> None:
-    assert decode(saved(camera_photo(), kind), shorter_side=100).whole
+    assert decode(saved(camera_photo(), kind), shorter_side=100).is_full_size
 
 
 STILLS = ["jpeg", "jpeg progressive", "png", "webp lossy", "webp lossless", "heic", "palette", "alpha png"]

@@ -58,7 +58,7 @@ def test_a_large_jpeg_is_decoded_at_the_smallest_sufficient_scale(
     photo = decode(data, shorter_side=shorter_side)
     assert (photo.width, photo.height) == (700, 525)
     assert photo.pixels.shape == (-(-525 // scale), -(-700 // scale), 3)
-    assert photo.whole == (scale == 1)
+    assert photo.is_full_size == (scale == 1)
     with Image.open(io.BytesIO(data)) as image:
         image.draft(None, (700 // scale, 525 // scale))
         assert (photo.pixels == np.asarray(image)).all()
@@ -76,7 +76,7 @@ def test_a_scaled_jpeg_is_upright(orientation: int) -> None:
     assert (photo.width, photo.height) == (700, 525)
     assert photo.pixels.shape == (132, 175, 3)
     assert_four_colours(photo.pixels, tolerance=25)
-    assert not photo.whole
+    assert not photo.is_full_size
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
