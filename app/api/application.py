@@ -45,7 +45,7 @@ def create_app(
 
     Args:
         settings: see `app.settings`.
-        load: creates the runtimes, see `engine_of`.
+        load: creates the runtimes, see `build_engine`.
         on_failure: called when the detector cannot be loaded; `/health/ready` keeps answering 503.
 
     Raises:

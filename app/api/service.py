@@ -46,7 +46,7 @@ class Service:
 
         Args:
             settings: see `app.settings`.
-            load: creates the runtimes, see `engine_of`.
+            load: creates the runtimes, see `build_engine`.
             on_failure: called when the detector cannot be loaded.
         """
         self.settings = settings

@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.detector.build_engine import build_engine
 from app.detector.bundle import Bundle, find_bundle, read_bundle
-from app.detector.engine import Engine, engine_of
+from app.detector.engine import Engine
 from app.detector.runtimes import Runtime
 from app.errors import BundleError, CariesError, ReloadRefused, ReloadRunning, UnknownModel
 from app.settings import Settings
@@ -54,7 +55,7 @@ class LiveModels:
 
         Args:
             settings: see `app.settings`.
-            load: makes the runtimes, see `engine_of`.
+            load: makes the runtimes, see `build_engine`.
         """
         self.default = ""
         self._first = ""
@@ -210,7 +211,7 @@ class LiveModels:
         _check(bundle, path, replaced.bundle if replaced else None)
         if replaced is not None and replaced.ready and _same(bundle, replaced.bundle):
             return None
-        engine = engine_of(bundle, self._settings, load=self._load)
+        engine = build_engine(bundle, self._settings, load=self._load)
         engine.start()
         return engine
 

@@ -79,7 +79,7 @@ def test_a_crash_fails_one_request(isolated: Live, workers: Workers, example_pho
     for sender in senders:
         sender.start()
     wait_for(lambda: isolated.service.screener.admission.callers == 4 and 1 <= isolated.service.live.waiting <= 2)
-    wait_for(lambda: all(unread_bytes(worker.runtime) for worker in isolated.service.live._workers))
+    wait_for(lambda: all(unread_bytes(worker.runtime) for worker in isolated.service.live.workers))
     os.kill(before[0], signal.SIGSEGV)
     for pid in before:
         os.kill(pid, signal.SIGCONT)

@@ -13,8 +13,10 @@ import pytest
 
 from app.detector.bundle import Bundle, OperatingPoint
 from app.detector.detections import Detections
-from app.detector.engine import WARM_UP_RUNS, Engine, Inference
+from app.detector.engine import Engine
+from app.detector.photo_queue import Inference
 from app.detector.runtimes import Runtime
+from app.detector.worker_thread import WARM_UP_RUNS
 from app.errors import RuntimeUnavailable
 
 BUNDLE = Bundle(
@@ -244,13 +246,13 @@ def test_a_photo_alone_gets_the_machine_and_goes_to_the_first_worker() -> None:
         forget(held)
         held.alone.clear()
     for number in (1, 2, 3, 9):
-        while len(engine._idle) < 2:
+        while engine.queue.idle < 2:
             time.sleep(0.001)
         engine.submit(photo(number), alone=number < 9).result(5)
     assert (first.alone, first.seen, second.seen) == ([1, 2, 3], [1, 2, 3, 9], [])
     forget(first)
     first.gate.clear()
-    while len(engine._idle) < 2:
+    while engine.queue.idle < 2:
         time.sleep(0.001)
     held_up = engine.submit(photo(4))
     assert first.busy.acquire(timeout=5)

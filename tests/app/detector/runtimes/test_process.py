@@ -8,19 +8,21 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from app.detector import engine as engine_module
 from app.detector.bundle import FLOAT32_MODEL, INT8_MODEL, Bundle, read_bundle, write_manifest
 from app.detector.detections import Detections
-from app.detector.engine import STARTS, Engine
+from app.detector.engine import Engine
+from app.detector.photo_queue import Inference, Job
 from app.detector.runtimes import process
 from app.detector.runtimes.load import load_in_process, load_runtime
 from app.detector.runtimes.messages import MODEL
 from app.detector.runtimes.process import WorkerProcess
+from app.detector.worker_thread import MAX_STARTS
 from app.errors import RuntimeUnavailable, WorkerDied
 from app.photo.decoding import decode
 from app.settings import Precision
@@ -218,9 +220,7 @@ def test_a_worker_has_the_next_photo_before_it_is_done_with_one(one_worker, made
 
 
 def test_the_photo_that_a_dying_worker_had_ahead_goes_to_the_next_one(one_worker, made, photo) -> None:
-    with one_worker._lock:  # so that all of them are there when the worker's thread looks
-        futures = [submit_locked(one_worker, photo) for _ in range(3)]
-        one_worker._wake_one()
+    futures = submit_together(one_worker, photo, 3)
     wait_for(lambda: one_worker.waiting == 1)
     os.kill(made[0].pid, signal.SIGKILL)
     with pytest.raises(WorkerDied, match="SIGKILL"):
@@ -230,16 +230,15 @@ def test_the_photo_that_a_dying_worker_had_ahead_goes_to_the_next_one(one_worker
     assert len(made) == 2
 
 
-def submit_locked(engine: Engine, photo: np.ndarray):
-    job = engine_module._Job(photo, False)
-    engine._queue.append(job)
-    return job.future
+def submit_together(engine: Engine, photo: np.ndarray, count: int) -> list[Future[Inference]]:
+    """So that all of them are there when the worker's thread takes the first."""
+    jobs = [Job(photo, False) for _ in range(count)]
+    engine.queue.put(*jobs)
+    return [job.future for job in jobs]
 
 
 def test_an_engine_that_is_closed_answers_what_its_worker_has(one_worker, made, photo) -> None:
-    with one_worker._lock:
-        futures = [submit_locked(one_worker, photo) for _ in range(3)]
-        one_worker._wake_one()
+    futures = submit_together(one_worker, photo, 3)
     wait_for(lambda: one_worker.waiting == 1)
     closing = threading.Thread(target=one_worker.close)
     closing.start()
@@ -253,13 +252,11 @@ def test_an_engine_that_is_closed_answers_what_its_worker_has(one_worker, made, 
 
 
 def test_a_worker_that_dies_while_its_engine_is_closed_leaves_nobody_waiting(one_worker, made, photo) -> None:
-    with one_worker._lock:
-        futures = [submit_locked(one_worker, photo) for _ in range(2)]
-        one_worker._wake_one()
+    futures = submit_together(one_worker, photo, 2)
     wait_for(lambda: one_worker.waiting == 0)
     closing = threading.Thread(target=one_worker.close)
     closing.start()
-    wait_for(lambda: not one_worker._open)
+    wait_for(lambda: not one_worker.queue.is_open)
     os.kill(made[0].pid, signal.SIGKILL)
     for future in futures:
         assert isinstance(future.exception(30), WorkerDied | RuntimeUnavailable)
@@ -292,7 +289,7 @@ def test_engine_gives_up_on_a_worker_that_dies_at_every_start(shipped_bundle) ->
     engine = Engine(shipped_bundle, load)
     with pytest.raises(RuntimeUnavailable, match="5 times"):
         engine.start()
-    assert len(attempts) == STARTS == 5
+    assert len(attempts) == MAX_STARTS == 5
     assert not engine.ready
 
 
@@ -336,7 +333,7 @@ def replaceable(shipped_bundle, made, monkeypatch) -> Iterator[tuple[Engine, thr
         made.append(WorkerProcess(shipped_bundle, "litert"))
         return made[-1]
 
-    monkeypatch.setattr("app.detector.engine.RETRY_S", 0.2)
+    monkeypatch.setattr("app.detector.worker_thread.RETRY_S", 0.2)
     running = Engine(shipped_bundle, load)
     running.start()
     yield running, possible
@@ -362,7 +359,7 @@ def test_an_engine_whose_worker_cannot_be_replaced_recovers_by_itself(replaceabl
     engine, possible = replaceable
     possible.clear()
     os.kill(made[0].pid, signal.SIGKILL)
-    wait_for(lambda: engine._workers[0].stuck)
+    wait_for(lambda: engine.workers[0].stuck)
     assert not engine.ready
     with pytest.raises(RuntimeUnavailable):
         engine.submit(photo)
@@ -380,25 +377,25 @@ def test_a_worker_that_cannot_be_replaced_leaves_the_others_at_work(shipped_bund
         made.append(WorkerProcess(shipped_bundle, "litert"))
         return made[-1]
 
-    monkeypatch.setattr("app.detector.engine.RETRY_S", 0.2)
+    monkeypatch.setattr("app.detector.worker_thread.RETRY_S", 0.2)
     engine = Engine(shipped_bundle, load, workers=2)
     engine.start()
     os.kill(made[0].pid, signal.SIGKILL)
-    wait_for(lambda: any(worker.stuck for worker in engine._workers))
+    wait_for(lambda: any(worker.stuck for worker in engine.workers))
     assert engine.ready
     for future in [engine.submit(photo) for _ in range(6)]:
         assert len(future.result(30).detections) > 0
     possible.set()
-    wait_for(lambda: len(made) == 3 and not any(worker.stuck for worker in engine._workers))
+    wait_for(lambda: len(made) == 3 and not any(worker.stuck for worker in engine.workers))
     engine.close()
 
 
 def test_an_engine_is_closed_at_once_while_a_worker_cannot_be_replaced(replaceable, made, monkeypatch) -> None:
-    monkeypatch.setattr("app.detector.engine.RETRY_S", 60)
+    monkeypatch.setattr("app.detector.worker_thread.RETRY_S", 60)
     engine, possible = replaceable
     possible.clear()
     os.kill(made[0].pid, signal.SIGKILL)
-    wait_for(lambda: engine._workers[0].stuck)
+    wait_for(lambda: engine.workers[0].stuck)
     started = time.monotonic()
     engine.close()
     assert time.monotonic() - started < 5
