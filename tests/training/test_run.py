@@ -222,5 +222,5 @@ def test_a_changed_photo_is_noticed(prepared, small_data, small_recipe, tmp_path
 def test_bad_data_is_listed_and_nothing_is_written(tmp_path, capsys) -> None:
     out = tmp_path / "run"
     assert main(["prepare", "--data", str(tmp_path), "--out", str(out)]) == 1
-    assert "holds no photo" in capsys.readouterr().err
+    assert "contains no photo" in capsys.readouterr().err
     assert not out.exists()

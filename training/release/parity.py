@@ -79,8 +79,10 @@ def compare(reference: Sequence[Detections], other: Sequence[Detections]) -> Par
         for row, (box, score, _) in enumerate(expected.head(PER_PHOTO)):
             candidates = np.flatnonzero(overlaps[row] >= SAME_BOX_IOU)
             if not len(candidates):
-                is_tie = _is_tie(overlaps[row], found, score, len(expected))
-                ties, not_found = ties + is_tie, not_found + (not is_tie)
+                if _is_tie(overlaps[row], found, score, len(expected)):
+                    ties += 1
+                else:
+                    not_found += 1
                 continue
             # Neighbouring anchors yield nearly equal boxes: the nearest in score is the same one.
             nearest = candidates[np.abs(found.scores[candidates] - score).argmin()]
