@@ -6,6 +6,9 @@
 #
 # Every package is locked by version and hash. The same sources and SOURCE_DATE_EPOCH give the same files.
 
+# As in pyproject.toml; tests/deploy/test_deploy.py compares.
+ARG VERSION=0.1.0
+
 FROM python:3.11-slim AS build
 ARG SOURCE_DATE_EPOCH=0
 ENV SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH} PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_COMPILE=1
@@ -34,7 +37,7 @@ RUN python /src/deploy/rootfs.py /root-cpu /opt/caries
 
 FROM scratch AS cpu
 ARG REVISION=unknown
-ARG VERSION=0.1.0
+ARG VERSION
 LABEL org.opencontainers.image.title="caries-screen" \
       org.opencontainers.image.description="Finds teeth that look carious in photos of the mouth. Not a medical device." \
       org.opencontainers.image.licenses="Apache-2.0" \
@@ -56,7 +59,7 @@ CMD ["/opt/caries/bin/caries", "serve"]
 FROM python:3.11-slim AS base
 ARG SOURCE_DATE_EPOCH=0
 ARG REVISION=unknown
-ARG VERSION=0.1.0
+ARG VERSION
 LABEL org.opencontainers.image.title="caries-screen" \
       org.opencontainers.image.description="Finds teeth that look carious in photos of the mouth. Not a medical device." \
       org.opencontainers.image.licenses="Apache-2.0" \

@@ -19,7 +19,7 @@ run: $(SERVE)/.installed
 
 # Style, types, layers and the unit tests that need no TensorFlow: run before every commit.
 check: style layers types
-	$(CHECK)/bin/python $(PYTEST) -m "not slow and not systems"
+	$(CHECK)/bin/python $(PYTEST) -rfE -m "not slow and not systems"
 
 # Style of the code.
 style: $(CHECK)/.installed

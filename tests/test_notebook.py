@@ -1,4 +1,4 @@
-"""Every command of docs/notebook.md is run as it stands there, in its order, over a folder of rendered photos."""
+"""The commands of docs/notebook.md run in the order of the page, on a folder of rendered photos."""
 
 import os
 import re
@@ -18,7 +18,7 @@ pytest.importorskip("object_detection", reason="the training environment is not 
 from tests.training.conftest import SMALL_RECIPE
 from tests.training.model.pretrained.pretrained_server import serving
 from tests.training.model.pretrained.test_fetch import SMALL
-from training.cli import COMMANDS, main
+from training.cli import COMMANDS, main, parser
 from training.render import write_via
 
 pytestmark = pytest.mark.slow
@@ -30,39 +30,55 @@ LINES = [line for block in BLOCKS for line in block.splitlines()]
 
 def test_every_command_of_the_program_is_on_the_page() -> None:
     shown = {shlex.split(line)[3] for line in LINES}
-    # `render` and `run` are told in passing; the other tests begin with them.
+    # The text mentions `render` and `run`; other tests start with them.
     assert set(COMMANDS) - {"render", "run"} == shown
     for line in ("python -m training render --out photos", "python -m training run --data photos --out runs/mine"):
         assert line in PAGE
 
 
-def test_the_commands_of_the_page_work(tmp_path, monkeypatch, capsys) -> None:
+TESTED_ALONE = {
+    "cross-validate": "measure/test_cross_validation.py",
+    "enlarge": "model/test_multi_scale.py",
+    "repackage": "release/test_repackage.py",
+    "review": "measure/test_review.py",
+    "sweep --search": "test_sweep.py",
+}
+"""Commands of minutes that another file in tests/training runs: here they run in the full matrix only."""
+
+
+@pytest.mark.parametrize("all_of_them", [False, pytest.param(True, marks=pytest.mark.systems)])
+def test_the_commands_of_the_page_work(tmp_path, monkeypatch, capsys, all_of_them) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     write_via(Path("photos"), range(1, 11), width=240, height=180)
     for path in Path("photos/json_train").iterdir():
         path.write_text(path.read_text().replace('"caries"', '"cavity"'))
     recipe = SMALL_RECIPE.replace("num_steps = 12", "num_steps = 4\nevaluate_every = 4")
-    # Statistics of this decay are never taken anew, which saves time;
-    # tests/training/model/test_batch_norm.py does that.
+    # With this decay batch norm is not re-estimated, which saves time; tests/training/model/test_batch_norm.py does it.
     recipe = recipe.replace("batch_norm_decay = 0.2", "batch_norm_decay = 0.01")
     Path("my.toml").write_text(recipe)
     with serving(SMALL) as mirror:
         monkeypatch.setenv("CARIES_PRETRAINED_MIRROR", mirror.address)
         for line in LINES:
             arguments = shlex.split(line)[3:]
-            # The labels were renamed once, in step 2; the shorter commands read the same folder.
+            # The page renames the labels once, in step 2; all commands read the same folder.
             if "--data" in arguments and "--rename" not in arguments:
                 arguments += ["--rename", "cavity=caries"]
             if arguments[0] == "sweep":
                 arguments += ["--set=pretrained=none", "--set=input_size=128", "--set=batch_norm_decay=0.001"]
+            alone = [test for command, test in TESTED_ALONE.items() if set(command.split()) <= set(arguments)]
+            if alone and not all_of_them:
+                assert (ROOT / "tests" / "training" / alone[0]).exists()
+                assert parser().parse_args(arguments).command == arguments[0]
+                continue
             assert main(arguments) == 0, (line, capsys.readouterr().err[-2000:])
     assert (tmp_path / "runs/mine/explore/report.html").exists()
     assert (tmp_path / "runs/mine/evaluation/froc.png").exists()
     assert len(list((tmp_path / "results").glob("[[]Result[]]*.png"))) == 10
     assert list((tmp_path / "model_store").glob("small/1/bundle.json"))
     assert "| r25 |" in (tmp_path / "runs/trials/results.md").read_text()
-    assert (tmp_path / "runs/search/results.md").read_text().count("| s0000 |") == 1
+    if all_of_them:
+        assert (tmp_path / "runs/search/results.md").read_text().count("| s0000 |") == 1
     check_tensorboard(tmp_path / "runs/mine/checkpoints/events")
 
 

@@ -6,6 +6,8 @@ import pytest
 
 from benchmarks import codebase
 
+pytestmark = pytest.mark.slow
+
 FILES = {
     "app/__init__.py": "",
     "app/first.py": "from app import second\n",

@@ -7,7 +7,9 @@ import sys
 
 import pytest
 
-pytestmark = pytest.mark.slow
+from tests.conftest import needs_training
+
+pytestmark = [pytest.mark.slow, needs_training]
 
 NOISE = re.compile(r"absl|port\.cc|cudart|cuInit|cuda_platform|WARNING|^[IWE]\d{4} ", re.MULTILINE)
 

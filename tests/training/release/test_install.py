@@ -12,6 +12,8 @@ from app.errors import BundleError, UnknownModel
 from training.cli import main
 from training.release.install import ReleaseError, archive, install
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def store(tmp_path, shipped_bundle):
