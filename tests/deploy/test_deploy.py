@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import tarfile
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,9 @@ def test_a_value_that_is_neither_name_nor_address_is_reported(tmp_path: Path) ->
     assert done.returncode == 1
     assert "CARIES_TLS_NAME is 'caries.local:8443': it must be a host name or an IP address" in done.stderr
     assert not list(tmp_path.glob("*.pem"))
+
+
+def test_the_image_has_the_version_of_the_project() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    assert re.findall(r"^ARG VERSION=(.*)$", dockerfile, flags=re.MULTILINE) == [project["version"]]

@@ -14,11 +14,26 @@ from training.model.multi_scale import Sizes
 from training.recipe import SHIPPED_RECIPE, Recipe, RecipeError
 
 
+class _Once(argparse.Action):
+    """Refuse a second value, which would silently replace the first."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        if vars(namespace)[self.dest] is not None:
+            parser.error(f"one {option} only: {values} would replace {vars(namespace)[self.dest]}")
+        setattr(namespace, self.dest, values)
+
+
 def add_data_arguments(parser: argparse.ArgumentParser, *, is_required: bool = True) -> None:
     """Annotated photos, and how to read them."""
     default = "" if is_required else " (default: those prepared before)"
     parser.add_argument(
-        "--data", type=Path, required=is_required, help=f"annotated photos, a folder or a zip file{default}"
+        "--data",
+        type=Path,
+        action=_Once,
+        required=is_required,
+        help=f"annotated photos, a folder or a zip file{default}",
     )
     parser.add_argument(
         "--format", default="auto", choices=("auto", *FORMATS), help="of the labels (default: by their content)"

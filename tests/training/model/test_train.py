@@ -33,7 +33,9 @@ def train_command(run: Path, recipe: Path, *settings: str, before: str = "") -> 
     arguments = ["train", "--out", str(run), "--recipe", str(recipe), *(f"--set={setting}" for setting in settings)]
     arguments += ["--checkpoint-every", "5"]
     # A few batches re-estimate the statistics of batch norm as well as the 80 of a real training.
-    code = f"import sys, training.model.batch_norm as b, training.model.train as t; b.REESTIMATION_BATCHES = 8; {before}"
+    code = (
+        f"import sys, training.model.batch_norm as b, training.model.train as t; b.REESTIMATION_BATCHES = 8; {before}"
+    )
     return [sys.executable, "-c", f"{code}\nfrom training.cli import main; sys.exit(main({arguments!r}))"]
 
 
