@@ -9,7 +9,8 @@ import pytest
 
 from app.photo.decoding import decode
 from training.cli import main
-from training.measure.detectors import DetectorError, find_detector
+from training.measure.detectors import find_detector
+from training.measure.predictions import DetectorError
 from training.release.parity import compare
 
 

@@ -1,6 +1,6 @@
 """Every architecture: built and trained a step, and in the full matrix from rendered photos to a served bundle.
 
-`ssd_mobilenet_v2_fpnlite`, the shipped one, makes the same way in `tests/training/test_run.py`.
+`ssd_mobilenet_v2_fpnlite`, the shipped one, takes the same path in `tests/training/test_run.py`.
 """
 
 from pathlib import Path
@@ -15,8 +15,7 @@ from app.photo.decoding import decode
 from training.cli import main
 from training.data.annotations import read_annotated_photos
 from training.model import batch_norm
-from training.release.export import ExportError
-from training.release.tflite import convert
+from training.release.tflite import ConversionError, convert
 
 pytestmark = pytest.mark.slow
 
@@ -55,7 +54,7 @@ def test_it_is_trained_a_step(prepared, small_data, write_recipe, architecture) 
     run = (prepared / "pipeline.config", prepared / "checkpoints", prepared / "export")
     photos = read_annotated_photos(small_data)
     if architecture.startswith("faster_rcnn"):
-        with pytest.raises(ExportError, match="cannot be converted to TFLite"):
+        with pytest.raises(ConversionError, match="cannot be converted to TFLite"):
             convert(*run, representative=photos)
     elif architecture.startswith("centernet"):  # not SSD: another graph is converted
         convert(*run, representative=photos, precisions=("float32",))
