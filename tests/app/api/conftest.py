@@ -1,4 +1,4 @@
-"""Servers over real HTTP, on the committed bundle or on a stand-in for the detector."""
+"""Servers over real HTTP, with the shipped bundle or with a stand-in for the detector."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def stand_in() -> StandIn:
 
 @pytest.fixture
 def start(tmp_path: Path, stand_in: StandIn) -> Start:
-    """Starts a ready server on the stand-in detector; settings by keyword."""
+    """Start a ready server with the stand-in detector; settings by keyword."""
     write_bundle(tmp_path)
 
     @contextmanager
@@ -38,7 +38,7 @@ def start(tmp_path: Path, stand_in: StandIn) -> Start:
 
 @pytest.fixture
 def live(start: Start) -> Iterator[Live]:
-    """A ready server on the stand-in detector."""
+    """A ready server with the stand-in detector."""
     with start() as running:
         yield running
 
@@ -54,7 +54,7 @@ def live(start: Start) -> Iterator[Live]:
     ],
 )
 def real(request: pytest.FixtureRequest, shipped_bundle: Bundle) -> Iterator[Live]:
-    """A ready server on the committed bundle, once with each runtime."""
+    """A ready server with the shipped bundle, once with each runtime."""
     with serving(Settings(model_store=shipped_bundle.path.parents[1], runtime=RuntimeKind(request.param))) as running:
         running.wait_until_ready()
         yield running

@@ -27,7 +27,7 @@ MODEL = "stand-in"
 
 
 class StandIn(Runtime):
-    """A runtime that sees four teeth, two of them carious, on every photo. For what a real one cannot be made to do.
+    """A runtime that finds four teeth, two of them carious, on every photo, and waits or fails on request.
 
     Attributes:
         gate: detections wait until it is set.
@@ -85,11 +85,11 @@ class Live:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port it listens on."""
         return int(self.server.servers[0].sockets[0].getsockname()[1])
 
     def wait_until_ready(self) -> None:
-        """Returns when the warm-up is done; TensorFlow's takes long on a busy machine."""
+        """Wait for the end of the warm-up; TensorFlow's takes long on a busy machine."""
         wait_for(lambda: self.client.get("/health/ready").status_code == 200, seconds=120)
 
     def metric(self, name: str, **labels: str) -> float:
@@ -98,7 +98,7 @@ class Live:
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    """Returns when the condition holds; fails after some seconds."""
+    """Wait for the condition; fail after some seconds."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
@@ -125,7 +125,7 @@ def serving(settings: Settings, **options: Any) -> Iterator[Live]:
 
 
 def make_photo(width: int = 320, height: int = 240, kind: str = "JPEG", *, light: int = 130) -> bytes:
-    """A photo with enough detail and light, 90 to 170, to be assessable, as a file."""
+    """A photo file with enough detail and light, 90 to 170, to be assessable."""
     rows, columns = np.mgrid[:height, :width]
     base = light + 60 * np.sin(columns / 9) * np.cos(rows / 7)
     pixels = np.stack([base + 20, base - 10, base - 20], axis=2).clip(0, 255).astype(np.uint8)
@@ -135,12 +135,12 @@ def make_photo(width: int = 320, height: int = 240, kind: str = "JPEG", *, light
 
 
 def light_of(pixels: np.ndarray) -> int:
-    """The light that `make_photo` was asked for, to the nearest ten, whatever became of the photo's size since."""
+    """The `light` of a photo from `make_photo`, to the nearest ten, at any size."""
     return round((float(pixels.mean()) + 10 / 3) / 10) * 10
 
 
 def assert_problem(response: httpx.Response, status: int, slug: str) -> dict[str, Any]:
-    """The content of a problem answer, which has the shape and the headers that all have."""
+    """The content of a problem answer, whose shape and headers are checked."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
     assert response.headers["cache-control"] == "no-store"
@@ -155,4 +155,4 @@ def assert_problem(response: httpx.Response, status: int, slug: str) -> dict[str
 
 
 Start = Callable[..., AbstractContextManager[Live]]
-"""Starts a ready server; settings by keyword."""
+"""Start a ready server; settings by keyword."""

@@ -1,4 +1,4 @@
-"""Health, models, metrics and the description over real HTTP."""
+"""The OpenAPI description, light imports, and applications that share nothing."""
 
 import subprocess
 import sys

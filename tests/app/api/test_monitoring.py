@@ -1,4 +1,4 @@
-"""What deploy/monitoring asks of the server's metrics, asked by a real Prometheus."""
+"""The queries of deploy/monitoring, run by a real Prometheus."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def live(start: Start, tmp_path: Path) -> Iterator[Live]:
 
 @pytest.fixture
 def prometheus(live: Live, tmp_path: Path) -> Iterator[httpx.Client]:
-    """Prometheus with the repository's configuration, but the address of this test's server and a short interval."""
+    """Prometheus with the repository's configuration, for this test's server and at a short interval."""
     if shutil.which("prometheus") is None:
         pytest.skip("Prometheus is not installed")
     config = yaml.safe_load((MONITORING / "prometheus.yml").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""The served description, used by schemathesis against a real server: what it allows and what it does not."""
+"""The OpenAPI description against a real server: schemathesis sends valid and invalid requests."""
 
 import os
 import subprocess

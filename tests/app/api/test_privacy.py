@@ -1,4 +1,4 @@
-"""Nothing of a patient stays behind: all that a real server wrote is searched for what was in its requests."""
+"""No patient data remains: everything that a real server wrote is searched for marks from its requests."""
 
 import base64
 import io
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[3]
 MARK = "HongGildong19700101"
-"""Stands wherever a client can put text."""
+"""Put wherever a client can put text."""
 
 PATTERN = np.random.default_rng(7).integers(0, 256, (24, 24, 3), np.uint8)
 """A block of every marked photo's pixels."""
@@ -39,7 +39,7 @@ def exif() -> Image.Exif:
 
 
 def marked_photos(example: Path) -> dict[str, bytes]:
-    """The same mouth with marked pixels and metadata, in each format that may hold them."""
+    """The same mouth with marked pixels and metadata, in each format that has them."""
     image = Image.open(example).convert("RGB")
     image.paste(Image.fromarray(PATTERN), (8, 8))
     xmp = f'<x:xmpmeta xmlns:x="adobe:ns:meta/">{MARK}</x:xmpmeta>'.encode()
@@ -60,7 +60,7 @@ def marked_photos(example: Path) -> dict[str, bytes]:
 
 
 def traces(data: bytes) -> list[str]:
-    """Which marks are in it, plain or as programs like to write them."""
+    """The marks found in it, plain or in usual encodings."""
     needles = {
         "text": MARK.encode(),
         "utf-16": MARK.encode("utf-16-le"),
@@ -161,7 +161,7 @@ def test_no_trace_of_a_photo_or_its_sender_remains(server: Server, example_photo
     ]
     assert all(400 <= answer.status_code < 500 for answer in refused)
     with pytest.raises(httpx.HTTPError):
-        # Left in the middle of a photo.
+        # The client leaves in the middle of a photo.
         client.post("/detect", content=half_of(marked_photos(example_photos[0])["PNG"]), timeout=1)
     metrics = client.get("/metrics").content
     assert b"caries_verdicts_total" in metrics
@@ -182,7 +182,7 @@ def test_no_trace_of_a_photo_or_its_sender_remains(server: Server, example_photo
 
 
 def half_of(data: bytes) -> Iterator[bytes]:
-    """The first half, and then nothing for longer than the client waits."""
+    """The first half, then nothing for longer than the client waits."""
     yield data[: len(data) // 2]
     time.sleep(1.5)
     raise httpx.WriteTimeout("enough")

@@ -1,4 +1,4 @@
-"""Every error is answered with problem+json of one shape, from the one table."""
+"""Every error is answered with problem+json of one shape, from one table."""
 
 from collections.abc import Iterator
 

@@ -19,7 +19,7 @@ from app.api.protocol import MAX_HEAD_BYTES, Protocol
 from tests.app.api.live_server import Live, make_photo, wait_for
 
 LARGE = bytes(64 * 2**20)
-"""More than the system holds of an answer for a client."""
+"""More than the system buffers of an answer."""
 
 GET = b"GET /health/live HTTP/1.1\r\nHost: a\r\n"
 
@@ -83,7 +83,7 @@ def is_closed(connection: socket.socket) -> bool:
 )
 def test_malformed_bytes_get_a_problem_and_end_the_connection(live: Live, bytes_sent: bytes) -> None:
     with connected(live) as connection:
-        # The server closes while more is on its way.
+        # The server closes while the client still sends.
         try:
             connection.sendall(bytes_sent)
             status, headers, body = read_answer(connection)
@@ -136,7 +136,7 @@ def test_an_incomplete_head_ends_the_connection(live: Live, beginning: bytes, ea
         started = time.monotonic()
         connection.sendall(beginning)
         assert is_closed(connection)
-        # A kept connection on which nothing comes at all has uvicorn's five seconds.
+        # An idle kept-alive connection has uvicorn's five seconds.
         assert 0.2 < time.monotonic() - started < (10 if earlier and not beginning else 4)
 
 
@@ -164,7 +164,7 @@ def test_a_body_may_take_longer_than_a_head(live: Live, monkeypatch) -> None:
 
 
 async def application(scope, receive, send) -> None:
-    """Answers with much."""
+    """A large answer to every request."""
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(LARGE))]})
     await send({"type": "http.response.body", "body": LARGE})
 

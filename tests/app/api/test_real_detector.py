@@ -1,4 +1,4 @@
-"""The committed detector behind a real server, once with each runtime (fixture `real`)."""
+"""The shipped detector behind a real server, once with each runtime (fixture `real`)."""
 
 import io
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A detector's process that crashes behind a real server: its photo alone is lost."""
+"""A crash of a detector process behind a real server loses only its photo."""
 
 import contextlib
 import fcntl
@@ -26,10 +26,10 @@ Workers = Callable[[], list[int]]
 
 
 def all_workers() -> list[int]:
-    """Process ids of the workers of this process, of whichever server."""
+    """Process ids of all workers of this process."""
     found = []
     for pid in children("self"):
-        with contextlib.suppress(FileNotFoundError):  # it has ended since
+        with contextlib.suppress(FileNotFoundError):  # it has ended meanwhile
             if b"app.detector.runtimes.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 found.append(pid)
     return found
@@ -41,20 +41,20 @@ def state(pid: int) -> str:
 
 
 def unread_bytes(runtime: WorkerProcess) -> int:
-    """How much of what a worker was sent it has not read yet."""
+    """Bytes sent to a worker that it has not read yet."""
     return int.from_bytes(fcntl.ioctl(runtime._socket, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
 
 
 @pytest.fixture
 def workers() -> Workers:
-    """Asks for the process ids of the workers that were started since the test began, in order."""
+    """A function that lists the process ids of the workers started by this test, in order."""
     others = set(all_workers())
     return lambda: sorted(set(all_workers()) - others)
 
 
 @pytest.fixture
 def isolated(shipped_bundle: Bundle, workers: Workers) -> Iterator[Live]:
-    """A ready server on the committed bundle, with two workers in processes of their own."""
+    """A ready server with the shipped bundle and two worker processes."""
     settings = Settings(
         model_store=shipped_bundle.path.parents[1], runtime=RuntimeKind.LITERT, workers=2, isolation=Isolation.PROCESS
     )

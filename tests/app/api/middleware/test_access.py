@@ -1,4 +1,4 @@
-"""Keys, roles and limits over real HTTP: who comes in, who does not, and when that is decided."""
+"""Keys, roles and limits over real HTTP, decided before the body is read."""
 
 import socket
 import threading
@@ -32,19 +32,19 @@ GUARDED = (
 
 @pytest.fixture
 def file(tmp_path: Path) -> KeyFile:
-    """The file of keys of this test's servers."""
+    """The key file of this test's servers."""
     return KeyFile(tmp_path / "keys.json")
 
 
 @pytest.fixture
 def key(file: KeyFile) -> str:
-    """A key of the role detect."""
+    """A key with the role detect."""
     return file.add("front desk", Role.DETECT)[1]
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the file of keys is."""
+    """The path of the key file."""
     return tmp_path / "keys.json"
 
 
@@ -102,7 +102,7 @@ def test_every_route_outside_the_table_needs_a_key() -> None:
         lambda key: {"X-API-Key": key},
         lambda key: {"Authorization": "Basic Zm9vOmJhcg==", "X-API-Key": key},
     ],
-    ids=["bearer", "lower case", "X-API-Key", "beside Basic"],
+    ids=["bearer", "lower case", "X-API-Key", "in addition to Basic"],
 )
 def test_both_ways_to_send_a_key(start: Start, path: Path, key: str, photo: bytes, headers: Any) -> None:
     with start(keys=path) as live:
@@ -162,7 +162,7 @@ def test_the_answer_comes_before_the_body(start: Start, path: Path, key: str, se
         calls = stand_in.calls
         headers = f"Host: x\r\n{sent}Content-Length: 30000000\r\nExpect: 100-continue\r\n"
         client.sendall(f"POST /detect HTTP/1.1\r\n{headers}\r\n".encode())
-        # A server that would read the body asks for it first, with 100 Continue.
+        # A server that reads the body requests it first, with 100 Continue.
         assert client.recv(65536).startswith(b"HTTP/1.1 401")
         assert stand_in.calls == calls
 
@@ -280,7 +280,7 @@ def test_without_keys_another_sites_page_is_refused(start: Start, photo: bytes, 
             answer = live.client.post("/models/reload", content='{"version": 1}', headers=headers)
             assert_refused(answer, 403, "foreign-page")
         assert_refused(live.client.post("/detect", content=photo, headers=headers), 403, "foreign-page")
-        # Neither counted nor shut out: what programs of this machine ask.
+        # Programs on this machine are neither counted nor refused.
         assert live.client.post("/detect", content=photo).status_code == 200
 
 

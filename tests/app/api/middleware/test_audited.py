@@ -1,4 +1,4 @@
-"""Which requests are on record, with what, and that none is answered without."""
+"""Recorded requests and their fields; no request is answered without a record."""
 
 import asyncio
 import hashlib

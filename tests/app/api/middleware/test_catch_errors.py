@@ -1,4 +1,4 @@
-"""A mistake of the server's is an answer."""
+"""An unexpected exception becomes an answer."""
 
 from tests.app.api.live_server import Live, StandIn, assert_problem
 

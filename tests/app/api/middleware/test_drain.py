@@ -1,4 +1,4 @@
-"""A server process that is told to stop or to reload: what becomes of readiness, of requests in hand and of others."""
+"""A server process on SIGTERM and SIGHUP: readiness, requests in flight and new ones."""
 
 import json
 import os
@@ -43,7 +43,7 @@ made = app.api.create_app
 app.api.create_app = lambda settings, **options: made(settings, load=lambda *_, **__: Slow(), **options)
 sys.exit(app.cli.main(sys.argv[1:]))
 """
-"""The server as the command starts it, with a detector that is not done with a photo before a file exists."""
+"""The server as the command starts it, with a detector that finishes a photo once a file exists."""
 
 
 class Server:
@@ -77,8 +77,7 @@ class Server:
 
 @contextmanager
 def running(store: Path, *flags: str, gate: Path | None = None) -> Iterator[Server]:
-    """A ready server on the stand-in detector, whose photos wait for the gate, a file, to exist; as long as one does,
-    there is the file `begun` beside it."""
+    """A ready server with the stand-in detector. Photos wait for the file `gate`; meanwhile there is a file `begun`."""
     program = PROGRAM.format(tests=str(ROOT), gate=str(gate or __file__))
     with started("-c", program, "serve", "--model-store", str(store), *flags) as server:
         yield server
@@ -86,7 +85,7 @@ def running(store: Path, *flags: str, gate: Path | None = None) -> Iterator[Serv
 
 @contextmanager
 def real(bundle: Any, store: Path, *flags: str) -> Iterator[Server]:
-    """A ready server on the shipped detector, run by LiteRT."""
+    """A ready server with the shipped detector on LiteRT."""
     shutil.copytree(bundle.path, store / bundle.name / str(bundle.version))
     with started("-m", "app", "serve", "--model-store", str(store), "--runtime", "litert", *flags) as server:
         yield server
@@ -94,7 +93,7 @@ def real(bundle: Any, store: Path, *flags: str) -> Iterator[Server]:
 
 @contextmanager
 def started(*command: str) -> Iterator[Server]:
-    """A ready server on a free port, by a command of Python's."""
+    """A ready server on a free port, started by a Python command line."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("CARIES_")}
     process = subprocess.Popen(
         [sys.executable, *command, "--port", "0"],
@@ -111,7 +110,7 @@ def started(*command: str) -> Iterator[Server]:
 
 
 class Sender:
-    """A request on its way, in a thread."""
+    """A request in flight, in a thread."""
 
     def __init__(self, server: Server, photo: bytes) -> None:
         self.answer: Any = None

@@ -1,4 +1,4 @@
-"""The id of every request, and the line that is logged for it."""
+"""The id of every request, and its line in the log."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Limits per minute, and the addresses they count by."""
+"""Limits per minute, and the addresses that they count."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""What browsers are told: nothing for other origins, and as little trust as possible."""
+"""Headers for browsers: no access for other origins, as little trust as possible."""
 
 import pytest
 

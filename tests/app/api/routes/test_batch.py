@@ -1,4 +1,4 @@
-"""`POST /detect/batch` over real HTTP: several photos, one answer for each, and what no batch may do."""
+"""`POST /detect/batch` over real HTTP: results for each photo, limits, shutdown and leaving clients."""
 
 import asyncio
 import hashlib
@@ -50,7 +50,7 @@ NAME = "HongGildong19700101"
 
 
 class OneByOne(StandIn):
-    """Sees what `StandIn` sees, but lets a test end each detection by itself."""
+    """A stand-in whose detections a test releases one by one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class OneByOne(StandIn):
 
     @contextmanager
     def holding(self) -> Iterator[None]:
-        """Each detection waits for a release of `gates` in here; `lights` are those of the photos begun."""
+        """Inside the block each detection waits for a release of `gates`; `lights` are those of the photos begun."""
         self.gates = threading.Semaphore(0)
         self._held = True
         try:
@@ -70,7 +70,7 @@ class OneByOne(StandIn):
             self.gates.release(1000)
 
     def detect(self, pixels: np.ndarray) -> Detections:
-        """Waits for one release where detections are held."""
+        """Wait for one release inside `holding`."""
         if self._held:
             self.lights.append(light_of(pixels))
             assert self.gates.acquire(timeout=30)
@@ -85,7 +85,7 @@ def stand_in() -> OneByOne:
 
 @pytest.fixture(scope="module")
 def photos() -> list[bytes]:
-    """Five photos that differ in their widths, and in their light, by which the stand-in knows them."""
+    """Five photos of different widths and light; the stand-in distinguishes them by light."""
     return [make_photo(320 + 8 * number, light=100 + 10 * number) for number in range(5)]
 
 
@@ -106,7 +106,7 @@ def archive_of(members: list[tuple[str, bytes]], method: int = zipfile.ZIP_DEFLA
 
 
 def results(answer: httpx.Response) -> list[dict[str, Any]]:
-    """The results, each of the form that the description promises, without their timings."""
+    """The results without timings, validated against the description."""
     assert answer.status_code == 200, answer.text
     body = answer.json()
     assert BatchAnswer.model_validate(body).model_dump(mode="json", by_alias=True).keys() == body.keys()
@@ -116,7 +116,7 @@ def results(answer: httpx.Response) -> list[dict[str, Any]]:
 
 
 def problems(answer: httpx.Response) -> list[str | None]:
-    """The types of the results' problems, None for a photo that was screened."""
+    """The types of the results' problems, None for a screened photo."""
     return [result.get("problem", {}).get("type", "").rpartition("/")[2] or None for result in results(answer)]
 
 
@@ -275,7 +275,7 @@ def test_one_photo_over_the_limit_of_a_photo(start: Start, photo: bytes) -> None
 
 
 def altered(archive: bytes, name: str, **fields: int) -> bytes:
-    """The archive with other numbers in the directory entry of a member: `flags`, `method`, `crc`, `size`, `place`."""
+    """The archive with changed numbers in a member's directory entry: `flags`, `method`, `crc`, `size`, `place`."""
     places = {"flags": (8, 2), "method": (10, 2), "crc": (16, 4), "packed": (20, 4), "size": (24, 4), "place": (42, 4)}
     made = bytearray(archive)
     entry = made.rindex(name.encode()) - 46
@@ -362,7 +362,7 @@ def test_archives_that_cannot_be_read(live: Live, photo: bytes) -> None:
 
 
 class Sender:
-    """A request on its way, in a thread."""
+    """A request in flight, in a thread."""
 
     def __init__(self, live: Live, address: str, **sent: Any) -> None:
         self._answer: Any = None
@@ -373,7 +373,7 @@ class Sender:
         self._answer = live.client.post(address, **sent)
 
     def answer(self) -> httpx.Response:
-        """Waits for it."""
+        """Wait for the answer."""
         self._thread.join(40)
         assert isinstance(self._answer, httpx.Response)
         return self._answer
@@ -414,7 +414,7 @@ def test_all_batches_together_leave_a_permit_free(start: Start, stand_in: OneByO
             batches = [Sender(live, BATCH, files=form([photo] * 4)) for _ in range(2)]
             wait_for(lambda: live.service.live.waiting == 1 and live.service.screener.admission.callers == 2)
             time.sleep(0.2)
-            # What cannot be decoded needs no detector, but a place to be opened in.
+            # A photo that cannot be decoded needs a permit, though no detector.
             assert live.client.post("/detect", content=photo[:500], timeout=5).status_code == 422
         for batch in batches:
             assert problems(batch.answer()) == [None] * 4
@@ -556,7 +556,7 @@ def test_an_interrupted_answer_is_not_answered_again() -> None:
 
 @pytest.mark.slow
 def test_a_connection_buffers_one_piece_of_a_picture(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And a batch does not lose its pictures to itself, however many wait."""
+    """Nor does a batch lose pictures to itself, however many wait."""
     monkeypatch.setattr(live.service.screener.admission.pictures, "max_bytes", 1)
     noise = np.random.default_rng(0).integers(0, 256, (2500, 3000, 3), np.uint8)
     with socket.socket() as client:
@@ -656,7 +656,7 @@ def test_a_refused_batch_leaves_the_rest_of_the_minute(start: Start, photo: byte
         assert problems(live.client.post(BATCH, files=form([photo] * 2))) == [None] * 2
         assert_problem(live.client.post(BATCH, files=form([photo] * 5)), 429, "too-many-requests")
         assert live.metric("caries_verdicts_total", verdict="caries_suspected") == 2
-        for _ in range(3):  # of the refused batch one request counts, as of any other
+        for _ in range(3):  # a refused batch counts as one request
             assert live.client.post("/detect", content=photo).status_code == 200
         assert_problem(live.client.post("/detect", content=photo), 429, "too-many-requests")
 

@@ -86,7 +86,7 @@ def test_picture_answer(live: Live, photo: bytes, headers: dict[str, str], query
 
 
 def test_a_large_jpeg_is_screened_scaled_and_drawn_at_full_size(live: Live, stand_in: StandIn) -> None:
-    """The detector sees the same pixels whatever the format of the answer."""
+    """The detector sees the same pixels for every answer format."""
     seen = []
     detect = stand_in.detect
 
@@ -170,7 +170,7 @@ def test_parameters_are_applied(live: Live, photo: bytes) -> None:
 
 
 def asks_for_much(live: Live) -> socket.socket:
-    """A client that has sent a photo of noise, whose picture has 22 MB, and takes as little at a time as it can."""
+    """A client that has sent a photo of noise, whose picture has 22 MB, with the smallest receive buffer."""
     noise = np.random.default_rng(0).integers(0, 256, (2500, 3000, 3), np.uint8)
     photo = encode(noise, "image/png")
     client = socket.socket()
@@ -183,12 +183,12 @@ def asks_for_much(live: Live) -> socket.socket:
 
 
 def kept_bytes(live: Live) -> int:
-    """Of pictures that wait to be fetched."""
+    """Bytes of unfetched pictures."""
     return live.service.screener.admission.pictures.size
 
 
 def fetched(client: socket.socket, pause_s: float = 0.0, piece: int = 2**20) -> int:
-    """Bytes of the answer that the client gets, of which it takes a piece after each pause."""
+    """Bytes of the answer that the client receives, reading a piece after each pause."""
     count = 0
     try:
         while taken := client.recv(piece):

@@ -1,4 +1,4 @@
-"""The page of the interactive description."""
+"""Swagger UI without the internet, under its own policy."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""Another model or version goes live, is refused, or is put back, over real HTTP and under load."""
+"""Models and versions are replaced, refused and rolled back, over real HTTP and under load."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ JSON = {"Accept": "application/json"}
 
 
 def live_models(live: Live) -> list[tuple[str, int, bool]]:
-    """Name, version and whether it is the default, of every live model."""
+    """Name, version and whether it is the default, for every live model."""
     listed = live.client.get("/models").json()["models"]
     return [(entry["name"], entry["version"], entry["default"]) for entry in listed if entry["live"]]
 
@@ -31,7 +31,7 @@ def answered_by(live: Live, photo: bytes, query: str = "") -> tuple[str, int]:
 
 
 def rewrite(path: Path, **changes: Any) -> None:
-    """Changes the manifest of a bundle, the files it lists left as they are."""
+    """Change a bundle's manifest, but not the files it lists."""
     manifest = json.loads((path / "bundle.json").read_text())
     (path / "bundle.json").write_text(json.dumps({**manifest, **changes}))
 
@@ -223,7 +223,7 @@ def test_no_request_fails_while_versions_change(start: Start, tmp_path: Path, ph
 
 
 class Gated(StandIn):
-    """A stand-in of one version."""
+    """A stand-in for one version."""
 
     def __init__(self, version: int) -> None:
         super().__init__()
@@ -232,7 +232,7 @@ class Gated(StandIn):
 
 @contextmanager
 def gated(settings: Settings) -> Iterator[tuple[Live, list[Gated]]]:
-    """A ready server, and the runtimes it loaded in their order."""
+    """A ready server, and the runtimes it loaded, in order."""
     made: list[Gated] = []
 
     def load(bundle: Any, *_: object, **__: object) -> Gated:
@@ -246,7 +246,7 @@ def gated(settings: Settings) -> Iterator[tuple[Live, list[Gated]]]:
 
 @pytest.fixture
 def engine_threads() -> Callable[[], int]:
-    """Counts the workers that were started since the test began and have not ended."""
+    """A function that counts the running workers started by this test."""
     others = set(threading.enumerate())
     return lambda: sum(thread.name.startswith("engine-") for thread in set(threading.enumerate()) - others)
 
@@ -392,7 +392,7 @@ def test_watch_refuses_once_per_change(start: Start, tmp_path: Path, caplog: pyt
                 stream.write(letter)
                 stream.flush()
                 time.sleep(0.02)
-            # A copy in progress is no state to report.
+            # A copy in progress is not a state to report.
             assert len(said()) == 1
             wait_for(lambda: len(said()) == 2)
             assert "altered" in said()[1]
