@@ -133,6 +133,8 @@ def annotate(
 
 @dataclass(frozen=True, slots=True)
 class Mark:
+    """One box to draw; `screened` marks the screened class."""
+
     rect: Rect
     name: str
     score: float
@@ -240,7 +242,7 @@ def _overlap(a: Rect, b: Rect) -> int:
 
 def _label(words: str, size: int, colour: Colour) -> Pixels:
     """Words on the box's colour, uint8 `[height, width, 3]`."""
-    font = font_of_size(size)
+    font = load_font(size)
     pad, edge = max(2, size // 4), max(1, size // 16)
     width, height = _width(words, size) + 2 * pad, round(size * 1.35)
     image = Image.new("RGB", (width, height), INK)
@@ -256,15 +258,15 @@ def _loaded_font(size: int, thread: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(pylopdf_fonts_ko.sans_path(), size, layout_engine=ImageFont.Layout.BASIC)
 
 
-def font_of_size(size: int) -> ImageFont.FreeTypeFont:
-    """Noto Sans KR, which has Latin and Hangul. One object for each thread: FreeType faces may not be shared."""
+def load_font(size: int) -> ImageFont.FreeTypeFont:
+    """Noto Sans KR, which has Latin and Hangul. One object per thread: FreeType faces are not thread-safe."""
     return _loaded_font(size, threading.get_ident())
 
 
 @lru_cache(maxsize=1024)
 def _width(words: str, size: int) -> int:
     """Width of a line of text, pixels; cached, since measuring takes nearly as long as drawing."""
-    return round(font_of_size(size).getlength(words))
+    return round(load_font(size).getlength(words))
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,4 +357,4 @@ def _draw_item(draw: ImageDraw.ImageDraw, x: int, y: int, item: _Item) -> None:
         draw.rectangle((x, y - chip // 2, x + chip - 1, y + chip - chip // 2), colour)
         x += chip
     x += round(item.size * 0.4) if item.chips else 0
-    draw.text((x, y), item.words, item.colour, font_of_size(item.size), anchor="lm")
+    draw.text((x, y), item.words, item.colour, load_font(item.size), anchor="lm")

@@ -123,7 +123,7 @@ def test_both_languages_have_every_text() -> None:
 
 
 def glyph(text: str) -> np.ndarray:
-    return np.asarray(drawing.font_of_size(32).getmask(text)).reshape(drawing.font_of_size(32).getmask(text).size[::-1])
+    return np.asarray(drawing.load_font(32).getmask(text)).reshape(drawing.load_font(32).getmask(text).size[::-1])
 
 
 def test_every_character_has_its_own_glyph() -> None:
