@@ -1,7 +1,7 @@
 """The live models: which engines answer, and how one is replaced while photos are being screened.
 
-A replacement is verified, started and warmed beside the engine that answers, and takes its place at once. Photos in
-hand end on the engine that they began on, which is closed when its last one is done. Each live model has an engine.
+A replacement is verified, started and warmed next to the engine that answers, then replaces it. Photos in progress
+finish on the engine that they started on, which is closed when its last one is done. Each live model has an engine.
 """
 
 from __future__ import annotations
@@ -81,10 +81,10 @@ class LiveModels:
         Raises:
             CariesError: one of them cannot be started; none runs then.
         """
-        beside = dict(self._settings.models)
+        further = dict(self._settings.models)
         first = await asyncio.to_thread(self._find, self._settings.model, self._settings.model_version)
         self.default = self._first = first.parent.name
-        if self.default in beside:
+        if self.default in further:
             raise UnknownModel(f"{self.default} is the default model and cannot be live a second time")
         await self._replace(self._asked())
 
@@ -159,16 +159,16 @@ class LiveModels:
     def _asked(self) -> dict[str, tuple[str, int | None]]:
         """What the settings ask for in the place of each live model: name, and version or None for the newest."""
         settings = self._settings
-        beside = {name: (name, version) for name, version in settings.models}
+        further = {name: (name, version) for name, version in settings.models}
         # Another model that was copied into the store since, and is the first by name now, was not asked for.
-        return {self.default: (settings.model or self._first, settings.model_version), **beside}
+        return {self.default: (settings.model or self._first, settings.model_version), **further}
 
     async def _replace_unless_busy(self, wanted: Mapping[str, tuple[str, int | None]]) -> list[Engine]:
         if self.reloading:
             raise ReloadRunning("another reload is running; try again when it is done")
         self._replacing = asyncio.create_task(self._replace(wanted))
         try:
-            # Whoever asked may leave; an engine half started is still to be put in place or closed.
+            # The caller may leave; a half-started engine must still replace the old one or be closed.
             return await asyncio.shield(self._replacing)
         except UnknownModel as error:
             raise UnknownModel(self._without_store(error)) from error

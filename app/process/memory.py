@@ -9,12 +9,10 @@ import resource
 from pathlib import Path
 
 LARGE = 12 * 2**20
-"""Bytes of a block from which on it is a mapping of its own, which ends when it is freed: half a photo of 12
-megapixels."""
+"""Bytes from which a block is mapped separately and unmapped when it is freed: half a photo of 12 megapixels."""
 
 KEPT = 16 * 2**20
-"""Bytes that are kept for the next photo instead of being given back; without them, each would fault its pages in
-anew."""
+"""Free bytes that the process keeps for the next photo, which would otherwise fault its pages in again."""
 
 FREE_PAGES_S = 10.0
 """Seconds from one return of free pages to the next; one takes a millisecond or so."""

@@ -17,7 +17,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
-# A `_created` series beside every counter doubles what is stored, and nothing reads it.
+# A `_created` series for every counter would double the stored data, and nothing reads it.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 STAGE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)

@@ -22,7 +22,7 @@ def test_features_are_the_logits_of_each_class_and_of_the_highest() -> None:
 
 
 def test_every_tooth_gets_a_probability_for_every_class() -> None:
-    # The chance of caries is that of the detector's score; normal is whatever caries is not.
+    # The probability of caries is the detector's score; that of normal is its complement.
     calibration = Calibration((1, 2), np.array([[0.0, -1.0, 0.0], [0.0, 1.0, 0.0]]), np.zeros(2))
     found = calibration.apply(OPINIONS)
     of_class = {class_id: found.where(found.class_ids == class_id) for class_id in (1, 2)}

@@ -48,7 +48,7 @@ def by_globox(photos: list[AnnotatedPhoto]) -> AnnotationSet:
 
 
 def assert_same(photos: list[AnnotatedPhoto], read: list[AnnotatedPhoto], pixels: float) -> None:
-    """The same photos, boxes within some pixels, and classes, in whatever order a format keeps the boxes."""
+    """The same photos, boxes within some pixels, and classes, whichever order a format keeps the boxes in."""
     assert [photo.path.name for photo in read] == [photo.path.name for photo in photos]
     for expected, found in zip(photos, read, strict=True):
         scale = np.array([expected.height, expected.width] * 2)

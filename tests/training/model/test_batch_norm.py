@@ -4,7 +4,7 @@ from training.cli import main
 
 
 def test_nothing_of_the_former_averages_is_left(prepared, small_recipe) -> None:
-    """Whatever the averages were, the same weights and photos give the same ones."""
+    """Whichever averages there were before, the same weights and photos give the same ones."""
     import training.compat  # noqa: F401  isort: skip
     import tensorflow as tf
     from object_detection.builders import model_builder
