@@ -18,7 +18,7 @@ from app.errors import BundleError, CariesError, SettingsError
 from app.photo.formats import MEDIA_TYPES
 from app.records.key_file import KeyFile, Role
 from app.screening import MAX_BOXES_LIMIT
-from app.settings import Settings, describe, flag, variable
+from app.settings import LogFormat, Settings, describe, flag, variable
 
 if TYPE_CHECKING:
     _Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -157,7 +157,7 @@ def _serve(parsed: argparse.Namespace) -> int:
 
     keep_out_of_core_dumps()
     return_large_blocks()
-    configure(settings.log_level, settings.log_format)
+    configure(settings.log_level, as_json=settings.log_format is LogFormat.JSON)
     from app.api import create_app
     from app.api.server import make_server
 

@@ -15,17 +15,17 @@ OURS = ("app", "uvicorn")
 """Loggers whose every line is known to hold nothing of a photo or its sender."""
 
 
-def configure(level: str, form: str) -> None:
+def configure(level: str, *, as_json: bool) -> None:
     """Sends what this process logs, libraries and warnings included, to the error stream.
 
     Args:
         level: lowest level that is shown, such as `info`; of libraries never less than warnings.
-        form: `console` or `json`. A JSON object has `time` (ISO 8601, UTC), `level`, `logger`, `message`, `request`
-            (id or null), `exception` where there is one, and what the event adds.
+        as_json: one object a line instead of text, with `time` (ISO 8601, UTC), `level`, `logger`, `message`, `request`
+            (id or null), `exception` if there is one, and what the event adds.
     """
     handler = logging.StreamHandler()
     handler.addFilter(_add_request)
-    if form == "json":
+    if as_json:
         handler.setFormatter(_Json())
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(shown_request)s%(message)s"))
