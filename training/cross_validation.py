@@ -37,11 +37,6 @@ SECONDS = "seconds.json"
 def train_fold(folder: Path, recipe: Recipe, fold: int) -> None:
     """Train with a fold held out and predict on it; resume an interrupted training, skip a finished fold.
 
-    Args:
-        folder: of the cross-validation, with records.
-        recipe: of the training.
-        fold: held out.
-
     Raises:
         CrossValidationError: the fold was finished with another recipe.
         RunError: it was started with other photos, labels or folds.
@@ -69,13 +64,7 @@ def enlarge_fold(folder: Path, fold: int, sizes: Sizes) -> None:
 
 
 def quantize_fold(folder: Path, fold: int, sizes: Sizes | None = None) -> None:
-    """Convert the detector of a trained fold to int8 and predict on the fold, unless done.
-
-    Args:
-        folder: of the cross-validation.
-        fold: trained, and run at these sizes.
-        sizes: other input sizes than the recipe's.
-    """
+    """Convert the detector of a trained fold to int8 and predict on the fold, unless done."""
     run = fold_folder(folder, fold, sizes)
     if (run.path / PREDICTIONS["int8"]).exists():
         return
@@ -104,9 +93,6 @@ def assess_folds(
     With two folds or more, the figures of calibrated scores follow if there is enough to calibrate on.
 
     Args:
-        folder: of the cross-validation.
-        recipe: of the training.
-        folds: trained.
         score_threshold: of the screened class, before calibration; that of the highest F1 on these photos if None.
         sizes: other input sizes than the recipe's, see `enlarge_fold`.
     """

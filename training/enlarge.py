@@ -31,8 +31,6 @@ def enlarge(
     """Create a run with the weights of a bundle at other input sizes, ready to be exported, converted and measured.
 
     Args:
-        bundle: with its recipe.
-        folder: with records.
         sizes: multiples of 32.
         validation_fold: held out by the bundle's training; None if it was trained on all photos.
         name: of the model; None for its own with the new size.
@@ -61,8 +59,6 @@ def enlarge_run(run: RunFolder, folder: RunFolder, sizes: Sizes) -> None:
     """Create a run with the latest weights of another run at other input sizes.
 
     Args:
-        run: trained to its end.
-        folder: with records.
         sizes: multiples of 32.
 
     Raises:

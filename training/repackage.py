@@ -30,13 +30,9 @@ def repackage(
     The weights do not change, and the SavedModel keeps its own suppression.
 
     Args:
-        bundle: verified.
         data: the annotated photos that it was trained and measured on.
-        folder: of a new run.
-        validation_fold: held out by its training.
         version: of the bundle that is written to `folder.bundles`.
         nms_score_threshold: lowest score of the boxes that the TFLite models return; None leaves it as it is.
-        source: how to read the data.
 
     Raises:
         AnnotationError: the data has problems.

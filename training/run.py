@@ -49,11 +49,7 @@ def run(
 
     Args:
         data: annotated photos, see `training.data.annotations`.
-        out: folder of the run.
-        recipe: of the training.
         validation_fold: held out; None trains on all folds.
-        version: of the bundle.
-        source: how to read the data.
         cross_validation: see `package_step`.
 
     Raises:
@@ -91,8 +87,6 @@ def configure_step(folder: RunFolder, recipe: Recipe, *, validation_fold: int | 
     """Write `pipeline.config` and the files that it refers to.
 
     Args:
-        folder: with records.
-        recipe: of the training.
         validation_fold: held out; None trains on all folds.
 
     Raises:
@@ -142,7 +136,6 @@ def train_step(folder: RunFolder, *, checkpoint_every: int = CHECKPOINT_EVERY) -
     """Train, or resume, to the recipe's number of steps or an early stop.
 
     Args:
-        folder: configured.
         checkpoint_every: steps between two checkpoints, at most lost by an interruption.
     """
     recipe, validation_fold = folder.configured()
@@ -211,8 +204,6 @@ def package_step(folder: RunFolder, *, version: int, cross_validation: Path | No
     """Check the parity of the exported models and write the bundle.
 
     Args:
-        folder: with exported models.
-        version: of the bundle.
         cross_validation: folder of a cross-validation of the same recipe, which gives figures, calibration and
             operating point; without it they come from the held-out fold, and scores are not calibrated.
 

@@ -69,14 +69,7 @@ class Section:
 
 
 def render_page(title: str, lead: str, facts: Sequence[tuple[str, str]], sections: Sequence[Section]) -> str:
-    """The page as HTML.
-
-    Args:
-        title: the heading.
-        lead: a paragraph below it.
-        facts: names and values, most important first.
-        sections: in order.
-    """
+    """The page as HTML."""
     contents = "".join(f'<a href="#s{n}">{_text(section.title)}</a> ' for n, section in enumerate(sections, start=1))
     cards = "".join(f"<div><dt>{_text(name)}</dt><dd>{_text(value)}</dd></div>" for name, value in facts)
     body = "".join(

@@ -33,10 +33,8 @@ def write_report(
     """Write `report.html`, its figures as PNG and `explore.json` to the folder `out`, created if missing.
 
     Args:
-        photos: at least one.
         recipe: whose input size and anchors are compared with the labels.
         out: the folder; figures of an earlier report are replaced or removed.
-        title: name of the photos.
         seed: of the photos and teeth that are shown.
     """
     statistics = examine(photos, recipe, seed=seed)

@@ -30,7 +30,6 @@ def write_sample(photos: Sequence[AnnotatedPhoto], name: str, out: Path) -> str:
     """Write `sample-NAME.png`, one photo with numbered boxes, and return its facts as text.
 
     Args:
-        photos: all photos.
         name: of one of them, see `find_photo`.
         out: folder of the picture, created if missing.
 

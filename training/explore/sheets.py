@@ -33,9 +33,6 @@ def contact_sheet(
     """Pictures side by side on white, each fitted to its cell; a row is as high as its highest picture.
 
     Args:
-        pictures: row by row, at least one.
-        columns: cells in a row.
-        max_height: of a cell, over its width.
         titles: below each picture; none if empty.
     """
     width = SHEET_WIDTH // columns
@@ -61,7 +58,6 @@ def labelled_photo(photo: AnnotatedPhoto, *, max_side: int = 800, numbered: bool
     """The photo with its boxes: thick and C for caries, thin and N for normal teeth.
 
     Args:
-        photo: labelled.
         max_side: of the result, pixels; a smaller photo is enlarged.
         numbered: whether boxes have their number, from 1, and the name of their class instead of the letter.
     """

@@ -215,7 +215,6 @@ def examine(photos: Sequence[AnnotatedPhoto], recipe: Recipe, *, seed: int = 0) 
     """Measure the photos at the recipe's input size and with its anchors.
 
     Args:
-        photos: at least one.
         recipe: its `input_size`, `aspect_ratios` and `anchor_scale`.
         seed: of the boxes that anchors are searched on, if there are many.
     """

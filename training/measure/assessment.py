@@ -87,10 +87,7 @@ def assess(
     """Compare the predictions with the labels.
 
     Args:
-        photos: at least one.
-        predictions: every detection, photo by photo.
         score_threshold: of the screened class; that of the highest F1 on these photos if None.
-        resamples: of the bootstrap.
     """
     evaluation = coco_evaluation(photos, predictions)
     by_class = {
@@ -164,7 +161,6 @@ def main_figures(evaluation: Any, matches: Sequence[Matches], sample: Sequence[i
     Args:
         evaluation: from `training.measure.coco.coco_evaluation`.
         matches: from `training.measure.metrics.match_screened`, of the same predictions.
-        sample: positions of photos, with repetitions.
     """
     _, best = best_f1([matches[position] for position in sample])
     precisions = average_precisions(evaluation, sample)
@@ -180,9 +176,7 @@ def with_intervals(
     """Each figure over all photos, with its interval over the resamples that give it.
 
     Args:
-        photos: number of photos.
         figures: positions of photos, with repetitions, to figures by name.
-        resamples: of the bootstrap.
     """
     values = figures(range(photos))
 

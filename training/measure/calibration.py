@@ -26,7 +26,6 @@ def fit(photos: Sequence[AnnotatedPhoto], predictions: Sequence[Detections]) -> 
     """Fit the regressions that predict which detections of these photos are right.
 
     Args:
-        photos: labelled.
         predictions: of detectors that were not trained on the photo; otherwise the probabilities are too high.
 
     Raises:
@@ -59,8 +58,6 @@ def cross_fitted(
     """The predictions of each fold, calibrated on the other folds.
 
     Args:
-        photos: of two folds or more.
-        predictions: photo by photo.
         fitted_on: predictions of another precision to fit on; `predictions` if None.
 
     Raises:

@@ -68,8 +68,6 @@ def precisions_at_recalls(evaluation: Any, class_id: int, sample: Sequence[int])
 
     Args:
         evaluation: from `coco_evaluation`.
-        class_id: of one class.
-        sample: positions of photos, with repetitions.
 
     Returns:
         `[IoU thresholds, recall thresholds]`: the highest precision at each recall or more, 0 at a recall that is not

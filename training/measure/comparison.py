@@ -33,9 +33,7 @@ def compare_precisions(folder: Path, folds: Sequence[int], *, sizes: Sizes | Non
     """The cost of int8: write `int8.json`, return a line for each figure.
 
     Args:
-        folder: of a cross-validation.
         folds: with int8 predictions.
-        sizes: other input sizes than the recipe's.
     """
     float32, int8 = (read_out_of_fold(folder, folds, name, sizes=sizes) for name in PREDICTIONS)
     # The bundle has one calibration, which is the float32 detector's.
@@ -49,9 +47,7 @@ def compare_sizes(folder: Path, folds: Sequence[int], sizes: Sizes) -> str:
     each figure.
 
     Args:
-        folder: of a cross-validation.
         folds: two or more, with predictions at these sizes.
-        sizes: other input sizes than the recipe's.
 
     Raises:
         CalibrationError: there is not enough to calibrate on.

@@ -93,8 +93,6 @@ def assess_detector(
     """Measure a detector on photos, and write `evaluation.json`, `evaluation.md` and plots to the folder `out`.
 
     Args:
-        detector: in any form.
-        photos: at least one.
         out: created if missing.
         fold: the photos' fold: a number, or `all`.
         threshold: of the screened class; if None, the detector's operating point or else that of the highest F1.

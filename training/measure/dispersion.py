@@ -65,7 +65,6 @@ def group_correlation(matches: Sequence[Matches], groups: Sequence[str]) -> floa
     pairs.
 
     Args:
-        matches: photo by photo.
         groups: of each photo, such as `AnnotatedPhoto.group`.
     """
     of_photo = excess(matches)
@@ -96,8 +95,6 @@ def dispersion_table(matches: Sequence[Matches], groups: Sequence[str], *, draws
     Args:
         matches: of the screened class, photo by photo.
         groups: see `group_correlation`.
-        draws: sets of labels.
-        seed: of the draws.
     """
     random = np.random.default_rng(seed)
     sets = [matches, *(redrawn(matches, random) for _ in range(draws))]

@@ -54,10 +54,6 @@ def held_out_evidence(
     """The evidence of the held-out fold.
 
     Args:
-        fold: its number.
-        held_out: its photos.
-        predictions: of the SavedModel on them.
-        evaluations: of all exported models.
         training_photos: number of photos in the training part.
     """
     score_threshold, counts = operating_point(held_out, match_screened(held_out, predictions))
@@ -75,7 +71,6 @@ def out_of_fold_evidence(
 
     Args:
         folder: of the cross-validation, which has predictions at the recipe's sizes.
-        recipe: of the detector to release.
         training_photos: number of photos that it was trained on.
         trained_input_size: pixels, if its weights were trained at another size than the recipe's.
 
@@ -108,8 +103,6 @@ def check_same_training(folder: Path, recipe: Recipe, trained_input_size: int | 
     """Raise CrossValidationError unless every fold of the cross-validation was trained as this detector was.
 
     Args:
-        folder: of the cross-validation.
-        recipe: of the detector.
         trained_input_size: pixels, if its weights were trained at another size than the recipe's.
     """
     trained_at = trained_input_size or recipe.input_size

@@ -13,8 +13,6 @@ def saw_fold(model: Path, bundle: Bundle, fold: int) -> bool:
 
     Args:
         model: path of the detector: a run, or a checkpoint, export or bundle in the folder of one.
-        bundle: the detector's.
-        fold: number.
     """
     folder = RunFolder.trained(model)
     return _bundle_saw_fold(bundle, fold) if folder is None else folder.configured()[1] != fold

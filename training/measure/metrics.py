@@ -155,11 +155,8 @@ def bootstrap(
     """A 95 % interval of each figure; (NaN, NaN) if no resample gives it.
 
     Args:
-        photos: number of photos.
         figure: positions of photos, with repetitions, to figures by name; NaN, which is left out of the interval, for
             a figure that these photos cannot give.
-        resamples: number of draws.
-        seed: of the draws.
     """
     random = np.random.default_rng(seed)
     draws = [figure(random.integers(0, photos, photos).tolist()) for _ in range(resamples)]

@@ -60,10 +60,7 @@ def read_out_of_fold(
     """The predictions of these folds.
 
     Args:
-        folder: of the cross-validation.
-        folds: numbers.
         precision: `float32` for those of the checkpoint, or `int8`.
-        sizes: other input sizes than the recipe's.
 
     Raises:
         CrossValidationError: a fold has no predictions yet.

@@ -32,7 +32,6 @@ def load_exported(folder: Path, model: str, height: int, width: int) -> LiteRTRu
     """The runtime of one of `MODELS` in the export folder of a run or in a bundle.
 
     Args:
-        folder: the export or the bundle.
         model: `saved_model`, `float32` or `int8`.
         height, width: pixels of the SavedModel's input; a TFLite file states its own.
 

@@ -20,8 +20,6 @@ def write_assessment(assessment: Assessment, heading: str, out: Path, **facts: A
     """Write figures and plots to the folder `out`, and return the text of `evaluation.md`.
 
     Args:
-        assessment: the figures.
-        heading: of the text, in Markdown.
         out: created if missing.
         facts: further keys of `evaluation.json`.
     """

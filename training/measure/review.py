@@ -104,7 +104,6 @@ def review(found: OutOfFold, out: Path, *, kinds: Path | None = None, resamples:
             is one fold, or not enough to calibrate on.
         out: created if missing.
         kinds: a CSV file with a column `image`, a row for each photo, and a column for each way to group them.
-        resamples: of the bootstrap.
 
     Raises:
         ReviewError: a photo is not in the table of kinds.
@@ -159,11 +158,6 @@ def verdicts(
 ) -> dict[str, dict[Verdict, int]]:
     """The server's verdicts on photos with and without labelled caries, at the operating point of all photos.
 
-    Args:
-        photos: labelled; their files are read.
-        seen: their predictions.
-        scored: the same, calibrated.
-
     Raises:
         PhotoError: a photo can no longer be read.
     """
@@ -188,10 +182,7 @@ def by_kind(
     """A Markdown table of figures for each kind of photo, at the operating point of all photos.
 
     Args:
-        photos: labelled.
-        predictions: photo by photo.
         groups: each way to group the photos: its name, and the kind of each photo.
-        resamples: of the bootstrap.
     """
     threshold, _ = operating_point(photos, match_screened(photos, predictions))
     rows = []

@@ -55,7 +55,6 @@ def load_checkpoint(pipeline_config: Path, checkpoint: Path, *, multi_scale: Seq
 
     Args:
         pipeline_config: the configuration that it was trained with.
-        checkpoint: its prefix.
         multi_scale: further input sizes, see `training.recipe.Recipe`.
 
     Raises:

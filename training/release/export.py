@@ -19,8 +19,6 @@ def export(pipeline_config: Path, checkpoint: Path, out: Path, *, multi_scale: S
 
     Args:
         pipeline_config: the configuration that the checkpoint was trained with.
-        checkpoint: its prefix.
-        out: the SavedModel.
         multi_scale: further input sizes, see `training.recipe.Recipe`.
     """
     import training.compat  # isort: skip
@@ -59,8 +57,6 @@ def save_graphs(variables: Sequence[Any], folder: str, signatures: Any) -> None:
     """Write a SavedModel of these concrete functions without the Keras layers' own, so that it loads ten times faster.
 
     Args:
-        variables: of the graphs.
-        folder: of the SavedModel.
         signatures: as `tf.saved_model.save` takes them.
     """
     import tensorflow as tf

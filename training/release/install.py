@@ -32,7 +32,6 @@ def archive(store: Path, out: Path, *, name: str | None = None, version: int | N
     The same bundles always give the same bytes.
 
     Args:
-        store: a model store.
         out: the archive, such as `models.tar.gz`.
         name: of one model; all models if None.
         version: of one version; all versions if None.

@@ -43,12 +43,7 @@ def package(
     """Write the bundle `store/<model_name>/<version>/`, completely or not at all, and return it verified.
 
     Args:
-        export: folder of the exported models.
-        store: a model store.
         version: positive; a bundle of this version is replaced.
-        recipe: of the training.
-        photos: all photos of the data.
-        evidence: of the detector's quality.
         parity: `float32` and `int8` to their differences from the SavedModel; empty for an architecture without TFLite,
             whose bundle only TensorFlow can run.
         checkpoint: `latest`, or `best` by the figures on the held-out fold.

@@ -66,8 +66,6 @@ def convert(
 
     Args:
         pipeline_config: the configuration that the checkpoint was trained with.
-        checkpoint: its prefix.
-        out: folder for the files.
         representative: photos of the training part, for int8.
         precisions: of `FILES`.
         multi_scale: further input sizes, see `training.recipe.Recipe`.

@@ -34,8 +34,6 @@ def search(path: Path, count: int, run: Callable[[Trial], Outcome], *, seed: int
     """Run trials until `count` have ended, over all calls.
 
     Args:
-        path: the journal file.
-        count: number of trials.
         run: trains and measures one, or resumes it.
         seed: of the first parameters; a resumed search draws others.
     """

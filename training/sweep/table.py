@@ -17,13 +17,7 @@ FIGURES = ("mAP@.5", "mAP@.5:.95", "AP@.5 caries", "best F1 caries")
 
 
 def write_results(sweep: Path, outcomes: Sequence[Outcome], heading: str) -> str:
-    """Write `results.md` and `results.csv` to the folder of the sweep, and return the Markdown.
-
-    Args:
-        sweep: the folder.
-        outcomes: of all trials.
-        heading: text above the table.
-    """
+    """Write `results.md` and `results.csv` to the folder of the sweep, and return the Markdown."""
     rows = list(_rows(ranked(outcomes)))
     markdown, table = f"{heading}\n\n", io.StringIO()
     correlation = rank_correlation(outcomes)

@@ -146,11 +146,6 @@ def run_trial_once(
 
     Args:
         sweep: folder of the sweep, with its records.
-        base: the recipe that the trial changes.
-        trial: to run.
-        scale: its reduction.
-        runner: trains and measures.
-        fold: held out.
         retry_failed: whether to run a failed trial again.
     """
     try:
