@@ -14,13 +14,7 @@ from training.enlarge import enlarge_run
 from training.machine import this_machine
 from training.measure.assessment import assess
 from training.measure.calibration import CalibrationError, cross_fitted
-from training.measure.out_of_fold import (
-    PREDICTIONS,
-    CrossValidationError,
-    at,
-    fold_folder,
-    read_out_of_fold,
-)
+from training.measure.out_of_fold import PREDICTIONS, CrossValidationError, at, fold_folder, read_out_of_fold
 from training.measure.predictions import load_exported, predict, save_predictions
 from training.measure.report import SAME_PHOTOS, write_assessment
 from training.model.checkpoints import load_trained

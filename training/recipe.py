@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Self
 
 from training.errors import TrainingError
-from training.model.augmentation import Augmentation
 
 SHIPPED_RECIPE = Path(__file__).parent / "recipes" / "caries-320.toml"
 
@@ -213,11 +212,6 @@ class Recipe:
     def sizes(self) -> tuple[int, ...]:
         """Sizes at which the detector runs, in pixels, its input size first."""
         return (self.input_size, *self.multi_scale)
-
-    @property
-    def augmentation(self) -> Augmentation:
-        """Changes to a photo before the API's preprocessor."""
-        return Augmentation(self.rotation, self.zoom_out, self.white_balance)
 
     def check_use(self, keys: Iterable[str]) -> None:
         """Raise RecipeError if this architecture ignores one of the keys that were set."""

@@ -21,6 +21,7 @@ from training.measure.coco import validation_figures
 from training.measure.evidence import check_same_training, held_out_evidence, out_of_fold_evidence
 from training.measure.predictions import MODELS, load_exported, predict, predict_by_size
 from training.measure.report import figures_table
+from training.model.augmentation import Augmentation
 from training.model.checkpoints import find_checkpoint
 from training.model.configure import configure, parse_pipeline
 from training.model.pretrained import fine_tune_source
@@ -104,11 +105,7 @@ def configure_step(folder: RunFolder, recipe: Recipe, *, validation_fold: int | 
         train_records.append(write_other_records(folder.records, recipe.other_pictures))
     if not any(path.stat().st_size for path in train_records):
         raise RunError(f"all photos are in fold {validation_fold}, which is held out: none is left to train on")
-    state = {
-        "recipe": recipe.as_dict(),
-        "validation_fold": validation_fold,
-        "photos_sha256": folder.photos_sha256(),
-    }
+    state = {"recipe": recipe.as_dict(), "validation_fold": validation_fold, "photos_sha256": folder.photos_sha256()}
     if folder.checkpoints.exists() and folder.state.exists():
         if folder.configured() != (recipe, validation_fold):
             raise RunError(f"{folder.path} has a training of another recipe or fold: choose another folder")
@@ -149,7 +146,13 @@ def train_step(folder: RunFolder, *, checkpoint_every: int = CHECKPOINT_EVERY) -
     validation = None
     if is_evaluated:
         validation = Validation(_held_out(folder), recipe.input_size, recipe.input_size, validation_figures)
-    train(folder.pipeline_config, folder.checkpoints, schedule, augmentation=recipe.augmentation, validation=validation)
+    train(
+        folder.pipeline_config,
+        folder.checkpoints,
+        schedule,
+        augmentation=Augmentation.from_recipe(recipe),
+        validation=validation,
+    )
 
 
 def export_step(folder: RunFolder, *, checkpoint: str = "latest") -> None:

@@ -32,6 +32,16 @@ class RunError(TrainingError):
     """The output of an earlier step is missing, or is from another recipe or fold."""
 
 
+class _Inside:
+    """A path inside the folder of a run."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, run: RunFolder, _: type[RunFolder]) -> Path:
+        return run.path / self._name
+
+
 @dataclass(frozen=True, slots=True)
 class RunFolder:
     """Paths and state of a run.
@@ -62,44 +72,20 @@ class RunFolder:
     def records(self) -> Path:
         return self.shared_records or self.path / RECORDS
 
-    @property
-    def state(self) -> Path:
-        return self.path / "run.json"
-
-    @property
-    def pipeline_config(self) -> Path:
-        return self.path / "pipeline.config"
-
-    @property
-    def trained_at(self) -> Path:
-        """Pixels of the input that the weights were trained at, if the run has another size."""
-        return self.path / "trained_at.txt"
+    state = _Inside("run.json")
+    pipeline_config = _Inside("pipeline.config")
+    trained_at = _Inside("trained_at.txt")
+    checkpoints = _Inside("checkpoints")
+    export = _Inside("export")
+    exported_checkpoint = _Inside("export/checkpoint.txt")
+    """`latest` or `best`: the checkpoint that the exported models come from."""
+    evaluation = _Inside("evaluation.json")
+    bundles = _Inside("bundle")
 
     @property
     def trained_input_size(self) -> int | None:
-        """What `trained_at` says; None if the weights were trained at the run's size."""
+        """Pixels of the input that the weights were trained at; None if the run has the same size."""
         return int(self.trained_at.read_text(encoding="utf-8")) if self.trained_at.exists() else None
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
-
-    @property
-    def export(self) -> Path:
-        return self.path / "export"
-
-    @property
-    def exported_checkpoint(self) -> Path:
-        """`latest` or `best`: the checkpoint that the exported models come from."""
-        return self.export / "checkpoint.txt"
-
-    @property
-    def evaluation(self) -> Path:
-        return self.path / "evaluation.json"
-
-    @property
-    def bundles(self) -> Path:
-        return self.path / "bundle"
 
     def photos(self) -> list[AnnotatedPhoto]:
         """The prepared photos.

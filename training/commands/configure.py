@@ -14,6 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     from training import run as steps
+    from training.model.augmentation import Augmentation
     from training.model.configure import differences_from_stock
     from training.run_folder import RunFolder
 
@@ -24,7 +25,7 @@ def run(arguments: argparse.Namespace) -> None:
     text = folder.pipeline_config.read_text(encoding="utf-8")
     for name, stock, ours in differences_from_stock(text, recipe.architecture):
         print(f"  {name}: {stock} -> {ours}")
-    changes = {name: value for name, value in asdict(recipe.augmentation).items() if value}
+    changes = {name: value for name, value in asdict(Augmentation.from_recipe(recipe)).items() if value}
     if changes:
         print("Before the API's own augmentation, training.model.augmentation changes each photo:")
     for name, value in changes.items():

@@ -84,7 +84,7 @@ def assess(
     score_threshold: float | None = None,
     resamples: int = RESAMPLES,
 ) -> Assessment:
-    """Compare the predictions with the labels.
+    """Compare the predictions on at least one photo with the labels.
 
     Args:
         score_threshold: of the screened class; that of the highest F1 on these photos if None.

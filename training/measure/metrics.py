@@ -77,10 +77,7 @@ class Counts:
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(
-            self.true + other.true,
-            self.shown + other.shown,
-            self.labelled + other.labelled,
-            self.photos + other.photos,
+            self.true + other.true, self.shown + other.shown, self.labelled + other.labelled, self.photos + other.photos
         )
 
     @property

@@ -6,7 +6,9 @@ makes them functions of a seed.
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
+
+from training.recipe import Recipe
 
 MAX_FRAME = 1.6
 """Largest frame of a photo that is zoomed out, in multiples of its width and height."""
@@ -23,6 +25,10 @@ class Augmentation:
     rotation: float = 0.0
     zoom_out: float = 0.0
     white_balance: float = 0.0
+
+    @classmethod
+    def from_recipe(cls, recipe: Recipe) -> Self:
+        return cls(recipe.rotation, recipe.zoom_out, recipe.white_balance)
 
     def apply(self, example: dict[str, Any]) -> dict[str, Any]:
         """A decoded example (`TfExampleDecoder.decode`), changed at random; symbolic or eager tensors.

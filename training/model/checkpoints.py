@@ -51,7 +51,7 @@ def load_trained(folder: RunFolder) -> ModelRuntime:
 
 
 def load_checkpoint(pipeline_config: Path, checkpoint: Path, *, multi_scale: Sequence[int] = ()) -> ModelRuntime:
-    """The detector of a checkpoint, without exporting it.
+    """The detector of a checkpoint (prefix `ckpt-N`), without exporting it.
 
     Args:
         pipeline_config: the configuration that it was trained with.

@@ -15,7 +15,7 @@ SAVED_MODEL = "saved_model"
 
 
 def export(pipeline_config: Path, checkpoint: Path, out: Path, *, multi_scale: Sequence[int] = ()) -> Path:
-    """Write the SavedModel to the folder `out`, replacing an earlier one, and return it.
+    """Write the SavedModel of a checkpoint (prefix `ckpt-N`) to the folder `out`, replacing an earlier one; return it.
 
     Args:
         pipeline_config: the configuration that the checkpoint was trained with.

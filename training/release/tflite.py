@@ -62,7 +62,7 @@ def convert(
     precisions: Sequence[str] = tuple(FILES),
     multi_scale: Sequence[int] = (),
 ) -> list[Path]:
-    """Write a `.tflite` file of each precision to the folder `out`, and return them.
+    """Write a `.tflite` file of each precision of a checkpoint (prefix `ckpt-N`) to the folder `out`; return them.
 
     Args:
         pipeline_config: the configuration that the checkpoint was trained with.
