@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, ClassVar, cast
 
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
@@ -53,7 +53,7 @@ class AsLines:
 
     begun = False
     media_type = BATCH_MEDIA_TYPES[BatchFormat.NDJSON]
-    headers: dict[str, str] = {}  # noqa: RUF012
+    headers: ClassVar[dict[str, str]] = {}
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._send = send
@@ -84,7 +84,7 @@ class AsZip(AsLines):
     """
 
     media_type = BATCH_MEDIA_TYPES[BatchFormat.ZIP]
-    headers = {"Content-Disposition": 'attachment; filename="caries.zip"'}  # noqa: RUF012
+    headers: ClassVar[dict[str, str]] = {"Content-Disposition": 'attachment; filename="caries.zip"'}
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         super().__init__(scope, receive, send)

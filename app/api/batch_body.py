@@ -20,7 +20,7 @@ PART_OVERHEAD = 2**10
 """Bytes that a form may have for each photo besides it: its boundary and headers."""
 
 Source = Callable[[], bytes]
-"""Returns a photo as sent, unpacking it only then; raises PhotoError."""
+"""Returns a photo as sent, unpacked only now; raises PhotoError."""
 
 
 async def read_batch(

@@ -11,6 +11,7 @@ from fastapi import Request
 
 from app.api.problems import quoted
 from app.errors import NotAcceptable
+from app.photo.formats import MediaType
 
 
 class Format(StrEnum):
@@ -22,12 +23,12 @@ class Format(StrEnum):
     WEBP = "webp"
 
 
-MEDIA_TYPES = {
+PICTURE_TYPES: dict[Format, MediaType] = {
     Format.PNG: "image/png",
     Format.JPEG: "image/jpeg",
     Format.WEBP: "image/webp",
-    Format.JSON: "application/json",
 }
+MEDIA_TYPES: dict[Format, str] = {**PICTURE_TYPES, Format.JSON: "application/json"}
 """In the server's order of preference, which decides between formats of equal quality."""
 
 

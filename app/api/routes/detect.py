@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
@@ -15,10 +15,9 @@ from app.api.answers import EXAMPLE, ScreeningAnswer, problem_responses
 from app.api.body import FIELD, read_photo
 from app.api.clients import CLIENT_LEFT, in_pieces, unless_client_leaves
 from app.api.middleware.audited import note_photo
-from app.api.negotiation import MEDIA_TYPES, Format, requested_format
+from app.api.negotiation import MEDIA_TYPES, PICTURE_TYPES, Format, requested_format
 from app.api.parameters import Model, PhotoOptions, known_parameters_only
 from app.api.service import Service, service_of
-from app.photo.formats import MediaType
 from app.screen_photo import STAGES, ScreenedPhoto
 
 router = APIRouter()
@@ -39,7 +38,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
         "model": ScreeningAnswer,
         "content": {
             "application/json": {"example": EXAMPLE},
-            **{kind: {"schema": _PICTURE} for kind in MEDIA_TYPES.values() if kind.startswith("image/")},
+            **{kind: {"schema": _PICTURE} for kind in PICTURE_TYPES.values()},
         },
         "headers": {name: {"description": text, "schema": {"type": "string"}} for name, text in _HEADERS.items()},
     },
@@ -96,8 +95,7 @@ async def detect(
     service = service_of(request)
     screener, settings = service.screener, service.settings
     chosen = requested_format(request, format, MEDIA_TYPES)
-    if chosen is not Format.JSON:
-        options = replace(options, media_type=cast(MediaType, MEDIA_TYPES[chosen]))
+    options = replace(options, media_type=PICTURE_TYPES.get(chosen))
     data, screened = b"", None
     try:
         with (

@@ -236,7 +236,7 @@ def test_sighup_reloads(tmp_path: Path, photo: bytes) -> None:
         server.process.send_signal(signal.SIGHUP)
         wait_for(lambda: "reloaded: stand-in 2" in server.said)
         server.process.send_signal(signal.SIGHUP)
-        wait_for(lambda: "live as before: stand-in 2" in server.said)
+        wait_for(lambda: "still live: stand-in 2" in server.said)
         assert httpx.post(f"{server.address}/detect", content=photo).headers["x-caries-model"] == "stand-in/2"
 
 
