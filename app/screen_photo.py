@@ -177,7 +177,7 @@ class Screener:
 
         Args:
             data: the photo as it was sent.
-            options: what is asked for.
+            options: the caller's request.
             engine: the detector, started.
 
         Raises:

@@ -1,1 +1,1 @@
-"""The detector: bundles, what runs them, and the queue before it."""
+"""The detector: bundles, runtimes, and the engine that queues photos for them."""

@@ -4,10 +4,10 @@
     model.tflite                 LiteRT, float32
     model_int8.tflite            LiteRT, int8 weights and activations
     label_map.pbtxt              class names and ids
-    MODEL_CARD.md                for people
-    bundle.json                  for programs: everything the server must know, and the sha256 of every other file
+    MODEL_CARD.md                the model card
+    bundle.json                  everything the server must know, and the sha256 of every other file
 
-`training.release.package` writes bundles with `write_manifest`; everybody reads them with `read_bundle`.
+`training.release.package` writes bundles with `write_manifest`; `read_bundle` reads them.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from app.errors import BundleError, RuntimeUnavailable, UnknownModel
 
 FORMAT_VERSION = 3
 READ_VERSIONS = (1, 2, 3)
-"""Version 2 may hold `calibration`, without which its threshold means something else; version 3 a detector that looks
-at several sizes (`input.multi_scale`), of which older programs would read the first alone."""
+"""Version 2 adds `calibration`, which its threshold depends on; version 3 adds detection at several sizes
+(`input.multi_scale`), of which older programs would use only the first."""
 
 MANIFEST = "bundle.json"
 CARD = "MODEL_CARD.md"
@@ -38,20 +38,20 @@ TFLITE_MODELS = {"float32": FLOAT32_MODEL, "int8": INT8_MODEL}
 """The TFLite files by precision."""
 LABEL_MAP = "label_map.pbtxt"
 MODEL_NAME = re.compile(r"[a-z0-9]+(?:[-._][a-z0-9]+)*")
-"""What a model may be called; it is a folder name and a part of addresses."""
+"""Allowed model names; they are folder names and part of URLs."""
 _BLOCK = 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
-    """Where on its score scale a detector is used, and what was measured there.
+    """The score threshold that a detector is used at, and its figures there.
 
     Attributes:
         score_threshold: 0 to 1; boxes of the screened class below it are not shown.
         max_boxes: at most this many boxes are shown.
-        sensitivity: share of carious teeth found at this threshold, None if it was not measured.
-        false_positives_per_image: boxes shown that match no carious tooth, per photo, None if it was not measured.
-        measured_on: on which photos, in words.
+        sensitivity: share of carious teeth found at this threshold; None if not measured.
+        false_positives_per_image: boxes shown that match no carious tooth, per photo; None if not measured.
+        measured_on: description of the photos.
     """
 
     score_threshold: float
@@ -63,18 +63,18 @@ class OperatingPoint:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A bundle that was read, and verified unless the reader asked otherwise.
+    """A bundle, as `read_bundle` returns it.
 
     Attributes:
         path: its folder.
         name, version: of the model; the version is a positive integer, the newest wins.
-        sha256: of `bundle.json`, which holds the sha256 of every other file.
+        sha256: of `bundle.json`, which contains the sha256 of every other file.
         class_names: class id (from 1) to name.
         screened_class_id: the class that the verdict is about.
         input_height, input_width: pixels of the detector's input.
-        operating_point: threshold and box limit that hold unless a caller gives others.
-        calibration: what turns the detector's scores into those that the threshold is for; None leaves them as they
-        are. manifest: the whole of `bundle.json`.
+        operating_point: the default score threshold and box limit.
+        calibration: maps the detector's scores to those that the threshold applies to; None leaves them unchanged.
+        manifest: the contents of `bundle.json`.
     """
 
     path: Path
@@ -103,7 +103,7 @@ class Bundle:
         """The TFLite file of a precision, `float32` or `int8`.
 
         Raises:
-            RuntimeUnavailable: the bundle holds none.
+            RuntimeUnavailable: the bundle has none.
         """
         file = self.path / TFLITE_MODELS[precision]
         if not file.exists():
@@ -111,10 +111,10 @@ class Bundle:
         return file
 
     def copy_verified(self, file: Path, to: BinaryIO) -> None:
-        """Copies a file of the bundle, and compares what was copied with the manifest.
+        """Copy a file of the bundle and compare the copy with the manifest.
 
         Raises:
-            BundleError: it is not, or not any more, the file that the manifest lists.
+            BundleError: it is not the file that the manifest lists.
         """
         digest, size = hashlib.sha256(), 0
         with file.open("rb") as stream:
@@ -127,19 +127,19 @@ class Bundle:
             raise BundleError(_altered(file))
 
     def calibrated(self, detections: Detections) -> Detections:
-        """The detector's detections with the scores that `operating_point` is for."""
+        """The detections with the scores that `operating_point` applies to."""
         return detections if self.calibration is None else self.calibration.apply(detections)
 
 
 def read_bundle(path: Path, *, verify: bool = True) -> Bundle:
-    """Reads the bundle in the folder `path`.
+    """Read the bundle in the folder `path`.
 
     Args:
         path: the folder `<model>/<version>`.
         verify: compare size and sha256 of every file with the manifest.
 
     Raises:
-        BundleError: the manifest is missing or wrong, or a file is missing, altered or not listed, and which.
+        BundleError: the manifest is missing or wrong, or a file is missing, altered or not listed; names the file.
     """
     try:
         data = (path / MANIFEST).read_bytes()
@@ -184,14 +184,14 @@ def read_bundle(path: Path, *, verify: bool = True) -> Bundle:
 
 
 def write_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
-    """Writes `bundle.json` into the folder `path`, with the format version and every file's sha256 and size."""
+    """Write `bundle.json` to the folder `path`, with the format version and every file's sha256 and size."""
     files = {name: _fingerprint(path / name) for name in _file_names(path)}
     text = json.dumps({"format_version": FORMAT_VERSION, **manifest, "files": files}, indent=2, ensure_ascii=False)
     (path / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
 
 def list_bundles(store: Path) -> list[tuple[str, int, Path]]:
-    """Name, version and folder of every bundle in a store, by name and version. Contents are not read."""
+    """Name, version and folder of every bundle in a store, sorted. Contents are not read."""
     found = [
         (manifest.parent.parent.name, int(manifest.parent.name), manifest.parent)
         for manifest in store.glob(f"*/*/{MANIFEST}")
@@ -204,7 +204,7 @@ def find_bundle(store: Path, name: str | None = None, version: int | None = None
     """The folder of a model's bundle: the newest version, unless one is named; the first model, unless one is named.
 
     Raises:
-        UnknownModel: the store holds no such bundle; the message says what it holds.
+        UnknownModel: the store has no such bundle; the message lists its bundles.
     """
     bundles = list_bundles(store)
     if name is None and bundles:
@@ -218,7 +218,7 @@ def find_bundle(store: Path, name: str | None = None, version: int | None = None
 
 
 def _file_names(path: Path) -> list[str]:
-    """Every file below `path` but the manifest, as POSIX paths relative to it."""
+    """Every file below `path` except the manifest, as a relative POSIX path."""
     names = (file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
     return sorted(name for name in names if name != MANIFEST)
 

@@ -23,7 +23,7 @@ from app.settings import Settings
 logger = logging.getLogger(__name__)
 
 SCREENED_CLASS = "caries"
-"""The class that a verdict of this service is about."""
+"""The class that verdicts are about."""
 
 
 @dataclass(slots=True)
@@ -32,9 +32,9 @@ class LiveModel:
 
     Attributes:
         engine: started and warm.
-        version: that was asked for; None follows the newest.
+        version: the requested version; None follows the newest.
         users: photos that need the engine.
-        replaced: whether the engine is to be closed when its last user is done.
+        replaced: close the engine after its last user.
     """
 
     engine: Engine
@@ -47,16 +47,11 @@ class LiveModels:
     """The engines of one server by model name. Belongs to one event loop.
 
     Attributes:
-        default: name of the model that answers where none is named.
+        default: name of the model that answers requests without a name.
     """
 
     def __init__(self, settings: Settings, *, load: Callable[..., Runtime] | None = None) -> None:
-        """Starts nothing; see `start`.
-
-        Args:
-            settings: see `app.settings`.
-            load: makes the runtimes, see `build_engine`.
-        """
+        """Args: the settings; creates the runtimes, see `build_engine`."""
         self.default = ""
         self._first = ""
         self._settings = settings
@@ -72,11 +67,11 @@ class LiveModels:
 
     @property
     def reloading(self) -> bool:
-        """Whether a replacement is being made ready."""
+        """Whether a replacement is being prepared."""
         return self._replacing is not None and not self._replacing.done()
 
     async def start(self) -> None:
-        """Starts the engines that the settings ask for.
+        """Start the engines of the models in the settings.
 
         Raises:
             CariesError: one of them cannot be started; none runs then.
@@ -93,7 +88,7 @@ class LiveModels:
         """A live engine, which stays open for the length of the block.
 
         Args:
-            name: of the model; None takes the default one.
+            name: of the model; None means the default.
 
         Raises:
             UnknownModel: no model of that name is live.
@@ -109,21 +104,21 @@ class LiveModels:
             self._close_unused(live)
 
     async def reload(self, name: str | None = None, version: int | None = None) -> list[Engine]:
-        """Replaces what is live. A refused reload changes nothing.
+        """Replace live models. A refused reload changes nothing.
+
+        Without arguments, every model is replaced as the settings say.
 
         Args:
-            name: of a live model, which is replaced by another version of it; or of any other, which becomes the
-                default. None is the default model.
-            version: stays until the next reload, also an older one; None takes the newest.
-
-        With neither, every model is replaced by what the settings ask for.
+            name: of a live model, to replace it by another version; or of any other, to make it the default. None means
+                the default model.
+            version: pinned until the next reload; None means the newest.
 
         Returns:
-            The engines that were started; none where all that is asked for is live already.
+            The engines that were started; empty if everything requested is live already.
 
         Raises:
-            UnknownModel: the store does not hold it.
-            ReloadRefused: it cannot be used, and why.
+            UnknownModel: the store does not contain it.
+            ReloadRefused: it cannot be used; gives the reason.
             ReloadRunning: another reload is running.
         """
         if name is None and version is None:
@@ -132,12 +127,12 @@ class LiveModels:
         return await self._replace_unless_busy({slot: (name or slot, version)})
 
     async def follow(self, name: str) -> list[Engine]:
-        """Replaces a live model by the newest version, or by the one that it was pinned to; see `reload`."""
+        """Replace a live model by the newest version, or by the one it is pinned to; see `reload`."""
         live = self._live.get(name)
         return await self._replace_unless_busy({name: (name, live.version)}) if live else []
 
     def followed(self) -> dict[str, Path]:
-        """The folder that each live model would be loaded from, as far as the store holds it. Reads the store."""
+        """The folder that each live model would be loaded from, if the store contains it."""
         folders = {}
         for name, live in list(self._live.items()):
             try:
@@ -147,7 +142,7 @@ class LiveModels:
         return folders
 
     async def close(self) -> None:
-        """Closes all engines: running inferences end, waiting photos are withdrawn."""
+        """Close all engines: running inferences end, waiting photos are withdrawn."""
         if self._replacing is not None:
             await asyncio.wait([self._replacing])
         closing, self._live = self.engines, {}
@@ -157,10 +152,10 @@ class LiveModels:
         return live.engine.bundle.name == self.default
 
     def _asked(self) -> dict[str, tuple[str, int | None]]:
-        """What the settings ask for in the place of each live model: name, and version or None for the newest."""
+        """What the settings request for each live model: name, and version or None for the newest."""
         settings = self._settings
         further = {name: (name, version) for name, version in settings.models}
-        # Another model that was copied into the store since, and is the first by name now, was not asked for.
+        # Not the first by name: another model may have been copied into the store since.
         return {self.default: (settings.model or self._first, settings.model_version), **further}
 
     async def _replace_unless_busy(self, wanted: Mapping[str, tuple[str, int | None]]) -> list[Engine]:
@@ -179,7 +174,7 @@ class LiveModels:
             raise ReloadRefused("the detector could not be started; the cause is in the server's log") from error
 
     async def _replace(self, wanted: Mapping[str, tuple[str, int | None]]) -> list[Engine]:
-        """Starts every engine that is not live, and puts all in place together, or none."""
+        """Start every engine that is not live, then make all of them live, or none."""
         started: dict[str, Engine] = {}
         try:
             for slot, (name, version) in wanted.items():
@@ -205,7 +200,7 @@ class LiveModels:
         return find_bundle(self._settings.model_store, name, version)
 
     def _start(self, name: str, version: int | None, replaced: Engine | None) -> Engine | None:
-        """A warm engine for a bundle of the store; None if it is the one that runs already."""
+        """A warm engine for a bundle of the store; None if that bundle is live already."""
         path = self._find(name, version)
         bundle = read_bundle(path)
         _check(bundle, path, replaced.bundle if replaced else None)
@@ -237,7 +232,7 @@ def _same(one: Bundle, other: Bundle) -> bool:
 
 
 def _check(bundle: Bundle, path: Path, replaced: Bundle | None) -> None:
-    """Refuses a bundle whose answers would mean something else than clients expect.
+    """Refuse a bundle whose answers would not mean what clients expect.
 
     Raises:
         BundleError: says what is wrong.

@@ -1,35 +1,35 @@
-"""Looks at bundle folders from time to time, and says which have changed and come to rest."""
+"""Notice bundle folders that have changed and are completely copied."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-Look = tuple[tuple[str, int, int], ...]
-"""Name, bytes and time of change of every file in a folder."""
+Listing = tuple[tuple[str, int, int], ...]
+"""Name, size and modification time of every file in a folder."""
 
 
 class StoreWatch:
-    """Remembers what the folders of a store looked like. Contents are not read, so a look costs little."""
+    """Remembers the listings of folders. Contents are not read, so a check is cheap."""
 
     def __init__(self) -> None:
-        self._last: dict[Path, Look] = {}
-        self._reported: dict[Path, Look] = {}
+        self._last: dict[Path, Listing] = {}
+        self._reported: dict[Path, Listing] = {}
 
     def changed(self, folder: Path) -> bool:
-        """Whether the folder differs from what was reported of it, and is as it was at the last look.
+        """Whether the folder has changed since it was last reported, and not since the last check.
 
-        A folder that is being copied changes between looks; each state in which it rests is reported once.
+        A folder that is being copied changes between checks; each state that lasts is reported once.
         """
-        look = _look(folder)
-        rests = self._last.get(folder) == look
-        self._last[folder] = look
-        if not rests or self._reported.get(folder) == look:
+        listing = _list(folder)
+        unchanged = self._last.get(folder) == listing
+        self._last[folder] = listing
+        if not unchanged or self._reported.get(folder) == listing:
             return False
-        self._reported[folder] = look
+        self._reported[folder] = listing
         return True
 
 
-def _look(folder: Path) -> Look:
+def _list(folder: Path) -> Listing:
     found = []
     for file in folder.rglob("*"):
         try:

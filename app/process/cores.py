@@ -10,10 +10,10 @@ MEMBERSHIP = Path("/proc/self/cgroup")
 
 
 def usable_cores() -> int:
-    """Cores that the process may run on, as far as a container's CPU limit allows; at least 1.
+    """Cores that the process may use, within a container's CPU limit; at least 1.
 
-    A limit that is no whole number is rounded down: threads beyond it would be stopped for the rest of each period,
-    every 100 ms, which is what the slowest answers would be made of.
+    A fractional limit is rounded down: the kernel would stop further threads for the rest of each 100 ms period, which
+    the slowest answers would pay for.
     """
     return max(1, int(min([len(os.sched_getaffinity(0)), *_limits()])))
 

@@ -1,4 +1,4 @@
-"""Logs: one line for each event, for a person or as JSON, with the id of the request that it belongs to."""
+"""Logs: one line per event, as text or JSON, with the id of its request."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from contextvars import ContextVar
 from pythonjsonlogger.json import JsonFormatter
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
-"""Id of the request that is being worked on; None outside of requests."""
+"""Id of the current request; None outside of requests."""
 
 OURS = ("app", "uvicorn")
-"""Loggers whose every line is known to hold nothing of a photo or its sender."""
+"""Loggers that never log anything about a photo or its sender."""
 
 
 def configure(level: str, *, as_json: bool) -> None:
-    """Sends what this process logs, libraries and warnings included, to the error stream.
+    """Log to standard error, libraries and warnings included.
 
     Args:
         level: lowest level that is shown, such as `info`; of libraries never less than warnings.
@@ -29,7 +29,7 @@ def configure(level: str, *, as_json: bool) -> None:
         handler.setFormatter(_Json())
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(shown_request)s%(message)s"))
-    # Libraries that decode photos write all of a photo's metadata to their debug logs: names, dates, places.
+    # Libraries that decode photos write metadata to their debug logs: names, dates, places.
     chosen = logging.getLevelNamesMapping()[level.upper()]
     logging.basicConfig(level=max(chosen, logging.WARNING), handlers=[handler], force=True)
     for ours in OURS:

@@ -1,4 +1,4 @@
-"""What becomes of the memory that held photos: it goes back to the system, and never into a file."""
+"""Memory that contained photos goes back to the system, and never into a file."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ KEPT = 16 * 2**20
 """Free bytes that the process keeps for the next photo, which would otherwise fault its pages in again."""
 
 FREE_PAGES_S = 10.0
-"""Seconds from one return of free pages to the next; one takes a millisecond or so."""
+"""Seconds between two returns of free pages; one takes about a millisecond."""
 
 KEPT_FOR_TENSORFLOW = 2**30
-"""Bytes that a worker with TensorFlow keeps; a batch of 32 photos takes less."""
+"""Bytes that a worker with TensorFlow keeps; more than a batch of 32 photos takes."""
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 
 
 def keep_out_of_core_dumps() -> None:
-    """A crash of this process, or of those that it starts, leaves no image of the memory, and so of photos, on a disk.
+    """Prevent core dumps of this process and its children, which would write photos to disk.
 
-    The kernel asks the program that it hands an image to for no limit, but for one of a single byte, which stops it as
-    well (core(5), `do_coredump` in fs/coredump.c). A limit of 0 that may not be raised stays.
+    A limit of 0 does not stop dumps that are piped to a program, but a limit of 1 byte does (core(5), `do_coredump` in
+    fs/coredump.c). A hard limit of 0 stays.
     """
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
 
 
 def return_large_blocks() -> None:
-    """Keeps glibc from raising both bounds, to 32 and 64 MiB, after the first large photo (mallopt(3)).
+    """Keep glibc from raising both bounds, to 32 and 64 MiB, after the first large photo (mallopt(3)).
 
-    Otherwise freed photos stay with the process, between smaller blocks: some 250 MB after 100,000 requests of
-    `benchmarks.fuzz`. Does nothing where there is no glibc.
+    Otherwise the process keeps the memory of freed photos: some 250 MB after 100,000 requests of `benchmarks.fuzz`.
+    Does nothing without glibc.
     """
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL(None)
@@ -46,10 +46,10 @@ def return_large_blocks() -> None:
 
 
 def keep_freed_blocks() -> None:
-    """Keeps what is freed for what is allocated next, for a process that allocates the same blocks for each batch.
+    """Keep freed memory, for a process that allocates the same blocks for each batch.
 
-    TensorFlow takes its tensors from malloc; those of a batch would be mapped, faulted in page by page and given back
-    every time. Does nothing where there is no glibc.
+    TensorFlow's tensors come from malloc; those of a batch would be mapped, faulted in and unmapped every time. Does
+    nothing without glibc.
     """
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL(None)
@@ -59,18 +59,18 @@ def keep_freed_blocks() -> None:
 
 
 def return_free_pages() -> None:
-    """Gives the system what lies free between blocks in use (malloc_trim(3)), which glibc does at a heap's end only.
+    """Return free pages between used blocks to the system (malloc_trim(3)); glibc does so only at the heap's end.
 
-    Does nothing where there is no glibc.
+    Does nothing without glibc.
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def unmap_pages(name: str) -> None:
-    """Takes the pages of mapped files of this name out of the process; one that is read again comes back.
+    """Drop the pages of mapped files of this name from the process; a page that is read again comes back.
 
-    For memory that other processes have as well: what is counted and kept for this one alone is less by that.
+    For memory shared with other processes, which would otherwise count for each of them.
     """
     libc = ctypes.CDLL(None)
     for line in Path("/proc/self/maps").read_text().splitlines():

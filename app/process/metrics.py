@@ -27,7 +27,7 @@ SCORE_BUCKETS = tuple(step / 10 for step in range(1, 11))
 
 
 class Metrics:
-    """The metrics of one application; each application has a registry of its own."""
+    """The metrics of one application, in its own registry."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -69,21 +69,21 @@ class Metrics:
         )
 
     def request(self, route: str, method: str, status: int) -> None:
-        """Counts an answer; `route` is the pattern, never the address that was asked for."""
+        """Count an answer; `route` is the pattern, never the requested URL."""
         self._requests.labels(route, method, str(status)).inc()
 
     def problem(self, slug: str) -> None:
-        """Counts a problem answer."""
+        """Count a problem answer."""
         self._problems.labels(slug).inc()
 
     def disconnected(self) -> None:
-        """Counts a client that left before its answer."""
+        """Count a client that left before its answer."""
         self._disconnected.inc()
 
     def screened(
         self, verdict: str, reasons: tuple[str, ...], scores: list[float], timings_ms: Mapping[str, float]
     ) -> None:
-        """Counts a photo that was screened, with the scores of the boxes answered and the time of each stage."""
+        """Count a screened photo, with the scores of its boxes and the time of each stage."""
         self._verdicts.labels(verdict).inc()
         for reason in reasons:
             self._reasons.labels(reason).inc()
@@ -93,21 +93,21 @@ class Metrics:
             self._stages.labels(stage).observe(milliseconds / 1000)
 
     def reload(self, outcome: str) -> None:
-        """Counts a reload."""
+        """Count a reload."""
         self._reloads.labels(outcome).inc()
 
     def live(self, models: Iterable[Mapping[str, str]]) -> None:
-        """Names the models that are live: name, version, sha256, runtime and device of each."""
+        """Set the live models: name, version, sha256, runtime and device of each."""
         self._model.clear()
         for model in models:
             self._model.labels(**model).set(1)
 
     def watch_ready(self, ready: Callable[[], bool]) -> None:
-        """Asks `ready` at every scrape."""
+        """Call `ready` at every scrape."""
         self._ready.set_function(ready)
 
     def watch_queue(self, depth: Callable[[], int]) -> None:
-        """Reads the queue's depth from `depth` at every scrape."""
+        """Call `depth` at every scrape."""
         self._waiting.set_function(depth)
 
     def exposition(self) -> bytes:

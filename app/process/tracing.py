@@ -1,8 +1,8 @@
-"""Optional OpenTelemetry traces: a span for each request, and one below it for each stage of its photo.
+"""Optional OpenTelemetry traces: a span per request, with a child span for each stage of its photo.
 
-They are on where the standard environment variables name a place to send them, `OTEL_EXPORTER_OTLP_ENDPOINT` (over
-HTTP) or `OTEL_TRACES_EXPORTER=console`, and the extra `tracing` is installed. Spans hold the route's pattern, the
-method and the status: no address, no file name, nothing of a photo.
+They are on if the standard environment variables name a destination, `OTEL_EXPORTER_OTLP_ENDPOINT` (HTTP) or
+`OTEL_TRACES_EXPORTER=console`, and the extra `tracing` is installed. Spans contain the route's pattern, the method and
+the status: no URL, no file name, nothing about a photo.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _tracer: Any = None
 
 
 def configure() -> bool:
-    """Turns tracing on if the environment asks for it and the packages are there; whether it is on."""
+    """Turn tracing on if the environment requests it and the packages are installed; returns whether it is on."""
     global _tracer
     exporter = os.environ.get("OTEL_TRACES_EXPORTER", "otlp" if _endpoint() else "none")
     if exporter == "none" or os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
@@ -58,7 +58,7 @@ def request_span(headers: Mapping[str, str]) -> Iterator[Callable[[str, str, int
     """A span for a request, current inside the block; a child of the client's own if it sent `traceparent`.
 
     Yields:
-        a function that describes the answer: route, method, status. It does nothing where tracing is off.
+        a function that describes the answer: route, method, status. It does nothing if tracing is off.
     """
     if _tracer is None:
         yield lambda route, method, status: None
@@ -81,7 +81,7 @@ def request_span(headers: Mapping[str, str]) -> Iterator[Callable[[str, str, int
 
 
 def record(stage: str, milliseconds: float) -> None:
-    """A span for a stage of the present request that ended just now; nothing where tracing is off."""
+    """Record a span for a stage of the current request that has just ended; does nothing if tracing is off."""
     if _tracer is not None:
         ended = time.time_ns()
         _tracer.start_span(stage, start_time=ended - int(milliseconds * 1e6)).end(ended)

@@ -35,7 +35,7 @@ class SlowDecoder:
     Attributes:
         gate: ends what is being read.
         now: photos that are being read, large ones and others.
-        most: at once, likewise.
+        most: the highest `now`.
         begun: how many were begun.
     """
 

@@ -51,7 +51,7 @@ def test_a_missing_file_is_named(bundle_folder) -> None:
         read_bundle(bundle_folder)
 
 
-def test_a_file_that_nobody_signed_for_is_named(bundle_folder) -> None:
+def test_an_unlisted_file_is_named(bundle_folder) -> None:
     (bundle_folder / "extra.so").write_bytes(b"?")
     with pytest.raises(BundleError, match=r"extra\.so is not listed"):
         read_bundle(bundle_folder)
@@ -78,7 +78,7 @@ def test_a_wrong_manifest_is_refused(bundle_folder, change, message) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"format_version": 1}'])
-def test_what_is_no_manifest_is_refused(tmp_path, text) -> None:
+def test_an_invalid_manifest_is_refused(tmp_path, text) -> None:
     (tmp_path / MANIFEST).write_text(text)
     with pytest.raises(BundleError):
         read_bundle(tmp_path)

@@ -10,7 +10,7 @@ FIRST, BESIDE_FIRST, SECOND = [0.1, 0.1, 0.3, 0.2], [0.1, 0.11, 0.3, 0.21], [0.1
 OPINIONS = Detections([FIRST, BESIDE_FIRST, SECOND, SECOND], [0.6, 0.4, 0.3, 0.01], [1, 2, 2, 1])
 
 
-def test_boxes_of_any_class_on_one_place_are_one_tooth() -> None:
+def test_overlapping_boxes_of_any_class_are_one_tooth() -> None:
     boxes, scores = teeth(OPINIONS, (1, 2))
     assert boxes == pytest.approx(np.array([FIRST, SECOND]))
     assert scores == pytest.approx(np.array([[0.6, 0.4], [0.0, 0.3]])), "what scores below 0.02 is noise"
@@ -31,13 +31,13 @@ def test_every_tooth_gets_a_probability_for_every_class() -> None:
     assert of_class[1].scores == pytest.approx([0.7, 0.6])
 
 
-def test_no_detections_stay_none() -> None:
+def test_no_detections() -> None:
     calibration = Calibration((1, 2), np.ones((2, 3)), np.zeros(2))
     assert len(calibration.apply(Detections.empty())) == 0
     assert len(calibration.apply(OPINIONS.where(OPINIONS.scores < 0.02))) == 0
 
 
-def test_the_manifest_keeps_it_exactly() -> None:
+def test_round_trip_through_the_manifest_is_exact() -> None:
     calibration = Calibration((1, 2), np.array([[0.1, 1 / 3, -2e-9], [1.0, 2.0, 3.0]]), np.array([0.1, -7.0]))
     read = Calibration.from_dict(json.loads(json.dumps(calibration.as_dict())))
     assert read.class_ids == calibration.class_ids
@@ -46,6 +46,6 @@ def test_the_manifest_keeps_it_exactly() -> None:
 
 
 @pytest.mark.parametrize("weights", [[1.0], [1.0, 2.0, float("nan")]])
-def test_weights_that_do_not_fit_are_refused(weights) -> None:
+def test_weights_of_a_wrong_shape_are_refused(weights) -> None:
     with pytest.raises(ValueError, match="calibration weights"):
         Calibration.from_dict({"classes": [{"id": 1, "weights": weights, "bias": 0.0}] * 2})

@@ -129,7 +129,7 @@ def test_failing_photo_does_not_end_the_worker(engine: Engine) -> None:
     assert len(engine.submit(photo(1)).result(5).detections) == 0
 
 
-def test_each_worker_has_a_runtime_of_its_own() -> None:
+def test_each_worker_has_its_own_runtime() -> None:
     made: list[Held] = []
     lock = threading.Lock()
 
@@ -219,7 +219,7 @@ def test_many_callers_at_once(held: Held) -> None:
 
 
 def forget(held: Held) -> None:
-    """As if it had seen nothing yet."""
+    """Reset what it has seen."""
     held.seen.clear()
     while held.busy.acquire(blocking=False):
         pass
@@ -238,7 +238,7 @@ class Alone(Held):
         return self.detect(pixels)
 
 
-def test_a_photo_alone_gets_the_machine_and_goes_to_the_first_worker() -> None:
+def test_a_lone_photo_gets_all_cores_and_goes_to_the_first_worker() -> None:
     first, second = Alone(), Alone()
     engine = Engine(BUNDLE, lambda: second, load_first=lambda: first, workers=2)
     engine.start()
@@ -281,7 +281,7 @@ def test_photos_that_wait_are_not_alone() -> None:
 
 
 class Batching(Held):
-    """A runtime that takes three photos at once."""
+    """A runtime with batches of three photos."""
 
     batch_size = 3
 
@@ -315,7 +315,7 @@ def batching_engine(batching: Batching, **options: float) -> Engine:
     return engine
 
 
-def test_photos_that_wait_together_are_detected_at_once(batching: Batching) -> None:
+def test_photos_that_wait_together_are_detected_in_one_batch(batching: Batching) -> None:
     engine = batching_engine(batching)
     futures = [engine.submit(photo(number)) for number in (20, 30, 40, 50, 60)]
     futures[1].cancel()
@@ -338,11 +338,11 @@ def test_a_failing_batch_does_not_end_the_worker(batching: Batching) -> None:
     engine.close()
 
 
-def test_a_batch_waits_for_more_photos_but_one_photo_alone_does_not(batching: Batching) -> None:
+def test_a_batch_waits_for_more_photos_but_a_lone_photo_does_not(batching: Batching) -> None:
     engine = batching_engine(batching, batch_wait_s=0.5)
     futures = [engine.submit(photo(number)) for number in (2, 3)]
     batching.gate.set()
-    # The photo at work was not met by others when it was taken up; these two go together and at once.
+    # The photo at work was not met by others when it was taken up; these two go together without waiting.
     assert futures[0].result(0.4) is not None
     futures = [engine.submit(photo(4))]
     time.sleep(0.1)

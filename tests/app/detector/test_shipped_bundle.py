@@ -36,7 +36,7 @@ def judge(each_bundle):
 
 @pytest.fixture(scope="module")
 def verdicts(judge) -> dict[str, Counter]:
-    """How often which verdict was given to the pictures of other things, by kind."""
+    """Counts of each verdict on pictures of other subjects, by kind."""
     found: dict[str, Counter] = defaultdict(Counter)
     for kind, _, picture in pictures():
         found[kind][judge(picture).verdict] += 1
@@ -65,7 +65,7 @@ def test_a_picture_of_something_else_is_not_assessable(judge, name) -> None:
     assert judge(np.ascontiguousarray(colours)).verdict is expected
 
 
-def test_a_picture_of_something_else_stays_so_at_any_size(judge) -> None:
+def test_a_picture_of_something_else_is_not_assessable_at_any_size(judge) -> None:
     cat = decode(encode(skimage.data.cat(), "image/png")).pixels
     for factor in (1, 2, 4):
         larger = np.repeat(np.repeat(cat, factor, axis=0), factor, axis=1)
@@ -105,6 +105,6 @@ def test_the_first_by_name_is_the_default(each_bundle, shipped_bundle) -> None:
     assert each_bundle.input_height == (416 if each_bundle.name == shipped_bundle.name else 320)
 
 
-def test_the_card_holds_what_a_clinic_must_know(each_bundle) -> None:
+def test_the_card_contains_what_a_clinic_must_know(each_bundle) -> None:
     for words in ("not a medical device", "CC BY 4.0", "Intended use", "Limits", "Parity", "Apache-2.0"):
         assert words in each_bundle.card

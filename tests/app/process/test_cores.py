@@ -11,7 +11,7 @@ from app.process.cores import usable_cores
 
 @pytest.fixture
 def cgroup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of this process's cgroup, two below the root of a tree of its own, on a machine of 16 cores."""
+    """The folder of this process's cgroup, two below the root of a temporary tree, on a machine of 16 cores."""
     membership, folder = tmp_path / "cgroup", tmp_path / "tree" / "slice" / "container"
     membership.write_text("0::/slice/container\n", encoding="ascii")
     folder.mkdir(parents=True)

@@ -65,7 +65,7 @@ print(scattered, resident_mib() - before)
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="this is not glibc")
-def test_what_is_free_between_blocks_in_use_goes_back_to_the_system() -> None:
+def test_free_pages_between_used_blocks_go_back_to_the_system() -> None:
     command = [sys.executable, "-c", SCATTERED]
     done = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, check=True)
     scattered, left = map(int, done.stdout.split())
@@ -121,7 +121,7 @@ print(mapped[:] == whole)
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="this is not glibc")
-def test_blocks_that_are_kept_are_not_faulted_in_again() -> None:
+def test_kept_blocks_are_not_faulted_in_again() -> None:
     code = """
 import resource, sys
 import numpy as np

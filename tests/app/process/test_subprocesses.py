@@ -14,7 +14,7 @@ from tests.conftest import ROOT
     ("status", "words"),
     [(0, "exit status 0"), (3, "exit status 3"), (-signal.SIGSEGV, "SIGSEGV"), (-signal.SIGRTMIN - 5, "signal 39")],
 )
-def test_ends_are_told_in_words(status: int, words: str) -> None:
+def test_exits_are_described_in_words(status: int, words: str) -> None:
     assert describe_exit(status) == words
 
 
@@ -29,13 +29,13 @@ def test_a_process_runs_this_package_wherever_it_is_started(tmp_path, monkeypatc
     assert b"another" not in out
 
 
-def test_what_cannot_be_started_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_cannot_be_started_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nonexistent/python")
     with pytest.raises(OSError, match="No such file"):
         start_module("app", [])
 
 
-def test_memory_without_a_file_is_shared_and_then_given_back() -> None:
+def test_anonymous_memory_is_shared_and_then_released() -> None:
     with anonymous_memory("photo") as shared:
         os.write(shared, b"teeth")
         copy = os.dup(shared)
@@ -46,7 +46,7 @@ def test_memory_without_a_file_is_shared_and_then_given_back() -> None:
     os.close(copy)
 
 
-def test_what_is_sealed_stays_as_it_is() -> None:
+def test_sealed_memory_cannot_be_changed() -> None:
     with anonymous_memory("photo") as shared:
         os.write(shared, b"teeth")
         seal(shared)
@@ -60,7 +60,7 @@ def test_what_is_sealed_stays_as_it_is() -> None:
             seal(shared)
 
 
-def test_signals_to_all_processes_do_not_end_one_that_ignores_them() -> None:
+def test_shutdown_signals_are_ignored_on_request() -> None:
     code = """
 import os, signal
 from app.process.subprocesses import ignore_shutdown_signals

@@ -92,12 +92,12 @@ def test_a_request_and_its_stages_are_spans_of_the_clients_trace(collector: tupl
     assert b"Hong" not in b"".join(span.SerializeToString() for span in spans)
 
 
-def test_without_the_packages_the_server_says_so_and_serves() -> None:
+def test_the_server_starts_without_the_tracing_packages_and_says_so() -> None:
     missing = "import sys; sys.modules['opentelemetry.sdk.resources'] = None; " + PLAIN
     assert "install caries-screen[tracing]" in serve(missing, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9")
 
 
-def test_nothing_is_sent_unless_asked_for() -> None:
+def test_nothing_is_sent_by_default() -> None:
     code = "import sys\nfrom app.process import tracing\nprint(tracing.configure(), 'opentelemetry' in sys.modules)"
     clean = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
     for extra in ({}, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_SDK_DISABLED": "true"}):

@@ -1,4 +1,4 @@
-"""A runtime in a process of its own: the same answers, and what becomes of photos and engine when the process dies."""
+"""A runtime in a separate process: the same answers, and photos and engine when the process dies."""
 
 import json
 import os
@@ -63,7 +63,7 @@ def engine(shipped_bundle, start_worker, made) -> Iterator[Engine]:
     assert not any(worker.alive for worker in made)
 
 
-def test_same_answer_as_in_the_thread(shipped_bundle, photo) -> None:
+def test_same_detections_as_in_the_thread(shipped_bundle, photo) -> None:
     worker = load_in_process(shipped_bundle, "litert", threads=2)
     try:
         assert (worker.name, worker.device) == ("litert", "cpu")
@@ -80,7 +80,7 @@ def test_same_answer_as_in_the_thread(shipped_bundle, photo) -> None:
     assert not worker.alive
 
 
-def test_bundle_that_cannot_be_run_is_said_as_in_the_thread(shipped_bundle, tmp_path) -> None:
+def test_same_error_for_an_unusable_bundle_as_in_the_thread(shipped_bundle, tmp_path) -> None:
     manifest = json.loads((shipped_bundle.path / "bundle.json").read_text())
     (tmp_path / "MODEL_CARD.md").write_text("nothing else")
     write_manifest(tmp_path, manifest)
@@ -105,7 +105,7 @@ def test_copying_over_the_model_does_not_reach_a_worker(own_bundle, photo) -> No
         worker.close()
 
 
-def test_a_worker_starts_on_no_other_model_than_was_verified(own_bundle, photo) -> None:
+def test_a_worker_starts_only_with_the_verified_model(own_bundle, photo) -> None:
     before = load_runtime(own_bundle, "litert").detect(photo)
     (own_bundle.path / "MODEL_CARD.md").write_text("another")
     worker = WorkerProcess(own_bundle, "litert")
@@ -119,7 +119,7 @@ def test_a_worker_starts_on_no_other_model_than_was_verified(own_bundle, photo) 
         write_manifest(own_bundle.path, manifest)  # a whole bundle, and not the one that is live
 
 
-def test_workers_of_a_bundle_share_its_model_and_nobody_can_change_it(shipped_bundle, start_worker, photo) -> None:
+def test_workers_of_a_bundle_share_its_model_in_immutable_memory(shipped_bundle, start_worker, photo) -> None:
     workers = [start_worker() for _ in range(2)]
     for worker in workers:
         worker.detect(photo)
@@ -149,7 +149,7 @@ def test_a_model_that_cannot_be_loaded_is_named_by_its_file(own_bundle) -> None:
         WorkerProcess(read_bundle(own_bundle.path), "litert")
 
 
-def test_a_worker_that_may_take_tensorflow_starts_on_no_other_bundle(own_bundle, monkeypatch) -> None:
+def test_a_worker_for_tensorflow_starts_only_with_the_verified_bundle(own_bundle, monkeypatch) -> None:
     monkeypatch.setattr(process, "may_be_tensorflow", lambda *_: True)
     worker = WorkerProcess(own_bundle, "litert")
     assert worker.name == "litert"
@@ -205,7 +205,9 @@ def one_worker(shipped_bundle, start_worker, made) -> Iterator[Engine]:
     running.close()
 
 
-def test_a_worker_has_the_next_photo_before_it_is_done_with_one(one_worker, made, photo, shipped_bundle) -> None:
+def test_a_worker_has_the_next_photo_before_it_finishes_the_current_one(
+    one_worker, made, photo, shipped_bundle
+) -> None:
     others = [photo[::-1], photo[:, ::-1], photo[::-1, ::-1]]
     futures = [one_worker.submit(pixels) for pixels in (photo, *others)]
     # With the first, or as soon as it is done with that.
@@ -219,7 +221,7 @@ def test_a_worker_has_the_next_photo_before_it_is_done_with_one(one_worker, made
     assert len(made) == 1
 
 
-def test_the_photo_that_a_dying_worker_had_ahead_goes_to_the_next_one(one_worker, made, photo) -> None:
+def test_the_next_photo_of_a_dying_worker_goes_to_its_replacement(one_worker, made, photo) -> None:
     futures = submit_together(one_worker, photo, 3)
     wait_for(lambda: one_worker.waiting == 1)
     os.kill(made[0].pid, signal.SIGKILL)
@@ -237,7 +239,7 @@ def submit_together(engine: Engine, photo: np.ndarray, count: int) -> list[Futur
     return [job.future for job in jobs]
 
 
-def test_an_engine_that_is_closed_answers_what_its_worker_has(one_worker, made, photo) -> None:
+def test_a_closed_engine_answers_the_photos_in_its_workers_hands(one_worker, made, photo) -> None:
     futures = submit_together(one_worker, photo, 3)
     wait_for(lambda: one_worker.waiting == 1)
     closing = threading.Thread(target=one_worker.close)
@@ -251,7 +253,7 @@ def test_an_engine_that_is_closed_answers_what_its_worker_has(one_worker, made, 
     assert not made[0].alive
 
 
-def test_a_worker_that_dies_while_its_engine_is_closed_leaves_nobody_waiting(one_worker, made, photo) -> None:
+def test_every_photo_is_answered_if_a_worker_dies_while_its_engine_closes(one_worker, made, photo) -> None:
     futures = submit_together(one_worker, photo, 2)
     wait_for(lambda: one_worker.waiting == 0)
     closing = threading.Thread(target=one_worker.close)
@@ -263,7 +265,7 @@ def test_a_worker_that_dies_while_its_engine_is_closed_leaves_nobody_waiting(one
     closing.join(30)
 
 
-def test_a_worker_that_died_idle_costs_no_answer(engine, made, photo) -> None:
+def test_the_death_of_an_idle_worker_fails_no_photo(engine, made, photo) -> None:
     for worker in list(made):
         os.kill(worker.pid, signal.SIGKILL)
         worker._process.wait()
@@ -390,7 +392,7 @@ def test_a_worker_that_cannot_be_replaced_leaves_the_others_at_work(shipped_bund
     engine.close()
 
 
-def test_an_engine_is_closed_at_once_while_a_worker_cannot_be_replaced(replaceable, made, monkeypatch) -> None:
+def test_an_engine_closes_quickly_while_a_worker_cannot_be_replaced(replaceable, made, monkeypatch) -> None:
     monkeypatch.setattr("app.detector.worker_thread.RETRY_S", 60)
     engine, possible = replaceable
     possible.clear()
@@ -423,7 +425,7 @@ class FailsWarmUp(WorkerProcess):
         raise ValueError("unlucky")
 
 
-def test_no_process_is_left_where_the_warm_up_fails(shipped_bundle) -> None:
+def test_no_process_remains_if_the_warm_up_fails(shipped_bundle) -> None:
     made: list[WorkerProcess] = []
 
     def load() -> WorkerProcess:

@@ -65,7 +65,7 @@ def test_class_ids_are_those_of_the_bundle(runtime, photos, shipped_bundle) -> N
         assert set(runtime.detect(pixels).class_ids.tolist()) <= set(shipped_bundle.class_names)
 
 
-def test_it_says_what_it_is(runtime) -> None:
+def test_name_and_device(runtime) -> None:
     assert runtime.name in ("litert", "tensorflow")
     assert runtime.device.split()[0] in ("cpu", "gpu")
 
@@ -81,7 +81,7 @@ def test_the_runtimes_agree_within_the_parity_bound(shipped_bundle, photos) -> N
     assert parity.max_box_difference <= MAX_BOX_DIFFERENCE
 
 
-def test_alone_a_photo_gets_the_same_answer(shipped_bundle, photos) -> None:
+def test_a_lone_photo_gets_the_same_answer(shipped_bundle, photos) -> None:
     runtime = load_runtime(shipped_bundle, "litert", precision="int8", threads=1, alone_threads=2)
     for pixels in photos:
         alone, shared = runtime.detect_alone(pixels), runtime.detect(pixels)
@@ -108,14 +108,14 @@ def test_a_batch_gets_the_answers_of_its_photos(shipped_bundle, photos, load) ->
 
 
 @needs_tensorflow
-def test_photos_go_one_by_one_through_a_model_that_takes_no_batch(shipped_bundle, photos, monkeypatch) -> None:
+def test_a_model_without_batches_takes_photos_one_by_one(shipped_bundle, photos, monkeypatch) -> None:
     monkeypatch.setattr(tensorflow, "BATCH_SIGNATURE", "missing")
     runtime = load_runtime(shipped_bundle, "tensorflow", batch_size=8)
     assert runtime.batch_size == 1
     assert len(runtime.detect(photos[0])) > 0
 
 
-def test_auto_takes_litert_where_there_is_no_gpu(shipped_bundle) -> None:
+def test_auto_means_litert_without_a_gpu(shipped_bundle) -> None:
     assert load_runtime(shipped_bundle, "auto").device.startswith("gpu") or (
         load_runtime(shipped_bundle, "auto").name == "litert"
     )

@@ -1,4 +1,4 @@
-"""The worker's side of a runtime in a process of its own."""
+"""The worker's side of a runtime in a separate process."""
 
 import contextlib
 import json
@@ -18,14 +18,14 @@ from app.detector.runtimes.messages import receive, send, shared_array
 
 
 @pytest.mark.slow
-def test_a_worker_imports_nothing_that_it_can_do_without() -> None:
+def test_a_worker_imports_no_more_than_it_needs() -> None:
     code = "import sys, app.detector.runtimes.worker, app.detector.runtimes.litert; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     # With OpenSSL, multiprocessing and what they bring along, a worker takes 7 MB more.
     assert {"hashlib", "multiprocessing", "subprocess", "PIL", "app.detector.bundle"}.isdisjoint(done.stdout.split())
 
 
-def test_a_photo_that_the_runtime_fails_on_does_not_end_the_worker(monkeypatch) -> None:
+def test_a_failing_photo_does_not_end_the_worker(monkeypatch) -> None:
     class Unlucky(Runtime):
         name, device = "litert", "cpu"
 
