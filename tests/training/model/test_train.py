@@ -116,9 +116,7 @@ def check_events(run: Path, *, steps: int) -> None:
 
 def test_a_loss_that_is_not_finite_ends_the_training_and_keeps_the_last_checkpoint(prepared, small_recipe) -> None:
     # No rate that a recipe allows is certain to diverge.
-    any_rate = (
-        "from training.recipe import RANGES; RANGES.update(dict.fromkeys(RANGES, (0, 1e30)))"
-    )
+    any_rate = "from training.recipe import RANGES; RANGES.update(dict.fromkeys(RANGES, (0, 1e30)))"
     settings = ("learning_rate_base=1e30", "warmup_learning_rate=1e30")
     done = subprocess.run(
         train_command(prepared, small_recipe, *settings, before=any_rate), capture_output=True, text=True
