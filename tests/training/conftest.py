@@ -115,7 +115,7 @@ def small_data(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def prepared(small_data, tmp_path) -> Path:
-    """The folder of a run that holds records of `small_data` and nothing else."""
+    """The folder of a run with only the records of `small_data`."""
     from training.cli import main
 
     out = tmp_path / "run"

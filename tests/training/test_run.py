@@ -201,10 +201,10 @@ def test_float16_is_half_the_size_and_nearly_as_accurate(tiny_run, rendered_data
     from app.detector.runtimes.litert import LiteRTRuntime
 
     assert main(["tflite", "--out", str(tiny_run), "--precision", "float16"]) == 0
-    half, whole = tiny_run / "export" / "model_float16.tflite", tiny_run / "export" / FLOAT32_MODEL
-    assert half.stat().st_size < 0.55 * whole.stat().st_size
+    half, full = tiny_run / "export" / "model_float16.tflite", tiny_run / "export" / FLOAT32_MODEL
+    assert half.stat().st_size < 0.55 * full.stat().st_size
     pixels = decode(next((rendered_data / "img_train").iterdir()).read_bytes()).pixels
-    scores = [LiteRTRuntime(path).detect(pixels).scores[:5] for path in (half, whole)]
+    scores = [LiteRTRuntime(path).detect(pixels).scores[:5] for path in (half, full)]
     assert np.abs(scores[0] - scores[1]).max() < 0.02
 
 

@@ -46,7 +46,7 @@ class ModelRuntime(Runtime):
             tf.keras.backend.set_learning_phase(False)
             return detect_at_sizes(model, tf.cast(batch, tf.float32), multi_scale)
 
-        self._run = run
+        self.graph = run
 
     def detect(self, pixels: Pixels) -> Detections:
         """See `app.detector.runtimes.Runtime.detect`."""
@@ -58,7 +58,7 @@ class ModelRuntime(Runtime):
         Args:
             batch: uint8 `[n, height, width, 3]`.
         """
-        return [fuse(by_size) for by_size in split_by_size(self._run(batch))]
+        return [fuse(by_size) for by_size in split_by_size(self.graph(batch))]
 
     def detect_all(self, photos: Sequence[npt.NDArray[np.uint8]]) -> list[Detections]:
         """`detect_resized`, photo by photo, so that memory does not grow with their number."""

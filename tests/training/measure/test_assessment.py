@@ -1,4 +1,4 @@
-"""A whole assessment of predictions that were made up, and both implementations of the COCO metrics side by side."""
+"""Assessments of synthetic predictions, and two implementations of the COCO metrics compared."""
 
 import contextlib
 import io
@@ -15,7 +15,7 @@ from training.measure.plots import write_plots
 from training.measure.report import markdown
 
 
-def made_up(seed: int, photos: int = 12, *, caries: float = 0.4) -> tuple[list[AnnotatedPhoto], list[Detections]]:
+def synthetic(seed: int, photos: int = 12, *, caries: float = 0.4) -> tuple[list[AnnotatedPhoto], list[Detections]]:
     """Labelled photos, and detections that are the labels moved a little, some of another class, with false ones."""
     random = np.random.default_rng(seed)
     labelled, found = [], []
@@ -34,7 +34,7 @@ def made_up(seed: int, photos: int = 12, *, caries: float = 0.4) -> tuple[list[A
 
 
 def test_every_figure_lies_within_its_interval_and_its_range() -> None:
-    photos, predictions = made_up(1)
+    photos, predictions = synthetic(1)
     result = assess(photos, predictions, score_threshold=0.4, resamples=60)
     for name, (value, interval) in result.figures.items():
         assert value is not None, name
@@ -47,14 +47,14 @@ def test_every_figure_lies_within_its_interval_and_its_range() -> None:
 
 
 def test_photos_without_a_sound_one_have_no_auc_and_say_so() -> None:
-    photos, predictions = made_up(2, caries=1.0)
+    photos, predictions = synthetic(2, caries=1.0)
     result = assess(photos, predictions, resamples=20)
     assert result.figures["photo AUC"] == (None, None)
-    assert "| photo AUC | - |  |" in markdown(result, "# Made up")
+    assert "| photo AUC | - |  |" in markdown(result, "# Synthetic")
 
 
 def test_photos_without_a_carious_tooth_have_no_figures_of_it_and_are_drawn(tmp_path) -> None:
-    photos, predictions = made_up(2, caries=0.0)
+    photos, predictions = synthetic(2, caries=0.0)
     result = assess(photos, predictions, resamples=20)
     for figure in ("AP@.5 caries", "best F1 caries", "sensitivity", "F1", "FROC mean sensitivity"):
         assert result.figures[figure] == (None, None), figure
@@ -63,7 +63,7 @@ def test_photos_without_a_carious_tooth_have_no_figures_of_it_and_are_drawn(tmp_
 
 
 def test_an_interval_is_of_the_resamples_that_give_the_figure() -> None:
-    photos, _ = made_up(2, caries=0.0)
+    photos, _ = synthetic(2, caries=0.0)
     photos[0].class_ids[:] = 2
     perfect = [Detections(photo.boxes, np.ones(len(photo.boxes)), photo.class_ids) for photo in photos]
     # A third of the resamples lack the one photo with caries.
@@ -79,7 +79,7 @@ def test_an_interval_is_of_the_resamples_that_give_the_figure() -> None:
 
 
 def test_no_detection_at_all_is_measured_as_such() -> None:
-    photos, _ = made_up(3)
+    photos, _ = synthetic(3)
     result = assess(photos, [Detections.empty()] * len(photos), resamples=20)
     assert result.figures["mAP@.5"][0] == 0
     assert result.figures["calibration error"] == (None, None)
@@ -87,7 +87,7 @@ def test_no_detection_at_all_is_measured_as_such() -> None:
 
 
 def test_the_plots_are_written(tmp_path) -> None:
-    photos, predictions = made_up(4)
+    photos, predictions = synthetic(4)
     for result in (assess(photos, predictions, resamples=5), assess(photos, [Detections.empty()] * 12, resamples=5)):
         paths = write_plots(result, tmp_path)
         names = {"precision_recall.png", "froc.png", "roc.png", "reliability.png", "confusion.png"}
@@ -114,7 +114,7 @@ def by_the_second_implementation(photos, predictions) -> list[float]:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_two_implementations_of_the_coco_numbers_agree(seed) -> None:
-    photos, predictions = made_up(seed)
+    photos, predictions = synthetic(seed)
     ours = list(coco_figures(coco_evaluation(photos, predictions)).values())
     assert ours == pytest.approx(by_the_second_implementation(photos, predictions), abs=1e-9)
 

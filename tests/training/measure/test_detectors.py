@@ -36,7 +36,7 @@ def test_every_form_of_a_detector_detects_the_same(forms, rendered_data, tiny_ru
             from training.model.model_runtime import ModelRuntime
 
             assert isinstance(runtime, ModelRuntime)
-            assert runtime._run.experimental_get_tracing_count() == 1
+            assert runtime.graph.experimental_get_tracing_count() == 1
     for kind, detections in seen.items():
         difference = compare(seen["saved_model"], detections)
         assert difference.max_score_difference < 1e-4, kind

@@ -78,7 +78,7 @@ def test_the_table_shows_what_photos_share() -> None:
 
 
 def test_excess_counts_right_detections_beyond_the_scores() -> None:
-    # 16 x 0.25 is a variance of 4; a photo with next to none is measured in whole detections.
+    # 16 x 0.25 is a variance of 4; with almost none the unit is one detection.
     matches = [photo([0.5] * 16, [1] * 16, 16), photo([0.5] * 16, [0] * 16, 3), photo([0.9], [0], 0), photo([], [], 2)]
     assert excess(matches) == pytest.approx([4, -4, -0.9, 0])
 

@@ -15,6 +15,6 @@ def test_the_first_layers_of_int8_stay_float32_and_all_others_do_not(tiny_run) -
     ]
     in_float = [tensor["name"] for tensor in convolutions if tensor["dtype"] == np.float32]
     assert len(convolutions) > 100
-    # One of the whole photo, two of the first block, three of each further one.
+    # One of the input, two of the first block, three of each further one.
     assert len(in_float) == 1 + 2 + 3 * 3
     assert in_float[-1].endswith("block_3_project/Conv2D1")
