@@ -102,22 +102,16 @@ class RunFolder:
         return [photo for photo in self.photos() if photo.fold == fold]
 
     def configured(self) -> tuple[Recipe, int | None]:
-        """The recipe, and the held-out fold, None if the training sees all photos.
-
-        Raises:
-            RunError: the run is not configured.
-        """
+        """The recipe, and the held-out fold, None if the training sees all photos. Raises RunError: the run is not
+        configured."""
         if not self.state.exists():
             raise RunError(f"{self.path} is not configured: run configure or train first")
         state = json.loads(self.state.read_text(encoding="utf-8"))
         return Recipe.from_dict(state["recipe"]), state["validation_fold"]
 
     def photos_sha256(self) -> str:
-        """The sha256 of the prepared photos, labels and folds, see `training.data.saved_photos.photos_sha256`.
-
-        Raises:
-            RunError: no photos are prepared.
-        """
+        """The sha256 of the prepared photos, labels and folds, see `training.data.saved_photos.photos_sha256`. Raises
+        RunError: no photos are prepared."""
         path = self.records / PHOTOS
         if not path.exists():
             raise RunError(f"{self.records} has no {PHOTOS}: run prepare first")

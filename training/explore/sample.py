@@ -63,10 +63,7 @@ def write_sample(photos: Sequence[AnnotatedPhoto], name: str, out: Path) -> str:
 
 def find_photo(photos: Sequence[AnnotatedPhoto], name: str) -> AnnotatedPhoto:
     """The photo with this file name, file name without suffix, or last number in it: 777 finds `Folder_0777.jpg`.
-
-    Raises:
-        ExploreError: no photo matches, with the nearest names; or several do, with theirs.
-    """
+    Raises ExploreError: no photo matches, with the nearest names; or several do, with theirs."""
     for matching in (
         [photo for photo in photos if photo.path.name == name],
         [photo for photo in photos if photo.path.stem == name],

@@ -134,11 +134,7 @@ def review(found: OutOfFold, out: Path, *, kinds: Path | None = None, resamples:
 
 
 def read_kinds(path: Path, photos: Sequence[AnnotatedPhoto]) -> list[tuple[str, list[str]]]:
-    """Each column of the table of kinds: its name, and its value for each photo.
-
-    Raises:
-        ReviewError: see `review`.
-    """
+    """Each column of the table of kinds: its name, and its value for each photo. Raises ReviewError: see `review`."""
     try:
         # utf-8-sig drops the byte order mark that spreadsheets write.
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -156,11 +152,8 @@ def read_kinds(path: Path, photos: Sequence[AnnotatedPhoto]) -> list[tuple[str, 
 def verdicts(
     photos: Sequence[AnnotatedPhoto], seen: Sequence[Detections], scored: Sequence[Detections]
 ) -> dict[str, dict[Verdict, int]]:
-    """The server's verdicts on photos with and without labelled caries, at the operating point of all photos.
-
-    Raises:
-        PhotoError: a photo can no longer be read.
-    """
+    """The server's verdicts on photos with and without labelled caries, at the operating point of all photos. Raises
+    PhotoError: a photo can no longer be read."""
     threshold, _ = operating_point(photos, match_screened(photos, scored))
     screened = CLASS_IDS[SCREENED_CLASS]
     labelled, clean = f"{SCREENED_CLASS} labelled", "none labelled"

@@ -40,11 +40,8 @@ def find_checkpoint(place: Path, which: str = "latest") -> Path:
 
 
 def load_trained(folder: RunFolder) -> ModelRuntime:
-    """The detector of a run's latest checkpoint.
-
-    Raises:
-        CheckpointError, RunError: there is no checkpoint, or it is of another detector.
-    """
+    """The detector of a run's latest checkpoint. Raises CheckpointError, RunError: there is no checkpoint, or it is of
+    another detector."""
     recipe, _ = folder.configured()
     checkpoint = find_checkpoint(folder.checkpoints)
     return load_checkpoint(folder.pipeline_config, checkpoint, multi_scale=recipe.multi_scale)

@@ -109,11 +109,8 @@ def convert(
 
 
 def set_nms_score_threshold(file: Path, threshold: float) -> None:
-    """Change only the lowest score of the boxes that a `.tflite` file returns, 0 to 1.
-
-    Raises:
-        ConversionError: it has no detection postprocessing, which `convert` gives SSD models.
-    """
+    """Change only the lowest score of the boxes that a `.tflite` file returns, 0 to 1. Raises ConversionError: it has
+    no detection postprocessing, which `convert` gives SSD models."""
     from flatbuffers import flexbuffers
     from tensorflow.lite.tools import flatbuffer_utils
 

@@ -66,11 +66,8 @@ def read_report(path: Path = REPORT) -> list[Trial]:
 
 
 def choose(trials: Sequence[Trial], selection: str) -> list[Trial]:
-    """The trials of a selection such as `r01,r05-r09` or `all`, in the study's order.
-
-    Raises:
-        SweepError: it names an unknown trial.
-    """
+    """The trials of a selection such as `r01,r05-r09` or `all`, in the study's order. Raises SweepError: it names an
+    unknown trial."""
     if selection == "all":
         return list(trials)
     names = [trial.name for trial in trials]

@@ -104,11 +104,7 @@ class Outcome:
 
 
 def scaled_recipe(base: Recipe, trial: Trial, scale: Scale) -> Recipe:
-    """The trial's recipe at this scale, under its name.
-
-    Raises:
-        RecipeError: it is not allowed.
-    """
+    """The trial's recipe at this scale, under its name. Raises RecipeError: it is not allowed."""
     recipe = Recipe.from_dict({**base.as_dict(), **trial.changes, **(scale.settings or {}), "model_name": trial.name})
     steps = max(1, round(recipe.num_steps * scale.steps))
     return replace(
@@ -185,11 +181,8 @@ def ranked(outcomes: Sequence[Outcome]) -> list[Outcome]:
 
 @contextmanager
 def sole_use(sweep: Path) -> Iterator[None]:
-    """Lock the folder against a second sweep; the lock ends with the process.
-
-    Raises:
-        SweepError: another process has the lock.
-    """
+    """Lock the folder against a second sweep; the lock ends with the process. Raises SweepError: another process has
+    the lock."""
     sweep.mkdir(parents=True, exist_ok=True)
     with (sweep / ".lock").open("w") as lock:
         try:
