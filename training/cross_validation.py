@@ -3,8 +3,6 @@
 Files and predictions: `training.measure.out_of_fold`.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path

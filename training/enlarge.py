@@ -5,8 +5,6 @@ zooms at random shows the detector larger objects than the complete photos of la
 compensates for (Touvron et al. 2019, "Fixing the train-test resolution discrepancy").
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 from dataclasses import replace

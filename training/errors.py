@@ -12,7 +12,7 @@ TrainingError
  ├── CalibrationError           there are no detections to calibrate scores on
  ├── CrossValidationError       a fold is not trained, or belongs to another recipe
  ├── ReviewError                the table of photo kinds cannot be used
- ├── ExportError                there is no such checkpoint, or its architecture cannot be exported
+ ├── ConversionError            the architecture cannot be converted to TFLite
  ├── ParityError                the float32 TFLite model differs from the SavedModel
  ├── ReleaseError               an archive is damaged, or the store has another bundle of that version
  ├── SweepError                 there is no such trial, or another sweep uses the folder

@@ -1,7 +1,5 @@
 """Output for people and programs: files, Markdown tables and plots."""
 
-from __future__ import annotations
-
 import io
 import os
 from collections.abc import Callable, Iterable, Sequence

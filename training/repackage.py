@@ -1,7 +1,5 @@
 """Measure a bundle again and package it as another version, after the code around its models has changed."""
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import replace
 from pathlib import Path

@@ -4,8 +4,6 @@ Each step reads what the earlier ones wrote to the run's folder (`training.run_f
 resumes an interrupted run.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 import textwrap

@@ -12,8 +12,6 @@ evaluation.json     figures of each exported model                  evaluate
 bundle/NAME/N/      the release                                     package
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +36,7 @@ class _Inside:
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def __get__(self, run: RunFolder, _: type[RunFolder]) -> Path:
+    def __get__(self, run: "RunFolder", _: type["RunFolder"]) -> Path:
         return run.path / self._name
 
 

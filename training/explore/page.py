@@ -1,7 +1,5 @@
 """A self-contained HTML page: style and pictures are inlined, all text is escaped, there is no script."""
 
-from __future__ import annotations
-
 import base64
 import html
 import io

@@ -1,7 +1,5 @@
 """The plots of the report: distributions over photos and teeth, with the anchors."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The report: a self-contained HTML page, its figures as PNG files, and its numbers as JSON."""
 
-from __future__ import annotations
-
 import io
 import json
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """One photo of the data: its boxes as a picture, its facts as text."""
 
-from __future__ import annotations
-
 import difflib
 import re
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Numbers about annotated photos, at the input size of a detector."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The report's sentences, tables and captions."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass

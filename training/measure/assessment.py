@@ -1,7 +1,5 @@
 """The figures of a detector on annotated photos, with 95 % intervals by bootstrap over photos."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

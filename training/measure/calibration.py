@@ -1,7 +1,5 @@
 """Fit the calibration that `app.detector.calibration` applies, on out-of-fold detections and their labels."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

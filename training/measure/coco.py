@@ -1,7 +1,5 @@
 """COCO's average precisions, by pycocotools, and a fast form of them for resamples of photos."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Two sets of out-of-fold predictions on the same photos: differences of figures, with intervals over photos."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Curves over the matches of one class, and the table of labelled against detected class."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -67,7 +65,7 @@ class PhotoScores:
     scores: Floats
     has_class: npt.NDArray[np.bool_]
 
-    def take(self, sample: Sequence[int]) -> PhotoScores:
+    def take(self, sample: Sequence[int]) -> "PhotoScores":
         """The photos at these positions."""
         return PhotoScores(self.scores[list(sample)], self.has_class[list(sample)])
 

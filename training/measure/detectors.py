@@ -1,7 +1,5 @@
 """A detector in any form on disk, found, loaded and measured: bundle, SavedModel, TFLite file or checkpoint."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass

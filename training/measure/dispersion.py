@@ -5,8 +5,6 @@ and right about nearly all of others cannot distinguish photos. Labels that foll
 look like the latter. Scores must be calibrated (`training.measure.calibration`), since they are used as probabilities.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import permutations
 

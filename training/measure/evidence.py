@@ -1,8 +1,6 @@
 """The evidence of a bundle's quality: figures, operating point and calibration, from a held-out fold or from a
 cross-validation."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

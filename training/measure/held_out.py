@@ -1,7 +1,5 @@
 """Which fold a detector's training held out, from its run or its bundle."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from app.detector.bundle import Bundle

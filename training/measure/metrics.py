@@ -4,8 +4,6 @@ Intervals are percentile bootstrap intervals over photos (Efron 1979): photos ar
 boxes of one photo stay together.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -75,7 +73,7 @@ class Counts:
     labelled: int
     photos: int
 
-    def __add__(self, other: Counts) -> Counts:
+    def __add__(self, other: "Counts") -> "Counts":
         return Counts(
             self.true + other.true, self.shown + other.shown, self.labelled + other.labelled, self.photos + other.photos
         )

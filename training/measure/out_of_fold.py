@@ -16,8 +16,6 @@ The folder of a cross-validation (`training.cross_validation` writes it):
 `run.json`, `seconds.json` and the predictions are enough for a fold to count as finished.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

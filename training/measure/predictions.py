@@ -1,7 +1,5 @@
 """Run a detector over annotated photos, and keep its detections in a file."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path

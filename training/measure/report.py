@@ -1,7 +1,5 @@
 """Figures as text, and the files of an assessment: `evaluation.md`, `evaluation.json` and plots."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

@@ -12,8 +12,6 @@ Written to the folder:
 The pictures show the photos: share them only where the photos may be shared.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Iterable, Sequence

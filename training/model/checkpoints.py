@@ -1,7 +1,5 @@
 """Find and load the checkpoints of a training."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

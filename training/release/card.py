@@ -1,7 +1,5 @@
 """The model card: a bundle's manifest in words (Mitchell et al., Model Cards for Model Reporting, 2019)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Export a checkpoint as SavedModel, for TensorFlow and TensorFlow Serving."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Pack bundles in one archive, and install them in a model store: verified first, then moved, all or none."""
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import io

@@ -1,7 +1,5 @@
 """Package exported models, figures and parity as a bundle that the server reads."""
 
-from __future__ import annotations
-
 import datetime
 import importlib.metadata
 import math

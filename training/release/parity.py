@@ -1,7 +1,5 @@
 """Compare the TFLite models with the SavedModel, detection by detection."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any

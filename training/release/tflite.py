@@ -4,8 +4,6 @@ Every file takes a photo as float32 `[1, height, width, 3]`, RGB, -1 to 1, and r
 boxes in its signature's `output_0` to `output_3`; those of a further input size in `output_4` to `output_7`, and so on.
 """
 
-from __future__ import annotations
-
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence

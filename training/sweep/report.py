@@ -5,8 +5,6 @@ In an empty cell the base recipe's value applies. Two interpretations are ours: 
 stock's proportion between them (a third), since the warm-up rate may not exceed it.
 """
 
-from __future__ import annotations
-
 import csv
 import difflib
 import re

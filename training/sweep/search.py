@@ -3,8 +3,6 @@
 Its journal file survives a `kill -9`; a trial that was running is resumed with the same parameters.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The results of a sweep as a Markdown table and as CSV: measured and published figures."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Iterator, Sequence

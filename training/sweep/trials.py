@@ -10,8 +10,6 @@ The folder of a sweep:
 The hash covers everything that decides the outcome: the recipe at its scale, the held-out fold and the data.
 """
 
-from __future__ import annotations
-
 import datetime
 import fcntl
 import hashlib
@@ -93,11 +91,11 @@ class Outcome:
     published_map: float | None
 
     @classmethod
-    def read(cls, path: Path) -> Outcome:
+    def read(cls, path: Path) -> "Outcome":
         """From the file that `write` wrote."""
         return cls(**json.loads(path.read_text(encoding="utf-8")))
 
-    def write(self, path: Path) -> Outcome:
+    def write(self, path: Path) -> "Outcome":
         """Write the file, and return what `read` reads from it."""
         path.parent.mkdir(parents=True, exist_ok=True)
         return Outcome.read(write_file(path, json.dumps(asdict(self), indent=2) + "\n"))
