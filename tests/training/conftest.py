@@ -29,7 +29,7 @@ warmup_steps = 2
 learning_rate_base = 0.02
 batch_norm_decay = 0.2
 """
-"""Trains in seconds, from random weights: what is tested is the loop, not the detector."""
+"""Trains in seconds from random weights, to test the loop, not the detector."""
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +51,7 @@ def tiny_recipe(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_run(rendered_data, tiny_recipe, tmp_path_factory) -> Path:
-    """The folder of a real training of 20 steps, from photos to bundle, by the command that people use."""
+    """The folder of a real training of 20 steps, from photos to bundle, by the command `run`."""
     from training.cli import main
 
     out = tmp_path_factory.mktemp("run")

@@ -26,7 +26,7 @@ def test_one_seed_is_one_mouth() -> None:
     assert first.image.tobytes() != other.image.tobytes()
 
 
-def test_pictures_of_other_things_are_repeatable_and_various() -> None:
+def test_other_pictures_are_repeatable_and_diverse() -> None:
     made = [render_other(seed, width=WIDTH, height=HEIGHT) for seed in range(10)]
     for picture in made:
         assert picture.shape == (HEIGHT, WIDTH, 3)
@@ -37,7 +37,7 @@ def test_pictures_of_other_things_are_repeatable_and_various() -> None:
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_boxes_lie_in_the_photo_and_hold_something(view: str) -> None:
+def test_boxes_are_in_the_photo_and_not_empty(view: str) -> None:
     for seed in range(2):
         mouth = small(seed, view=view)
         assert mouth.image.shape == (HEIGHT, WIDTH, 3)
@@ -56,7 +56,7 @@ def test_boxes_lie_in_the_photo_and_hold_something(view: str) -> None:
 
 
 @pytest.mark.parametrize("caries", [0, 1, 3])
-def test_as_many_teeth_are_carious_as_asked_for(caries: int) -> None:
+def test_the_requested_number_of_teeth_is_carious(caries: int) -> None:
     assert all(small(seed, caries).labels.count("caries") == caries for seed in range(2))
 
 
@@ -81,7 +81,7 @@ def test_lesions_are_darker_and_nothing_else_changes(view: str) -> None:
     assert not darker[untouched].any()
 
 
-def test_what_is_out_of_range_is_refused() -> None:
+def test_arguments_out_of_range_are_refused() -> None:
     with pytest.raises(RenderError, match="seed is -1"):
         small(-1)
     with pytest.raises(RenderError, match="from 0 to"):
@@ -92,7 +92,7 @@ def test_what_is_out_of_range_is_refused() -> None:
         render_mouth(0, width=8, height=240)
 
 
-def test_written_files_say_what_was_rendered(tmp_path: Path) -> None:
+def test_written_files_match_the_rendered_mouths(tmp_path: Path) -> None:
     paths = write_via(tmp_path, range(20, 22), width=WIDTH, height=HEIGHT)
     assert [path.name for path in paths] == ["Folder_0001.jpg", "Folder_0002.jpg"]
     for seed, path in zip(range(20, 22), paths, strict=True):

@@ -82,6 +82,13 @@ def add_recipe_arguments(parser: argparse.ArgumentParser, *, has_fold: bool = Tr
         add_fold_argument(parser, "fold to hold out; none trains on all photos and measures on none (default 0)")
 
 
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """The model of a bundle, and what a SavedModel may not state."""
+    models = ("saved_model", "float32", "int8")
+    parser.add_argument("--which", choices=models, default="float32", help="model of a bundle (default float32)")
+    parser.add_argument("--input-size", type=int, help="pixels, for a SavedModel that does not state its input size")
+
+
 def add_fold_argument(parser: argparse.ArgumentParser, text: str) -> None:
     parser.add_argument("--fold", default="0", choices=(*map(str, range(FOLDS)), "none"), help=text)
 

@@ -1,7 +1,3 @@
-"""The command `cross-validate`."""
-
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 
@@ -16,16 +12,16 @@ from training.commands.arguments import (
     read_source,
 )
 
-SUMMARY = "train a recipe once for each fold, and measure it on photos that it never saw"
+SUMMARY = "train a recipe once per fold and measure it on the photos held out"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_arguments(parser)
-    parser.add_argument("--out", type=Path, required=True, help="folder of the cross-validation; made if missing")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the cross-validation; created if missing")
     add_recipe_arguments(parser, has_fold=False)
     add_folds_argument(parser)
     add_input_sizes_argument(parser)
-    parser.add_argument("--int8", action="store_true", help="convert each detector to int8, and say what that costs")
+    parser.add_argument("--int8", action="store_true", help="convert each detector to int8 and compare")
     parser.add_argument("--threshold", type=float, help="score of caries (default: the best F1's over all these folds)")
 
 

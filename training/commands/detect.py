@@ -1,10 +1,8 @@
-"""The command `detect`: what `caries detect` does, with a detector that need not be a bundle."""
-
-from __future__ import annotations
-
 import argparse
 import sys
 from pathlib import Path
+
+from training.commands.arguments import add_model_arguments
 
 SUMMARY = "annotate photos with a bundle, SavedModel, .tflite file or checkpoint"
 
@@ -21,10 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lang", choices=("en", "ko"), default="en", help="language of the labels")
     parser.add_argument("--format", choices=("png", "jpeg", "webp"), default="png", help="of the annotated photos")
     parser.add_argument("--json", action="store_true", help="print the answer for each photo as a line of JSON")
-    parser.add_argument(
-        "--which", choices=("saved_model", "float32", "int8"), default="float32", help="model of a bundle"
-    )
-    parser.add_argument("--input-size", type=int, help="pixels, for a SavedModel that does not say")
+    add_model_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,14 +1,10 @@
-"""The command `evaluate`."""
-
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 
-from training.commands.arguments import add_data_arguments, read_photos
+from training.commands.arguments import add_data_arguments, add_model_arguments, read_photos
 from training.data.annotations import FOLDS
 
-SUMMARY = "figures of a run's exported models, or of any detector, on the held-out fold"
+SUMMARY = "measure a run's exported models, or any detector, on the held-out fold"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,10 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="photos for --model (default: the fold that a run held out, else 0)",
     )
     parser.add_argument("--threshold", type=float, help="score of caries (default: the bundle's, else the best F1's)")
-    parser.add_argument(
-        "--which", choices=("saved_model", "float32", "int8"), default="float32", help="model of a bundle"
-    )
-    parser.add_argument("--input-size", type=int, help="pixels, for a SavedModel that does not say")
+    add_model_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -51,7 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
     if fold != "all":
         photos = [photo for photo in photos if photo.fold == int(fold)]
     if not photos:
-        raise RunError(f"fold {fold} holds no photo to evaluate on: choose another one")
+        raise RunError(f"fold {fold} has no photo to evaluate on: choose another one")
     text = assess_detector(
         detector,
         photos,

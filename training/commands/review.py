@@ -1,20 +1,16 @@
-"""The command `review`."""
-
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 
 from training.commands.arguments import add_folds_argument, read_folds, read_sizes
 
-SUMMARY = "verdicts of a cross-validated detector, and where it goes wrong: by kind of photo, and tooth by tooth"
+SUMMARY = "verdicts and errors of a cross-validated detector, by kind of photo and by tooth"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cross-validation", type=Path, required=True, help="folder of cross-validate")
     parser.add_argument("--input-size", help="the predictions at this size, or at 416+320 (default: the recipe's)")
     parser.add_argument("--out", type=Path, required=True, help="folder for figures, lists and pictures of teeth")
-    parser.add_argument("--kinds", type=Path, help="CSV: image, and a column for each way to tell photos apart")
+    parser.add_argument("--kinds", type=Path, help="CSV: image, and a column per way to group photos")
     add_folds_argument(parser)
 
 

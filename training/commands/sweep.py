@@ -1,7 +1,3 @@
-"""The command `sweep`."""
-
-from __future__ import annotations
-
 import argparse
 import shlex
 from pathlib import Path
@@ -10,12 +6,12 @@ from training.commands.arguments import add_data_arguments, parse_settings, read
 from training.data.annotations import FOLDS
 from training.sweep.report import STOCK_RECIPE
 
-SUMMARY = "run the study's trials, or search its parameters; what was finished is never run twice"
+SUMMARY = "run the study's trials, or search its parameters; finished trials are not repeated"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_arguments(parser, is_required=False)
-    parser.add_argument("--out", type=Path, required=True, help="folder of the sweep; made if missing")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the sweep; created if missing")
     parser.add_argument("--trials", default="all", help="of the study, such as r01,r05-r09 (default all)")
     parser.add_argument("--search", type=int, metavar="N", help="search with Optuna until N trials have ended instead")
     parser.add_argument("--list", action="store_true", help="list the study's trials, run nothing")

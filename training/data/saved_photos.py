@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from training.data.annotations import AnnotatedPhoto, AnnotationError
+from training.output import write_file
 
 
 def write_splits(photos: Sequence[AnnotatedPhoto], path: Path) -> None:
@@ -22,10 +23,7 @@ def write_splits(photos: Sequence[AnnotatedPhoto], path: Path) -> None:
 
 def save_photos(photos: Sequence[AnnotatedPhoto], path: Path) -> None:
     """Write path, SHA-256, boxes, group and fold of every photo, for `load_photos`."""
-    entries = [_entry(photo) for photo in photos]
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_file(path, json.dumps([_entry(photo) for photo in photos], indent=1) + "\n")
 
 
 def load_photos(path: Path) -> list[AnnotatedPhoto]:

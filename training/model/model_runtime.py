@@ -1,7 +1,5 @@
 """A detection model of the Object Detection API in memory, run as the exported ones are."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

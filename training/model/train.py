@@ -1,31 +1,27 @@
-"""Training: the Object Detection API's own model, input transformation, losses and step, in a loop that can be
-interrupted.
+"""Training: the Object Detection API's own model, input transformation, losses and step, in a resumable loop.
 
-The loop is that of `object_detection.model_lib_v2.train_loop`, with a progress bar, seeds, evaluation on the held-out
-photos, the best checkpoint, early stop, and checkpoints from which the same command goes on as if nothing had happened:
-photos and their augmentation are functions of the seed and the step (`training.model.batches`), everything else is in
-the checkpoint.
+The loop follows `object_detection.model_lib_v2.train_loop` and adds seeds, evaluation on the held-out photos, the best
+checkpoint and early stopping. A resumed training repeats an uninterrupted one exactly: photos and augmentation are
+functions of seed and step (`training.model.batches`), everything else is in the checkpoint.
 
-Written to the folder of checkpoints:
+Files in the folder of checkpoints:
 
     ckpt-*                 the two latest checkpoints
-    best/ckpt-*            the one of the highest validation figure, where the training evaluates
-    losses.jsonl           a line each step: step, seconds, losses, learning rate
-    evaluations.jsonl      a line each evaluation: step, figures
+    best/ckpt-*            the checkpoint with the best validation figure
+    losses.jsonl           per step: step, seconds, losses, learning rate
+    evaluations.jsonl      per evaluation: step, figures
     events/                the same for TensorBoard, with pictures
 """
-
-from __future__ import annotations
 
 import json
 import math
 import shutil
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from training.errors import TrainingError
@@ -37,16 +33,17 @@ from training.model.devices import choose_strategy, is_chief, worker_count
 from training.model.model_runtime import ModelRuntime, make_variables
 from training.model.randomness import stateless
 from training.model.validation import Evaluation, EvaluationLog, Validation
+from training.output import write_file
 
 CHECKPOINT_EVERY = 100
-"""Steps between two checkpoints."""
+"""Steps."""
 
 LOSSES = "losses.jsonl"
 EVALUATIONS = "evaluations.jsonl"
 
 
 class DivergedError(TrainingError):
-    """The loss is no longer a finite number."""
+    """The loss is no longer finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +52,9 @@ class Schedule:
 
     Attributes:
         seed: of weights, photo order and augmentation.
-        evaluate_every: steps between two evaluations on the validation photos; 0 for none.
-        early_stop_after: evaluations in a row without a new best after which the training ends; 0 to go on to the last
-            step.
-        checkpoint_every: steps between two checkpoints.
+        evaluate_every: steps between evaluations; 0 for none.
+        early_stop_after: evaluations without a new best after which the training ends; 0 for never.
+        checkpoint_every: steps between checkpoints.
     """
 
     seed: int
@@ -76,18 +72,18 @@ def train(
     validation: Validation | None = None,
     strategy: Any = None,
 ) -> Path:
-    """Trains until the configured number of steps, or an early stop, and returns the folder of checkpoints, `out`.
+    """Train for the configured number of steps, or until an early stop, and return the folder of checkpoints, `out`.
 
     Args:
-        pipeline_config: the API's configuration; `train_config.num_steps` says when to stop.
-        out: folder of the checkpoints; the latest one there is continued from.
+        pipeline_config: the API's configuration.
+        out: folder of the checkpoints, the latest of which is resumed.
         schedule: when to save, evaluate and stop.
-        augmentation: what is done to a photo beside the steps that the configuration names.
-        validation: the held-out photos; None if nothing is evaluated.
+        augmentation: precedes the steps in the configuration.
+        validation: the held-out photos; None for no evaluation.
         strategy: a `tf.distribute.Strategy`; `training.model.devices.choose_strategy` decides if None.
 
     Raises:
-        DivergedError: the loss became infinite or not a number; the last good checkpoint is kept.
+        DivergedError: the loss is no longer finite; the last checkpoint remains.
         DeviceError: the batch cannot be shared equally between the devices.
     """
     import training.compat  # noqa: F401  isort: skip
@@ -95,7 +91,7 @@ def train(
     from object_detection.utils import config_util
 
     configs = config_util.get_configs_from_pipeline_file(str(pipeline_config))
-    # First of all: TensorFlow's workers must find each other before anything else is computed.
+    # First: TensorFlow's workers must find each other before any computation.
     strategy = strategy or choose_strategy(configs["train_config"].batch_size)
     out.mkdir(parents=True, exist_ok=True)
     latest = tf.train.latest_checkpoint(str(out))
@@ -109,7 +105,7 @@ def train(
 
 
 def step_of(checkpoint: str | None) -> int:
-    """The step at which a checkpoint `ckpt-N` was saved; 0 for none."""
+    """The step of a checkpoint `ckpt-N`; 0 for none."""
     return int(checkpoint.rpartition("-")[2]) if checkpoint else 0
 
 
@@ -118,7 +114,7 @@ def _should_stop(log: EvaluationLog, schedule: Schedule) -> bool:
 
 
 class _Training:
-    """One leg of a training, from its start or from a checkpoint to its end."""
+    """A training from its start, or from a checkpoint, to its end."""
 
     def __init__(
         self,
@@ -165,17 +161,15 @@ class _Training:
                     None,
                     train_config.unpad_groundtruth_tensors,
                 )
-            self._checkpoint = tf.train.Checkpoint(
-                step=self._step_variable, model=self._model, optimizer=self._optimizer
-            )
+            checkpoint = tf.train.Checkpoint(step=self._step_variable, model=self._model, optimizer=self._optimizer)
             if latest is not None:
-                self._checkpoint.restore(latest)
-            # A step that makes variables, as the first one would, is traced twice.
+                checkpoint.restore(latest)
+            # The first step would create them, and be traced twice.
             self._optimizer._create_all_weights(self._model.trainable_variables)
-        # Every worker takes part in saving, and the chief's files are the ones that stay.
+        # Every worker takes part in saving; only the chief's files stay.
         self._saved = out if self._chief else out / f".worker-{strategy.cluster_resolver.task_id}"
-        self._latest_manager = tf.train.CheckpointManager(self._checkpoint, str(self._saved), max_to_keep=2)
-        self._best_manager = tf.train.CheckpointManager(self._checkpoint, str(self._saved / BEST), max_to_keep=1)
+        self._latest_manager = tf.train.CheckpointManager(checkpoint, str(self._saved), max_to_keep=2)
+        self._best_manager = tf.train.CheckpointManager(checkpoint, str(self._saved / BEST), max_to_keep=1)
         self._reestimate = build_reestimation(
             self._model, strategy, unpad_groundtruth=train_config.unpad_groundtruth_tensors
         )
@@ -223,28 +217,22 @@ class _Training:
                         break
                 if self._is_due(self._schedule.checkpoint_every) and self._done < self._total:
                     self._latest_manager.save(checkpoint_number=self._done)
-            self._finish()
+            # The statistics of the last checkpoint must fit its weights.
+            if needs_reestimation(self._model, self._done):
+                self._reestimate(self._distribute(self._schedule.seed + 1, 0))
+            self._latest_manager.save(checkpoint_number=self._done)
         if not self._chief:
             shutil.rmtree(self._saved, ignore_errors=True)
 
     def _is_due(self, every: int) -> bool:
         return bool(every) and (self._done % every == 0 or self._done == self._total)
 
-    def _finish(self) -> None:
-        """The last checkpoint, with statistics that fit its weights."""
-        if self._has_stale_statistics():
-            self._reestimate(self._distribute(self._schedule.seed + 1, 0))
-        self._latest_manager.save(checkpoint_number=self._done)
-
-    def _has_stale_statistics(self) -> bool:
-        return needs_reestimation(self._model, self._done)
-
     def _evaluate(self) -> None:
-        """Figures and pictures of the weights as they are; keeps them if they are the best."""
+        """Log figures and pictures; save a new best checkpoint."""
         import tensorflow as tf
 
         assert self._validation is not None
-        statistics = moving_statistics(self._model) if self._has_stale_statistics() else []
+        statistics = moving_statistics(self._model) if needs_reestimation(self._model, self._done) else []
         before = [variable.numpy() for variable in statistics]
         if statistics:
             self._reestimate(self._distribute(self._schedule.seed + 1, 0))
@@ -252,17 +240,16 @@ class _Training:
         evaluation = self._agreed(evaluation)
         for name, value in evaluation.figures.items():
             tf.summary.scalar(f"validation/{name}", value, step=self._done)
-        tf.summary.image(
-            "validation/labels and detections", _stack(pictures), step=self._done, max_outputs=len(pictures)
-        )
-        if self._is_new_best(evaluation):
+        pixels = np.stack(pictures)
+        tf.summary.image("validation/labels and detections", pixels, step=self._done, max_outputs=len(pictures))
+        if self._log.best is None or evaluation.value > self._log.best.value:
             self._best_manager.save(checkpoint_number=self._done)
         self._log.add(evaluation)
         for variable, value in zip(statistics, before, strict=True):
             variable.assign(value)
 
     def _agreed(self, evaluation: Evaluation) -> Evaluation:
-        """The mean of the workers' figures: unlike machines round differently, and all must decide alike."""
+        """The mean of the workers' figures: machines may round differently, but all must decide alike."""
         import tensorflow as tf
 
         if worker_count() == 1:
@@ -271,24 +258,16 @@ class _Training:
         mean = self._strategy.reduce(tf.distribute.ReduceOp.MEAN, own, axis=None)
         return Evaluation(evaluation.step, dict(zip(evaluation.figures, mean.numpy().tolist(), strict=True)))
 
-    def _is_new_best(self, evaluation: Evaluation) -> bool:
-        return self._log.best is None or evaluation.value > self._log.best.value
-
     def _best_text(self) -> str:
         return f"{self._log.best.value:.3f}@{self._log.best.step}" if self._log.best else "-"
 
     def _distribute(self, seed: int, first_step: int) -> Any:
-        def batches(input_context: Any) -> Any:
-            return training_batches(
-                self._configs,
-                self._model,
-                seed=seed,
-                first_step=first_step,
-                augmentation=self._augmentation,
-                input_context=input_context,
+        return self._strategy.distribute_datasets_from_function(
+            lambda context: training_batches(
+                self._configs, self._model, seed=seed, first_step=first_step, augmentation=self._augmentation,
+                input_context=context,
             )
-
-        return self._strategy.distribute_datasets_from_function(batches)
+        )  # fmt: skip
 
     def _build_step(self) -> Any:
         import tensorflow as tf
@@ -309,8 +288,8 @@ class _Training:
                 num_replicas=strategy.num_replicas_in_sync,
             )
 
-        # AutoGraph looks for Python's `if` and `for` over tensors in all code that is traced, here the whole API's.
-        # There is none, and looking takes longer than tracing.
+        # AutoGraph would search the API's code for `if` and `for` over tensors. There are none, and the search takes
+        # longer than tracing.
         @tf.function(autograph=False)  # type: ignore[untyped-decorator]
         def step(batches: Any) -> Any:
             features, labels = next(batches)
@@ -325,11 +304,7 @@ class _Training:
 
 
 def seconds_trained(checkpoints: Path) -> float:
-    """What the steps of a training took, however often it was stopped and continued.
-
-    Args:
-        checkpoints: the folder that `train` returned.
-    """
+    """Seconds of all steps of a training, over all its legs; `checkpoints` is the folder that `train` returned."""
     total = before = 0.0
     for line in (checkpoints / LOSSES).read_text(encoding="utf-8").splitlines():
         seconds = float(json.loads(line)["seconds"])  # since the leg began
@@ -340,17 +315,9 @@ def seconds_trained(checkpoints: Path) -> float:
 
 
 def keep_lines(path: Path, count: int) -> None:
-    """Cuts a log of one line a step back to the step from which a training goes on."""
+    """Cut a log of one line per step back to the step from which a training resumes."""
     if not path.exists():
         return
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     if len(lines) > count:
-        partial = path.with_suffix(".partial")
-        partial.write_text("".join(lines[:count]), encoding="utf-8")
-        partial.replace(path)
-
-
-def _stack(pictures: Sequence[Any]) -> Any:
-    import numpy as np
-
-    return np.stack(pictures)
+        write_file(path, "".join(lines[:count]))

@@ -1,6 +1,4 @@
-"""How good a training is while it runs: figures on the held-out photos, and pictures of what it finds."""
-
-from __future__ import annotations
+"""Evaluation of a running training: figures on the held-out photos, and pictures of detections."""
 
 import json
 import math
@@ -17,32 +15,33 @@ from app.photo.decoding import decode
 from app.photo.resizing import resize
 from training.data.annotations import AnnotatedPhoto
 from training.model.model_runtime import ModelRuntime
+from training.output import write_file
 
 FIGURE = "mAP@.5:.95"
-"""What the best checkpoint is best in: COCO's AP, over both classes."""
+"""The figure that selects the best checkpoint: COCO's AP, mean of both classes."""
 
 PICTURES = 4
-"""Held-out photos that are drawn for TensorBoard."""
+"""Held-out photos drawn for TensorBoard."""
 
 SHOWN_SCORE = 0.3
-"""Boxes of this score or more are drawn."""
+"""Minimum score of drawn boxes."""
 
 Figures = Callable[[Sequence[AnnotatedPhoto], Sequence[Detections]], dict[str, float]]
-"""Photos and detections to figures by name, one of them `FIGURE`; NaN for a figure that these photos cannot give."""
+"""Photos and detections to figures by name, one of them `FIGURE`; NaN for an undefined figure."""
 
 CLASS_COLOURS = {1: (60, 180, 75), 2: (230, 25, 75)}
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Figures on the held-out photos after some step."""
+    """Figures on the held-out photos after a step."""
 
     step: int
     figures: dict[str, float]
 
     @property
     def value(self) -> float:
-        """The figure that the best checkpoint is chosen by."""
+        """The figure that selects the best checkpoint."""
         return self.figures[FIGURE]
 
 
@@ -54,8 +53,7 @@ class Validation:
         self._pixels = [resize(decode(photo.path.read_bytes()).pixels, height, width) for photo in photos]
 
     def evaluate(self, runtime: ModelRuntime, step: int) -> tuple[Evaluation, list[npt.NDArray[np.uint8]]]:
-        """The figures after this step, -1 where the photos cannot give one, and pictures of labels and detections on
-        the first photos."""
+        """The figures after this step, -1 if undefined, and pictures of labels and detections."""
         predictions = runtime.detect_all(self._pixels)
         figures = self._figures(self._photos, predictions)
         figures = {name: -1.0 if math.isnan(value) else value for name, value in figures.items()}
@@ -69,7 +67,7 @@ class Validation:
 
 
 def side_by_side(pixels: npt.NDArray[np.uint8], photo: AnnotatedPhoto, found: Detections) -> npt.NDArray[np.uint8]:
-    """Labels on the left, detections on the right, uint8 `[height, 2 width, 3]`; normal teeth green, carious red."""
+    """Labels on the left, detections on the right, normal teeth green, carious red: uint8 `[height, 2 width, 3]`."""
     from PIL import Image, ImageDraw
 
     shown = found.where(found.scores >= SHOWN_SCORE)
@@ -86,15 +84,15 @@ def side_by_side(pixels: npt.NDArray[np.uint8], photo: AnnotatedPhoto, found: De
 
 
 class EvaluationLog:
-    """`evaluations.jsonl`: a line for each evaluation of a training, in order; the whole memory of its early stop."""
+    """`evaluations.jsonl`, one line per evaluation; the state of early stopping."""
 
     def __init__(self, path: Path, *, up_to_step: int, is_written: bool = True) -> None:
-        """Reads the log as far as the step from which the training goes on, and forgets what came after.
+        """Read the log up to the step from which the training resumes, and drop the rest.
 
         Args:
             path: the file.
-            up_to_step: the last step that counts.
-            is_written: whether this process writes the file, of which several workers have but one.
+            up_to_step: last step to keep.
+            is_written: whether this process writes the file; one of several workers does.
         """
         self._path, self._is_written = path, is_written
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
@@ -106,13 +104,13 @@ class EvaluationLog:
             self._write()
 
     def add(self, evaluation: Evaluation) -> None:
-        """Appends and writes."""
+        """Append and save."""
         self.evaluations.append(evaluation)
         self._write()
 
     @property
     def best(self) -> Evaluation | None:
-        """The evaluation of the highest figure, the first of equals."""
+        """The evaluation with the highest figure, the first of equals."""
         return max(self.evaluations, key=lambda item: item.value, default=None)
 
     @property
@@ -121,9 +119,6 @@ class EvaluationLog:
         return len(self.evaluations) - 1 - self.evaluations.index(self.best) if self.best else 0
 
     def _write(self) -> None:
-        if not self._is_written:
-            return
-        partial = self._path.with_suffix(".partial")
-        lines = (json.dumps({"step": item.step, "figures": item.figures}) + "\n" for item in self.evaluations)
-        partial.write_text("".join(lines), encoding="utf-8")
-        partial.replace(self._path)
+        if self._is_written:
+            lines = (json.dumps({"step": item.step, "figures": item.figures}) + "\n" for item in self.evaluations)
+            write_file(self._path, "".join(lines))

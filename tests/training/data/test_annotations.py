@@ -62,13 +62,13 @@ def test_a_photo_without_teeth_is_kept(folder) -> None:
     assert photo.boxes.shape == (0, 4)
 
 
-def test_a_box_may_touch_the_edge_by_a_hair_and_is_clipped(folder) -> None:
+def test_a_box_may_slightly_cross_the_edge_and_is_clipped(folder) -> None:
     folder.add("a", via((-1, 0, 202, 100, "normal")))
     (photo,) = read_annotated_photos(folder.path)
     assert photo.boxes.tolist() == [[0, 0, 1, 1]]
 
 
-def test_all_problems_are_listed_at_once(folder) -> None:
+def test_all_problems_are_listed(folder) -> None:
     folder.add("empty_box", via((10, 10, 0, 20, "normal")))
     folder.add("outside", via((150, 10, 100, 20, "normal")))
     folder.add("label", via((10, 10, 20, 20, "gold")))
@@ -114,7 +114,7 @@ def test_folds_come_from_the_file_and_must_keep_groups_together(folder) -> None:
         read_annotated_photos(folder.path)
 
 
-def test_the_folds_that_were_made_can_be_kept(folder, tmp_path) -> None:
+def test_generated_folds_can_be_kept(folder, tmp_path) -> None:
     for number in range(10):
         folder.add(f"p{number}", via((number, 10, 50, 50, "caries" if number % 2 else "normal")))
         noise = np.random.default_rng(number).integers(0, 255, (100, 200, 3), np.uint8)

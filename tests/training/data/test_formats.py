@@ -128,7 +128,7 @@ def write_via_csv(photos, folder: Path) -> None:
         ("via-csv", write_via_csv, 0.01),
     ],
 )
-def test_what_another_program_wrote_is_read(photos, data, name, write, pixels) -> None:
+def test_labels_of_another_program_are_read(photos, data, name, write, pixels) -> None:
     write(photos, data)
     assert_same(photos, read_annotated_photos(data), pixels)
     assert_same(photos, read_annotated_photos(data, Source(format=name)), pixels)
@@ -155,14 +155,14 @@ def test_labels_are_renamed(photos, data) -> None:
         read_annotated_photos(data, Source(rename={"tooth": "sound"}))
 
 
-def test_two_formats_at_once_must_be_chosen_between(photos, data) -> None:
+def test_two_formats_require_a_choice(photos, data) -> None:
     write_coco(photos, data)
     write_voc(photos, data)
     with pytest.raises(AnnotationError, match=r"several formats \(1 of coco, 10 of voc\): choose one with --format"):
         read_annotated_photos(data)
 
 
-def test_polygons_count_with_their_bounding_box_and_circles_do_not(photos, data) -> None:
+def test_polygons_become_bounding_boxes_and_circles_are_refused(photos, data) -> None:
     write_labelme(photos, data)
     path = next((data / "images").glob("*.json"))
     content = json.loads(path.read_text())
@@ -178,7 +178,7 @@ def test_polygons_count_with_their_bounding_box_and_circles_do_not(photos, data)
 
 
 @pytest.mark.parametrize("line", ["nan 0.5 0.5 0.1 0.1", "0 0.5 inf 0.1 0.1"])
-def test_what_is_no_number_in_a_yolo_file_is_said(photos, data, line) -> None:
+def test_a_non_number_in_a_yolo_file_is_reported(photos, data, line) -> None:
     write_yolo(photos, data)
     path = min((data / "labels").glob("*.txt"))
     path.write_text(f"{line}\n")
@@ -186,7 +186,7 @@ def test_what_is_no_number_in_a_yolo_file_is_said(photos, data, line) -> None:
         read_annotated_photos(data)
 
 
-def test_an_entity_bomb_is_an_error_and_not_a_full_memory(photos, data) -> None:
+def test_an_entity_bomb_is_an_error(photos, data) -> None:
     write_voc(photos, data)
     path = next((data / "Annotations").glob("*.xml"))
     entities = "".join(f'<!ENTITY a{n + 1} "{f"&a{n};" * 10}">' for n in range(12))
@@ -198,7 +198,7 @@ def test_an_entity_bomb_is_an_error_and_not_a_full_memory(photos, data) -> None:
 
 
 @pytest.mark.parametrize("name", ["../escaped.jpg", "/escaped.jpg", "a/../../escaped.jpg"])
-def test_a_zip_file_that_leads_out_of_its_folder_is_refused(tmp_path, name) -> None:
+def test_a_zip_member_outside_the_folder_is_refused(tmp_path, name) -> None:
     with zipfile.ZipFile(tmp_path / "bad.zip", "w") as members:
         members.writestr(name, b"x")
     with pytest.raises(AnnotationError, match="leads out of the folder"):

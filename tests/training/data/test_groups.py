@@ -37,7 +37,7 @@ def test_an_altered_copy_is_found_and_other_mouths_are_not(mouths, alter) -> Non
     assert group_look_alikes(hashes(*mouths, alter(mouths[1]))) == [0, 1, 2, 3, 1]
 
 
-def test_alike_to_one_of_them_is_alike_to_all() -> None:
+def test_groups_are_transitive() -> None:
     """Three hashes, each within reach of the next: one group, though the ends are further apart."""
     steps = [np.zeros((2, 64), bool) for _ in range(3)]
     steps[1][0, :8] = True
@@ -50,7 +50,7 @@ def test_alike_to_one_of_them_is_alike_to_all() -> None:
     assert group_look_alikes([]) == []
 
 
-def test_folds_keep_groups_whole_and_are_balanced() -> None:
+def test_folds_keep_groups_together_and_are_balanced() -> None:
     groups = [f"g{number // 3}" if number < 30 else f"s{number}" for number in range(100)]
     has_caries = [number % 2 == 0 for number in range(100)]
     folds = make_folds(groups, has_caries, seed=3)

@@ -8,7 +8,7 @@ from training.data.saved_photos import load_photos, photos_sha256, save_photos, 
 from training.render import write_via
 
 
-def test_a_set_of_photos_is_known_again_elsewhere_and_in_another_order_but_not_with_other_labels(tmp_path) -> None:
+def test_the_digest_ignores_folder_and_order_but_not_labels(tmp_path) -> None:
     for name in ("one", "other"):
         write_via(tmp_path / name, range(2), width=120, height=90)
     first, second = (read_annotated_photos(tmp_path / name) for name in ("one", "other"))
@@ -22,7 +22,7 @@ def test_a_set_of_photos_is_known_again_elsewhere_and_in_another_order_but_not_w
     assert photos_sha256(second) != known
 
 
-def test_photos_are_loaded_as_they_were_saved_and_a_change_is_noticed(tmp_path) -> None:
+def test_photos_are_loaded_as_saved_and_changes_are_reported(tmp_path) -> None:
     write_via(tmp_path / "data", range(2), width=120, height=90)
     photos = read_annotated_photos(tmp_path / "data")
     save_photos(photos, tmp_path / "photos.json")

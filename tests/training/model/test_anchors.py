@@ -47,7 +47,7 @@ def test_levels_and_octaves_are_those_of_the_stock_configurations(architecture) 
 
 
 @pytest.mark.parametrize("input_size", [320, 288])
-def test_reach_is_that_of_a_comparison_with_every_anchor(input_size) -> None:
+def test_reach_equals_a_comparison_with_every_anchor(input_size) -> None:
     """At 288 pixels some levels do not divide the input, and the API places their anchors differently."""
     anchors = Anchors((1.0, 0.35), 3.0, input_size)
     boxes = np.concatenate(
@@ -65,7 +65,7 @@ def test_reach_is_that_of_a_comparison_with_every_anchor(input_size) -> None:
         column += shapes
 
 
-def test_a_box_that_is_an_anchor_is_reached_in_full_and_a_sliver_by_none() -> None:
+def test_an_anchor_itself_is_reached_fully_and_a_sliver_is_not() -> None:
     inside = next(box for box in all_anchors(STOCK) if (box >= 0).all() and (box <= 1).all())
     sliver = np.array([0.1, 0.1, 0.9, 0.12], np.float32)
     found = reach(np.stack([inside, sliver]), STOCK)
@@ -73,7 +73,7 @@ def test_a_box_that_is_an_anchor_is_reached_in_full_and_a_sliver_by_none() -> No
     assert found.unreached.tolist() == [False, True]
 
 
-def test_a_part_of_an_anchor_is_reached_from_half_of_it_on() -> None:
+def test_half_of_an_anchor_is_reached() -> None:
     """Squares of 256 and of 256 times root 2 pixels are the only shapes inside the input: IoU is the share cut out."""
     squares = Anchors((1.0,), 32.0, 320)
     level = squares.levels()[0]
@@ -108,6 +108,6 @@ def test_the_search_finds_anchors_for_tall_teeth() -> None:
     assert search(boxes, classes, 320, count=3) == found
 
 
-def test_of_no_boxes_no_share_is_given() -> None:
+def test_no_boxes_give_no_share() -> None:
     found = measure(np.zeros((0, 4), np.float32), np.zeros(0, np.int32), STOCK)
     assert (found.unreached, found.unreached_caries, found.mean_iou) == (None, None, None)

@@ -50,13 +50,13 @@ def turned(degrees: float, *, zoom: float = 1.0, place: tuple[float, float] = (0
     return frame.numpy(), boxes[0].numpy().tolist()
 
 
-def test_a_photo_that_is_not_turned_stays_as_it_is() -> None:
+def test_a_photo_that_is_not_rotated_is_unchanged() -> None:
     frame, box = turned(0)
     np.testing.assert_array_equal(frame, photo_of_a_tooth())
     assert box == pytest.approx(BOX)
 
 
-def test_a_quarter_turn_is_clockwise_and_the_frame_holds_all_of_it() -> None:
+def test_a_quarter_turn_is_clockwise_and_fits_the_frame() -> None:
     frame, box = turned(90, place=(0.0, 0.0))
     assert frame.shape == (WIDTH, WIDTH, 3), "as high as the photo was wide, and never less wide than it was"
     np.testing.assert_allclose(frame[:, :HEIGHT], np.rot90(photo_of_a_tooth(), -1), atol=0.1)
@@ -66,7 +66,7 @@ def test_a_quarter_turn_is_clockwise_and_the_frame_holds_all_of_it() -> None:
 
 
 @pytest.mark.parametrize("degrees", [-25, -8, 10, 140])
-def test_the_box_goes_with_the_tooth(degrees) -> None:
+def test_the_box_follows_the_tooth(degrees) -> None:
     frame, (ymin, xmin, ymax, xmax) = turned(degrees, zoom=1.3, place=(0.2, 0.9))
     rows, columns = np.nonzero(frame[:, :, 0] > 180)
     height, width = frame.shape[:2]
@@ -74,13 +74,13 @@ def test_the_box_goes_with_the_tooth(degrees) -> None:
     assert [ymin, xmin, ymax, xmax] == pytest.approx(seen, abs=1.5 / min(height, width))
 
 
-def test_nothing_of_a_photo_is_lost_at_any_angle() -> None:
+def test_no_part_of_a_photo_is_lost_at_any_angle() -> None:
     for degrees in (0, 7, 45, 90, 200):
         frame, _ = turned(degrees, place=(1.0, 0.0))
         assert (np.abs(frame[:, :, 0] - GREY) > 30).sum() == pytest.approx(HEIGHT * WIDTH, rel=0.02)
 
 
-def test_chance_stays_within_what_was_asked_for() -> None:
+def test_random_changes_stay_within_their_limits() -> None:
     framed = [applied(Augmentation(zoom_out=0.5), seed)["image"].shape for seed in range(60)]
     assert 15 < sum(shape != (HEIGHT, WIDTH, 3) for shape in framed) < 45
     assert max(height for height, _, _ in framed) <= math.ceil(HEIGHT * MAX_FRAME)
@@ -90,7 +90,7 @@ def test_chance_stays_within_what_was_asked_for() -> None:
     assert widest - 4 < max(height for height, _, _ in angled) <= math.ceil(widest)
 
 
-def test_light_of_another_colour_leaves_green_and_the_boxes() -> None:
+def test_white_balance_changes_neither_green_nor_boxes() -> None:
     before = photo_of_a_tooth()
     for seed in range(5):
         after = applied(Augmentation(white_balance=0.2), seed)
@@ -103,7 +103,7 @@ def test_light_of_another_colour_leaves_green_and_the_boxes() -> None:
         np.testing.assert_allclose(after["groundtruth_boxes"].numpy(), [BOX])
 
 
-def test_the_seed_decides_and_without_a_change_the_example_is_untouched() -> None:
+def test_the_seed_decides_and_no_augmentation_changes_nothing() -> None:
     all_of_it = Augmentation(10, 0.5, 0.1)
     first, again, other = (applied(all_of_it, seed)["image"].numpy() for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)

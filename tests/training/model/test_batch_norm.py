@@ -3,8 +3,8 @@ import numpy as np
 from training.cli import main
 
 
-def test_nothing_of_the_former_averages_is_left(prepared, small_recipe) -> None:
-    """Whichever averages there were before, the same weights and photos give the same ones."""
+def test_no_share_of_the_former_averages_remains(prepared, small_recipe) -> None:
+    """Independent of the former averages, the same weights and photos give the same ones."""
     import training.compat  # noqa: F401  isort: skip
     import tensorflow as tf
     from object_detection.builders import model_builder

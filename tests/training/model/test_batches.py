@@ -36,7 +36,7 @@ def pictures(dataset, count: int) -> list[np.ndarray]:
     return [features["image"].numpy() for features, _ in dataset.take(count)]
 
 
-def test_a_training_continued_at_a_step_sees_what_it_would_have_seen(built) -> None:
+def test_a_resumed_training_has_the_batches_of_an_uninterrupted_one(built) -> None:
     from training.model.batches import training_batches
 
     configs, model = built
@@ -49,7 +49,7 @@ def test_a_training_continued_at_a_step_sees_what_it_would_have_seen(built) -> N
     assert not np.array_equal(without[0], whole[0])
 
 
-def test_every_photo_comes_once_an_epoch_in_another_order(built) -> None:
+def test_every_epoch_is_another_permutation_of_all_photos(built) -> None:
     import tensorflow as tf
 
     from training.model.batches import training_batches
@@ -64,7 +64,7 @@ def test_every_photo_comes_once_an_epoch_in_another_order(built) -> None:
     del tf
 
 
-def test_workers_and_replicas_share_the_batch_of_a_single_one(built) -> None:
+def test_workers_and_replicas_share_the_batch_of_one_device(built) -> None:
     import tensorflow as tf
 
     from training.model.batches import training_batches

@@ -82,7 +82,7 @@ def plain(architecture: str = "ssd_mobilenet_v2_fpnlite", **changes) -> str:
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_every_architecture_takes_the_keys_it_has_a_use_for(architecture) -> None:
+def test_every_architecture_takes_the_keys_it_uses(architecture) -> None:
     pipeline = parse_pipeline(plain(architecture, input_size=640, batch_size=3, learning_rate_base=0.011))
     assert input_size_of(pipeline) == (640, 640)
     assert pipeline.train_config.batch_size == 3
@@ -115,7 +115,7 @@ def test_faster_rcnn_scales_its_grid_by_the_anchor_scale() -> None:
     assert grid.second_stage_post_processing.batch_non_max_suppression.iou_threshold == pytest.approx(0.5)
 
 
-def test_the_differences_from_the_stock_configuration_are_told_field_by_field() -> None:
+def test_differences_from_the_stock_configuration_are_listed_by_field() -> None:
     found = {name: (stock, ours) for name, stock, ours in differences_from_stock(plain(anchor_scale=3.0), ARCHITECTURE)}
     assert found["model.ssd.num_classes"] == ("90", "2")
     assert found["model.ssd.anchor_generator.multiscale_anchor_generator.anchor_scale"] == ("4", "3")
@@ -124,7 +124,7 @@ def test_the_differences_from_the_stock_configuration_are_told_field_by_field() 
     assert differences_from_stock(STOCK_CONFIG.read_text(), ARCHITECTURE) == []
 
 
-def test_what_is_done_to_photos_before_the_preprocessor_is_shown_too(prepared, small_recipe, capsys) -> None:
+def test_augmentation_before_the_preprocessor_is_shown_too(prepared, small_recipe, capsys) -> None:
     command = ["configure", "--out", str(prepared), "--recipe", str(small_recipe)]
     assert main(command) == 0
     assert "training.model.augmentation" not in capsys.readouterr().out

@@ -24,7 +24,7 @@ def test_workers_are_counted(monkeypatch, text, count) -> None:
 
 
 @pytest.mark.parametrize("text", ["two", "[]", '{"cluster": 3}'])
-def test_a_tf_config_that_is_not_one_is_refused(monkeypatch, text) -> None:
+def test_an_invalid_tf_config_is_refused(monkeypatch, text) -> None:
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(DeviceError, match="TF_CONFIG is not JSON"):
         worker_count()

@@ -39,7 +39,7 @@ def train_command(run: Path, recipe: Path, *settings: str, before: str = "") -> 
     return [sys.executable, "-c", f"{code}\nfrom training.cli import main; sys.exit(main({arguments!r}))"]
 
 
-def test_a_training_killed_at_a_random_step_ends_as_one_that_was_not(prepared, small_recipe, tmp_path) -> None:
+def test_a_training_killed_at_a_random_step_ends_like_an_uninterrupted_one(prepared, small_recipe, tmp_path) -> None:
     """Every loss and every evaluation is the same number, not only a near one: nothing depends on what came before but
     the checkpoint, and the photos and their augmentation are functions of the step."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
@@ -114,7 +114,7 @@ def check_events(run: Path, *, steps: int) -> None:
     assert len(pictures) == 2
 
 
-def test_a_loss_that_is_not_finite_ends_the_training_and_keeps_the_last_checkpoint(prepared, small_recipe) -> None:
+def test_an_infinite_loss_ends_the_training_and_keeps_the_last_checkpoint(prepared, small_recipe) -> None:
     # No rate that a recipe allows is certain to diverge.
     any_rate = "from training.recipe import RANGES; RANGES.update(dict.fromkeys(RANGES, (0, 1e30)))"
     settings = ("learning_rate_base=1e30", "warmup_learning_rate=1e30")
@@ -177,7 +177,7 @@ def train_on_two_machines(run: Path, recipe: Path, *settings: str) -> None:
             process.wait()
 
 
-def test_a_training_that_was_stopped_twice_took_the_time_of_its_three_legs(tmp_path) -> None:
+def test_the_time_of_a_resumed_training_is_the_sum_of_its_legs(tmp_path) -> None:
     from training.model.train import LOSSES, seconds_trained
 
     legs = [3.0, 4.0, 5.5], [0.5, 2.0], [1.0, 7.25]
@@ -186,7 +186,7 @@ def test_a_training_that_was_stopped_twice_took_the_time_of_its_three_legs(tmp_p
     assert seconds_trained(tmp_path) == 5.5 + 2.0 + 7.25
 
 
-def test_the_log_forgets_what_came_after_the_checkpoint(tmp_path) -> None:
+def test_the_log_drops_evaluations_after_the_checkpoint(tmp_path) -> None:
     path = tmp_path / "evaluations.jsonl"
     log = EvaluationLog(path, up_to_step=0)
     for step, value in ((10, 0.1), (20, 0.3), (30, 0.2), (40, 0.2)):

