@@ -136,23 +136,19 @@ def unpack(archive: Path, out: Path) -> Path:
             infos = members.infolist()
             size = sum(info.file_size for info in infos)
             if len(infos) > MAX_ZIP_MEMBERS or size > MAX_ZIP_BYTES:
-                raise AnnotationError(
-                    f"{archive.name}: has {len(infos)} files of {size} bytes, allowed are {MAX_ZIP_MEMBERS} and "
-                    f"{MAX_ZIP_BYTES}"
-                )
+                allowed = f"allowed are {MAX_ZIP_MEMBERS} and {MAX_ZIP_BYTES}"
+                raise AnnotationError(f"{archive.name}: has {len(infos)} files of {size} bytes, {allowed}")
             for info in infos:
                 path = PurePosixPath(info.filename.replace("\\", "/"))
                 if path.is_absolute() or ".." in path.parts or (info.external_attr >> 16) & 0o170000 == 0o120000:
                     raise AnnotationError(f"{archive.name}: {info.filename!r} leads out of the folder")
             members.extractall(partial)
+        shutil.rmtree(out, ignore_errors=True)
+        return partial.rename(out)
     except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError) as error:
-        shutil.rmtree(partial, ignore_errors=True)
         raise AnnotationError(f"{archive.name}: cannot be unpacked as a zip file ({error})") from error
-    except AnnotationError:
+    finally:
         shutil.rmtree(partial, ignore_errors=True)
-        raise
-    shutil.rmtree(out, ignore_errors=True)
-    return partial.rename(out)
 
 
 def _choose_format(data: Path, files: list[LabelFile], asked: str) -> str:

@@ -13,7 +13,7 @@ BEST = "best"
 
 
 class CheckpointError(TrainingError):
-    """There is no such checkpoint, or it is of another detector."""
+    """There is no such checkpoint, or it belongs to another detector."""
 
 
 def find_checkpoint(place: Path, which: str = "latest") -> Path:

@@ -1,4 +1,4 @@
-"""A detection model of the Object Detection API in memory, run as the exported ones are."""
+"""A detection model of the Object Detection API in memory, run like an exported one."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,31 +15,30 @@ from training.model.multi_scale import detect_at_sizes
 
 
 def make_variables(model: Any, height: int, width: int) -> None:
-    """Makes a `DetectionModel`'s variables, which it does when it first sees a photo; a function that is traced with
-    all of them there is traced once."""
+    """Create a `DetectionModel`'s variables, which its first call would do, so that functions are traced only once."""
     import tensorflow as tf
 
-    model._is_training = False  # the step of a training sets both back for its own trace
+    model._is_training = False  # a training step sets both again for its own trace
     tf.keras.backend.set_learning_phase(False)
     model.predict(*model.preprocess(tf.zeros((1, height, width, 3))))
 
 
 class ModelRuntime(Runtime):
-    """Weights in memory as an `app.detector.runtimes.Runtime`: a training in progress, or a checkpoint."""
+    """The weights of a training in progress or of a checkpoint."""
 
     name = "checkpoint"
     device = "cpu"
 
     def __init__(self, model: Any, height: int, width: int, *, multi_scale: Sequence[int] = ()) -> None:
-        """Args: the API's `DetectionModel`; pixels of its input, to which photos are resized as in serving; further
-        sizes at which it looks."""
+        """Args: the API's `DetectionModel`; its input size in pixels, to which photos are resized as in serving;
+        further sizes at which it runs."""
         import tensorflow as tf
 
         self._height, self._width = height, width
 
         @tf.function(autograph=False)  # type: ignore[untyped-decorator]
         def run(batch: Any) -> dict[str, Any]:
-            # Read while the function is traced; the step of a training sets them back for its own trace.
+            # Read while the function is traced; a training step sets them again for its own trace.
             model._is_training = False
             tf.keras.backend.set_learning_phase(False)
             return detect_at_sizes(model, tf.cast(batch, tf.float32), multi_scale)
@@ -51,11 +50,7 @@ class ModelRuntime(Runtime):
         return self.detect_resized(resize(pixels, self._height, self._width)[np.newaxis])[0]
 
     def detect_resized(self, batch: npt.NDArray[np.uint8]) -> list[Detections]:
-        """Everything the model sees on photos of its input size.
-
-        Args:
-            batch: uint8 `[n, height, width, 3]`.
-        """
+        """All detections on photos of its input size, uint8 `[n, height, width, 3]`."""
         return [fuse(by_size) for by_size in split_by_size(self.graph(batch))]
 
     def detect_all(self, photos: Sequence[npt.NDArray[np.uint8]]) -> list[Detections]:
