@@ -69,18 +69,16 @@ def test_a_training_killed_at_a_random_step_ends_like_an_uninterrupted_one(prepa
     assert evaluations(whole) == evaluations(killed)
 
 
-def test_the_best_checkpoint_is_kept_and_a_training_that_gains_nothing_stops(
-    prepared, small_recipe, monkeypatch
-) -> None:
+def test_the_best_checkpoint_is_kept_and_a_training_without_gain_stops(prepared, small_recipe, monkeypatch) -> None:
     traced = []
-    finish = _Training._finish
+    run = _Training.run
 
-    def finish_and_count(training: _Training) -> None:
+    def run_and_count(training: _Training) -> None:
+        run(training)
         traced.append(training._step.experimental_get_tracing_count())
-        finish(training)
 
-    monkeypatch.setattr(_Training, "_finish", finish_and_count)
-    # With a learning rate of nearly nothing the figures are chance, and no chain of records lasts for 30 evaluations.
+    monkeypatch.setattr(_Training, "run", run_and_count)
+    # At a learning rate near 0 the figures are random, and no series of improvements lasts for 30 evaluations.
     settings = ["learning_rate_base=0.000001", "warmup_learning_rate=0.0", "num_steps=60", "batch_norm_decay=0.001"]
     settings += ["evaluate_every=2", "early_stop_after=2"]
     command = ["train", "--out", str(prepared), "--recipe", str(small_recipe), *(f"--set={one}" for one in settings)]
@@ -92,7 +90,7 @@ def test_the_best_checkpoint_is_kept_and_a_training_that_gains_nothing_stops(
     checkpoints = prepared / "checkpoints"
     assert (checkpoints / "best" / f"ckpt-{2 * (values.index(max(values)) + 1)}.index").exists()
     assert (checkpoints / f"ckpt-{2 * len(values)}.index").exists()
-    assert main([*command]) == 0, "a training that has stopped stays so"
+    assert main([*command]) == 0, "a stopped training does not restart"
     assert len(losses(prepared)) == 2 * len(values)
     check_events(prepared, steps=2 * len(values))
     assert main(["export", "--out", str(prepared), "--checkpoint", "best"]) == 0
