@@ -130,7 +130,7 @@ def test_two_devices_and_two_machines_train_alike(prepared, small_recipe, tmp_pa
 
     Both share each batch in the same way, so their losses are the same but for the order of additions.
     """
-    # By this decay the statistics of batch norm are taken anew after step 2 and not after step 4.
+    # This decay has batch-norm statistics re-estimated after step 2, not after step 4.
     settings = ("num_steps=4", "evaluate_every=2", "early_stop_after=9", "batch_norm_decay=0.05")
     machines = tmp_path / "machines"
     shutil.copytree(prepared, machines)
