@@ -12,9 +12,8 @@ from fastapi_offline import FastAPIOffline
 from starlette.middleware import Middleware
 
 from app.api.middleware.access import CheckAccess, declare_access
+from app.api.middleware.always_answer import AlwaysAnswer
 from app.api.middleware.audited import AuditRequests, RefusalTally
-from app.api.middleware.catch_errors import CatchErrors
-from app.api.middleware.drain import Drain
 from app.api.middleware.observe import Observe
 from app.api.middleware.security_headers import SecurityHeaders
 from app.api.problems import HANDLED, problem_answers
@@ -81,8 +80,7 @@ def create_app(
         Middleware(Observe, metrics=service.metrics),
         Middleware(SecurityHeaders),
         *audited,
-        Middleware(Drain, service=service, answer=answer),
-        Middleware(CatchErrors, answer=answer),
+        Middleware(AlwaysAnswer, service=service, answer=answer),
         Middleware(CheckAccess, keys=keys, requests_per_minute=settings.requests_per_minute, routes=routes),
     ]
     about: dict[str, Any] = {

@@ -1,11 +1,12 @@
-"""Read the uploaded photo: a multipart form or the raw body, in memory and within limits."""
+"""Read the uploaded photos: a multipart form, a zip archive or the raw body, in memory and within limits."""
 
 from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from fastapi import Request
@@ -13,7 +14,9 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from app.api.problems import quoted
-from app.errors import BadForm, CariesError, PhotoTooLarge, UnsupportedMediaType, UploadTooSlow
+from app.errors import BadForm, BatchTooLarge, CariesError, PhotoTooLarge, UnsupportedMediaType, UploadTooSlow
+from app.photo.zip_photos import SIGNATURES, list_photos
+from app.settings import Settings
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
@@ -21,12 +24,23 @@ if TYPE_CHECKING:
 FIELD = "file"
 """The form field of the photo."""
 
+BATCH_FIELDS = ("files", FIELD)
+"""The form fields of the photos of a batch."""
+
 FORM = "multipart/form-data"
 FORM_OVERHEAD = 64 * 2**10
 """Bytes that a form may have besides its photo: boundaries, part headers, other fields."""
 
+PART_OVERHEAD = 2**10
+"""Bytes more for each photo of a batch: its boundary and headers."""
+
 RAW_TYPES = ("", "application/octet-stream", "application/x-www-form-urlencoded")
 """Content types, besides image/*, of a body that is the photo itself. `curl --data-binary` sends the last one."""
+
+ZIP_TYPES = ("application/zip", "application/x-zip-compressed")
+
+Source = Callable[[], bytes]
+"""Returns a photo as sent, unpacked only now; raises PhotoError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,14 +64,14 @@ class Limits:
     too_large: type[CariesError]
 
 
-async def read_photo(request: Request, *, max_bytes: int, upload_s: float) -> bytes:
+async def read_photo(request: Request, settings: Settings) -> bytes:
     """The photo's bytes as sent.
 
     Raises:
         UnsupportedMediaType: the body is neither a form nor a picture, or is compressed.
         BadForm: the form does not contain exactly one photo, as the file `file`.
-        PhotoTooLarge: the photo has more than `max_bytes`.
-        UploadTooSlow: the body did not arrive within `upload_s` seconds.
+        PhotoTooLarge: the photo has too many bytes.
+        UploadTooSlow: the body did not arrive in time.
     """
     kind = content_type(request)
     if not (kind in (FORM, *RAW_TYPES) or kind.startswith("image/")):
@@ -66,13 +80,44 @@ async def read_photo(request: Request, *, max_bytes: int, upload_s: float) -> by
         )
     limits = Limits(
         max_files=1,
-        max_bytes=max_bytes,
+        max_bytes=settings.max_bytes,
         max_overhead=FORM_OVERHEAD,
-        upload_s=upload_s,
+        upload_s=settings.upload_s,
         too_many=BadForm("the form contains several photos; send one per request, or all to /detect/batch"),
         too_large=PhotoTooLarge,
     )
-    return (await read_files(request, limits, fields=(FIELD,)))[0]
+    return (await _read_files(request, limits, fields=(FIELD,)))[0]
+
+
+async def read_batch(request: Request, settings: Settings) -> list[Source]:
+    """The photos of a batch in the order sent, at least one.
+
+    Raises:
+        UnsupportedMediaType: the body is neither a form nor a zip archive, or is compressed.
+        BadForm: the form is malformed, or contains anything but photos.
+        BadArchive: the archive cannot be read, or contains no photos.
+        BatchTooLarge: a limit is exceeded.
+        UploadTooSlow: the body did not arrive in time.
+    """
+    kind = content_type(request)
+    if kind not in (FORM, *ZIP_TYPES, *RAW_TYPES):
+        raise UnsupportedMediaType(
+            f"Content-Type is {quoted(kind)}; send multipart/form-data with fields {BATCH_FIELDS[0]}, or {ZIP_TYPES[0]}"
+        )
+    # A batch of more photos than requests per minute would be refused at every try.
+    max_photos = min(settings.batch_photos, settings.requests_per_minute or settings.batch_photos)
+    limits = Limits(
+        max_files=max_photos,
+        max_bytes=settings.batch_bytes,
+        max_overhead=FORM_OVERHEAD + PART_OVERHEAD * max_photos,
+        upload_s=settings.upload_s,
+        too_many=BatchTooLarge(f"the form contains more than {max_photos} photos; send several batches"),
+        too_large=BatchTooLarge,
+    )
+    files = await _read_files(request, limits, fields=BATCH_FIELDS)
+    if kind != FORM or (len(files) == 1 and files[0].startswith(SIGNATURES)):
+        return [partial(member.read, settings.max_bytes) for member in list_photos(files[0], max_photos=max_photos)]
+    return [partial(bytes, photo) for photo in files]
 
 
 def content_type(request: Request) -> str:
@@ -88,15 +133,11 @@ def content_type(request: Request) -> str:
     return kind.decode("latin-1").strip().lower()
 
 
-async def read_files(request: Request, limits: Limits, *, fields: Sequence[str]) -> list[bytes]:
+async def _read_files(request: Request, limits: Limits, *, fields: Sequence[str]) -> list[bytes]:
     """The files of a form, in the order sent, or the raw body; at least one.
 
-    Reading stops at the limits, so that no more than those is ever in memory.
-
-    Args:
-        request: its body is consumed.
-        limits: of the upload.
-        fields: form fields that may contain files, the preferred one first.
+    Reading stops at the limits, so that no more than those is ever in memory. The preferred one of `fields`, which may
+    contain files, comes first.
 
     Raises:
         BadForm: the form is malformed, incomplete, or contains anything but files in `fields`.

@@ -99,7 +99,7 @@ MALFORMED = Problem(400, "malformed-request", "The request is not valid HTTP")
 BY_SLUG = {problem.slug: problem for problem in (*PROBLEMS.values(), *HTTP_PROBLEMS.values(), MALFORMED)}
 
 HANDLED = (errors.CariesError, RequestValidationError, HTTPException)
-"""The errors for which an application needs handlers; `CatchErrors` answers all others."""
+"""The errors for which an application needs handlers; `AlwaysAnswer` answers all others."""
 
 Answer = Callable[[Request, Exception], Awaitable[JSONResponse]]
 """Creates the answer to an error."""

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.api.context import context_of
 from app.api.middleware.access import needed_role
 from app.api.middleware.observe import method_of, route_of
-from app.api.problems import Answer
+from app.api.problems import Answer, problem_of
 from app.errors import AuditError
 from app.records.audit import AuditLog
 from app.screen_photo import ScreenedPhoto
@@ -48,7 +48,7 @@ async def record_photo(
     data: bytes | None,
     *,
     status: int = 200,
-    problem: str | None = None,
+    failure: Exception | None = None,
     screened: ScreenedPhoto | None = None,
 ) -> None:
     """Write the line of one photo of a batch, if its request is audited; before any of its answer is sent.
@@ -57,17 +57,18 @@ async def record_photo(
         request: the batch's.
         number: the photo's position in the batch, from 1.
         data: the photo as sent; None if it could not be unpacked.
-        status: the status that the photo alone would have had.
-        problem: slug of its problem, if any.
+        status: without a failure, the status that the photo alone would have had.
+        failure: why there is no answer.
         screened: the answer, if any.
 
     Raises:
         AuditError: the line cannot be written.
     """
-    own = {"photo": number, "status": status, "problem": problem}
     record = context_of(request.scope).record
     if record is not None:
-        await record(own | await _fields(data, screened))
+        problem = problem_of(failure) if failure else None
+        own = {"photo": number, "status": problem.status if problem else status}
+        await record(own | {"problem": problem.slug if problem else None} | await _fields(data, screened))
 
 
 async def _fields(data: bytes | None, screened: ScreenedPhoto | None) -> dict[str, Any]:
@@ -160,19 +161,10 @@ class AuditRequests:
     """
 
     def __init__(self, app: ASGIApp, *, log: AuditLog, tally: RefusalTally, fsync: bool, answer: Answer) -> None:
-        """Wrap an application.
-
-        Args:
-            app: the application.
-            log: receives the lines.
-            tally: of the same log; the caller closes it before the log.
-            fsync: whether the log waits for the disk, which must not delay other requests.
-            answer: creates the answer to an error.
-        """
+        """Write to `log`, which waits for the disk if `fsync`. The caller closes `tally` before the log."""
         self._app, self._log, self._tally, self._fsync, self._answer = app, log, tally, fsync, answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on; answer 503 if it cannot be recorded."""
         if scope["type"] != "http" or needed_role(scope["path"]) is None or scope["path"] == UNRECORDED:
             await self._app(scope, receive, send)
             return

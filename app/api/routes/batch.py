@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.api.answers import BatchAnswer, problem_responses
 from app.api.batch_answers import WRITERS, AsJson, AsLines, Result
-from app.api.batch_body import FIELDS, ZIP_TYPES, Source, read_batch
+from app.api.body import BATCH_FIELDS, ZIP_TYPES, Source, read_batch
 from app.api.clients import CLIENT_LEFT, in_pieces, unless_client_leaves
 from app.api.context import context_of
 from app.api.middleware.audited import note_batch, record_photo
@@ -29,7 +29,6 @@ from app.api.service import service_of
 from app.detector.engine import Engine
 from app.errors import AuditError, CariesError, ShuttingDown
 from app.screen_photo import Options, ScreenedPhoto
-from app.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -67,8 +66,8 @@ _BODY = {
         "multipart/form-data": {
             "schema": {
                 "type": "object",
-                "anyOf": [{"required": [field]} for field in FIELDS],
-                "properties": dict.fromkeys(FIELDS, _FILES),
+                "anyOf": [{"required": [field]} for field in BATCH_FIELDS],
+                "properties": dict.fromkeys(BATCH_FIELDS, _FILES),
                 "additionalProperties": False,
             },
         },
@@ -117,7 +116,7 @@ class _Answer(Response):
         admission, stayed = service.screener.admission, None
         try:
             with service.models.use(self._model) as engine, admission.batch_permit():
-                sources = await _read(self._request, service.settings)
+                sources = await read_batch(self._request, service.settings)
                 await context_of(self._request.scope).count_more(times=len(sources) - 1)
                 note_batch(self._request, len(sources))
                 await writer.begin()
@@ -163,17 +162,16 @@ class _Answer(Response):
                 data = await asyncio.to_thread(source)
                 screened = await service.screener.screen(data, self._options, engine)
         except asyncio.CancelledError:
-            if data is not None and service.closed:
-                await self._record(index, data, failure=ShuttingDown("the server is shutting down"))
-            elif data is not None:
-                await self._record(index, data, status=CLIENT_LEFT)
+            if data is not None:
+                failure = ShuttingDown("the server is shutting down") if service.closed else None
+                await record_photo(self._request, index, data, status=CLIENT_LEFT, failure=failure)
             raise
         except Exception as error:
             failure = error
             if not isinstance(error, CariesError):
                 logger.exception("a photo of a batch failed")
         try:
-            await self._record(index, data, screened=screened, failure=failure)
+            await record_photo(self._request, index, data, failure=failure, screened=screened)
         except AuditError as error:
             screened, failure = None, error
         if screened is None:
@@ -182,30 +180,3 @@ class _Answer(Response):
             return {"index": index, "problem": content_of(self._request, failure)}, None
         service.count(screened)
         return {"index": index, **screened.as_dict()}, screened.picture
-
-    async def _record(
-        self,
-        index: int,
-        data: bytes | None,
-        *,
-        status: int = 200,
-        screened: ScreenedPhoto | None = None,
-        failure: Exception | None = None,
-    ) -> None:
-        slug = None
-        if failure is not None:
-            problem = problem_of(failure)
-            slug, status = problem.slug, problem.status
-        await record_photo(self._request, index, data, status=status, problem=slug, screened=screened)
-
-
-async def _read(request: Request, settings: Settings) -> list[Source]:
-    # A batch of more photos than requests per minute would be refused at every try.
-    max_photos = min(settings.batch_photos, settings.requests_per_minute or settings.batch_photos)
-    return await read_batch(
-        request,
-        max_photos=max_photos,
-        max_bytes=settings.batch_bytes,
-        max_photo_bytes=settings.max_bytes,
-        upload_s=settings.upload_s,
-    )

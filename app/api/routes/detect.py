@@ -93,7 +93,7 @@ async def detect(
     Not a medical device.
     """
     service = service_of(request)
-    screener, settings = service.screener, service.settings
+    screener = service.screener
     chosen = requested_format(request, format, MEDIA_TYPES)
     options = replace(options, media_type=PICTURE_TYPES.get(chosen))
     data, screened = b"", None
@@ -103,7 +103,7 @@ async def detect(
             screener.admission.caller_permit(),
             contextlib.suppress(ClientDisconnect),
         ):
-            data = await read_photo(request, max_bytes=settings.max_bytes, upload_s=settings.upload_s)
+            data = await read_photo(request, service.settings)
             screened = await unless_client_leaves(request, screener.screen(data, options, engine))
     finally:
         await note_photo(request, data or None, screened)

@@ -23,7 +23,7 @@ from app.process.metrics import Metrics
 from app.records.audit import AuditLog, verify
 from app.records.key_file import KeyFile, Role
 from tests.app.api.live_server import StandIn, Start, wait_for, write_bundle
-from tests.app.api.middleware.test_drain import running
+from tests.app.api.middleware.test_always_answer import running
 
 
 def records(folder: Path) -> list[dict]:

@@ -10,7 +10,7 @@ import pytest
 
 from app.api.middleware.observe import HEADER
 from tests.app.api.live_server import Live, write_bundle
-from tests.app.api.middleware.test_drain import running
+from tests.app.api.middleware.test_always_answer import running
 
 
 @pytest.mark.parametrize("identity", ["visit-7", "A.b_c-1", "x" * 64])

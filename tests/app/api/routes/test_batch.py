@@ -39,8 +39,8 @@ from tests.app.api.live_server import (
     wait_for,
     write_bundle,
 )
+from tests.app.api.middleware.test_always_answer import in_hand, listens, running
 from tests.app.api.middleware.test_audited import records
-from tests.app.api.middleware.test_drain import in_hand, listens, running
 from tests.app.api.routes.test_detect import kept_bytes
 
 BATCH = "/detect/batch"

@@ -1,4 +1,4 @@
-"""A server process on SIGTERM and SIGHUP: readiness, requests in flight and new ones."""
+"""Unexpected errors; a server process on SIGTERM and SIGHUP: readiness, requests in flight and new ones."""
 
 import json
 import os
@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from benchmarks.process_tree import children
-from tests.app.api.live_server import wait_for, write_bundle
+from tests.app.api.live_server import Live, StandIn, assert_problem, wait_for, write_bundle
 
 pytestmark = pytest.mark.slow
 
@@ -265,3 +265,10 @@ def listens(server: Server) -> bool:
     except OSError:
         return False
     return True
+
+
+def test_a_failing_detector_gives_500_and_the_server_keeps_running(live: Live, stand_in: StandIn, photo: bytes) -> None:
+    stand_in.failure = RuntimeError("/srv/secret")
+    assert "secret" not in str(assert_problem(live.client.post("/detect", content=photo), 500, "internal-error"))
+    stand_in.failure = None
+    assert live.client.post("/detect", content=photo).status_code == 200
