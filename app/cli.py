@@ -159,7 +159,7 @@ def _serve(parsed: argparse.Namespace) -> int:
     return_large_blocks()
     configure(settings.log_level, as_json=settings.log_format is LogFormat.JSON)
     from app.api import create_app
-    from app.api.server import make_server
+    from app.api.server import Server
 
     failed = False
 
@@ -168,7 +168,7 @@ def _serve(parsed: argparse.Namespace) -> int:
         failed = True
         server.should_exit = True
 
-    server = make_server(create_app(settings, on_failure=stop))
+    server = Server(create_app(settings, on_failure=stop))
     # When it is done, the server raises the signal that ended it again; a requested stop is no failure.
     signal.signal(signal.SIGTERM, lambda *_: setattr(server, "should_exit", True))
     server.run()

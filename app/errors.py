@@ -110,11 +110,7 @@ class ForeignPage(RequestError):
 
 
 class TooManyRequests(RequestError):
-    """The limit of requests per minute is exceeded.
-
-    Attributes:
-        retry_after_s: seconds until requests are accepted again.
-    """
+    """The limit of requests per minute is exceeded; requests are accepted again after `retry_after_s`."""
 
     def __init__(self, message: str, retry_after_s: int = 60) -> None:
         super().__init__(message)

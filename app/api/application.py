@@ -43,7 +43,7 @@ def create_app(
     """The HTTP application. It loads its detector when it starts up and closes it when it shuts down.
 
     Args:
-        settings: see `app.settings`.
+        settings: of the service.
         load: creates the runtimes, see `build_engine`.
         on_failure: called when the detector cannot be loaded; `/health/ready` keeps answering 503.
 

@@ -39,11 +39,9 @@ class AsJson:
         """Send nothing yet."""
 
     async def add(self, result: Result, picture: bytes | None) -> None:
-        """Keep a result."""
         self._results.append(result)
 
     async def end(self) -> None:
-        """Send the answer."""
         self.begun = True
         await JSONResponse(_in_order(self._results), headers=HEADERS)(*self._asgi)
 
@@ -59,7 +57,6 @@ class AsLines:
         self._send = send
 
     async def begin(self) -> None:
-        """Send the headers."""
         self.begun = True
         # Proxies must not collect the lines.
         fields = {**HEADERS, "Content-Type": self.media_type, "X-Accel-Buffering": "no", **self.headers}
@@ -67,11 +64,9 @@ class AsLines:
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
     async def add(self, result: Result, picture: bytes | None) -> None:
-        """Send a result."""
         await self._part(_json(result) + b"\n")
 
     async def end(self) -> None:
-        """End the answer."""
         await self._part(b"", more=False)
 
     async def _part(self, data: bytes, *, more: bool = True) -> None:
@@ -93,14 +88,12 @@ class AsZip(AsLines):
         self._archive = zipfile.ZipFile(cast(BinaryIO, self._window), "w", zipfile.ZIP_STORED)
 
     async def add(self, result: Result, picture: bytes | None) -> None:
-        """Send a picture."""
         self._results.append(result)
         if picture is not None:
             self._archive.writestr(f"{result['index']:04}.png", picture)
             await self._part(self._window.taken())
 
     async def end(self) -> None:
-        """Send the results and the archive's directory."""
         self._archive.writestr(INDEX, _json(_in_order(self._results)))
         self._archive.close()
         await self._part(self._window.taken(), more=False)

@@ -4,22 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from starlette.types import Scope
 
 KEY = "context"
 """Where the scope's state has it."""
-
-
-class CountRequests(Protocol):
-    """Counts further requests of the same client; raises TooManyRequests."""
-
-    async def __call__(self, *, times: int) -> None: ...
-
-
-async def _unlimited(*, times: int) -> None:
-    """Count nothing."""
 
 
 @dataclass(slots=True)
@@ -33,7 +23,7 @@ class RequestContext:
         problem: slug of the answer's problem.
         audit_fields: what the request's line in the audit log says besides.
         record: writes a further line to the audit log; None if the request is not audited.
-        count_more: counts further requests of the same client.
+        count_more: counts so many further requests of the same client; raises TooManyRequests.
     """
 
     request_id: str
@@ -42,7 +32,7 @@ class RequestContext:
     problem: str | None = None
     audit_fields: dict[str, Any] = field(default_factory=dict)
     record: Callable[[Mapping[str, Any]], Awaitable[None]] | None = None
-    count_more: CountRequests = _unlimited
+    count_more: Callable[[int], Awaitable[None]] | None = None
 
 
 def context_of(scope: Scope) -> RequestContext:

@@ -11,7 +11,7 @@ from fastapi import Request
 
 from app.api.problems import quoted
 from app.errors import NotAcceptable
-from app.photo.formats import MediaType
+from app.photo import formats
 
 
 class Format(StrEnum):
@@ -23,11 +23,7 @@ class Format(StrEnum):
     WEBP = "webp"
 
 
-PICTURE_TYPES: dict[Format, MediaType] = {
-    Format.PNG: "image/png",
-    Format.JPEG: "image/jpeg",
-    Format.WEBP: "image/webp",
-}
+PICTURE_TYPES = {Format(name): media_type for name, media_type in formats.MEDIA_TYPES.items()}
 MEDIA_TYPES: dict[Format, str] = {**PICTURE_TYPES, Format.JSON: "application/json"}
 """In the server's order of preference, which decides between formats of equal quality."""
 
@@ -59,11 +55,8 @@ def choose_format(accept: str | None, media_types: Mapping[AnyFormat, str]) -> A
     """The format that an Accept header prefers.
 
     The quality of a format is that of the most specific range that covers it. Among equal qualities the more specific
-    range wins (`application/json, */*` means JSON), then the order of `media_types`.
-
-    Args:
-        accept: the header's value; None or empty accepts everything.
-        media_types: the formats offered, in the server's order of preference.
+    range wins (`application/json, */*` means JSON), then the order of `media_types`. A header that is None or empty
+    accepts everything.
 
     Raises:
         NotAcceptable: it excludes every format.

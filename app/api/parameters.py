@@ -44,7 +44,8 @@ async def known_parameters_only(request: Request) -> None:
         InvalidParameter: with the parameter and the nearest one that the route declares.
     """
     route = request.scope.get("route")
-    known = _declared(route) if isinstance(route, APIRoute) else []
+    declaring = (*route.dependant.dependencies, route.dependant) if isinstance(route, APIRoute) else ()
+    known = [parameter.alias for dependant in declaring for parameter in dependant.query_params]
     seen = set()
     for name, _ in request.query_params.multi_items():
         if name not in known:
@@ -59,8 +60,3 @@ async def known_parameters_only(request: Request) -> None:
         if name in seen:
             raise InvalidParameter(f"the query parameter {quoted(name)} is given more than once; give it once")
         seen.add(name)
-
-
-def _declared(route: APIRoute) -> list[str]:
-    declaring = (*route.dependant.dependencies, route.dependant)
-    return [parameter.alias for dependant in declaring for parameter in dependant.query_params]

@@ -46,13 +46,11 @@ class Protocol(HttpToolsProtocol):
             transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop waiting."""
         self._stop_head_timer()
         self._stop_stall_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what the client sent."""
         self._bytes_without_progress += len(data)
         super().data_received(data)
         if self.transport.is_closing():
@@ -63,7 +61,6 @@ class Protocol(HttpToolsProtocol):
             self._expect_head()  # empty lines end uvicorn's wait for the next request without beginning one
 
     def on_message_begin(self) -> None:
-        """The first byte of a request."""
         super().on_message_begin()
         self._expect_head()
 
@@ -83,7 +80,6 @@ class Protocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """A part of a request's body."""
         self._bytes_without_progress = 0
         super().on_body(body)
 
@@ -101,7 +97,6 @@ class Protocol(HttpToolsProtocol):
         self._watch_for_stall(self.transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
-        """The client has fetched most of it."""
         self._stop_stall_timer()
         super().resume_writing()
 
@@ -137,7 +132,6 @@ class Protocol(HttpToolsProtocol):
     def _stop_stall_timer(self) -> None:
         if self._stall_timer is not None:
             self._stall_timer.cancel()
-            self._stall_timer = None
 
 
 def _answer(problem: Problem, detail: str) -> bytes:

@@ -29,30 +29,24 @@ CUT_S = 5.0
 """Seconds for the requests that ran out of time to be answered and recorded; a slow disk needs them."""
 
 
-def make_server(app: FastAPI) -> Server:
-    """A server for an application from `create_app`; `run` it in the main thread."""
-    service: Service = app.state.service
-    settings = service.settings
-    config = uvicorn.Config(
-        app,
-        http=Protocol,
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        log_level=settings.log_level,
-        access_log=False,  # clients' addresses and queries are private
-        server_header=False,
-        proxy_headers=False,  # clients could claim any address
-    )
-    return Server(config, service)
-
-
 class Server(uvicorn.Server):
-    """A uvicorn server that drains."""
+    """A uvicorn server that drains, for an application from `create_app`; `run` it in the main thread."""
 
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+    def __init__(self, app: FastAPI) -> None:
+        self._service: Service = app.state.service
+        settings = self._service.settings
+        config = uvicorn.Config(
+            app,
+            http=Protocol,
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            log_level=settings.log_level,
+            access_log=False,  # clients' addresses and queries are private
+            server_header=False,
+            proxy_headers=False,  # clients could claim any address
+        )
         super().__init__(config)
-        self._service = service
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and reload on SIGHUP."""

@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import Request
 
@@ -25,11 +26,9 @@ logger = logging.getLogger(__name__)
 
 
 class Service:
-    """The state of one application.
+    """The state of one application, whose arguments are described in `create_app`.
 
     Attributes:
-        settings: the application's.
-        metrics: the application's own.
         models: the live ones; none before the warm-up.
         draining: readiness is off; requests are still accepted.
         closed: no more requests are accepted.
@@ -42,13 +41,6 @@ class Service:
         load: Callable[..., Runtime] | None = None,
         on_failure: Callable[[], None] = lambda: None,
     ) -> None:
-        """Create a service that is not running yet.
-
-        Args:
-            settings: see `app.settings`.
-            load: creates the runtimes, see `build_engine`.
-            on_failure: called when the detector cannot be loaded.
-        """
         self.settings = settings
         self.metrics = Metrics()
         self.models = LiveModels(settings, load=load)
@@ -57,7 +49,7 @@ class Service:
         self._on_failure = on_failure
         self._screener: Screener | None = None
         self._failed = False
-        self._reloads: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self.metrics.watch_queue(lambda: self._screener.admission.callers if self._screener else 0)
         self.metrics.watch_ready(lambda: self.ready)
 
@@ -102,17 +94,13 @@ class Service:
             raise NotReady("the detector has stopped; the cause is in the server's log")
 
     def count(self, screened: ScreenedPhoto) -> None:
-        """Count a screened photo."""
+        """Count a photo. Without a picture, drawing and encoding took 0 ms, which would distort their times."""
+        stages = STAGES if screened.picture else [stage for stage in STAGES if stage not in ("draw", "encode")]
         self.metrics.screened(
             screened.screening.verdict.value,
             tuple(reason.value for reason in screened.screening.reasons),
             screened.screening.shown.scores.tolist(),
-            # Without a picture, drawing and encoding took 0 ms, which would distort their times.
-            {
-                stage: screened.timings_ms[stage]
-                for stage in STAGES
-                if screened.picture or stage not in ("draw", "encode")
-            },
+            {stage: screened.timings_ms[stage] for stage in stages},
         )
 
     def drain(self) -> None:
@@ -144,9 +132,12 @@ class Service:
             with contextlib.suppress(CariesError):
                 await self.reload()
 
-        task = asyncio.create_task(reload())
-        self._reloads.add(task)
-        task.add_done_callback(self._reloads.discard)
+        self._run_until_closed(reload())
+
+    def _run_until_closed(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -158,7 +149,7 @@ class Service:
         finally:
             freeing.cancel()
             await loading
-            for task in self._reloads:
+            for task in self._tasks:
                 task.cancel()
             await self.models.close()
             if self._screener is not None:
@@ -182,9 +173,7 @@ class Service:
         for engine in self.models.engines:
             logger.info("ready: %s, %.1f s", _describe(engine), time.monotonic() - started)
         if self.settings.watch_s:
-            task = asyncio.create_task(self._watch())
-            self._reloads.add(task)
-            task.add_done_callback(self._reloads.discard)
+            self._run_until_closed(self._watch())
 
     async def _watch(self) -> None:
         """Reload what changes in the store, until cancelled."""

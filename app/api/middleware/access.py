@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -58,7 +57,6 @@ REFUSALS = {
 """The refusals of a server with keys, as OpenAPI describes them."""
 
 REFUSALS_WITHOUT_KEYS = {403: "The request comes from another site's page.", 429: REFUSALS[429]}
-"""The refusals of a server without keys."""
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 """Methods that change nothing: a page that cannot read their answers gains nothing from them (RFC 9110, 9.2.1)."""
@@ -79,11 +77,7 @@ def sent_key(headers: Headers) -> str | None:
 
 
 def refuse_foreign_page(method: str, headers: Headers) -> None:
-    """Refuse a request of another site's page.
-
-    Args:
-        method: of the request.
-        headers: of the request; only browsers send Origin and Sec-Fetch-Site.
+    """Refuse a request of another site's page; only browsers send Origin and Sec-Fetch-Site.
 
     Raises:
         ForeignPage: the request comes from such a page, or its Host may be a public name that points here.
@@ -112,7 +106,7 @@ def _is_local(host: str) -> bool:
 
 
 class CheckAccess:
-    """ASGI middleware that passes a request on or raises, before its body is read.
+    """ASGI middleware that passes a request on, or raises the error that refuses it, before its body is read.
 
     It fills in `key_name`, `count_more` and `refused_unknown` of the request's context. A refused request gets its
     route into the scope too, for the log, the metrics and the audit log.
@@ -121,14 +115,7 @@ class CheckAccess:
     def __init__(
         self, app: ASGIApp, *, keys: KeysInForce | None, requests_per_minute: int, routes: Sequence[BaseRoute]
     ) -> None:
-        """Wrap an application.
-
-        Args:
-            app: the application.
-            keys: None admits all clients.
-            requests_per_minute: of one key, or of one address without keys; 0 sets no limit.
-            routes: of the application.
-        """
+        """Check `keys`, of which None admits all clients, and `requests_per_minute` of a key, or else of an address."""
         self._app = app
         self._routes = routes
         self._keys = keys
@@ -137,11 +124,6 @@ class CheckAccess:
         self._missing_keys = MinuteLimit(MAX_MISSING_KEYS_PER_MINUTE, "requests without an API key")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Check the request and pass it on.
-
-        Raises:
-            KeyNeeded, RoleNeeded, ForeignPage, TooManyRequests, Overloaded: the request is refused.
-        """
         if scope["type"] == "http":
             role = needed_role(scope["path"])
             if role is not None:
@@ -163,7 +145,7 @@ class CheckAccess:
         if self._keys is None:
             # Before it is counted: a foreign page must not use up this machine's limit.
             refuse_foreign_page(scope["method"], Headers(scope=scope))
-            context.count_more = partial(self._requests.count, address)
+            context.count_more = lambda times: self._requests.count(address, times=times)
             await self._requests.count(address)
             return
         text = sent_key(Headers(scope=scope))
@@ -172,7 +154,7 @@ class CheckAccess:
             raise KeyNeeded("this path needs an API key; send the header Authorization: Bearer KEY or X-API-Key: KEY")
         key = self._keys.remembered(text) or await self._verify(self._keys, text, address)
         context.key_name = key.name
-        context.count_more = partial(self._requests.count, key.id)
+        context.count_more = lambda times: self._requests.count(key.id, times=times)
         await self._requests.count(key.id)
         if not key.role.includes(role):
             raise RoleNeeded(f"the API key has the role {key.role}; this path needs {role}")

@@ -15,19 +15,12 @@ from app.errors import TooManyRequests
 
 
 class MinuteLimit:
-    """A limit per minute for each client."""
+    """A limit of `times` per minute for each client, where 0 sets no limit; `what` is the plural noun of refusals."""
 
     def __init__(self, times: int, what: str) -> None:
-        """Create a limit.
-
-        Args:
-            times: per minute; 0 sets no limit.
-            what: the noun that refusals use, plural.
-        """
         self._what = what
         self._item = RateLimitItemPerMinute(times) if times else None
-        self._storage = MemoryStorage()
-        self._limiter = FixedWindowRateLimiter(self._storage)
+        self._limiter = FixedWindowRateLimiter(MemoryStorage())
 
     async def check(self, *client: str) -> None:
         """Count nothing.

@@ -117,7 +117,8 @@ class _Answer(Response):
         try:
             with service.models.use(self._model) as engine, admission.batch_permit():
                 sources = await read_batch(self._request, service.settings)
-                await context_of(self._request.scope).count_more(times=len(sources) - 1)
+                if count_more := context_of(scope).count_more:
+                    await count_more(len(sources) - 1)
                 note_batch(self._request, len(sources))
                 await writer.begin()
                 stayed = await unless_client_leaves(self._request, self._screen_all(sources, engine, writer))
