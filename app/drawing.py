@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 from app.detector.detections import Detections
 from app.photo.pixels import Pixels
 from app.photo.quality import Reason
-from app.screening import Verdict
+from app.screening import Screening, Verdict
 
 Lang = Literal["en", "ko"]
 Colour = tuple[int, int, int]
@@ -90,36 +90,29 @@ FAINT: Colour = (176, 186, 198)
 
 def annotate(
     pixels: Pixels,
-    boxes: Detections,
+    screening: Screening,
     *,
     class_names: Mapping[int, str],
     screened_class_id: int,
-    verdict: Verdict,
-    reasons: Sequence[Reason] = (),
     model: str,
-    hidden: int = 0,
     lang: Lang = "en",
 ) -> Pixels:
-    """A copy of the photo with boxes, labels and, below, a legend.
+    """A copy of the photo with boxes, labels and, below, a legend: uint8 `[height + legend, max(width, MIN_WIDTH), 3]`.
+
+    Boxes of the screened class are thick, orange to red by score, and above all others.
 
     Args:
         pixels: uint8 `[height, width, 3]`, sRGB; not changed.
-        boxes: what to draw.
+        screening: the boxes, and the verdict for the legend.
         class_names: label map, id to name.
-        screened_class_id: its boxes are thick, orange to red by score, and above all others.
-        verdict: for the legend.
-        reasons: why the photo is not assessable, for the legend.
+        screened_class_id: of the label map.
         model: name and version for the legend.
-        hidden: boxes left out because of `max_boxes`, for the legend.
         lang: language of the words.
-
-    Returns:
-        uint8 `[height + legend, max(width, MIN_WIDTH), 3]`.
     """
     height, width, _ = pixels.shape
     text = max(MIN_TEXT, round(min(width, height * 4 / 3) * TEXT_PER_WIDTH))
-    marks = build_marks(boxes, width, height, class_names, screened_class_id, lang)
-    legend = _legend(marks, max(width, MIN_WIDTH), text, verdict, reasons, model, hidden, lang)
+    marks = build_marks(screening.shown, width, height, class_names, screened_class_id, lang)
+    legend = _legend(marks, screening, max(width, MIN_WIDTH), text, model, lang)
     canvas = np.empty((height + legend.shape[0], legend.shape[1], 3), np.uint8)
     canvas[height:] = legend
     canvas[:height, width:] = BAND
@@ -280,20 +273,12 @@ class _Item:
     background: Colour | None = None
 
 
-def _legend(
-    marks: Sequence[Mark],
-    width: int,
-    text: int,
-    verdict: Verdict,
-    reasons: Sequence[Reason],
-    model: str,
-    hidden: int,
-    lang: Lang,
-) -> Pixels:
+def _legend(marks: Sequence[Mark], screening: Screening, width: int, text: int, model: str, lang: Lang) -> Pixels:
     """The band below the photo, uint8 `[rows, width, 3]`: verdict, counts with a key of colours, model, disclaimer."""
     words = TEXTS[lang]
+    verdict, hidden = screening.verdict, screening.hidden_by_max_boxes
     first = [_Item(words[verdict], round(text * 1.25), WHITE, background=VERDICT_COLOURS[verdict])]
-    first += [_Item(words[reason], text, WHITE) for reason in reasons]
+    first += [_Item(words[reason], text, WHITE) for reason in screening.reasons]
     first.append(_Item(words["shown"].format(count=len(marks)), text, WHITE))
     for name in dict.fromkeys(mark.name for mark in marks):
         same = [mark for mark in marks if mark.name == name]

@@ -243,13 +243,10 @@ class Screener:
             "draw",
             lambda: drawing.annotate(
                 photo.pixels,
-                screening.shown,
+                screening,
                 class_names=bundle.class_names,
                 screened_class_id=bundle.screened_class_id,
-                verdict=screening.verdict,
-                reasons=screening.reasons,
                 model=f"{bundle.name} v{bundle.version}",
-                hidden=screening.hidden_by_max_boxes,
                 lang=way.options.lang,
             ),
         )

@@ -68,13 +68,10 @@ class Bare:
         """The annotated picture of a fully decoded photo."""
         return drawing.annotate(
             photo.pixels,
-            screening.shown,
+            screening,
             class_names=self.bundle.class_names,
             screened_class_id=self.bundle.screened_class_id,
-            verdict=screening.verdict,
-            reasons=screening.reasons,
             model=self.bundle.name,
-            hidden=screening.hidden_by_max_boxes,
         )
 
     def json(self, data: bytes) -> bytes:

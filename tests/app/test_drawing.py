@@ -18,7 +18,7 @@ from app.photo.encoding import encode
 from app.photo.formats import MediaType
 from app.photo.limits import Limits
 from app.photo.quality import Reason
-from app.screening import Verdict
+from app.screening import Screening, Verdict
 
 NAMES: Mapping[int, str] = {1: "normal", 2: "caries"}
 MODEL = "caries-ssd-mobilenet-v2-fpnlite-320 v1"
@@ -36,14 +36,17 @@ def photo(width: int, height: int) -> np.ndarray:
     return (noise + np.array([200, 150, 140], np.int16)).astype(np.uint8)
 
 
-def draw(pixels: np.ndarray, boxes: Detections = BOXES, **options: Any) -> np.ndarray:
-    settings: dict[str, Any] = {
-        "class_names": NAMES,
-        "screened_class_id": 2,
-        "verdict": Verdict.CARIES_SUSPECTED,
-        "model": MODEL,
-    }
-    return annotate(pixels, boxes, **(settings | options))
+def draw(
+    pixels: np.ndarray,
+    boxes: Detections = BOXES,
+    *,
+    verdict: Verdict = Verdict.CARIES_SUSPECTED,
+    reasons: tuple[Reason, ...] = (),
+    hidden: int = 0,
+    **options: Any,
+) -> np.ndarray:
+    settings: dict[str, Any] = {"class_names": NAMES, "screened_class_id": 2, "model": MODEL}
+    return annotate(pixels, Screening(verdict, reasons, 0, boxes, hidden), **(settings | options))
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
@@ -221,13 +224,10 @@ def test_the_longest_photo_with_its_legend_fits_into_every_format(shape: tuple[i
     Limits().check_size(width, height)
     annotated = annotate(
         pixels,
-        Detections.empty(),
+        Screening(Verdict.NOT_ASSESSABLE, tuple(Reason), 0, Detections.empty(), 99),
         class_names=NAMES,
         screened_class_id=2,
-        verdict=Verdict.NOT_ASSESSABLE,
-        reasons=tuple(Reason),
         model=MODEL,
-        hidden=99,
         lang="ko",
     )
     assert annotated.shape[0] > height
