@@ -13,6 +13,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app import distribution_version
 from app.detector.bundle import find_bundle, list_bundles, read_bundle
 from app.errors import BundleError, CariesError, SettingsError
 from app.photo.formats import MEDIA_TYPES
@@ -116,12 +117,7 @@ def _add_command(
 
 class _ShowVersion(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from importlib.metadata import PackageNotFoundError, version
-
-        try:
-            print(f"caries {version('caries-screen')}")
-        except PackageNotFoundError:
-            print("caries 0+unknown")
+        print(f"caries {distribution_version()}")
         parser.exit()
 
 

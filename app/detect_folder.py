@@ -51,7 +51,7 @@ def detect_photos(
         inputs: photos and folders. Folders are searched with their subfolders, except for `out` and earlier results.
         out: created if missing.
         options: with the media type of the annotated pictures.
-        settings: limits, model and runtime. The deadline does not apply.
+        settings: their deadline does not apply.
         print_json: print each answer as a line of JSON on standard output, with the photo's path as `file`.
         engine: the detector, not started; None for the one of the settings.
 

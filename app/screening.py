@@ -85,7 +85,7 @@ def screen(
         screened_class_id: the class that the verdict is about.
         score_threshold: 0 to 1, for every class shown.
         max_boxes: at least 1.
-        classes: list the screened class only, or every class.
+        classes: those to list.
         seen: the detections before calibration, by which teeth are counted; `detections` if None.
     """
     reaches = detections.scores >= score_threshold

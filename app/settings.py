@@ -286,11 +286,7 @@ class Settings:
 
     @classmethod
     def read(cls, environment: Mapping[str, str], flags: Mapping[str, str | None] | None = None) -> Settings:
-        """Settings from environment variables, overridden by flags.
-
-        Args:
-            environment: e.g. `os.environ`; names without `CARIES_` are ignored.
-            flags: field name to text; None if the flag was not given.
+        """Settings from environment variables, overridden by flags: field name to text, None for one not given.
 
         Raises:
             SettingsError: a value is not allowed, or a `CARIES_*` variable is not a setting.
@@ -351,16 +347,12 @@ def as_text(value: object) -> str:
     return ",".join(str(entry) for entry in value) if isinstance(value, tuple) else str(value)
 
 
-def describe(settings: Settings | None = None) -> str:
-    """The table of settings as text: name, default, allowed values and one sentence each.
-
-    Args:
-        settings: shows the values in force as well.
-    """
+def describe(settings: Settings) -> str:
+    """The table of settings as text: name, default, allowed values and one sentence each, and the values in force."""
     lines = []
     for entry in fields(Settings):
         shown = f"default {as_text(entry.default) or 'empty'}"
-        if settings is not None and (value := getattr(settings, entry.name)) != entry.default:
+        if (value := getattr(settings, entry.name)) != entry.default:
             shown += f", set to {as_text(value) or 'empty'}"
         lines.append(f"{variable(entry.name)}  ({shown})")
         lines.append(f"    {entry.metadata['sentence']}")

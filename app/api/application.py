@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.middleware import Middleware
 
+from app import distribution_version
 from app.api.middleware.access import CheckAccess, declare_access
 from app.api.middleware.always_answer import AlwaysAnswer
 from app.api.middleware.audited import AuditRequests, RefusalTally
@@ -25,8 +25,6 @@ from app.records.audit import AuditLog
 from app.records.key_file import KeyFile
 from app.records.keys_in_force import KeysInForce
 from app.settings import Settings
-
-DISTRIBUTION = "caries-screen"
 
 DESCRIPTION = """Screens photos of teeth for caries.
 
@@ -103,11 +101,3 @@ def create_app(
         app.include_router(router)
     declare_access(app, with_keys=keys is not None)
     return app
-
-
-def distribution_version() -> str:
-    """Version of the installed distribution; `0+unknown` when the code runs without being installed."""
-    try:
-        return version(DISTRIBUTION)
-    except PackageNotFoundError:
-        return "0+unknown"

@@ -18,12 +18,7 @@ WEBP_METHOD = 2
 
 
 def encode(pixels: Pixels, media_type: MediaType, *, threads: int = 1) -> bytes:
-    """A picture file of uint8 `[height, width, 3]`, sRGB.
-
-    Args:
-        pixels: the picture.
-        media_type: of the file.
-        threads: that compress a PNG; the other formats use one.
+    """A picture file. Several threads compress a PNG; the other formats use one.
 
     Raises:
         ValueError: `media_type` is not PNG, JPEG or WebP.

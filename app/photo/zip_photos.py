@@ -54,10 +54,7 @@ class Member:
     size: int
 
     def read(self, max_bytes: int) -> bytes:
-        """The photo.
-
-        Args:
-            max_bytes: the most accepted; unpacking stops there.
+        """The photo; unpacking stops at `max_bytes`.
 
         Raises:
             UnsupportedPhoto: it is encrypted, or compressed by an unknown method.
@@ -92,11 +89,7 @@ class Member:
 
 
 def list_photos(archive: bytes | bytearray, *, max_photos: int) -> list[Member]:
-    """The members in the order of the directory, without folders and hidden files.
-
-    Args:
-        archive: the members refer to it and are no copies.
-        max_photos: the most accepted.
+    """The members in the order of the directory, without folders and hidden files; they refer to the archive's bytes.
 
     Raises:
         BadArchive: it is damaged, split, zip64 or without photos, or its members overlap.

@@ -88,10 +88,7 @@ class AuditLog:
             raise AuditError(f"the audit log in {folder} cannot be read: {error.strerror}") from error
 
     def append(self, entry: Mapping[str, Any]) -> Position:
-        """Write a line, completely or not at all, and return its position.
-
-        Args:
-            entry: JSON values; `seq`, `time`, `previous` and `sha256` are added.
+        """Add `seq`, `time`, `previous` and `sha256` to JSON values, write the line completely or not at all.
 
         Raises:
             AuditError: it cannot be written, such as on a full disk, or the log is closed.
@@ -203,11 +200,8 @@ def verify(folder: Path, *, noted: str | None = None) -> Verification:
     """Read a log, also while a server writes it, and find changed, removed, inserted and moved lines.
 
     Two changes are not found: a log that was replaced by another valid chain, except by `noted`, and files removed from
-    its beginning, which is how old ones are archived.
-
-    Args:
-        folder: of the log.
-        noted: the hash of a line from an earlier verification; a finding if no line has it.
+    its beginning, which is how old ones are archived. `noted` is the hash of a line from an earlier verification; that
+    no line has it is a finding.
 
     Raises:
         AuditError: the folder contains no log, or cannot be read.

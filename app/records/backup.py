@@ -11,15 +11,9 @@ from app.records.audit import files_to_copy
 
 
 def write_backup(stream: BinaryIO, *, keys: Path | None, audit: Path | None) -> int:
-    """Write the archive. Each file is archived in the size that it has when it is read.
+    """Write the archive, and return the number of its files, each in the size that it has when it is read.
 
-    Args:
-        stream: receives the archive; need not be seekable.
-        keys: the file of API keys; None leaves it out.
-        audit: the folder of the audit log; None leaves it out.
-
-    Returns:
-        The number of files in the archive.
+    The stream need not be seekable. None leaves out the file of keys, or the folder of the audit log.
 
     Raises:
         OutputError: a file cannot be read, or the archive cannot be written.

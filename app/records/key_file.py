@@ -132,11 +132,7 @@ class KeyFile:
         return key, f"caries_{identifier}_{secret}"
 
     def add_first(self) -> str | None:
-        """Create the file with one admin key, and return the key; None if there is a file.
-
-        Raises:
-            KeysError: see `add`.
-        """
+        """Create the file with one admin key, and return the key, see `add`; None if there is a file."""
         return self.add("admin", Role.ADMIN)[1] if self.signature() is None else None
 
     def revoke(self, id_or_name: str) -> Key:

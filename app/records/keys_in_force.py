@@ -21,14 +21,12 @@ class KeysInForce:
 
     A verified key is remembered until the file changes, so that it costs scrypt once: not the key itself, but its HMAC
     with a secret of this process.
+
+    Raises:
+        KeysError: the file cannot be read, or is not a file of keys.
     """
 
     def __init__(self, file: KeyFile) -> None:
-        """Read the file.
-
-        Raises:
-            KeysError: the file cannot be read, or is not a file of keys.
-        """
         self._file = file
         self._signature = file.signature()
         self._keys = file.read()

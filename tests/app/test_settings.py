@@ -33,7 +33,7 @@ def test_environment_and_flags() -> None:
 @pytest.mark.parametrize("name", FIELDS)
 def test_every_setting_is_described(name: str) -> None:
     (field,) = (field for field in dataclasses.fields(Settings) if field.name == name)
-    text = describe()
+    text = describe(Settings())
     default = as_text(field.default) or "empty"
     assert f"{variable(name)}  (default {default})\n    {field.metadata['sentence']}\n    Allowed: " in text
     assert field.metadata["sentence"].endswith(".")
