@@ -1,7 +1,5 @@
 """The work of `caries detect`: photos of folders to annotated pictures and a table of boxes."""
 
-from __future__ import annotations
-
 import asyncio
 import csv
 import functools

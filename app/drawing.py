@@ -4,8 +4,6 @@ The photo is the top left `[:height, :width]` of the result, unscaled; only boxe
 follow the width of the photo, with lower bounds.
 """
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -38,8 +38,6 @@ CariesError
 A message is one sentence: what was wrong, which value, what is allowed. It never contains a client's file name.
 """
 
-from __future__ import annotations
-
 
 class CariesError(Exception):
     """Base of every deliberate error."""

@@ -1,7 +1,5 @@
 """The rules from detections to an answer. Pure functions: no model, no file, no network."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 

@@ -1,7 +1,5 @@
 """The JSON answers, as OpenAPI describes them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The application: its routes, middleware and error handlers."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any

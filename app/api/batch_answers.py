@@ -4,8 +4,6 @@ A result is `{"index": ..., ...}` with the JSON answer of one photo or its probl
 sent.
 """
 
-from __future__ import annotations
-
 import json
 import zipfile
 from typing import Any, BinaryIO, ClassVar, cast

@@ -1,7 +1,5 @@
 """Clients that leave, and clients that fetch their answers slowly."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 from collections.abc import Coroutine

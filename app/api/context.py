@@ -1,7 +1,5 @@
 """What the server knows of one request while it answers it."""
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any

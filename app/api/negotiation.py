@@ -1,7 +1,5 @@
 """Content negotiation (RFC 9110, section 12.5.1)."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from enum import StrEnum

@@ -1,7 +1,5 @@
 """Query parameters. A misspelt one is refused, never silently ignored."""
 
-from __future__ import annotations
-
 import difflib
 from typing import Annotated, Literal
 

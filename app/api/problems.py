@@ -1,7 +1,5 @@
 """The table from error to answer, and the RFC 9457 `application/problem+json` answers it gives."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """HTTP/1.1 below the application: bounds on connections, request heads and stalled clients."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from http import HTTPStatus

@@ -6,8 +6,6 @@ reloads the models. A crash of native code in this process, such as most photo d
 container's restart policy starts it again.
 """
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import math

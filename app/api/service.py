@@ -1,7 +1,5 @@
 """The state of one application: settings, metrics, screener and live models, with readiness and reloads."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import logging

@@ -4,8 +4,6 @@ The format is recognized by the first bytes, and only its decoder runs, never Pi
 No file is written. HEIC is decoded in a separate process (`app.photo.heic`). `benchmarks/pixels.py` compares libraries.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Pixels to a picture file without metadata."""
 
-from __future__ import annotations
-
 import io
 
 from PIL import Image

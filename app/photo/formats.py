@@ -1,7 +1,5 @@
 """The picture formats: those that are read, those that are written, and how a file is recognized."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 from typing import Literal
 

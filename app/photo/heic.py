@@ -10,8 +10,6 @@ has more code than the decoders of the other formats. Compared with decoding a p
 The decoder's output is not trusted: the sender of a photo may have taken the process over.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import logging

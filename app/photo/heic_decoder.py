@@ -3,8 +3,6 @@
 It imports as little as possible, since it does so for every photo.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -1,7 +1,5 @@
 """JPEG to upright sRGB pixels, whole or scaled while it is decoded."""
 
-from __future__ import annotations
-
 import io
 import re
 

@@ -1,7 +1,5 @@
 """What a photo may be at most."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from app.errors import PhotoTooLarge, UnreadablePhoto

@@ -4,8 +4,6 @@ Pillow tries all five filters on every row. One filter, Up, for all rows and ISA
 of Pillow's default, for a file about a tenth larger.
 """
 
-from __future__ import annotations
-
 import itertools
 import struct
 from concurrent.futures import ThreadPoolExecutor

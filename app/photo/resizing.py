@@ -1,7 +1,5 @@
 """The resize of every model input."""
 
-from __future__ import annotations
-
 import numpy as np
 from cykooz_resizer import FilterType, ImageData, PixelType, ResizeAlg, ResizeOptions, Resizer
 from PIL import Image

@@ -6,8 +6,6 @@ the announced size. Names only decide which members are skipped; they are neithe
 `zipfile` would read the entire directory first, and a few megabytes can list a million members.
 """
 
-from __future__ import annotations
-
 import struct
 import zlib
 from dataclasses import dataclass

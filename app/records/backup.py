@@ -1,7 +1,5 @@
 """The work of `caries backup`: keys and audit log as one tar archive, also while a server uses them."""
 
-from __future__ import annotations
-
 import tarfile
 from pathlib import Path
 from typing import BinaryIO

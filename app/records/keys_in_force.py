@@ -1,7 +1,5 @@
 """The API keys in force, and the check whether a text is one of them."""
 
-from __future__ import annotations
-
 import asyncio
 import hmac
 import logging

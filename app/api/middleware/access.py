@@ -5,8 +5,6 @@ send requests to this machine, and by pointing its own host name to 127.0.0.1 (D
 key keeps such pages out; without keys, their requests are recognised by the headers that browsers add.
 """
 
-from __future__ import annotations
-
 import ipaddress
 from collections.abc import Sequence
 from typing import Any

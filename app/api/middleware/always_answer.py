@@ -1,7 +1,5 @@
 """The last answers: to unexpected errors, and of a server that shuts down."""
 
-from __future__ import annotations
-
 import asyncio
 
 from fastapi import Request

@@ -1,7 +1,5 @@
 """Every request that needs a key is recorded before its answer is sent."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import hashlib

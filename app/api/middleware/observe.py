@@ -1,7 +1,5 @@
 """Every answered request is logged, counted and traced by route, method and status, under one id."""
 
-from __future__ import annotations
-
 import logging
 import re
 import time

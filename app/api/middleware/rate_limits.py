@@ -1,7 +1,5 @@
 """Rate limits per minute, counted in this process. A client's minute begins with its first request."""
 
-from __future__ import annotations
-
 import ipaddress
 import math
 import time

@@ -1,7 +1,5 @@
 """Headers that make browsers trust an answer as little as possible. CORS stays closed: it gets no headers."""
 
-from __future__ import annotations
-
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 

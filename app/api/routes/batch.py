@@ -3,8 +3,6 @@
 The photos of a batch are screened concurrently, and take turns with the photos of other requests.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections import deque

@@ -1,7 +1,5 @@
 """`GET /models` and the model cards: the models of the store, and which are live."""
 
-from __future__ import annotations
-
 import asyncio
 import dataclasses
 import logging

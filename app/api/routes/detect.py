@@ -1,7 +1,5 @@
 """`POST /detect`: screen one photo and answer in the requested format."""
 
-from __future__ import annotations
-
 import contextlib
 from dataclasses import replace
 from typing import Annotated, Any

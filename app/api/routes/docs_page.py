@@ -1,7 +1,5 @@
 """`GET /docs`: Swagger UI, under a policy that lets it run its own scripts only."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import re

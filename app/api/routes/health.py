@@ -1,7 +1,5 @@
 """Health, metrics, and the explanation of problem types."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request

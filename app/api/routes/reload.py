@@ -1,7 +1,5 @@
 """`POST /models/reload`: replace the live model or version without a restart."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import Annotated
 
