@@ -1,11 +1,9 @@
-"""Read the uploaded photos: a multipart form, a zip archive or the raw body, in memory and within limits."""
-
-from __future__ import annotations
+"""Read the uploaded photos: a multipart form, a zip archive or the raw body, in memory and within upload."""
 
 import asyncio
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -43,9 +41,9 @@ Source = Callable[[], bytes]
 """Returns a photo as sent, unpacked only now; raises PhotoError."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What one upload may contain.
+@dataclass(slots=True, kw_only=True)
+class _Upload:
+    """The files read so far, and what they may be at most. A BytesIO gives its bytes away without a copy.
 
     Attributes:
         max_files: files of a form.
@@ -62,6 +60,19 @@ class Limits:
     upload_s: float
     too_many: CariesError
     too_large: type[CariesError]
+    files: list[io.BytesIO] = field(default_factory=list)
+    size: int = 0
+
+    def begin_file(self) -> None:
+        if len(self.files) == self.max_files:
+            raise self.too_many
+        self.files.append(io.BytesIO())
+
+    def add(self, data: bytes) -> None:
+        self.size += len(data)
+        if self.size > self.max_bytes:
+            raise self.too_large(f"the upload has more than {self.max_bytes} bytes, the maximum")
+        self.files[-1].write(data)
 
 
 async def read_photo(request: Request, settings: Settings) -> bytes:
@@ -78,7 +89,7 @@ async def read_photo(request: Request, settings: Settings) -> bytes:
         raise UnsupportedMediaType(
             f"Content-Type is {quoted(kind)}; send multipart/form-data with the field {FIELD}, or the photo as image/*"
         )
-    limits = Limits(
+    upload = _Upload(
         max_files=1,
         max_bytes=settings.max_bytes,
         max_overhead=FORM_OVERHEAD,
@@ -86,7 +97,7 @@ async def read_photo(request: Request, settings: Settings) -> bytes:
         too_many=BadForm("the form contains several photos; send one per request, or all to /detect/batch"),
         too_large=PhotoTooLarge,
     )
-    return (await _read_files(request, limits, fields=(FIELD,)))[0]
+    return (await _read_files(request, upload, fields=(FIELD,)))[0]
 
 
 async def read_batch(request: Request, settings: Settings) -> list[Source]:
@@ -106,7 +117,7 @@ async def read_batch(request: Request, settings: Settings) -> list[Source]:
         )
     # A batch of more photos than requests per minute would be refused at every try.
     max_photos = min(settings.batch_photos, settings.requests_per_minute or settings.batch_photos)
-    limits = Limits(
+    upload = _Upload(
         max_files=max_photos,
         max_bytes=settings.batch_bytes,
         max_overhead=FORM_OVERHEAD + PART_OVERHEAD * max_photos,
@@ -114,7 +125,7 @@ async def read_batch(request: Request, settings: Settings) -> list[Source]:
         too_many=BatchTooLarge(f"the form contains more than {max_photos} photos; send several batches"),
         too_large=BatchTooLarge,
     )
-    files = await _read_files(request, limits, fields=BATCH_FIELDS)
+    files = await _read_files(request, upload, fields=BATCH_FIELDS)
     if kind != FORM or (len(files) == 1 and files[0].startswith(SIGNATURES)):
         return [partial(member.read, settings.max_bytes) for member in list_photos(files[0], max_photos=max_photos)]
     return [partial(bytes, photo) for photo in files]
@@ -133,7 +144,7 @@ def content_type(request: Request) -> str:
     return kind.decode("latin-1").strip().lower()
 
 
-async def _read_files(request: Request, limits: Limits, *, fields: Sequence[str]) -> list[bytes]:
+async def _read_files(request: Request, upload: _Upload, *, fields: Sequence[str]) -> list[bytes]:
     """The files of a form, in the order sent, or the raw body; at least one.
 
     Reading stops at the limits, so that no more than those is ever in memory. The preferred one of `fields`, which may
@@ -142,16 +153,15 @@ async def _read_files(request: Request, limits: Limits, *, fields: Sequence[str]
     Raises:
         BadForm: the form is malformed, incomplete, or contains anything but files in `fields`.
         UploadTooSlow: the body did not arrive in time.
-        CariesError: a limit is exceeded, see `Limits`.
+        CariesError: a limit is exceeded, see `_Upload`.
     """
     is_form = content_type(request) == FORM
     length = request.headers.get("content-length", "")
     announced = int(length) if length.isdecimal() else 0
-    if announced > limits.max_bytes + (limits.max_overhead if is_form else 0):
-        raise limits.too_large(f"the body has {announced} bytes; at most {limits.max_bytes} are accepted")
-    upload = _Upload(limits)
+    if announced > upload.max_bytes + (upload.max_overhead if is_form else 0):
+        raise upload.too_large(f"the body has {announced} bytes; at most {upload.max_bytes} are accepted")
     try:
-        async with asyncio.timeout(limits.upload_s):
+        async with asyncio.timeout(upload.upload_s):
             if is_form:
                 await _Form(upload, fields).read(request)
             else:
@@ -159,28 +169,8 @@ async def _read_files(request: Request, limits: Limits, *, fields: Sequence[str]
                 async for chunk in request.stream():
                     upload.add(chunk)
     except TimeoutError:
-        raise UploadTooSlow(f"the body did not arrive within {limits.upload_s:g} seconds") from None
+        raise UploadTooSlow(f"the body did not arrive within {upload.upload_s:g} seconds") from None
     return [file.getvalue() for file in upload.files]
-
-
-class _Upload:
-    """The files read so far, and their size in bytes. A BytesIO gives its bytes away without a copy."""
-
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
-        self.files: list[io.BytesIO] = []
-        self.size = 0
-
-    def begin_file(self) -> None:
-        if len(self.files) == self.limits.max_files:
-            raise self.limits.too_many
-        self.files.append(io.BytesIO())
-
-    def add(self, data: bytes) -> None:
-        self.size += len(data)
-        if self.size > self.limits.max_bytes:
-            raise self.limits.too_large(f"the upload has more than {self.limits.max_bytes} bytes, the maximum")
-        self.files[-1].write(data)
 
 
 class _Form:
@@ -212,10 +202,8 @@ class _Form:
         try:
             parser = MultipartParser(boundary, self._callbacks)
             async for chunk in request.stream():
-                if received - upload.size > upload.limits.max_overhead:
-                    raise upload.limits.too_large(
-                        f"the form has more than {upload.limits.max_overhead} bytes besides its photos"
-                    )
+                if received - upload.size > upload.max_overhead:
+                    raise upload.too_large(f"the form has more than {upload.max_overhead} bytes besides its photos")
                 received += len(chunk)
                 parser.write(chunk)
             parser.finalize()

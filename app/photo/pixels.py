@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Callable, Iterator
 
@@ -108,24 +109,23 @@ def _rgb(image: Image.Image, to_srgb: ToSrgb) -> Image.Image:
     return image
 
 
-def _profile(icc: object) -> ImageCms.ImageCmsProfile | None:
-    """The embedded profile to convert from; None if it is sRGB, missing or unreadable."""
-    if isinstance(icc, bytes) and 0 < len(icc) <= MAX_ICC_BYTES:
-        try:
-            profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-            if not ImageCms.getProfileDescription(profile).startswith("sRGB"):
-                return profile
-        except Exception:  # a broken profile
-            pass
-    return None
-
-
 class ToSrgb:
-    """Converts the strips of one L, RGB or CMYK image to sRGB, by its profile if it has a usable one."""
+    """Converts the strips of one L, RGB or CMYK image to sRGB.
+
+    Attributes:
+        profile: the embedded one to convert from; None if it is sRGB, missing or unreadable.
+    """
+
+    profile: ImageCms.ImageCmsProfile | None = None
+    _transform: ImageCms.ImageCmsTransform | None = None
 
     def __init__(self, image: Image.Image) -> None:
-        self.profile = _profile(image.info.get("icc_profile"))
-        self._transform: ImageCms.ImageCmsTransform | None = None
+        icc = image.info.get("icc_profile")
+        if isinstance(icc, bytes) and 0 < len(icc) <= MAX_ICC_BYTES:
+            with contextlib.suppress(Exception):  # a broken profile
+                profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+                if not ImageCms.getProfileDescription(profile).startswith("sRGB"):
+                    self.profile = profile
 
     def __call__(self, image: Image.Image) -> Image.Image:
         """The image, a strip or all of it, in sRGB."""

@@ -35,11 +35,6 @@ async def note_photo(request: Request, data: bytes | None, screened: ScreenedPho
         context.audit_fields = await _fields(data, screened)
 
 
-def note_batch(request: Request, photos: int) -> None:
-    """Add the number of photos to the line of a batch; each photo also has its own line."""
-    context_of(request.scope).audit_fields = {"photos": photos}
-
-
 async def record_photo(
     request: Request,
     number: int,

@@ -19,7 +19,7 @@ from app.api.batch_answers import WRITERS, AsJson, AsLines, Result
 from app.api.body import BATCH_FIELDS, ZIP_TYPES, Source, read_batch
 from app.api.clients import CLIENT_LEFT, in_pieces, unless_client_leaves
 from app.api.context import context_of
-from app.api.middleware.audited import note_batch, record_photo
+from app.api.middleware.audited import record_photo
 from app.api.negotiation import BATCH_MEDIA_TYPES, BatchFormat, requested_format
 from app.api.parameters import Model, PhotoOptions, known_parameters_only
 from app.api.problems import content_of, problem_of
@@ -115,9 +115,10 @@ class _Answer(Response):
         try:
             with service.models.use(self._model) as engine, admission.batch_permit():
                 sources = await read_batch(self._request, service.settings)
-                if count_more := context_of(scope).count_more:
-                    await count_more(len(sources) - 1)
-                note_batch(self._request, len(sources))
+                context = context_of(scope)
+                if context.count_more:
+                    await context.count_more(len(sources) - 1)
+                context.audit_fields = {"photos": len(sources)}
                 await writer.begin()
                 stayed = await unless_client_leaves(self._request, self._screen_all(sources, engine, writer))
             if stayed:
