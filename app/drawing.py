@@ -97,15 +97,8 @@ def annotate(
 ) -> Pixels:
     """A copy of the photo with boxes, labels and, below, a legend: uint8 `[height + legend, max(width, MIN_WIDTH), 3]`.
 
-    Boxes of the screened class are thick, orange to red by score, and above all others.
-
-    Args:
-        pixels: uint8 `[height, width, 3]`, sRGB; not changed.
-        screening: the boxes, and the verdict for the legend.
-        class_names: label map, id to name.
-        screened_class_id: of the label map.
-        model: name and version for the legend.
-        lang: language of the words.
+    Boxes of the screened class are thick, orange to red by score, and above all others. `model` is the name and version
+    for the legend.
     """
     height, width, _ = pixels.shape
     text = max(MIN_TEXT, round(min(width, height * 4 / 3) * TEXT_PER_WIDTH))

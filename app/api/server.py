@@ -58,12 +58,12 @@ class Server(uvicorn.Server):
         """Shut down in the order that the module describes."""
         settings = self._service.settings
         was_ready = self._service.ready
-        self._service.drain()
+        self._service.draining = True
         if was_ready:
             await self._until(time.monotonic() + settings.drain_s, lambda: False)
         for server in self.servers:
             server.close()
-        self._service.close()
+        self._service.closed = True
         end = time.monotonic() + settings.shutdown_s
         # uvicorn cuts idle connections immediately: a request on its way to one would get no answer.
         await self._until(end, lambda: not self.server_state.tasks)

@@ -28,8 +28,8 @@ class Service:
 
     Attributes:
         models: the live ones; none before the warm-up.
-        draining: readiness is off; requests are still accepted.
-        closed: no more requests are accepted.
+        draining: readiness is off; requests are still accepted, and answered with `Connection: close`.
+        closed: no more requests are accepted; accepted ones are answered.
     """
 
     def __init__(
@@ -100,14 +100,6 @@ class Service:
             screened.screening.shown.scores.tolist(),
             {stage: screened.timings_ms[stage] for stage in stages},
         )
-
-    def drain(self) -> None:
-        """Turn readiness off; requests are still accepted, and answered with `Connection: close`."""
-        self.draining = True
-
-    def close(self) -> None:
-        """Accept no more requests; accepted ones are answered."""
-        self.draining = self.closed = True
 
     async def reload(self, name: str | None = None, version: int | None = None) -> list[Engine]:
         """Replace live models, see `LiveModels.reload`; count and log it.

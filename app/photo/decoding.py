@@ -60,8 +60,6 @@ def decode(
     white, as a viewer would show them. 16-bit samples are scaled to 8 bits. Of an animation the first frame is taken.
 
     Args:
-        data: the photo as it was sent.
-        limits: that it must meet.
         shorter_side: pixels that are enough. A JPEG of at least twice as many is decoded at 1/2, 1/4 or 1/8 of its
             size, not below them; every other photo in full. None decodes every photo in full.
         wanted: whether the caller still waits; the decoding of a HEIC photo stops if not.

@@ -63,7 +63,6 @@ def read_heic(
     """The primary picture, turned as the container says, with its colour profile in `info`.
 
     Args:
-        data: the photo.
         max_pixels: the most accepted; the memory limit of the decoder follows from it.
         check: called with the number of pictures and the width and height of the primary one, before a pixel is decoded
             and again for the result; raises an error to refuse them.

@@ -60,15 +60,11 @@ def _list(store: Path, engines: list[Engine]) -> ModelList:
 
 def _entry(name: str, version: int, path: Path, engines: list[Engine]) -> ModelEntry:
     live = next((one for one in engines if (one.bundle.name, one.bundle.version) == (name, version)), None)
-    bundle: Bundle | None
-    if live is not None:
-        bundle = live.bundle
-    else:
-        try:
-            bundle = read_bundle(path, verify=False)
-        except BundleError as error:
-            logger.warning("a bundle of the store cannot be read: %s", error)
-            bundle = None
+    bundle: Bundle | None = None
+    try:
+        bundle = live.bundle if live else read_bundle(path, verify=False)
+    except BundleError as error:
+        logger.warning("a bundle of the store cannot be read: %s", error)
     return ModelEntry(
         name=name,
         version=version,
