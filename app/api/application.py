@@ -39,7 +39,6 @@ def create_app(
     """The HTTP application. It loads its detector when it starts up and closes it when it shuts down.
 
     Args:
-        settings: of the service.
         load: creates the runtimes, see `build_engine`.
         on_failure: called when the detector cannot be loaded; `/health/ready` keeps answering 503.
 
@@ -48,11 +47,13 @@ def create_app(
         AuditError: the audit log cannot be written.
     """
     keys = KeysInForce(KeyFile(settings.keys)) if settings.keys else None
-    audit = None
+    service = Service(settings, load=load, on_failure=on_failure)
+    answer = problem_answers(service.metrics)
+    audit, audited = None, []
     if settings.audit is not None:
         audit = AuditLog(settings.audit, max_bytes=settings.audit_bytes, fsync=settings.audit_fsync)
         tally = RefusalTally(audit)
-    service = Service(settings, load=load, on_failure=on_failure)
+        audited = [Middleware(AuditRequests, log=audit, tally=tally, fsync=settings.audit_fsync, answer=answer)]
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -65,13 +66,8 @@ def create_app(
                 audit.close()
 
     tracing.configure()
-    answer = problem_answers(service.metrics)
     routers = [room.router for room in (detect, batch, catalogue, reload, health)]
     routes = [route for router in routers for route in router.routes]
-    audited = []
-    if audit is not None:
-        fsync = settings.audit_fsync
-        audited.append(Middleware(AuditRequests, log=audit, tally=tally, fsync=fsync, answer=answer))
     middleware = [  # outermost first
         Middleware(Observe, metrics=service.metrics),
         Middleware(SecurityHeaders),
