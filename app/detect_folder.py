@@ -13,7 +13,7 @@ from pathlib import Path
 from app.admission import Admission
 from app.detector.build_engine import open_engine
 from app.detector.engine import Engine
-from app.errors import CariesError, PhotoTooLarge
+from app.errors import CariesError
 from app.photo.formats import PHOTO_SUFFIXES, PICTURE_SUFFIXES
 from app.screen_photo import Options, ScreenedPhoto, Screener
 from app.settings import Settings
@@ -184,20 +184,15 @@ async def _in_order(
 
 async def _answer(photo: Path, screen: Screen, max_bytes: int) -> ScreenedPhoto | str:
     try:
-        return await screen(await asyncio.to_thread(_read, photo, max_bytes))
+        if (size := photo.stat().st_size) > max_bytes:
+            return f"the photo has {size} bytes; at most {max_bytes} are accepted"
+        return await screen(await asyncio.to_thread(photo.read_bytes))
     except CariesError as error:
         return str(error)
     except OSError as error:
         return f"the file cannot be read: {error.strerror}"
     except Exception as error:  # a bug that one photo meets does not cost the others their results
         return f"unexpected {type(error).__name__}: {error}"
-
-
-def _read(photo: Path, max_bytes: int) -> bytes:
-    size = photo.stat().st_size
-    if size > max_bytes:
-        raise PhotoTooLarge(f"the photo has {size} bytes; at most {max_bytes} are accepted")
-    return photo.read_bytes()
 
 
 def _rows(photo: Path, answer: ScreenedPhoto, result: str) -> Iterator[tuple[object, ...]]:

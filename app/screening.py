@@ -46,7 +46,6 @@ class Screening:
     """The answer for one photo.
 
     Attributes:
-        verdict: see `screen`.
         reasons: why the photo is not assessable; empty for the other verdicts.
         teeth_seen: teeth of any class, each counted once.
         shown: the detections to show, highest score first.
@@ -79,11 +78,8 @@ def screen(
 
     Args:
         detections: everything the detector saw, with scores calibrated if the bundle has a calibration.
-        quality: of the same photo.
         screened_class_id: the class that the verdict is about.
         score_threshold: 0 to 1, for every class shown.
-        max_boxes: at least 1.
-        classes: those to list.
         seen: the detections before calibration, by which teeth are counted; `detections` if None.
     """
     reaches = detections.scores >= score_threshold

@@ -247,9 +247,7 @@ class Settings:
         0.0, "Seconds after SIGTERM that photos are still taken while readiness is off.", _number(0, 3600)
     )
     shutdown_s: float = _setting(
-        10.0,
-        "Seconds after that in which accepted requests are answered; the rest are answered 503.",
-        _number(0, 3600),
+        10.0, "Seconds after that in which accepted requests are answered; the rest are answered 503.", _number(0, 3600)
     )
     max_bytes: int = _setting(DEFAULT_LIMITS.max_bytes, "Largest photo as sent, in bytes.", _whole_number(1024, 2**31))
     max_pixels: int = _setting(

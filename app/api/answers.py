@@ -23,12 +23,7 @@ EXAMPLE: dict[str, Any] = {
         }
     ],
     "hidden_by_max_boxes": 0,
-    "operating_point": {
-        "score_threshold": 0.42,
-        "max_boxes": 5,
-        "sensitivity": 0.8,
-        "false_positives_per_image": 1.1,
-    },
+    "operating_point": {"score_threshold": 0.42, "max_boxes": 5, "sensitivity": 0.8, "false_positives_per_image": 1.1},
     "timings_ms": {"decode": 3.1, "queue": 0.1, "inference": 11.0, "draw": 0.0, "encode": 0.0},
 }
 

@@ -31,10 +31,7 @@ DESCRIPTION = """Screens photos of teeth for caries.
 
 
 def create_app(
-    settings: Settings,
-    *,
-    load: Callable[..., Runtime] | None = None,
-    on_failure: Callable[[], None] = lambda: None,
+    settings: Settings, *, load: Callable[..., Runtime] | None = None, on_failure: Callable[[], None] = lambda: None
 ) -> FastAPI:
     """The HTTP application. It loads its detector when it starts up and closes it when it shuts down.
 

@@ -21,11 +21,7 @@ Result = dict[str, Any]
 
 
 class AsJson:
-    """All results at the end, in the order sent.
-
-    Attributes:
-        begun: whether the answer has begun.
-    """
+    """All results at the end, in the order sent; `begun` once the answer has begun."""
 
     begun = False
 

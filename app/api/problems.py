@@ -27,7 +27,6 @@ class Problem:
     """The answer to one kind of error.
 
     Attributes:
-        status: HTTP status.
         slug: last part of the problem's `type`, stable across releases.
         title: the same for every occurrence.
         retry_after_s: seconds after which a retry makes sense; None if it does not. The error may know better.

@@ -58,7 +58,6 @@ class Key:
     Attributes:
         id: 8 hexadecimal digits.
         name: of the program or place that uses the key; unique in the file.
-        role: its permissions.
         created: UTC.
         salt: 16 random bytes.
         hash: 32 bytes, scrypt of the secret.

@@ -47,12 +47,9 @@ async def record_photo(
     """Write the line of one photo of a batch, if its request is audited; before any of its answer is sent.
 
     Args:
-        request: the batch's.
         number: the photo's position in the batch, from 1.
         data: the photo as sent; None if it could not be unpacked.
         status: without a failure, the status that the photo alone would have had.
-        failure: why there is no answer.
-        screened: the answer, if any.
 
     Raises:
         AuditError: the line cannot be written.

@@ -52,9 +52,7 @@ _RESPONSES = problem_responses(
 @router.post(
     "/models/reload",
     responses=_RESPONSES,
-    openapi_extra={
-        "requestBody": {"content": {"application/json": {"schema": ReloadRequest.model_json_schema()}}},
-    },
+    openapi_extra={"requestBody": {"content": {"application/json": {"schema": ReloadRequest.model_json_schema()}}}},
     summary="Replace the live version",
 )
 async def reload(request: Request) -> LiveAnswer:
