@@ -1,4 +1,4 @@
-"""The command line `python -m training COMMAND`; each command is a module of `training.commands`."""
+"""The command line `python -m training COMMAND`; see `training.commands`."""
 
 import argparse
 import importlib
@@ -10,26 +10,37 @@ from app.errors import CariesError
 from training.errors import TrainingError
 from training.quiet import quieten_tensorflow
 
-COMMANDS = (
-    *("doctor", "run", "explore", "prepare", "pretrained", "configure", "train", "export", "tflite", "evaluate"),
-    *("detect", "package", "repackage", "archive", "install", "sweep", "cross-validate", "review", "enlarge", "render"),
-)
-"""In the order of use; a command's module has its name, with `_` for `-`."""
+COMMANDS = {
+    "doctor": "doctor",
+    "run": "steps",
+    "explore": "photos",
+    "prepare": "steps",
+    "pretrained": "pretrained",
+    **dict.fromkeys(("configure", "train", "export", "tflite", "evaluate"), "steps"),
+    "detect": "bundles",
+    "package": "steps",
+    **dict.fromkeys(("repackage", "archive", "install"), "bundles"),
+    **dict.fromkeys(("sweep", "cross-validate", "review"), "studies"),
+    "enlarge": "bundles",
+    "render": "photos",
+}
+"""In the order of use, with the module of `training.commands`; the name there has `_` for `-`."""
 
 
 def parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
     root = argparse.ArgumentParser(prog="python -m training", description="From annotated photos to a caries detector.")
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name in COMMANDS:
+    for name, module in COMMANDS.items():
         try:
-            module = importlib.import_module(f"training.commands.{name.replace('-', '_')}")
+            found = vars(importlib.import_module(f"training.commands.{module}"))[name.replace("-", "_")]
         except ImportError as error:
             _add_unavailable(commands, name, error)
             continue
-        command = commands.add_parser(name, help=module.SUMMARY, description=module.SUMMARY)
-        module.add_arguments(command)
-        command.set_defaults(execute=module.run)
+        command = commands.add_parser(name, help=found.summary, description=found.summary)
+        for add in found.arguments:
+            add(command)
+        command.set_defaults(execute=found.run)
     return root
 
 

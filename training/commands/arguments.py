@@ -4,9 +4,11 @@ import argparse
 import sys
 import tomllib
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from training.commands import AddArguments, argument
 from training.data.annotations import FOLDS, AnnotatedPhoto, AnnotationError, Source, read_data
 from training.data.formats import FORMATS
 from training.errors import TrainingError
@@ -25,16 +27,10 @@ class _Once(argparse.Action):
         setattr(namespace, self.dest, values)
 
 
-def add_data_arguments(parser: argparse.ArgumentParser, *, is_required: bool = True) -> None:
-    """Annotated photos, and how to read them."""
-    default = "" if is_required else " (default: those prepared before)"
-    parser.add_argument(
-        "--data",
-        type=Path,
-        action=_Once,
-        required=is_required,
-        help=f"annotated photos, a folder or a zip file{default}",
-    )
+def add_data_arguments(parser: argparse.ArgumentParser, *, default: str = "") -> None:
+    """Annotated photos, required unless there is a default, and how to read them."""
+    text = f"annotated photos, a folder or a zip file{default and f' (default: {default})'}"
+    parser.add_argument("--data", type=Path, action=_Once, required=not default, help=text)
     parser.add_argument(
         "--format", default="auto", choices=("auto", *FORMATS), help="of the labels (default: by their content)"
     )
@@ -45,6 +41,9 @@ def add_data_arguments(parser: argparse.ArgumentParser, *, is_required: bool = T
     parser.add_argument(
         "--skip-invalid", action="store_true", help="leave out and list photos with problems (default: refuse the data)"
     )
+
+
+add_optional_data_arguments = partial(add_data_arguments, default="those prepared before")
 
 
 def read_source(arguments: argparse.Namespace) -> Source:
@@ -74,12 +73,14 @@ def read_photos(arguments: argparse.Namespace, *, unpack_to: Path | None = None)
     return data.photos
 
 
-def add_recipe_arguments(parser: argparse.ArgumentParser, *, has_fold: bool = True) -> None:
-    """The recipe, what to change in it, and the held-out fold."""
+def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipe", type=Path, default=SHIPPED_RECIPE, help="TOML (default: the shipped recipe)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe")
-    if has_fold:
-        add_fold_argument(parser, "fold to hold out; none trains on all photos and measures on none (default 0)")
+
+
+def add_recipe_and_fold_arguments(parser: argparse.ArgumentParser) -> None:
+    add_recipe_arguments(parser)
+    add_fold_argument("fold to hold out; none trains on all photos and measures on none (default 0)")(parser)
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -89,13 +90,25 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--input-size", type=int, help="pixels, for a SavedModel that does not state its input size")
 
 
-def add_fold_argument(parser: argparse.ArgumentParser, text: str) -> None:
-    parser.add_argument("--fold", default="0", choices=(*map(str, range(FOLDS)), "none"), help=text)
+def add_fold_argument(text: str) -> AddArguments:
+    return argument("--fold", default="0", choices=(*map(str, range(FOLDS)), "none"), help=text)
 
 
-def add_folds_argument(parser: argparse.ArgumentParser) -> None:
-    every = ",".join(map(str, range(FOLDS)))
-    parser.add_argument("--folds", default=every, help="folds to hold out in turn, such as 0,1 (default all)")
+folds_argument = argument(
+    "--folds", default=",".join(map(str, range(FOLDS))), help="folds to hold out in turn, such as 0,1 (default all)"
+)
+
+cross_validation = argument(
+    "--cross-validation",
+    type=Path,
+    help="folder of cross-validate with the same recipe, for figures, calibration and threshold (default: from the "
+    "held-out fold)",
+)
+
+
+def check_threshold(arguments: argparse.Namespace) -> None:
+    if arguments.threshold is not None and not 0 <= arguments.threshold <= 1:
+        raise TrainingError(f"--threshold is {arguments.threshold:g}, allowed is 0 to 1")
 
 
 def read_folds(arguments: argparse.Namespace) -> list[int]:
@@ -112,14 +125,6 @@ def read_folds(arguments: argparse.Namespace) -> list[int]:
     if not folds or not set(folds) <= set(range(FOLDS)):
         raise TrainingError(f"--folds is {text!r}, allowed are numbers from 0 to {FOLDS - 1} separated by commas")
     return folds
-
-
-def add_input_sizes_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--input-sizes",
-        default="",
-        help="further input sizes of the detector in pixels, such as 416,512; 416+320 runs at both and fuses them",
-    )
 
 
 def read_input_sizes(arguments: argparse.Namespace) -> list[Sizes]:
@@ -144,15 +149,6 @@ def read_sizes(argument: str, text: str) -> Sizes:
             f"{argument} is {text.strip()!r}, allowed are multiples of 32 from 96 to 1280, or several such as 416+320"
         )
     return tuple(sizes)
-
-
-def add_cross_validation_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--cross-validation",
-        type=Path,
-        help="folder of cross-validate with the same recipe, for figures, calibration and threshold (default: from the "
-        "held-out fold)",
-    )
 
 
 def read_fold(arguments: argparse.Namespace) -> int | None:

@@ -129,5 +129,5 @@ def test_augmentation_before_the_preprocessor_is_shown_too(prepared, small_recip
     assert main(command) == 0
     assert "training.model.augmentation" not in capsys.readouterr().out
     assert main([*command, "--set", "rotation=9", "--set", "white_balance=0.05"]) == 0
-    shown = capsys.readouterr().out.partition("by training.model.augmentation:\n")[2]
+    shown = capsys.readouterr().out.partition("training.model.augmentation changes each photo:\n")[2]
     assert shown == "  rotation: 9\n  white_balance: 0.05\n"

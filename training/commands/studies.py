@@ -1,0 +1,157 @@
+"""Studies of many trainings: cross-validation, its review, and sweeps."""
+
+import argparse
+import shlex
+from pathlib import Path
+
+from training.commands import argument, command, out
+from training.commands.arguments import (
+    add_data_arguments,
+    add_optional_data_arguments,
+    add_recipe_arguments,
+    folds_argument,
+    parse_settings,
+    read_folds,
+    read_input_sizes,
+    read_recipe,
+    read_sizes,
+    read_source,
+)
+from training.cross_validation import assess_folds, enlarge_fold, quantize_fold, train_fold
+from training.data.annotations import FOLDS
+from training.machine import this_machine
+from training.measure.calibration import CalibrationError
+from training.measure.comparison import compare_precisions, compare_sizes, table_of_sizes
+from training.measure.out_of_fold import read_out_of_fold
+from training.measure.review import review as review_errors
+from training.recipe import Recipe
+from training.run import prepare_step, say
+from training.run_folder import RunFolder
+from training.sweep.report import STOCK_RECIPE, SweepError, Trial, choose, read_report
+from training.sweep.search import search
+from training.sweep.table import write_results
+from training.sweep.trials import FINISHED, Outcome, Scale, known_outcomes, run_trial, run_trial_once, sole_use
+
+
+@command(
+    "train a recipe once per fold and measure it on the photos held out",
+    add_data_arguments,
+    out("folder of the cross-validation; created if missing"),
+    add_recipe_arguments,
+    folds_argument,
+    argument(
+        "--input-sizes",
+        default="",
+        help="further input sizes of the detector in pixels, such as 416,512; 416+320 runs at both and fuses them",
+    ),
+    argument("--int8", action="store_true", help="convert each detector to int8 and compare"),
+    argument("--threshold", type=float, help="score of caries (default: the best F1's over all these folds)"),
+)
+def cross_validate(arguments: argparse.Namespace) -> None:
+    folder: Path = arguments.out
+    folds = read_folds(arguments)
+    recipe = read_recipe(arguments)
+    enlarged = [sizes for sizes in read_input_sizes(arguments) if sizes != recipe.sizes]
+    every = (None, *enlarged)
+    prepare_step(arguments.data, RunFolder(folder), read_source(arguments))
+    for fold in folds:
+        train_fold(folder, recipe, fold)
+        for sizes in enlarged:
+            enlarge_fold(folder, fold, sizes)
+        if arguments.int8:
+            for of_detector in every:
+                quantize_fold(folder, fold, of_detector)
+    is_compared = len(folds) > 1
+    for of_detector in every:
+        print(assess_folds(folder, recipe, folds, score_threshold=arguments.threshold, sizes=of_detector), end="")
+        try:
+            if arguments.int8:
+                print(compare_precisions(folder, folds, sizes=of_detector), end="")
+            if of_detector is not None and len(folds) > 1:
+                print(compare_sizes(folder, folds, of_detector), end="")
+        except CalibrationError as error:
+            print(f"Not compared: {error}.")
+            is_compared = False
+    if enlarged and is_compared:
+        print(table_of_sizes(folder, every, has_int8=arguments.int8), end="")
+
+
+@command(
+    "verdicts and errors of a cross-validated detector, by kind of photo and by tooth",
+    argument("--cross-validation", type=Path, required=True, help="folder of cross-validate"),
+    argument("--input-size", help="the predictions at this size, or at 416+320 (default: the recipe's)"),
+    out("folder for figures, lists and pictures of teeth"),
+    argument("--kinds", type=Path, help="CSV: image, and a column per way to group photos"),
+    folds_argument,
+)
+def review(arguments: argparse.Namespace) -> None:
+    sizes = read_sizes("--input-size", arguments.input_size) if arguments.input_size else None
+    found = read_out_of_fold(arguments.cross_validation, read_folds(arguments), sizes=sizes)
+    print(review_errors(found, arguments.out, kinds=arguments.kinds), end="")
+
+
+@command(
+    "run the study's trials, or search its parameters; finished trials are not repeated",
+    add_optional_data_arguments,
+    out("folder of the sweep; created if missing"),
+    argument("--trials", default="all", help="of the study, such as r01,r05-r09 (default all)"),
+    argument("--search", type=int, metavar="N", help="search with Optuna until N trials have ended instead"),
+    argument("--list", action="store_true", help="list the study's trials, run nothing"),
+    argument("--recipe", type=Path, default=STOCK_RECIPE, help="what a trial changes (default: the stock's)"),
+    argument("--set", action="append", default=[], metavar="KEY=VALUE", help="the same in every trial"),
+    argument("--scale-steps", type=float, default=1.0, help="factor of steps and warm-up (default 1)"),
+    argument("--scale-batch", type=float, default=1.0, help="factor of the batch size (default 1)"),
+    argument("--fold", type=int, default=0, choices=range(FOLDS), help="fold that is held out (default 0)"),
+    argument("--seed", type=int, default=0, help="of the search (default 0)"),
+    argument("--retry-failed", action="store_true", help="try trials again that failed"),
+)
+def sweep(arguments: argparse.Namespace) -> int:
+    root: Path = arguments.out
+    trials = choose(read_report(), arguments.trials)
+    if arguments.list:
+        known = {outcome.trial: outcome.status for outcome in known_outcomes(root)}
+        for trial in trials:
+            published = "" if trial.published_map50 is None else f"  published mAP@.5 {trial.published_map50:.3f}"
+            changes = ", ".join(f"{key} {value}" for key, value in trial.changes.items())
+            print(f"{trial.name}  {known.get(trial.name, 'not run'):8}  {changes}{published}")
+        return 0
+    if not (0 < arguments.scale_steps <= 1 and 0 < arguments.scale_batch <= 1):
+        raise SweepError(
+            f"the scales are {arguments.scale_steps:g} and {arguments.scale_batch:g}, allowed is above 0 up to 1"
+        )
+    base = Recipe.read(arguments.recipe)
+    scale = Scale(arguments.scale_steps, arguments.scale_batch, parse_settings(arguments.set))
+    command = f"python -m training sweep {shlex.join(_arguments(arguments))}"
+    heading = f"`{command}` on {this_machine()}; fold {arguments.fold} held out."
+    outcomes: list[Outcome] = []
+
+    def run_one(trial: Trial) -> Outcome:
+        say(f"trial     {trial.name}")
+        outcome = run_trial_once(
+            root, base, trial, scale, run_trial, fold=arguments.fold, retry_failed=arguments.retry_failed
+        )
+        outcomes.append(outcome)
+        write_results(root, outcomes, heading)
+        return outcome
+
+    with sole_use(root):
+        folder = RunFolder(root)
+        if arguments.data:
+            prepare_step(arguments.data, folder, read_source(arguments))
+        else:
+            folder.photos()
+        if arguments.search:
+            search(root / "study.log", arguments.search, run_one, seed=arguments.seed)
+            outcomes = [outcome for outcome in known_outcomes(root) if outcome.trial.startswith("s")]
+        else:
+            for trial in trials:
+                run_one(trial)
+        print(write_results(root, outcomes, heading), end="")
+    return 0 if all(outcome.status == FINISHED for outcome in outcomes) else 1
+
+
+def _arguments(arguments: argparse.Namespace) -> list[str]:
+    """The arguments that decide the result, without the folders."""
+    given = ["--search", str(arguments.search)] if arguments.search else ["--trials", arguments.trials]
+    given += [f"--set={setting}" for setting in arguments.set]
+    return [*given, "--scale-steps", f"{arguments.scale_steps:g}", "--scale-batch", f"{arguments.scale_batch:g}"]
