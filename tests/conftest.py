@@ -24,15 +24,16 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 HAS_TRAINING = importlib.util.find_spec("object_detection") is not None
 needs_training = pytest.mark.skipif(not HAS_TRAINING, reason="the training environment is not installed")
 
-LONGEST_FIRST = ("test_architectures.py", "test_train.py", "test_run.py", "test_notebook.py", "tests/training/")
+LONGEST_FIRST = ("test_run.py", "test_train.py", "test_notebook.py", "test_architectures.py", "tests/training/")
 """Files that start first, so that neither process is left with minutes of work at the end."""
 
 SHARE_A_RUN = (
     "test_run.py",
     "test_detectors.py",
-    "test_out_of_fold.py",
+    "test_evidence.py",
+    "test_multi_scale.py",
     "test_repackage.py",
-    "test_cross_validation.py",
+    "test_tflite.py",
 )
 """Files whose tests use `tiny_run`, a training of minutes."""
 
@@ -58,6 +59,9 @@ def _rank(item: pytest.Item) -> int:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_rank)
+    users = {item.path.name for item in items if isinstance(item, pytest.Function) and "tiny_run" in item.fixturenames}
+    if unlisted := users - set(SHARE_A_RUN):
+        raise pytest.UsageError(f"add to SHARE_A_RUN in tests/conftest.py, or each process trains: {unlisted}")
 
 
 Report = TypeVar("Report", pytest.CollectReport, pytest.TestReport)
