@@ -7,22 +7,19 @@ from pathlib import Path
 
 from PIL import Image
 
-from training.data.annotations import FOLDS
 from training.render.mouth import render_mouth
 
 JPEG_QUALITY = 92
 
 
-def write_via(
-    folder: Path, seeds: Iterable[int], *, width: int = 640, height: int = 480, folds: bool = True
-) -> list[Path]:
+def write_via(folder: Path, seeds: Iterable[int], *, width: int = 640, height: int = 480, folds: int = 5) -> list[Path]:
     """Render a mouth per seed into the folder, created if missing, and return the photos' paths.
 
     Args:
         folder: files of the same names are overwritten.
         seeds: the first becomes `Folder_0001.jpg`.
         width, height: pixels of the photos.
-        folds: whether to write `folds.csv`, each mouth a group.
+        folds: of `folds.csv`, each mouth a group; 0 writes none.
     """
     photos, labels = folder / "img_train", folder / "json_train"
     photos.mkdir(parents=True, exist_ok=True)
@@ -49,5 +46,5 @@ def write_via(
         with (folder / "folds.csv").open("w", newline="", encoding="utf-8") as file:
             table = csv.writer(file, lineterminator="\n")
             table.writerow(["image", "group", "fold"])
-            table.writerows([path.name, path.stem, index % FOLDS] for index, path in enumerate(paths))
+            table.writerows([path.name, path.stem, index % folds] for index, path in enumerate(paths))
     return paths
