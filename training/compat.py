@@ -1,7 +1,7 @@
 """Make the TensorFlow 2 Object Detection API work with TensorFlow 2.21.
 
-Import this module before TensorFlow and `object_detection`. The API was last released for TensorFlow 2.11; this
-supplies what it no longer finds:
+Import `tf` from here, before `object_detection`. The API was last released for TensorFlow 2.11; this supplies what it
+no longer finds:
 
 | it needs                                 | status                           | supplied here                  |
 |------------------------------------------|----------------------------------|--------------------------------|
@@ -62,7 +62,7 @@ def _import_with_onednn() -> Any:
     return tensorflow
 
 
-def _install() -> None:
+def _install() -> Any:
     tf2 = _import_with_onednn()
     import tensorflow.compat.v1 as tf1
     from PIL import ImageFont
@@ -98,15 +98,14 @@ def _install() -> None:
 
     for font_class in (ImageFont.ImageFont, ImageFont.FreeTypeFont):
         font_class.getsize = getsize  # type: ignore[union-attr]
+    return tf2
 
 
 def leave_training_mode() -> None:
     """Make models built from here on normalize by their averages; the API's training step sets Keras' global phase."""
-    import tensorflow as tf
-
     tf.keras.backend.set_learning_phase(False)
 
 
 warnings.filterwarnings("ignore", message=".*set_learning_phase.*")
 warnings.filterwarnings("ignore", message="(?s).*tf.lite.Interpreter is deprecated.*")
-_install()
+tf = _install()

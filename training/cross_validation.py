@@ -82,11 +82,9 @@ def assess_folds(
 ) -> str:
     """Write figures and plots over the predictions of these folds, and return their text.
 
-    With two folds or more, the figures of calibrated scores follow if there is enough to calibrate on.
-
-    Args:
-        score_threshold: of the screened class, before calibration; that of the highest F1 on these photos if None.
-        sizes: other input sizes than the recipe's, see `enlarge_fold`.
+    With two folds or more, the figures of calibrated scores follow if there is enough to calibrate on. The threshold is
+    the screened class's before calibration, by default that of the highest F1 on these photos. `sizes` are other input
+    sizes than the recipe's, see `enlarge_fold`.
     """
     found = read_out_of_fold(folder, folds, sizes=sizes)
     boxes = sum(len(photo.class_ids) for photo in found.photos)

@@ -18,6 +18,7 @@ from typing import Any
 
 from training.limits import read_text, this_process
 from training.machine import cpu_name
+from training.quiet import DRIVER
 from training.requirements import ROOT, training_requirements
 
 INSTALL_CUDA = "pip install 'tensorflow[and-cuda]==2.21.0'"
@@ -31,8 +32,6 @@ MIN_MEMORY = 4 * 2**30
 INSTRUCTION_SETS = ("avx", "avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "asimd", "bf16")
 """Those that TensorFlow's kernels use; `asimd` and `bf16` are ARM's."""
 
-DRIVER = Path("/proc/driver/nvidia")
-
 PROBE_TIMEOUT_S = 180
 """For TensorFlow and the Object Detection API to start, even from a slow disk."""
 
@@ -41,8 +40,7 @@ import json, os
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 found = {"gpus": [], "error": ""}
 try:
-    import training.compat
-    import tensorflow as tf
+    from training.compat import tf
     for gpu in tf.config.list_physical_devices("GPU"):
         found["gpus"].append(str(tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)))
     from object_detection.builders import model_builder
@@ -65,7 +63,6 @@ class Diagnosis:
     advice: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
         return {"ready": not self.missing, "facts": self.facts, "missing": self.missing, "advice": self.advice}
 
     def __str__(self) -> str:
@@ -76,14 +73,7 @@ class Diagnosis:
 
 
 def diagnose(folder: Path, *, run: Run | None = None, driver: Path = DRIVER) -> Diagnosis:
-    """Examine the machine and the environment.
-
-    Args:
-        folder: where a training would write.
-        run: how to run commands; in a subprocess if None.
-        driver: the NVIDIA driver's folder in `/proc`.
-    """
-    run = run or _run
+    """Examine the machine and the environment for a training that writes to this folder."""
     found = Diagnosis({"python": platform.python_version()})
     if sys.version_info < MIN_PYTHON:
         oldest = ".".join(map(str, MIN_PYTHON))
@@ -93,7 +83,7 @@ def diagnose(folder: Path, *, run: Run | None = None, driver: Path = DRIVER) -> 
     _check_keras(found)
     _check_processor_and_memory(found)
     _check_disk(found, folder)
-    _check_gpu(found, run, driver, probed=complete)
+    _check_gpu(found, run or _run, driver, probed=complete)
     if complete:
         _check_backbone(found)
     return found

@@ -28,18 +28,15 @@ def enlarge(
 ) -> None:
     """Create a run with the weights of a bundle at other input sizes, ready to be exported, converted and measured.
 
-    Args:
-        sizes: multiples of 32.
-        validation_fold: held out by the bundle's training; None if it was trained on all photos.
-        name: of the model; None for its own with the new size.
+    The fold was held out by the bundle's training, None if it was trained on all photos. The model keeps its name with
+    the new size if None is given.
 
     Raises:
         DetectorError: the bundle's variables are not those of its recipe's detector.
         RecipeError: a size is not allowed, or the architecture runs at one size only.
         RunError: there are no records, the folder has another training, or the bundle was trained on the fold.
     """
-    import training.compat  # noqa: F401  isort: skip
-    import tensorflow as tf
+    from training.compat import tf
 
     if validation_fold is not None:
         check_held_out(bundle, validation_fold)
@@ -54,14 +51,7 @@ def enlarge(
 
 
 def enlarge_run(run: RunFolder, folder: RunFolder, sizes: Sizes) -> None:
-    """Create a run with the latest weights of another run at other input sizes.
-
-    Args:
-        sizes: multiples of 32.
-
-    Raises:
-        RecipeError, RunError: see `enlarge`.
-    """
+    """Create a run with the latest weights of another run at other input sizes; see `enlarge`."""
     recipe, validation_fold = run.configured()
     latest = find_checkpoint(run.checkpoints)
     configure_step(folder, _at_sizes(recipe, sizes), validation_fold=validation_fold)
@@ -81,15 +71,14 @@ def _at_sizes(recipe: Recipe, sizes: Sizes) -> Recipe:
 
 def _restored(bundle: Bundle, recipe: Recipe) -> Any:
     """The API's detection model with the variables of the bundle's SavedModel, matched by name."""
-    import training.compat  # isort: skip
-    import tensorflow as tf
+    from training.compat import leave_training_mode, tf
     from object_detection.builders import model_builder
 
     unused = Path("unused")
     text = configure(
         recipe, label_map=unused, train_records=[unused], validation_records=[unused], fine_tune_checkpoint=None
     )
-    training.compat.leave_training_mode()
+    leave_training_mode()
     model = model_builder.build(parse_pipeline(text).model, is_training=False)
     make_variables(model, recipe.input_size, recipe.input_size)
     saved = {_name(variable): variable for variable in tf.saved_model.load(str(bundle.path)).model_variables}

@@ -17,13 +17,8 @@ UNLIMITED = 2**60
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits by control groups; None without one.
-
-    Attributes:
-        cores: mean over time.
-        memory: bytes.
-        memory_left: bytes until the limit, counting file cache that can be dropped as free.
-    """
+    """Limits by control groups, None without one: cores, as a mean over time; bytes; bytes until that limit, counting
+    file cache that can be dropped as free."""
 
     cores: float | None
     memory: int | None

@@ -19,7 +19,6 @@ class Machine:
     tensorflow: str
 
     def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -28,7 +27,6 @@ class Machine:
 
 
 def this_machine() -> Machine:
-    """The machine that this process runs on."""
     cpuinfo = Path("/proc/cpuinfo")
     return Machine(
         cpu=cpu_name(cpuinfo.read_text(encoding="utf-8")) if cpuinfo.exists() else "unknown",

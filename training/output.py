@@ -1,5 +1,6 @@
-"""Output for people and programs: files, Markdown tables and plots."""
+"""Output for people and programs: files and their digests, Markdown tables, plots."""
 
+import hashlib
 import io
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -12,6 +13,11 @@ def write_file(path: Path, content: str | bytes) -> Path:
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_bytes(content.encode() if isinstance(content, str) else content)
     return partial.replace(path)
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

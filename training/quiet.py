@@ -10,7 +10,8 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -47,26 +48,19 @@ class _Finder(importlib.abc.MetaPathFinder):
         sys.meta_path.remove(self)
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
         if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader)
+            spec.loader.exec_module = partial(_filtered, spec.loader.exec_module)  # type: ignore[method-assign]
         return spec
 
 
-class _Loader(importlib.abc.Loader):
-    def __init__(self, loader: importlib.abc.Loader) -> None:
-        self._loader = loader
-
-    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
-        return self._loader.create_module(spec)
-
-    def exec_module(self, module: ModuleType) -> None:
-        command = [sys.executable, "-I", "-c", FILTER]
-        sys.stderr.flush()
-        with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as child:
-            assert child.stdin is not None
-            original = os.dup(2)
-            os.dup2(child.stdin.fileno(), 2)
-            try:
-                self._loader.exec_module(module)
-            finally:
-                os.dup2(original, 2)
-                os.close(original)
+def _filtered(load: Callable[[ModuleType], None], module: ModuleType) -> None:
+    command = [sys.executable, "-I", "-c", FILTER]
+    sys.stderr.flush()
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as child:
+        assert child.stdin is not None
+        original = os.dup(2)
+        os.dup2(child.stdin.fileno(), 2)
+        try:
+            load(module)
+        finally:
+            os.dup2(original, 2)
+            os.close(original)

@@ -172,11 +172,8 @@ class Recipe:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """The recipe in a TOML file.
-
-        Raises:
-            RecipeError: not TOML, an unknown key (with the nearest known one), or a value out of range.
-        """
+        """The recipe in a TOML file. Raises RecipeError: not TOML, an unknown key (with the nearest known one), or a
+        value out of range."""
         try:
             values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -190,11 +187,8 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The recipe with these keys; the others keep their defaults.
-
-        Raises:
-            RecipeError: an unknown key, or a value out of range.
-        """
+        """The recipe with these keys; the others keep their defaults. Raises RecipeError: an unknown key, or a value
+        out of range."""
         known = [field.name for field in fields(cls)]
         for key in values:
             if key not in known:

@@ -23,14 +23,11 @@ def repackage(
     nms_score_threshold: float | None = None,
     source: Source | None = None,
 ) -> Bundle:
-    """Evaluate and compare a bundle's models, and write figures, operating point and card again.
+    """Evaluate and compare a bundle's models on the photos that it was trained and measured on, and write figures,
+    operating point and card again, as a bundle in `folder.bundles`.
 
-    The weights do not change, and the SavedModel keeps its own suppression.
-
-    Args:
-        data: the annotated photos that it was trained and measured on.
-        version: of the bundle that is written to `folder.bundles`.
-        nms_score_threshold: lowest score of the boxes that the TFLite models return; None leaves it as it is.
+    The weights do not change, and the SavedModel keeps its own suppression; the TFLite models return boxes from
+    `nms_score_threshold` on, None leaves it as it is.
 
     Raises:
         AnnotationError: the data has problems.

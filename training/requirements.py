@@ -49,7 +49,6 @@ class Requirement:
 
     @property
     def met(self) -> bool:
-        """Whether an allowed version is installed."""
         return self.installed is not None and satisfies(self.installed, self.versions)
 
     @property

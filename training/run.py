@@ -22,7 +22,7 @@ from training.measure.report import figures_table
 from training.model.augmentation import Augmentation
 from training.model.checkpoints import find_checkpoint
 from training.model.configure import configure, parse_pipeline
-from training.model.pretrained import fine_tune_source
+from training.model.pretrained.restore import fine_tune_source
 from training.model.train import CHECKPOINT_EVERY, Schedule, train
 from training.model.validation import Validation
 from training.output import write_file

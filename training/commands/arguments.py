@@ -47,11 +47,7 @@ add_optional_data_arguments = partial(add_data_arguments, default="those prepare
 
 
 def read_source(arguments: argparse.Namespace) -> Source:
-    """How to read the annotated photos.
-
-    Raises:
-        AnnotationError: a `--rename` is not of the form LABEL=CLASS.
-    """
+    """How to read the annotated photos. Raises AnnotationError: a `--rename` is not of the form LABEL=CLASS."""
     rename = {}
     for text in arguments.rename:
         label, equals, name = text.partition("=")
@@ -62,11 +58,8 @@ def read_source(arguments: argparse.Namespace) -> Source:
 
 
 def read_photos(arguments: argparse.Namespace, *, unpack_to: Path | None = None) -> list[AnnotatedPhoto]:
-    """The annotated photos; lists those that were skipped on the error stream.
-
-    Raises:
-        AnnotationError: see `training.data.annotations.read_data`.
-    """
+    """The annotated photos; lists those that were skipped on the error stream. Raises AnnotationError: see
+    `training.data.annotations.read_data`."""
     data = read_data(arguments.data, replace(read_source(arguments), unpack_to=unpack_to))
     for line in data.problems:
         print(f"skipped: {line}", file=sys.stderr)
@@ -112,11 +105,7 @@ def check_threshold(arguments: argparse.Namespace) -> None:
 
 
 def read_folds(arguments: argparse.Namespace) -> list[int]:
-    """The folds to hold out in turn.
-
-    Raises:
-        TrainingError: they are not numbers of folds.
-    """
+    """The folds to hold out in turn. Raises TrainingError: they are not numbers of folds."""
     text: str = arguments.folds
     try:
         folds = sorted({int(part) for part in text.split(",")})
@@ -128,20 +117,13 @@ def read_folds(arguments: argparse.Namespace) -> list[int]:
 
 
 def read_input_sizes(arguments: argparse.Namespace) -> list[Sizes]:
-    """Further sizes in pixels, one tuple per detector.
-
-    Raises:
-        TrainingError: one of them is not allowed.
-    """
+    """Further sizes in pixels, one tuple per detector. Raises TrainingError: one of them is not allowed."""
     return [read_sizes("--input-sizes", text) for text in arguments.input_sizes.split(",") if text.strip()]
 
 
 def read_sizes(argument: str, text: str) -> Sizes:
-    """The sizes in pixels of one detector, such as `416` or `416+320`, its input size first.
-
-    Raises:
-        TrainingError: one of them is not allowed.
-    """
+    """The sizes in pixels of one detector, such as `416` or `416+320`, its input size first. Raises TrainingError: one
+    of them is not allowed."""
     parts = [part.strip() for part in text.split("+")]
     sizes = sorted((int(part) for part in parts if part.isdecimal()), reverse=True)
     if len(set(sizes)) < len(parts) or not all(96 <= size <= 1280 and size % 32 == 0 for size in sizes):
@@ -156,20 +138,13 @@ def read_fold(arguments: argparse.Namespace) -> int | None:
 
 
 def read_recipe(arguments: argparse.Namespace) -> Recipe:
-    """The recipe with its changes.
-
-    Raises:
-        RecipeError: the recipe or a `--set` is wrong.
-    """
+    """The recipe with its changes. Raises RecipeError: the recipe or a `--set` is wrong."""
     return with_settings(Recipe.read(arguments.recipe), arguments.set)
 
 
 def with_settings(recipe: Recipe, settings: list[str]) -> Recipe:
-    """The recipe with changed values.
-
-    Raises:
-        RecipeError: a setting is not of the form `key=value`, or its key or value is not allowed.
-    """
+    """The recipe with changed values. Raises RecipeError: a setting is not of the form `key=value`, or its key or value
+    is not allowed."""
     values = parse_settings(settings)
     changed = Recipe.from_dict({**recipe.as_dict(), **values})
     changed.check_use(values)
@@ -177,11 +152,8 @@ def with_settings(recipe: Recipe, settings: list[str]) -> Recipe:
 
 
 def parse_settings(settings: list[str]) -> dict[str, Any]:
-    """Keys and values of settings `key=value`; values are TOML, texts without quotes.
-
-    Raises:
-        RecipeError: a setting is not of this form.
-    """
+    """Keys and values of settings `key=value`; values are TOML, texts without quotes. Raises RecipeError: a setting is
+    not of this form."""
     values: dict[str, Any] = {}
     for setting in settings:
         key, equals, text = setting.partition("=")

@@ -2,16 +2,10 @@ import argparse
 from pathlib import Path
 
 from training.commands import command
-from training.model.pretrained import (
-    CATALOGUE,
-    PretrainedWeightsError,
-    Weights,
-    cache_folder,
-    fetch,
-    fine_tune_source,
-    verify,
-)
 from training.model.pretrained.backbone import find_graph
+from training.model.pretrained.catalogue import CATALOGUE, PretrainedWeightsError, Weights
+from training.model.pretrained.fetch import cache_folder, fetch, verify
+from training.model.pretrained.restore import fine_tune_source
 
 
 def _add_actions(parser: argparse.ArgumentParser) -> None:

@@ -52,16 +52,8 @@ EXIF_ORIENTATION = 0x0112
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedPhoto:
-    """One photo with its labelled teeth.
-
-    Attributes:
-        path: the photo's file.
-        width, height: pixels of the upright photo.
-        boxes: float32 `[n, 4]`, `[ymin, xmin, ymax, xmax]` as fractions of height and width.
-        class_ids: int32 `[n]`, ids of `CLASS_IDS`.
-        group: name shared by look-alikes, which also share the fold.
-        fold: 0 to 4.
-    """
+    """One upright photo with its labelled teeth: boxes `[n, 4]`, `[ymin, xmin, ymax, xmax]` as fractions of height and
+    width, and `CLASS_IDS` `[n]`. Look-alikes share the group and therefore the fold, 0 to 4."""
 
     path: Path
     width: int
@@ -88,16 +80,11 @@ def read_annotated_photos(data: Path, source: Source | None = None) -> list[Anno
 
 
 def read_data(data: Path, source: Source | None = None) -> ReadData:
-    """Read and check annotated photos.
+    """Read and check annotated photos in a folder or zip file.
 
-    Args:
-        data: a folder or a zip file.
-        source: how to read it. With `skip_invalid` a photo with any problem is left out, along with its labels and its
-            row of `folds.csv`.
-
-    Raises:
-        AnnotationError: anything is missing, unreadable or out of range; all problems are listed. With `skip_invalid`
-            only if a problem concerns more than one photo, or no valid photo is left.
+    With `skip_invalid` a photo with any problem is left out, along with its labels and its row of `folds.csv`. Raises
+    AnnotationError: anything is missing, unreadable or out of range; all problems are listed. With `skip_invalid` only
+    if a problem concerns more than one photo, or no valid photo is left.
     """
     source = source or Source()
     for label, name in source.rename.items():

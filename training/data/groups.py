@@ -34,10 +34,8 @@ def perceptual_hashes(pixels: Pixels) -> Hashes:
 
 
 def group_look_alikes(hashes: Sequence[Hashes], *, distance: int = HASH_DISTANCE) -> list[int]:
-    """The position of each photo's first group member; a group is linked by hashes at most `distance` bits apart.
-
-    `hashes` are those of `perceptual_hashes`.
-    """
+    """The position of each photo's first group member, by their `perceptual_hashes`; a group is linked by hashes at
+    most `distance` bits apart."""
     groups = list(range(len(hashes)))
     if not groups:
         return groups
@@ -54,12 +52,7 @@ def group_look_alikes(hashes: Sequence[Hashes], *, distance: int = HASH_DISTANCE
 
 def make_folds(groups: Sequence[str], has_caries: Sequence[bool], *, seed: int = 0) -> list[int]:
     """The fold of each photo: groups stay together, photos and photos with caries are spread as evenly as possible.
-
-    Args:
-        groups: of each photo.
-        has_caries: whether a carious tooth is labelled on it.
-        seed: of the order in which groups of equal size are dealt.
-    """
+    The seed orders groups of equal size."""
     members: dict[str, list[int]] = {}
     for position, group in enumerate(groups):
         members.setdefault(group, []).append(position)

@@ -41,14 +41,8 @@ RENDERED_SEED = 1000
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What was prepared.
-
-    Attributes:
-        photos: checked, with groups and folds.
-        leaks: photos that would have a look-alike in another fold of a random split, mean over shuffles.
-        skipped: number of photos left out.
-        problems: why, one line per problem.
-    """
+    """The photos; how many of them would have a look-alike in another fold of a random split, mean over shuffles; the
+    number of photos skipped, and why, one line per problem."""
 
     photos: list[AnnotatedPhoto]
     leaks: float
@@ -79,13 +73,7 @@ def prepare(data: Path, out: Path, source: Source | None = None) -> Prepared:
     """Check the photos in `data` and write `label_map.pbtxt`, `fold_0.tfrecord` to `fold_4.tfrecord`, `photos.json`,
     `folds.csv`, and `skipped.txt` if photos were skipped, to the folder `out`, created if missing.
 
-    Args:
-        data: annotated photos, see `training.data.annotations`; a zip file is unpacked to `out/unpacked`.
-        out: folder for the records.
-        source: how to read the data.
-
-    Raises:
-        AnnotationError: see `read_data`; nothing is written.
+    A zip file is unpacked to `out/unpacked`. Raises AnnotationError: see `read_data`; nothing is written.
     """
     source = source or Source()
     existed = out.exists()
@@ -154,8 +142,7 @@ def label_map_text() -> str:
 
 def _write_records(path: Path, photos: Iterable[AnnotatedPhoto]) -> None:
     # A training may follow in this process, and the first import of TensorFlow decides its set-up.
-    import training.compat  # noqa: F401  isort: skip
-    import tensorflow as tf
+    from training.compat import tf
 
     partial = path.with_suffix(".partial")
     with tf.io.TFRecordWriter(str(partial)) as writer:
@@ -166,7 +153,7 @@ def _write_records(path: Path, photos: Iterable[AnnotatedPhoto]) -> None:
 
 def _example(photo: AnnotatedPhoto) -> Any:
     """A photo's `tf.train.Example`, with the feature names of the API's `TfExampleDecoder`."""
-    import tensorflow as tf
+    from training.compat import tf
 
     pixels = decode(photo.path.read_bytes()).pixels
     scale = min(1.0, MAX_SIDE / max(photo.width, photo.height))
@@ -176,27 +163,22 @@ def _example(photo: AnnotatedPhoto) -> Any:
     names = {class_id: name.encode() for name, class_id in CLASS_IDS.items()}
     train = tf.train
 
-    def floats(values: Any) -> Any:
-        return train.Feature(float_list=train.FloatList(value=list(values)))
-
-    def integers(values: Any) -> Any:
-        return train.Feature(int64_list=train.Int64List(value=list(values)))
-
-    def texts(values: Any) -> Any:
-        return train.Feature(bytes_list=train.BytesList(value=list(values)))
-
-    feature = {
-        "image/height": integers([height]),
-        "image/width": integers([width]),
-        "image/filename": texts([photo.path.name.encode()]),
-        "image/source_id": texts([photo.path.name.encode()]),
-        "image/encoded": texts([encoded.getvalue()]),
-        "image/format": texts([b"jpeg"]),
-        "image/object/bbox/ymin": floats(photo.boxes[:, 0]),
-        "image/object/bbox/xmin": floats(photo.boxes[:, 1]),
-        "image/object/bbox/ymax": floats(photo.boxes[:, 2]),
-        "image/object/bbox/xmax": floats(photo.boxes[:, 3]),
-        "image/object/class/text": texts([names[int(class_id)] for class_id in photo.class_ids]),
-        "image/object/class/label": integers(photo.class_ids),
+    integers = {
+        "image/height": [height],
+        "image/width": [width],
+        "image/object/class/label": photo.class_ids,
     }
-    return tf.train.Example(features=tf.train.Features(feature=feature))
+    texts = {
+        "image/filename": [photo.path.name.encode()],
+        "image/source_id": [photo.path.name.encode()],
+        "image/encoded": [encoded.getvalue()],
+        "image/format": [b"jpeg"],
+        "image/object/class/text": [names[int(class_id)] for class_id in photo.class_ids],
+    }
+    edges = zip(("ymin", "xmin", "ymax", "xmax"), photo.boxes.T, strict=True)
+    feature = {
+        **{f"image/object/bbox/{edge}": train.Feature(float_list=train.FloatList(value=at)) for edge, at in edges},
+        **{name: train.Feature(int64_list=train.Int64List(value=values)) for name, values in integers.items()},
+        **{name: train.Feature(bytes_list=train.BytesList(value=values)) for name, values in texts.items()},
+    }
+    return train.Example(features=train.Features(feature=feature))

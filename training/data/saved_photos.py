@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from training.data.annotations import AnnotatedPhoto, AnnotationError
-from training.output import write_file
+from training.output import file_sha256, write_file
 
 
 def write_splits(photos: Sequence[AnnotatedPhoto], path: Path) -> None:
@@ -27,18 +27,14 @@ def save_photos(photos: Sequence[AnnotatedPhoto], path: Path) -> None:
 
 
 def load_photos(path: Path) -> list[AnnotatedPhoto]:
-    """The saved photos.
-
-    Raises:
-        AnnotationError: photos were changed or removed since; all are listed.
-    """
+    """The saved photos. Raises AnnotationError: photos were changed or removed since; all are listed."""
     photos: list[AnnotatedPhoto] = []
     problems: list[str] = []
     for entry in json.loads(path.read_text(encoding="utf-8")):
         file = Path(entry["path"])
         if not file.is_file():
             problems.append(f"{file}: it was removed after it was prepared")
-        elif _sha256(file) != entry["sha256"]:
+        elif file_sha256(file) != entry["sha256"]:
             problems.append(f"{file}: it was changed after it was prepared")
         photos.append(
             AnnotatedPhoto(
@@ -69,7 +65,7 @@ def saved_photos_sha256(path: Path) -> str:
 def _entry(photo: AnnotatedPhoto) -> dict[str, Any]:
     return {
         "path": str(photo.path.resolve()),
-        "sha256": _sha256(photo.path),
+        "sha256": file_sha256(photo.path),
         "width": photo.width,
         "height": photo.height,
         "boxes": photo.boxes.tolist(),
@@ -84,8 +80,3 @@ def _entries_sha256(entries: Sequence[dict[str, Any]]) -> str:
         [Path(one["path"]).name, one["sha256"], one["boxes"], one["class_ids"], one["fold"]] for one in entries
     )
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -28,15 +28,9 @@ class AnnotationError(TrainingError):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """How to read annotated photos.
-
-    Attributes:
-        format: a key of `training.data.formats.FORMATS`, or `auto` to recognize it.
-        rename: label to class, such as `cavity` to `caries`.
-        split_seed: of the folds, if no `folds.csv` gives them.
-        unpack_to: folder for the contents of a zip file.
-        skip_invalid: whether to leave out photos with problems instead of refusing the data.
-    """
+    """How to read annotated photos: the format, a key of `training.data.formats.FORMATS`, or `auto` to recognize it;
+    labels to rename, such as `cavity` to `caries`; the seed of the folds, if no `folds.csv` gives them; the folder for
+    the contents of a zip file; whether to leave out photos with problems instead of refusing the data."""
 
     format: str = "auto"
     rename: Mapping[str, str] = field(default_factory=dict)
@@ -58,16 +52,8 @@ class Problems:
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """The files of annotated photos.
-
-    Attributes:
-        photos: in order of their names.
-        labels: in order, of one format.
-        format: theirs.
-        classes: YOLO's class names; empty for other formats.
-        splits: `folds.csv`, if there is one.
-        problems: label files that cannot be read; readers add what they find.
-    """
+    """The files of annotated photos: photos by name; label files of one format; YOLO's class names, empty for other
+    formats; `folds.csv`, if there is one; and label files that cannot be read, to which readers add their problems."""
 
     photos: list[Path]
     labels: list[LabelFile]
@@ -82,11 +68,8 @@ class Files:
 
 
 def find_files(data: Path, source: Source) -> Files:
-    """The photos and label files of a folder or zip file.
-
-    Raises:
-        AnnotationError: there is no such folder, the zip file cannot be unpacked, or the format is not recognized.
-    """
+    """The photos and label files of a folder or zip file. Raises AnnotationError: there is no such folder, the zip file
+    cannot be unpacked, or the format is not recognized."""
     if source.format not in ("auto", *FORMATS):
         raise AnnotationError(f"the format is {source.format!r}, allowed are auto, {', '.join(FORMATS)}")
     if data.is_file():
@@ -124,11 +107,8 @@ def find_files(data: Path, source: Source) -> Files:
 
 
 def unpack(archive: Path, out: Path) -> Path:
-    """Unpack a zip file into the folder `out`, completely or not at all, and return the folder.
-
-    Raises:
-        AnnotationError: the file is damaged, encrypted or too large, or a member would leave the folder.
-    """
+    """Unpack a zip file into the folder `out`, completely or not at all, and return the folder. Raises AnnotationError:
+    the file is damaged, encrypted or too large, or a member would leave the folder."""
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:

@@ -54,7 +54,7 @@ class Anchors:
 
     def levels(self) -> list[Boxes]:
         """Every anchor as the API generates it, in input pixels: `[rows, columns, shapes, 4]` per level."""
-        import training.compat  # noqa: F401  isort: skip
+        import training.compat  # noqa: F401
         from object_detection.anchor_generators import multiscale_grid_anchor_generator
 
         generator: Any = multiscale_grid_anchor_generator.MultiscaleGridAnchorGenerator(
@@ -149,13 +149,8 @@ def search(
 ) -> list[Candidate]:
     """The best triple of aspect ratios for each of the best `count` scales, best first.
 
-    Ratios are the stock ones and those at `RATIO_QUANTILES` of the boxes, scales are `SCALES`. The fewest unreached
-    boxes win, then the greatest mean IoU.
-
-    Args:
-        boxes: `[n, 4]`, fractions, at least one; above `SEARCH_SAMPLE`, a sample drawn by `seed` is compared.
-        class_ids: `[n]`.
-        input_size: pixels.
+    Ratios are the stock ones and those at `RATIO_QUANTILES` of the boxes `[n, 4]`, scales are `SCALES`. The fewest
+    unreached boxes win, then the greatest mean IoU. Above `SEARCH_SAMPLE` boxes a sample drawn by `seed` is compared.
     """
     chosen = np.sort(np.random.default_rng(seed).permutation(len(boxes))[:SEARCH_SAMPLE])
     sample = boxes[chosen]

@@ -35,7 +35,7 @@ class Augmentation:
 
         No tooth is lost: the frame grows with the rotated photo.
         """
-        import tensorflow as tf
+        from training.compat import tf
         from object_detection.core.standard_fields import InputDataFields
 
         if self == UNCHANGED:
@@ -63,16 +63,11 @@ UNCHANGED = Augmentation()
 def turn(pixels: Any, boxes: Any, angle: Any, zoom: Any, place: Any) -> tuple[Any, Any]:
     """A photo rotated around its centre in a frame that contains all of it, and the boxes in the frame.
 
-    A box rotates as the ellipse inside it, which is closer to a tooth than the box.
-
-    Args:
-        pixels: float32 `[height, width, 3]`.
-        boxes: float32 `[n, 4]`, fractions.
-        angle: radians, clockwise.
-        zoom: 1 or more; minimum size of the frame, in multiples of the photo's.
-        place: float32 `[2]`, 0 to 1; position in the frame, down and right.
+    A box rotates as the ellipse inside it, which is closer to a tooth than the box. Pixels are float32 `[height, width,
+    3]`, boxes float32 `[n, 4]`, fractions; the angle is in radians, clockwise; the frame is at least `zoom` times the
+    photo; `place` is the position in it, down and right, float32 `[2]`, 0 to 1.
     """
-    import tensorflow as tf
+    from training.compat import tf
 
     size = tf.cast(tf.shape(pixels)[:2], tf.float32)
     cos, sin = tf.cos(angle), tf.sin(angle)

@@ -29,12 +29,10 @@ def moving_statistics(model: Any) -> list[Any]:
 def build_reestimation(model: Any, strategy: Any, *, unpad_groundtruth: bool) -> Callable[[Any], None]:
     """A function that re-estimates the averages from `REESTIMATION_BATCHES` batches of a distributed training dataset.
 
-    Args:
-        model: a detection model whose variables exist.
-        strategy: the `tf.distribute.Strategy` of the model.
-        unpad_groundtruth: the training configuration's `unpad_groundtruth_tensors`.
+    The model's variables exist in the scope of the strategy; `unpad_groundtruth` is the training configuration's
+    `unpad_groundtruth_tensors`.
     """
-    import tensorflow as tf
+    from training.compat import tf
     from object_detection import model_lib
     from object_detection.core import standard_fields
 
@@ -78,7 +76,7 @@ def build_reestimation(model: Any, strategy: Any, *, unpad_groundtruth: bool) ->
 
 
 def _layers(model: Any) -> list[Any]:
-    import tensorflow as tf
+    from training.compat import tf
 
     # The API's own layers descend from the class of version 1, Keras applications' from that of version 2.
     kinds = (tf.keras.layers.BatchNormalization, tf.compat.v1.keras.layers.BatchNormalization)

@@ -22,18 +22,11 @@ def training_batches(
 ) -> Any:
     """An endless `tf.data.Dataset` of `(features, labels)`, see `inputs.train_input`.
 
-    All records stay in memory as on disk, about 60 KB for a photo of 640 pixels.
-
-    Args:
-        configs: from the API's `get_configs_from_pipeline_file`.
-        model: the detection model, for its preprocessing.
-        seed: of the photos' order and augmentation.
-        first_step: from 0; the number of steps done.
-        augmentation: precedes the API's own steps.
-        input_context: the part of each batch that this worker's replicas take; all if None.
+    All records stay in memory as on disk, about 60 KB for a photo of 640 pixels. The configs are from the API's
+    `get_configs_from_pipeline_file`; the model preprocesses; `first_step` is the number of steps done; the input
+    context states the part of each batch that this worker's replicas take, all if None.
     """
-    import training.compat  # noqa: F401  isort: skip
-    import tensorflow as tf
+    from training.compat import tf
     from object_detection import inputs
     from object_detection.builders import decoder_builder
 

@@ -17,17 +17,9 @@ class CheckpointError(TrainingError):
 
 
 def find_checkpoint(place: Path, which: str = "latest") -> Path:
-    """The prefix `ckpt-N` of a checkpoint.
-
-    Args:
-        place: a folder of checkpoints, or a prefix.
-        which: `latest` or `best` of a folder.
-
-    Raises:
-        CheckpointError: there is none.
-    """
-    import training.compat  # noqa: F401  isort: skip
-    import tensorflow as tf
+    """The prefix `ckpt-N` of a checkpoint, given this prefix, or a folder and `latest` or `best`. Raises
+    CheckpointError: there is none."""
+    from training.compat import tf
 
     folder = place / BEST if which == BEST else place
     prefix = tf.train.latest_checkpoint(str(folder)) if place.is_dir() else str(place)
@@ -46,20 +38,12 @@ def load_trained(folder: RunFolder) -> ModelRuntime:
 
 
 def load_checkpoint(pipeline_config: Path, checkpoint: Path, *, multi_scale: Sequence[int] = ()) -> ModelRuntime:
-    """The detector of a checkpoint (prefix `ckpt-N`), without exporting it.
-
-    Args:
-        pipeline_config: the configuration that it was trained with.
-        multi_scale: further input sizes, see `training.recipe.Recipe`.
-
-    Raises:
-        CheckpointError: it is of another detector.
-    """
-    import training.compat  # isort: skip
-    import tensorflow as tf
+    """The detector of a checkpoint (prefix `ckpt-N`), without exporting it; `multi_scale` are further input sizes.
+    Raises CheckpointError: it is not of the detector in this configuration."""
+    from training.compat import leave_training_mode, tf
     from object_detection.builders import model_builder
 
-    training.compat.leave_training_mode()
+    leave_training_mode()
     pipeline = parse_pipeline(pipeline_config.read_text(encoding="utf-8"))
     model = model_builder.build(pipeline.model, is_training=False)
     height, width = input_size_of(pipeline)

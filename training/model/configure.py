@@ -26,18 +26,12 @@ def configure(
 ) -> str:
     """The text of a `pipeline.config`.
 
-    Args:
-        recipe: what to vary.
-        label_map: the `label_map.pbtxt`.
-        train_records, validation_records: TFRecord files.
-        fine_tune_checkpoint: prefix of the pretrained checkpoint; None for random weights.
-        fine_tune_checkpoint_type: `classification` for a backbone, `detection` for an entire detector.
-
-    Raises:
-        RecipeError: an augmentation step is not one of the API's.
+    Fine-tuning starts from the prefix of a checkpoint, None for random weights, of the type `classification` for a
+    backbone, `detection` for an entire detector. Raises RecipeError: an augmentation step is not one of the API's.
     """
-    import training.compat  # noqa: F401  isort: skip
     from google.protobuf import text_format
+
+    import training.compat  # noqa: F401
     from object_detection.protos import preprocessor_pb2
 
     pipeline = stock_pipeline(recipe.architecture)
@@ -80,8 +74,9 @@ def stock_pipeline(architecture: str) -> Any:
 
 def parse_pipeline(text: str) -> Any:
     """The `TrainEvalPipelineConfig` of a `pipeline.config`."""
-    import training.compat  # noqa: F401  isort: skip
     from google.protobuf import text_format
+
+    import training.compat  # noqa: F401
     from object_detection.protos import pipeline_pb2
 
     return text_format.Parse(text, pipeline_pb2.TrainEvalPipelineConfig())

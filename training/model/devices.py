@@ -19,10 +19,9 @@ def choose_strategy(batch_size: int) -> Any:
     - Several GPUs: all of them, by `MirroredStrategy`.
     - Otherwise the only device.
 
-    Raises:
-        DeviceError: the batch cannot be shared equally.
+    Raises DeviceError: the batch cannot be shared equally.
     """
-    import tensorflow as tf
+    from training.compat import tf
 
     if worker_count() > 1:
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
@@ -41,11 +40,8 @@ def check_batch_size(batch_size: int, replicas: int) -> None:
 
 
 def worker_count() -> int:
-    """The number of workers in `TF_CONFIG`; 1 if it is not set.
-
-    Raises:
-        DeviceError: it is not the JSON that TensorFlow expects.
-    """
+    """The number of workers in `TF_CONFIG`; 1 if it is not set. Raises DeviceError: it is not the JSON that TensorFlow
+    expects."""
     text = os.environ.get("TF_CONFIG", "")
     if not text:
         return 1

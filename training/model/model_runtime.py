@@ -16,7 +16,7 @@ from training.model.multi_scale import detect_at_sizes
 
 def make_variables(model: Any, height: int, width: int) -> None:
     """Create a `DetectionModel`'s variables, which its first call would do, so that functions are traced only once."""
-    import tensorflow as tf
+    from training.compat import tf
 
     model._is_training = False  # a training step sets both again for its own trace
     tf.keras.backend.set_learning_phase(False)
@@ -32,7 +32,7 @@ class ModelRuntime(Runtime):
     def __init__(self, model: Any, height: int, width: int, *, multi_scale: Sequence[int] = ()) -> None:
         """Args: the API's `DetectionModel`; its input size in pixels, to which photos are resized as in serving;
         further sizes at which it runs."""
-        import tensorflow as tf
+        from training.compat import tf
 
         self._height, self._width = height, width
 

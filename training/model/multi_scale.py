@@ -20,24 +20,19 @@ def sizes_text(sizes: Sizes) -> str:
 
 def scaled(inputs: Any, size: int) -> Any:
     """A batch of model inputs, `[n, height, width, 3]`, at `size` x `size` pixels."""
-    import tensorflow as tf
+    from training.compat import tf
 
     return inputs if inputs.shape[1] == size else tf.image.resize(inputs, (size, size))
 
 
 def detect_at_sizes(model: Any, photos: Any, multi_scale: Sequence[int]) -> dict[str, Any]:
-    """The detections of an API `DetectionModel` at its own and at further sizes, while a graph is traced.
+    """The detections of an API `DetectionModel` on photos, float32 `[n, any, any, 3]`, 0 to 255, while a graph is
+    traced: `detection_boxes`, `detection_scores` and `detection_classes` (from 1).
 
-    Args:
-        model: an SSD if there are further sizes.
-        photos: float32 `[n, any, any, 3]`, 0 to 255.
-        multi_scale: pixels of each further size.
-
-    Returns:
-        `detection_boxes`, `detection_scores` and `detection_classes` (from 1) of all sizes, concatenated; with further
-        sizes also `SIZE_NUMBERS`, the size of each detection.
+    With further sizes in pixels, for which it must be an SSD, those of all sizes, concatenated, and `SIZE_NUMBERS`, the
+    size of each detection.
     """
-    import tensorflow as tf
+    from training.compat import tf
 
     inputs, shapes = model.preprocess(photos)
     detections_at = [model.postprocess(model.predict(inputs, shapes), shapes)]

@@ -14,7 +14,7 @@ from unittest import mock
 @contextmanager
 def stateless(seed: Any) -> Iterator[None]:
     """Code traced inside draws its random numbers from the seed: int64 `[2]`, possibly a tensor of the traced graph."""
-    import tensorflow as tf
+    from training.compat import tf
 
     calls = 0
 

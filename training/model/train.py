@@ -48,14 +48,8 @@ class DivergedError(TrainingError):
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When a training saves, evaluates and stops.
-
-    Attributes:
-        seed: of weights, photo order and augmentation.
-        evaluate_every: steps between evaluations; 0 for none.
-        early_stop_after: evaluations without a new best after which the training ends; 0 for never.
-        checkpoint_every: steps between checkpoints.
-    """
+    """The seed of weights, photo order and augmentation; steps between evaluations, 0 for none; evaluations without a
+    new best after which the training ends, 0 for never; steps between checkpoints."""
 
     seed: int
     evaluate_every: int = 0
@@ -72,22 +66,17 @@ def train(
     validation: Validation | None = None,
     strategy: Any = None,
 ) -> Path:
-    """Train for the configured number of steps, or until an early stop, and return the folder of checkpoints, `out`.
+    """Train for the configured number of steps, or until an early stop, and return the folder of checkpoints, `out`,
+    the latest of which is resumed.
 
-    Args:
-        pipeline_config: the API's configuration.
-        out: folder of the checkpoints, the latest of which is resumed.
-        schedule: when to save, evaluate and stop.
-        augmentation: precedes the steps in the configuration.
-        validation: the held-out photos; None for no evaluation.
-        strategy: a `tf.distribute.Strategy`; `training.model.devices.choose_strategy` decides if None.
+    The augmentation precedes the configuration's. `training.model.devices.choose_strategy` chooses the
+    `tf.distribute.Strategy` if None.
 
     Raises:
         DivergedError: the loss is no longer finite; the last checkpoint remains.
         DeviceError: the batch cannot be shared equally between the devices.
     """
-    import training.compat  # noqa: F401  isort: skip
-    import tensorflow as tf
+    from training.compat import tf
     from object_detection.utils import config_util
 
     configs = config_util.get_configs_from_pipeline_file(str(pipeline_config))
@@ -127,7 +116,7 @@ class _Training:
         validation: Validation | None,
         latest: str | None,
     ) -> None:
-        import tensorflow as tf
+        from training.compat import tf
         from object_detection import model_lib_v2
         from object_detection.builders import model_builder, optimizer_builder
 
@@ -185,7 +174,7 @@ class _Training:
         return size.height, size.width
 
     def run(self) -> None:
-        import tensorflow as tf
+        from training.compat import tf
 
         events = tf.summary.create_file_writer(str(self._saved / "events"))
         losses_path = self._saved / LOSSES
@@ -229,7 +218,7 @@ class _Training:
 
     def _evaluate(self) -> None:
         """Log figures and pictures; save a new best checkpoint."""
-        import tensorflow as tf
+        from training.compat import tf
 
         assert self._validation is not None
         statistics = moving_statistics(self._model) if needs_reestimation(self._model, self._done) else []
@@ -250,7 +239,7 @@ class _Training:
 
     def _agreed(self, evaluation: Evaluation) -> Evaluation:
         """The mean of the workers' figures: machines may round differently, but all must decide alike."""
-        import tensorflow as tf
+        from training.compat import tf
 
         if worker_count() == 1:
             return evaluation
@@ -270,7 +259,7 @@ class _Training:
         )  # fmt: skip
 
     def _build_step(self) -> Any:
-        import tensorflow as tf
+        from training.compat import tf
         from object_detection import model_lib_v2
 
         train_config, strategy = self._configs["train_config"], self._strategy

@@ -87,13 +87,8 @@ class EvaluationLog:
     """`evaluations.jsonl`, one line per evaluation; the state of early stopping."""
 
     def __init__(self, path: Path, *, up_to_step: int, is_written: bool = True) -> None:
-        """Read the log up to the step from which the training resumes, and drop the rest.
-
-        Args:
-            path: the file.
-            up_to_step: last step to keep.
-            is_written: whether this process writes the file; one of several workers does.
-        """
+        """Read the log up to the step from which the training resumes, and drop the rest. One of several workers writes
+        the file."""
         self._path, self._is_written = path, is_written
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         entries: list[dict[str, Any]] = [json.loads(line) for line in lines]
@@ -104,7 +99,6 @@ class EvaluationLog:
             self._write()
 
     def add(self, evaluation: Evaluation) -> None:
-        """Append and save."""
         self.evaluations.append(evaluation)
         self._write()
 

@@ -19,12 +19,11 @@ def export(pipeline_config: Path, checkpoint: Path, out: Path, *, multi_scale: S
         pipeline_config: the configuration that the checkpoint was trained with.
         multi_scale: further input sizes, see `training.recipe.Recipe`.
     """
-    import training.compat  # isort: skip
-    import tensorflow as tf
+    from training.compat import leave_training_mode, tf
     from object_detection import exporter_lib_v2
     from object_detection.builders import model_builder
 
-    training.compat.leave_training_mode()
+    leave_training_mode()
     pipeline = parse_pipeline(pipeline_config.read_text(encoding="utf-8"))
     model = model_builder.build(pipeline.model, is_training=False)
     status = tf.train.Checkpoint(model=model).restore(str(checkpoint)).expect_partial()
@@ -57,7 +56,7 @@ def save_graphs(variables: Sequence[Any], folder: str, signatures: Any) -> None:
     Args:
         signatures: as `tf.saved_model.save` takes them.
     """
-    import tensorflow as tf
+    from training.compat import tf
 
     module = tf.Module()
     module.model_variables = variables
@@ -66,7 +65,7 @@ def save_graphs(variables: Sequence[Any], folder: str, signatures: Any) -> None:
 
 def _signature(model: Any, multi_scale: Sequence[int], photos: Any) -> Any:
     """From uint8 photos to the boxes, scores and classes of each; see `app.detector.runtimes.tensorflow`."""
-    import tensorflow as tf
+    from training.compat import tf
 
     def from_photos(photos: Any) -> dict[str, Any]:
         return detect_at_sizes(model, tf.cast(photos, tf.float32), multi_scale)

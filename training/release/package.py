@@ -15,7 +15,7 @@ from training.data.annotations import CLASS_IDS, AnnotatedPhoto
 from training.data.prepare import label_map_text
 from training.measure.evidence import Evidence
 from training.measure.metrics import SCREENED_CLASS
-from training.model.pretrained import credit
+from training.model.pretrained.catalogue import credit
 from training.recipe import Recipe
 from training.release.card import model_card
 from training.release.export import SAVED_MODEL

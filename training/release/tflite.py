@@ -71,10 +71,9 @@ def convert(
     Raises:
         ConversionError: no photo for int8, or an architecture that cannot be converted.
     """
-    import training.compat  # isort: skip
-    import tensorflow as tf
+    from training.compat import leave_training_mode, tf
 
-    training.compat.leave_training_mode()
+    leave_training_mode()
     pipeline = parse_pipeline(pipeline_config.read_text(encoding="utf-8"))
     if not can_be_converted(pipeline):
         raise ConversionError(
@@ -128,7 +127,7 @@ def set_nms_score_threshold(file: Path, threshold: float) -> None:
 
 
 def _to_float16(converter: Any) -> bytes:
-    import tensorflow as tf
+    from training.compat import tf
 
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_types = [tf.float16]
@@ -136,8 +135,9 @@ def _to_float16(converter: Any) -> bytes:
 
 
 def _to_int8(converter: Any, representative: Callable[[], Iterator[list[Any]]]) -> bytes:
-    import tensorflow as tf
     from tensorflow.lite.tools import flatbuffer_utils
+
+    from training.compat import tf
 
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8, tf.lite.OpsSet.TFLITE_BUILTINS]
@@ -154,7 +154,7 @@ def _to_int8(converter: Any, representative: Callable[[], Iterator[list[Any]]]) 
 
 def _save_graph(pipeline: Any, checkpoint: Path, folder: str, multi_scale: Sequence[int]) -> None:
     """Save the converter's input: batch 1, fixed size, postprocessing as one custom operation."""
-    import tensorflow as tf
+    from training.compat import tf
     from object_detection import export_tflite_graph_lib_tf2 as api
     from object_detection.builders import model_builder
 

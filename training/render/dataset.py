@@ -13,14 +13,8 @@ JPEG_QUALITY = 92
 
 
 def write_via(folder: Path, seeds: Iterable[int], *, width: int = 640, height: int = 480, folds: int = 5) -> list[Path]:
-    """Render a mouth per seed into the folder, created if missing, and return the photos' paths.
-
-    Args:
-        folder: files of the same names are overwritten.
-        seeds: the first becomes `Folder_0001.jpg`.
-        width, height: pixels of the photos.
-        folds: of `folds.csv`, each mouth a group; 0 writes none.
-    """
+    """Render a mouth per seed into the folder, created if missing, from `Folder_0001.jpg` on, overwriting files of the
+    same names, and return the photos' paths. `folds.csv` deals the mouths, each a group, into folds; 0 writes none."""
     photos, labels = folder / "img_train", folder / "json_train"
     photos.mkdir(parents=True, exist_ok=True)
     labels.mkdir(parents=True, exist_ok=True)

@@ -31,17 +31,8 @@ class RenderedMouth:
 def render_mouth(
     seed: int, *, width: int = 640, height: int = 480, caries: int | None = None, view: str | None = None
 ) -> RenderedMouth:
-    """Render a mouth; the same arguments give the same arrays.
-
-    Args:
-        seed: 0 or more.
-        width, height: pixels of the photo.
-        caries: number of carious teeth; drawn if None.
-        view: one of `VIEWS`; drawn if None.
-
-    Raises:
-        RenderError: an argument is out of range, or `caries` exceeds the number of visible teeth.
-    """
+    """Render a mouth; the same arguments give the same arrays. The number of carious teeth and the view, one of
+    `VIEWS`, are drawn if None. Raises RenderError: an argument is out of range, or there are fewer visible teeth."""
     if seed < 0:
         raise RenderError(f"seed is {seed}, must not be negative")
     if not (64 <= width <= MAX_SIDE and 64 <= height <= MAX_SIDE):

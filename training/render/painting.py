@@ -21,17 +21,18 @@ from training.render.geometry import (
     stream,
 )
 
+Values = npt.NDArray[np.floating]
 Fields = tuple[Floats, Floats, Floats]
 """Coarse, medium and fine noise, `[height, width]`."""
 
 
-def _step(low: float, high: float, value: npt.NDArray[np.floating]) -> Floats:
+def _step(low: float, high: float, value: Values) -> Floats:
     """Smooth step from 0 at low to 1 at high."""
     t = np.clip((value - low) / (high - low), 0, 1)
     return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
-def _blend(canvas: Floats, colour: npt.ArrayLike, weight: npt.NDArray[np.floating]) -> None:
+def _blend(canvas: Floats, colour: npt.ArrayLike, weight: Values) -> None:
     """Mix a colour, `[3]` or `[h, w, 3]`, into the canvas in place."""
     canvas += (np.asarray(colour, np.float32) - canvas) * weight.astype(np.float32, copy=False)[..., None]
 
@@ -107,13 +108,7 @@ def _magnified(picture: Floats) -> Floats:
 
 
 def _paint_tongue(
-    canvas: Floats,
-    mouth: Mouth,
-    rng: np.random.Generator,
-    x: npt.NDArray[np.floating],
-    y: npt.NDArray[np.floating],
-    medium: Floats,
-    fine: Floats,
+    canvas: Floats, mouth: Mouth, rng: np.random.Generator, x: Values, y: Values, medium: Floats, fine: Floats
 ) -> None:
     """The tongue of an open mouth, and the palate or the floor of the mouth behind it."""
     palate = np.array([0.62, 0.28, 0.27], np.float32) * rng.uniform(0.5, 1.1)

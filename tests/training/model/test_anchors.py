@@ -32,11 +32,11 @@ def test_the_grid_is_the_apis() -> None:
 
 @pytest.mark.parametrize("architecture", ["ssd_mobilenet_v2_fpnlite", "ssd_resnet50_v1_fpn"])
 def test_levels_and_octaves_are_those_of_the_stock_configurations(architecture) -> None:
-    import training.compat  # noqa: F401  isort: skip
     from google.protobuf import text_format
-    from object_detection.protos import pipeline_pb2
 
+    import training.compat  # noqa: F401
     from training.model.configure import CONFIGS
+    from object_detection.protos import pipeline_pb2
 
     text = (CONFIGS / f"{architecture}.config").read_text()
     pipeline = text_format.Parse(text, pipeline_pb2.TrainEvalPipelineConfig())

@@ -30,9 +30,7 @@ def example(pixels: np.ndarray) -> dict:
 
 
 def applied(augmentation: Augmentation, seed: int) -> dict:
-    import training.compat  # noqa: F401  isort: skip
-    import tensorflow as tf
-
+    from training.compat import tf
     from training.model.randomness import stateless
 
     with stateless(tf.constant([seed, 0], tf.int64)):
@@ -40,9 +38,7 @@ def applied(augmentation: Augmentation, seed: int) -> dict:
 
 
 def turned(degrees: float, *, zoom: float = 1.0, place: tuple[float, float] = (0.5, 0.5)) -> tuple[np.ndarray, list]:
-    import training.compat  # noqa: F401  isort: skip
-    import tensorflow as tf
-
+    from training.compat import tf
     from training.model.augmentation import turn
 
     pixels = tf.constant(photo_of_a_tooth(), tf.float32)

@@ -5,13 +5,11 @@ from training.cli import main
 
 def test_no_share_of_the_former_averages_remains(prepared, small_recipe) -> None:
     """Independent of the former averages, the same weights and photos give the same ones."""
-    import training.compat  # noqa: F401  isort: skip
-    import tensorflow as tf
-    from object_detection.builders import model_builder
-    from object_detection.utils import config_util
-
+    from training.compat import tf
     from training.model.batch_norm import build_reestimation, moving_statistics, needs_reestimation
     from training.model.batches import training_batches
+    from object_detection.builders import model_builder
+    from object_detection.utils import config_util
 
     assert main(["configure", "--out", str(prepared), "--recipe", str(small_recipe)]) == 0
     configs = config_util.get_configs_from_pipeline_file(str(prepared / "pipeline.config"))

@@ -22,7 +22,7 @@ AUGMENTATION = [
 @pytest.fixture
 def built(prepared, small_recipe):
     """The API's configuration and detection model of a run with much augmentation."""
-    import training.compat  # noqa: F401  isort: skip
+    import training.compat  # noqa: F401
     from object_detection.builders import model_builder
     from object_detection.utils import config_util
 

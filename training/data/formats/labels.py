@@ -11,15 +11,8 @@ class FormatError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class LabelledBox:
-    """A box as drawn.
-
-    Attributes:
-        where: its place in the file, for messages, such as `region 3`.
-        x, y: left and top edge.
-        width, height: in the same unit: pixels, or fractions of the photo if `is_relative`.
-        label: name of its class.
-        is_relative: whether the numbers are fractions.
-    """
+    """A box as drawn: its place in the file, for messages, such as `region 3`; left and top edge, width and height in
+    pixels, or in fractions of the photo if `is_relative`; the name of its class."""
 
     where: str
     x: float
@@ -32,13 +25,8 @@ class LabelledBox:
 
 @dataclass(frozen=True, slots=True)
 class PhotoLabels:
-    """Labels of one photo.
-
-    Attributes:
-        boxes: those that could be read.
-        size: width and height in pixels, if the format states them.
-        problems: why the others could not, one line each, without the file's name.
-    """
+    """Labels of one photo: the boxes that could be read; width and height in pixels, if the format states them; why the
+    other boxes could not be read, one line each, without the file's name."""
 
     boxes: list[LabelledBox] = field(default_factory=list)
     size: tuple[int, int] | None = None
@@ -57,11 +45,7 @@ LABEL_ATTRIBUTES = ("label", "class", "name", "type")
 
 
 def label_of(attributes: Mapping[str, Any]) -> str:
-    """The class among a region's attributes.
-
-    Raises:
-        ValueError: no attribute, or none of several, names it.
-    """
+    """The class among a region's attributes. Raises ValueError: no attribute, or none of several, names it."""
     for name in LABEL_ATTRIBUTES:
         if name in attributes:
             return str(attributes[name])

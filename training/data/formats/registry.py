@@ -40,13 +40,8 @@ FORMATS: dict[str, Format] = {
 
 @dataclass(frozen=True, slots=True)
 class LabelFile:
-    """A file that may contain labels.
-
-    Attributes:
-        format: a key of `FORMATS`; None if it matches none.
-        content: text or JSON, for the format's reader.
-        problem: why it cannot be read; empty if it can.
-    """
+    """A file that may contain labels: a key of `FORMATS`, None if it matches none; text or JSON for the format's
+    reader; why it cannot be read, empty if it can."""
 
     path: Path
     format: str | None
@@ -110,11 +105,7 @@ def _json_format(content: Any) -> str | None:
 
 
 def read_label_file(file: LabelFile, classes: list[str]) -> dict[str, PhotoLabels]:
-    """Labels by photo, from a file of a known format.
-
-    Raises:
-        FormatError: it does not follow its format.
-    """
+    """Labels by photo, from a file of a known format. Raises FormatError: it does not follow its format."""
     assert file.format is not None
     try:
         return FORMATS[file.format].read(file.path.stem, file.content, classes)

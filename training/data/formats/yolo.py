@@ -33,11 +33,7 @@ def read(name: str, text: str, classes: list[str]) -> dict[str, PhotoLabels]:
 
 
 def read_classes(path: Path) -> list[str]:
-    """Class names, in the order of their numbers.
-
-    Raises:
-        FormatError: the file has none.
-    """
+    """Class names, in the order of their numbers. Raises FormatError: the file has none."""
     text = path.read_text(encoding="utf-8-sig")
     if path.suffix in (".yaml", ".yml"):
         import yaml

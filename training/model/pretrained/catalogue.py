@@ -21,13 +21,9 @@ ZOO_CREDIT = "from the TensorFlow 2 detection model zoo, trained on COCO 2017, A
 class Weights:
     """Weights that a recipe can name.
 
-    Attributes:
-        architecture: one of `training.recipe.ARCHITECTURES`.
-        input_size: pixels at which they were trained.
-        type: `classification` (a backbone) or `detection` (a detector without its class predictor).
-        url: of the archive; None for weights from the package registry.
-        sha256: of the archive; None if the zoo publishes none, then the first fetch records it.
-        credit: source and licence, for the model card.
+    They were trained at `input_size` pixels; the type is `classification` (a backbone) or `detection` (a detector
+    without its class predictor). URL and SHA-256 are the archive's: None for weights from the package registry, and
+    where the zoo publishes no digest, which the first fetch records. The credit names source and licence.
     """
 
     name: str
@@ -68,11 +64,7 @@ CATALOGUE: dict[str, Weights] = {
 
 
 def find_weights(name: str) -> Weights:
-    """The weights of this name.
-
-    Raises:
-        PretrainedWeightsError: there are none; suggests the nearest name.
-    """
+    """The weights of this name. Raises PretrainedWeightsError: there are none; suggests the nearest name."""
     if name not in CATALOGUE:
         near = difflib.get_close_matches(name, CATALOGUE, n=1, cutoff=0.0)[0]
         raise PretrainedWeightsError(f"no pretrained weights are called {name!r}; the nearest name is {near}")

@@ -4,7 +4,6 @@ The cache has a folder for each: the archive's `checkpoint/ckpt-0.*` and `pipeli
 SHA-256 of the archive and of every file, for `verify`.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -16,6 +15,7 @@ from typing import Any
 from tqdm import tqdm
 
 from training.model.pretrained.catalogue import PretrainedWeightsError, Weights, find_weights
+from training.output import file_sha256
 
 MIRROR_VARIABLE = "CARIES_PRETRAINED_MIRROR"
 """Environment variable with the address of a folder that replaces the zoo's; archives keep their names."""
@@ -40,15 +40,9 @@ def fetch(
 ) -> Path:
     """Fetch weights into the cache, unless they are there and intact, and return their folder.
 
-    Args:
-        name: in the catalogue.
-        cache: folder.
-        source: address or path of the archive, instead of the zoo's.
-        mirror: address of a folder with the archive; `MIRROR_VARIABLE` if None.
-        sha256: expected of the archive; the catalogue's if None.
-
-    Raises:
-        PretrainedWeightsError: the archive is unavailable, differs from the expected one, or contains no checkpoint.
+    `source` is the address or path of the archive, instead of the zoo's; `mirror` that of a folder with the archive, by
+    default `MIRROR_VARIABLE`'s; `sha256` is expected of the archive, by default the catalogue's. Raises
+    PretrainedWeightsError: the archive is unavailable, differs from the expected one, or contains no checkpoint.
     """
     weights = find_weights(name)
     if weights.url is None:
@@ -67,7 +61,7 @@ def fetch(
         archive = Path(address)
         if not archive.is_file():
             raise PretrainedWeightsError(f"{address} is not a file: give the archive {name}.tar.gz")
-    found = _sha256(archive)
+    found = file_sha256(archive)
     if expected and found != expected.lower():
         if "://" in address:
             archive.unlink()
@@ -79,11 +73,8 @@ def fetch(
 
 
 def verify(name: str, cache: Path) -> str:
-    """Compare the cached files with the digests recorded by `fetch`; return the archive's SHA-256.
-
-    Raises:
-        PretrainedWeightsError: the weights were not fetched, or a file is missing or altered.
-    """
+    """Compare the cached files with the digests recorded by `fetch`; return the archive's SHA-256. Raises
+    PretrainedWeightsError: the weights were not fetched, or a file is missing or altered."""
     find_weights(name)
     try:
         recorded = json.loads((cache / name / SOURCE).read_text(encoding="utf-8"))
@@ -94,7 +85,7 @@ def verify(name: str, cache: Path) -> str:
         ) from error
     for file, digest in recorded["files"].items():
         path = cache / name / file
-        if not path.is_file() or _sha256(path) != digest:
+        if not path.is_file() or file_sha256(path) != digest:
             raise PretrainedWeightsError(f"{path} is missing or was altered: delete {cache / name} and fetch it again")
     return str(recorded["archive_sha256"])
 
@@ -173,13 +164,10 @@ def _unpack(archive: Path, folder: Path, weights: Weights, address: str, sha256:
         config = found[0].parent.parent / "pipeline.config"
         if config.is_file():
             shutil.move(config, kept / "pipeline.config")
-        files = {path.relative_to(kept).as_posix(): _sha256(path) for path in sorted(kept.rglob("*")) if path.is_file()}
+        files = {
+            path.relative_to(kept).as_posix(): file_sha256(path) for path in sorted(kept.rglob("*")) if path.is_file()
+        }
         source = {"from": address.rpartition("/")[2], "archive_sha256": sha256, "files": files}
         (kept / SOURCE).write_text(json.dumps(source, indent=2) + "\n", encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         kept.rename(folder)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

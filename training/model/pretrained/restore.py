@@ -1,7 +1,7 @@
 """The checkpoint that the Object Detection API fine-tunes from, given the weights that a recipe names."""
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from training.model.pretrained.backbone import save_backbone_checkpoint
 from training.model.pretrained.catalogue import CATALOGUE, PretrainedWeightsError, find_weights
@@ -9,8 +9,7 @@ from training.model.pretrained.fetch import cache_folder, verify
 from training.recipe import COCO_BACKBONE
 
 
-@dataclass(frozen=True, slots=True)
-class FineTune:
+class FineTune(NamedTuple):
     """The checkpoint's prefix and its `fine_tune_checkpoint_type`, `classification` or `detection`."""
 
     prefix: Path
@@ -20,14 +19,9 @@ class FineTune:
 def fine_tune_source(name: str, architecture: str, out: Path, *, cache: Path | None = None) -> FineTune:
     """The checkpoint of these weights.
 
-    Args:
-        name: in the catalogue, or your own checkpoint of the same architecture: its prefix or its folder.
-        architecture: of the detector to train.
-        out: folder for the checkpoint of the installed backbone.
-        cache: folder of fetched weights; the user's if None.
-
-    Raises:
-        PretrainedWeightsError: the weights are missing (the message says how to get them) or for another detector.
+    The name is in the catalogue, or the prefix or folder of your own checkpoint of the same architecture. The installed
+    backbone is saved to `out`; fetched weights are in `cache`, by default the user's. Raises PretrainedWeightsError:
+    the weights are missing (the message says how to get them) or for another detector.
     """
     if name not in CATALOGUE and ("/" in name or Path(f"{name}.index").exists() or Path(name).is_dir()):
         return FineTune(_own_checkpoint(Path(name)), "detection")
@@ -42,8 +36,7 @@ def fine_tune_source(name: str, architecture: str, out: Path, *, cache: Path | N
 
 
 def _own_checkpoint(path: Path) -> Path:
-    import training.compat  # noqa: F401  isort: skip
-    import tensorflow as tf
+    from training.compat import tf
 
     prefix = tf.train.latest_checkpoint(str(path)) if path.is_dir() else str(path)
     if prefix is None or not Path(f"{prefix}.index").is_file():

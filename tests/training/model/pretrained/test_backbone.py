@@ -1,8 +1,8 @@
 import pytest
 
 from tests.conftest import needs_training
-from training.model.pretrained import PretrainedWeightsError
 from training.model.pretrained.backbone import find_graph, graph_name, save_backbone_checkpoint
+from training.model.pretrained.catalogue import PretrainedWeightsError
 
 
 @pytest.mark.parametrize(

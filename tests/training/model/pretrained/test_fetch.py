@@ -12,7 +12,9 @@ from tests.conftest import needs_training
 from tests.training.model.pretrained.pretrained_server import serving
 from training.cli import main
 from training.model.configure import STOCK_CONFIG
-from training.model.pretrained import PretrainedWeightsError, credit, fetch, fine_tune_source, verify
+from training.model.pretrained.catalogue import PretrainedWeightsError, credit
+from training.model.pretrained.fetch import fetch, verify
+from training.model.pretrained.restore import fine_tune_source
 
 NAME = "ssd_mobilenet_v2_fpnlite_320x320_coco17_tpu-8"
 
@@ -145,11 +147,9 @@ def test_credits_follow_the_weights() -> None:
 
 def test_a_zoo_checkpoint_is_restored_all_but_the_class_predictor(prepared, small_recipe, tmp_path) -> None:
     """A detector of 90 classes is saved as the zoo does; a training of our two classes starts from its weights."""
-    import training.compat  # noqa: F401  isort: skip
-    import tensorflow as tf
-    from object_detection.builders import model_builder
-
+    from training.compat import tf
     from training.model.configure import parse_pipeline
+    from object_detection.builders import model_builder
 
     model = model_builder.build(parse_pipeline(STOCK_CONFIG.read_text()).model, is_training=True)
     model.predict(*model.preprocess(tf.zeros([1, 128, 128, 3])))
