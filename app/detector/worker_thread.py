@@ -20,7 +20,7 @@ import numpy as np
 from app.detector.bundle import Bundle
 from app.detector.detections import Detections
 from app.detector.photo_queue import Job, PhotoQueue
-from app.detector.runtimes import Pipeline, Pixels, Runtime
+from app.detector.runtimes import Pipeline, Runtime
 from app.errors import RuntimeUnavailable, WorkerDied
 
 logger = logging.getLogger(__name__)
@@ -96,9 +96,7 @@ class WorkerThread(threading.Thread):
             runtime = None
             try:
                 runtime = self._load()
-                for detect in _kinds_of_calls(runtime, self._blank, alone=self._seat.first):
-                    for _ in range(WARM_UP_RUNS):
-                        detect()
+                self._warm_up(runtime)
                 return runtime
             except BaseException as error:
                 if runtime is not None:
@@ -107,6 +105,15 @@ class WorkerThread(threading.Thread):
                     raise
                 logger.warning("attempt %d of %d to start a worker failed: %s", attempt, MAX_STARTS, error)
         raise RuntimeUnavailable(f"the detector's process died {MAX_STARTS} times in a row at its start")
+
+    def _warm_up(self, runtime: Runtime) -> None:
+        """Make every kind of call that this worker will make."""
+        for _ in range(WARM_UP_RUNS):
+            runtime.detect(self._blank)
+            if self._seat.first and runtime.detects_alone:
+                runtime.detect_alone(self._blank)
+            if runtime.batch_size > 1:
+                runtime.detect_batch([self._blank] * runtime.batch_size)
 
     def _replaced(self, dead: Runtime) -> Runtime:
         """Another runtime; the dead one, after a while, if none can be started."""
@@ -177,16 +184,6 @@ class WorkerThread(threading.Thread):
         else:
             in_hand.append(job)
         return True
-
-
-def _kinds_of_calls(runtime: Runtime, blank: Pixels, *, alone: bool) -> list[Callable[[], object]]:
-    """A call of each kind that the worker may make, for the warm-up."""
-    calls: list[Callable[[], object]] = [lambda: runtime.detect(blank)]
-    if alone:
-        calls.append(lambda: runtime.detect_alone(blank))
-    if runtime.batch_size > 1:
-        calls.append(lambda: runtime.detect_batch([blank] * runtime.batch_size))
-    return calls
 
 
 def _run(jobs: list[Job], runtime: Runtime, *, alone: bool) -> None:

@@ -82,6 +82,18 @@ async def until(condition: Any) -> None:
         await asyncio.sleep(0.01)
 
 
+async def can_acquire(admission: Admission) -> bool:
+    """Whether a permit is free, once others have had the chance to take it."""
+    await asyncio.sleep(0.01)
+    with admission.photo_permit() as permit:
+        try:
+            async with asyncio.timeout(0.05):
+                await permit.acquire()
+        except TimeoutError:
+            return False
+    return True
+
+
 async def acquire_all_permits(admission: Admission) -> None:
     """Succeeds once four photos, two of them large, may be opened, and no more."""
     with ExitStack() as stack:
@@ -141,14 +153,18 @@ def test_an_abandoned_photo_keeps_its_permit_until_it_is_decoded(
 def test_a_photo_that_waits_for_a_thread_is_dropped_when_its_client_leaves(decoder: SlowDecoder) -> None:
     async def run() -> None:
         with closing(Admission(photos_open=1)) as admission:
-            admission._threads.submit(decoder.gate.wait, 30)
-            task = screening(admission, b"s")
-            await until(lambda: admission._photos.locked())
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            await until(lambda: not admission._photos.locked())
-            decoder.gate.set()
+            with admission.photo_permit() as busy:
+                thread = asyncio.create_task(busy.run(lambda: decoder.gate.wait(30)))
+                task = screening(admission, b"s")
+                while await can_acquire(admission):
+                    pass
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+                while not await can_acquire(admission):
+                    pass
+                decoder.gate.set()
+                await thread
             await asyncio.to_thread(admission.close)
             assert decoder.begun == 0
 

@@ -61,11 +61,13 @@ class Runtime(Protocol):
         name: `litert` or `tensorflow`.
         device: `cpu`, or `gpu` with the GPU's name.
         batch_size: photos that `detect_batch` accepts.
+        detects_alone: whether `detect_alone` differs from `detect`.
     """
 
     name: str
     device: str
     batch_size: int = 1
+    detects_alone: bool = False
 
     @abstractmethod
     def detect(self, pixels: Pixels) -> Detections:

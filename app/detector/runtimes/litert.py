@@ -55,7 +55,8 @@ class LiteRTRuntime(Runtime):
             source = {"model_path": str(model)} if mapped else {"model_content": model.read_bytes()}
             self._model = _Model(Interpreter(**source, num_threads=threads))
             self._alone = self._model
-            if alone_threads not in (None, threads):
+            self.detects_alone = alone_threads not in (None, threads)
+            if self.detects_alone:
                 self._alone = _Model(Interpreter(**source, num_threads=alone_threads))
         except (OSError, ValueError, RuntimeError) as error:
             raise RuntimeUnavailable(f"{model} cannot be loaded: {error}") from error

@@ -5,9 +5,9 @@ A photo of 640x480 takes under 1 ms longer than in a thread of the server (`benc
 
     server to worker    first JSON: what to run and how, with a TFLite model as a file descriptor; then three bytes per
                         call: the first slot of the shared memory, how many slots, whether the call may use all cores
-    worker to server    first JSON: the runtime's name, device and batch size, or an error; then per call one byte, DONE
-                        or FAILED, and for each photo the number n of its boxes as uint32 and float32 `[n, 6]`, or the
-                        text of the error
+    worker to server    first JSON: the attributes of the `Runtime`, or an error; then per call one byte, DONE or
+                        FAILED, and for each photo the number n of its boxes as uint32 and float32 `[n, 6]`, or the text
+                        of the error
 """
 
 from __future__ import annotations

@@ -43,8 +43,9 @@ class WorkerProcess(Runtime):
     """Passes photos to a worker process. Detection raises WorkerDied, or RuntimeError if the runtime fails.
 
     Attributes:
-        name, device, batch_size: of the worker's runtime.
+        name, device, batch_size, detects_alone: of the worker's runtime.
         pid: of the worker.
+        begun: how many photos `begin` has handed over.
     """
 
     depth = PIPELINE_DEPTH
@@ -89,7 +90,8 @@ class WorkerProcess(Runtime):
         self.name: str = loaded["name"]
         self.device: str = loaded["device"]
         self.batch_size: int = loaded["batch_size"]
-        self._calls = 0
+        self.detects_alone: bool = loaded["detects_alone"]
+        self.begun = 0
 
     @property
     def alive(self) -> bool:
@@ -115,8 +117,8 @@ class WorkerProcess(Runtime):
 
     def begin(self, pixels: Pixels, *, alone: bool = False) -> None:
         """See `Pipeline.begin`."""
-        self._calls += 1
-        self._hand_over([pixels], alone, slot=self._calls % PIPELINE_DEPTH)
+        self._hand_over([pixels], alone, slot=self.begun % PIPELINE_DEPTH)
+        self.begun += 1
 
     def finish(self) -> Detections:
         """See `Pipeline.finish`."""

@@ -61,7 +61,12 @@ def serve(connection: socket.socket, memory: int) -> None:
         send(connection, json.dumps({"error": str(error)}).encode())
         return
     inputs = shared_array(memory, tuple(job["shape"]))
-    loaded = {"name": runtime.name, "device": runtime.device, "batch_size": runtime.batch_size}
+    loaded = {
+        "name": runtime.name,
+        "device": runtime.device,
+        "batch_size": runtime.batch_size,
+        "detects_alone": runtime.detects_alone,
+    }
     send(connection, json.dumps(loaded).encode())
     while True:
         slot, photos, alone = receive(connection)

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, Future
+from contextlib import closing
 from pathlib import Path
 from types import MappingProxyType
 
@@ -72,7 +73,7 @@ def engine(held: Held) -> Iterator[Engine]:
     made = Engine(BUNDLE, lambda: held)
     made.start()
     held.seen.clear()
-    for _ in range(2 * WARM_UP_RUNS):  # of `detect` and of `detect_alone`
+    for _ in range(WARM_UP_RUNS):
         held.busy.acquire()
     yield made
     held.gate.set()
@@ -163,7 +164,7 @@ def test_not_ready_before_the_warm_up_and_after_the_end(held: Held) -> None:
     starting.join(5)
     assert engine.ready
     assert engine.runtime is held
-    assert len(held.seen) == 2 * WARM_UP_RUNS
+    assert len(held.seen) == WARM_UP_RUNS
     engine.close()
     engine.close()
     assert not engine.ready
@@ -227,6 +228,8 @@ def forget(held: Held) -> None:
 
 class Alone(Held):
     """A runtime that notes which photos it had the machine for."""
+
+    detects_alone = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -296,6 +299,20 @@ class Batching(Held):
             raise ValueError("unlucky")
         boxes = [np.array([[0, 0, int(pixels[0, 0, 0]) / 100, 1]], np.float32) for pixels in photos]
         return [Detections(box, np.ones(1), np.ones(1)) for box in boxes]
+
+
+def test_only_the_first_worker_warms_detect_alone() -> None:
+    first, second = Alone(), Alone()
+    with closing(Engine(BUNDLE, lambda: second, load_first=lambda: first, workers=2)) as engine:
+        engine.start()
+    assert (len(first.seen), len(first.alone)) == (2 * WARM_UP_RUNS, WARM_UP_RUNS)
+    assert (len(second.seen), len(second.alone)) == (WARM_UP_RUNS, 0)
+
+
+def test_a_runtime_with_batches_warms_them(batching: Batching) -> None:
+    with closing(Engine(BUNDLE, lambda: batching)) as engine:
+        engine.start()
+    assert (len(batching.seen), batching.batches) == (WARM_UP_RUNS, [[0, 0, 0]] * WARM_UP_RUNS)
 
 
 @pytest.fixture

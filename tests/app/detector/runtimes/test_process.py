@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from app.detector.bundle import FLOAT32_MODEL, INT8_MODEL, Bundle, read_bundle, 
 from app.detector.detections import Detections
 from app.detector.engine import Engine
 from app.detector.photo_queue import Inference, Job
-from app.detector.runtimes import process
+from app.detector.runtimes import messages, process
 from app.detector.runtimes.load import load_in_process, load_runtime
 from app.detector.runtimes.messages import MODEL
 from app.detector.runtimes.process import WorkerProcess
@@ -129,8 +130,12 @@ def test_workers_of_a_bundle_share_its_model_in_immutable_memory(shipped_bundle,
     ]
     assert len({inode for lines in mapped for *_, inode, _, _ in lines}) == 1
     assert all(permissions == "r--s" for lines in mapped for _, permissions, *_ in lines)
-    with pytest.raises(PermissionError):
-        Path(f"/proc/{os.getpid()}/fd/{workers[0]._model.memory}").write_bytes(b"another")
+    descriptors = [file for file in list(Path("/proc/self/fd").iterdir()) if file.is_symlink()]
+    memories = [file for file in descriptors if MODEL in file.readlink().name]
+    assert memories
+    for memory in memories:
+        with pytest.raises(PermissionError):
+            memory.write_bytes(b"another")
     for worker in workers:
         of_model, resident = False, 0
         for line in Path(f"/proc/{worker.pid}/smaps").read_text().splitlines():
@@ -163,13 +168,11 @@ def test_a_worker_for_tensorflow_starts_only_with_the_verified_bundle(own_bundle
         WorkerProcess(own_bundle, "litert")
 
 
-def test_worker_that_exits_is_noticed(shipped_bundle) -> None:
-    worker = WorkerProcess(shipped_bundle, "litert")
-    try:
+def test_worker_that_exits_is_noticed(shipped_bundle, photo, monkeypatch) -> None:
+    with closing(WorkerProcess(shipped_bundle, "litert")) as worker:
+        monkeypatch.setattr(process, "send", lambda to, _: messages.send(to, b"nonsense"))
         with pytest.raises(WorkerDied, match="exit status 1"):
-            worker._ask(b"what only a mistake of ours could send")
-    finally:
-        worker.close()
+            worker.detect(photo)
 
 
 def test_a_dying_worker_fails_its_photo_alone(engine, made, photo) -> None:
@@ -242,33 +245,33 @@ def submit_together(engine: Engine, photo: np.ndarray, count: int) -> list[Futur
 def test_a_closed_engine_answers_the_photos_in_its_workers_hands(one_worker, made, photo) -> None:
     futures = submit_together(one_worker, photo, 3)
     wait_for(lambda: one_worker.waiting == 1)
-    closing = threading.Thread(target=one_worker.close)
-    closing.start()
+    end = threading.Thread(target=one_worker.close)
+    end.start()
     with pytest.raises(RuntimeUnavailable, match="shutting down"):
         futures[2].result(30)
     os.kill(made[0].pid, signal.SIGCONT)
     for future in futures[:2]:
         assert len(future.result(30).detections) > 0
-    closing.join(30)
+    end.join(30)
     assert not made[0].alive
 
 
 def test_every_photo_is_answered_if_a_worker_dies_while_its_engine_closes(one_worker, made, photo) -> None:
     futures = submit_together(one_worker, photo, 2)
     wait_for(lambda: one_worker.waiting == 0)
-    closing = threading.Thread(target=one_worker.close)
-    closing.start()
+    end = threading.Thread(target=one_worker.close)
+    end.start()
     wait_for(lambda: not one_worker.queue.is_open)
     os.kill(made[0].pid, signal.SIGKILL)
     for future in futures:
         assert isinstance(future.exception(30), WorkerDied | RuntimeUnavailable)
-    closing.join(30)
+    end.join(30)
 
 
 def test_the_death_of_an_idle_worker_fails_no_photo(engine, made, photo) -> None:
     for worker in list(made):
         os.kill(worker.pid, signal.SIGKILL)
-        worker._process.wait()
+        wait_for(lambda worker=worker: not worker.alive)
     for future in [engine.submit(photo) for _ in range(4)]:
         assert len(future.result(30).detections) > 0
 
@@ -415,6 +418,26 @@ def test_a_worker_that_hangs_is_replaced(shipped_bundle, start_worker, made, pho
     assert len(engine.submit(photo).result(30).detections) > 0
     assert not made[0].alive
     engine.close()
+
+
+def test_close_kills_a_worker_that_hangs(shipped_bundle, start_worker, made, photo, monkeypatch) -> None:
+    monkeypatch.setattr("app.detector.engine.CLOSE_S", 0.3)
+    engine = Engine(shipped_bundle, start_worker)
+    engine.start()
+    os.kill(made[0].pid, signal.SIGSTOP)
+    running = engine.submit(photo)
+    wait_for(lambda: engine.waiting == 0)
+    started = time.monotonic()
+    engine.close()
+    assert 0.3 <= time.monotonic() - started < 5
+    with pytest.raises(WorkerDied, match="SIGKILL"):
+        running.result(0)
+
+
+def test_workers_that_detect_alone_with_other_threads_say_so(shipped_bundle) -> None:
+    for alone_threads in (None, 1, 2):
+        with closing(WorkerProcess(shipped_bundle, "litert", threads=1, alone_threads=alone_threads)) as worker:
+            assert worker.detects_alone == (alone_threads == 2)
 
 
 class FailsWarmUp(WorkerProcess):

@@ -49,7 +49,8 @@ def test_a_failing_photo_does_not_end_the_worker(monkeypatch) -> None:
     thread = threading.Thread(target=serve)
     thread.start()
     send(ours, json.dumps({"shape": shape}).encode())
-    assert json.loads(receive(ours)) == {"name": "litert", "device": "cpu", "batch_size": 1}
+    loaded = {"name": "litert", "device": "cpu", "batch_size": 1, "detects_alone": False}
+    assert json.loads(receive(ours)) == loaded
     for value, answer in ((0, b"\1ValueError: too dark"), (9, b"\0\0\0\0\0"), (0, b"\1ValueError: too dark")):
         inputs[:] = value
         send(ours, bytes((0, 1, 0)))
