@@ -11,8 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from app.admission import Admission
-from app.detector.build_engine import open_engine
-from app.detector.engine import Engine
+from app.detector.engine import Engine, open_engine
 from app.errors import CariesError
 from app.photo.formats import PHOTO_SUFFIXES, PICTURE_SUFFIXES
 from app.screen_photo import Options, ScreenedPhoto, Screener

@@ -1,7 +1,5 @@
 """A photo's way through the product: decode, detect, judge, draw, encode. Server and `caries detect` both use it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self, TypeVar

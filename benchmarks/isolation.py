@@ -21,7 +21,8 @@ import numpy as np
 
 from app.detector.bundle import find_bundle, read_bundle
 from app.detector.runtimes import Runtime
-from app.detector.runtimes.load import load_in_process, load_runtime
+from app.detector.runtimes.load import load_runtime
+from app.detector.runtimes.process import WorkerProcess
 from app.photo.decoding import decode
 from app.photo.pixels import Pixels
 from app.photo.resizing import resize
@@ -45,7 +46,7 @@ def main() -> int:
     started = time.perf_counter()
     here = load_runtime(bundle, "litert", threads=arguments.threads)
     loaded = time.perf_counter()
-    there = load_in_process(bundle, "litert", threads=arguments.threads)
+    there = WorkerProcess(bundle, "litert", threads=arguments.threads)
     print(f"start: thread {loaded - started:.2f} s, process {time.perf_counter() - loaded:.2f} s")
 
     differences = []

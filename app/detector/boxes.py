@@ -1,7 +1,5 @@
 """Geometry of boxes: how much they overlap, and which of them show the same tooth."""
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 

@@ -10,8 +10,6 @@
 `training.release.package` writes bundles with `write_manifest`; `read_bundle` reads them.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

@@ -5,8 +5,6 @@ count as one tooth, and one logistic regression per class (Platt 1999, with the 
 the tooth's scores to probabilities. `training.measure.calibration` fits it on photos held out from training.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self

@@ -1,7 +1,5 @@
 """`Detections`: the boxes, scores and classes found on one photo."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
@@ -37,8 +35,8 @@ class Detections:
         class_ids = np.array(self.class_ids, dtype=np.int32).reshape(-1)
         if not len(boxes) == len(scores) == len(class_ids):
             raise ValueError(f"{len(boxes)} boxes, {len(scores)} scores and {len(class_ids)} class ids do not match")
-        if not _are_valid(boxes, scores, class_ids):
-            raise ValueError(_what_is_wrong(boxes, scores))
+        if problem := _problem(boxes, scores, class_ids):
+            raise ValueError(problem)
         order = np.argsort(-scores, kind="stable")
         self._set(boxes[order], scores[order], class_ids[order])
 
@@ -108,21 +106,10 @@ class Detections:
         return self.boxes * np.array([height, width, height, width], np.float32)
 
 
-def _are_valid(boxes: FloatArray, scores: FloatArray, class_ids: IntArray) -> bool:
-    """Whether the values are in range; False for NaN, which fails every comparison."""
+def _problem(boxes: FloatArray, scores: FloatArray, class_ids: IntArray) -> str | None:
+    """What is out of range, if anything."""
     if not len(boxes):
-        return True
-    return bool(
-        boxes.min() >= 0
-        and boxes.max() <= 1
-        and (boxes[:, :2] <= boxes[:, 2:]).all()
-        and scores.min() >= 0
-        and scores.max() <= 1
-        and class_ids.min() >= 1
-    )
-
-
-def _what_is_wrong(boxes: FloatArray, scores: FloatArray) -> str:
+        return None
     if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
         return "boxes and scores must be finite numbers"
     if boxes.min() < 0 or boxes.max() > 1:
@@ -131,4 +118,4 @@ def _what_is_wrong(boxes: FloatArray, scores: FloatArray) -> str:
         return "a box has its minimum above its maximum"
     if scores.min() < 0 or scores.max() > 1:
         return "scores must lie within 0 to 1"
-    return "class ids start at 1"
+    return "class ids start at 1" if class_ids.min() < 1 else None

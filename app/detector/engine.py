@@ -1,20 +1,29 @@
 """The engine: one live bundle, a queue of decoded photos, and workers that detect them. Admission bounds the queue."""
 
-from __future__ import annotations
-
 import asyncio
+import functools
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from app.detector.bundle import Bundle
+from app.detector.bundle import Bundle, find_bundle, read_bundle
 from app.detector.photo_queue import Inference, Job, PhotoQueue
 from app.detector.runtimes import Pixels, Runtime
+from app.detector.runtimes.load import load_runtime, may_be_tensorflow
+from app.detector.runtimes.process import WorkerProcess
 from app.detector.worker_thread import WorkerThread
 from app.errors import RuntimeUnavailable
+from app.process.cores import usable_cores
+from app.settings import Isolation, Settings
 
 CLOSE_S = 2.0
 """Seconds until a closed engine kills the processes that still detect."""
+
+MAX_WORKERS = 8
+"""Workers if the settings leave their number open: about as many as the server's own process can keep busy."""
+
+MAX_ALONE_THREADS = 4
+"""Threads for a photo that is alone, likewise: the model is too small to gain from more."""
 
 
 class Engine:
@@ -125,3 +134,49 @@ class Engine:
             if worker.is_alive() and worker.runtime is not None:
                 worker.runtime.kill()
             worker.join()
+
+
+def open_engine(settings: Settings, *, load: Callable[..., Runtime] | None = None) -> Engine:
+    """The engine of the bundle that the settings name, not started; `load` as of `build_engine`.
+
+    Raises:
+        UnknownModel: the store does not contain the model.
+        BundleError: its bundle is damaged.
+    """
+    bundle = read_bundle(find_bundle(settings.model_store, settings.model, settings.model_version))
+    return build_engine(bundle, settings, load=load)
+
+
+def build_engine(bundle: Bundle, settings: Settings, *, load: Callable[..., Runtime] | None = None) -> Engine:
+    """The engine of a bundle, not started.
+
+    Args:
+        bundle: the detector.
+        settings: see `app.settings`.
+        load: creates runtimes, with the arguments of `load_runtime`; None leaves it to the settings.
+    """
+    load = load or (WorkerProcess if settings.isolation is Isolation.PROCESS else load_runtime)
+    cores = usable_cores()
+    if settings.workers:
+        workers = settings.workers
+    elif may_be_tensorflow(bundle, settings.runtime):
+        workers = 1  # it uses all cores for one inference, or one batch; a second copy would take half a gigabyte more
+    else:
+        workers = min(max(1, cores // (settings.threads or 1)), MAX_WORKERS)
+    threads = settings.threads or max(1, cores // workers)
+    start = functools.partial(
+        load,
+        bundle,
+        settings.runtime,
+        precision=settings.precision,
+        threads=threads,
+        batch_size=settings.batch_size,
+    )
+    alone_threads = settings.threads or min(cores, max(threads, MAX_ALONE_THREADS))
+    return Engine(
+        bundle,
+        start,
+        load_first=functools.partial(start, alone_threads=alone_threads),
+        workers=workers,
+        batch_wait_s=settings.batch_wait_ms / 1000,
+    )

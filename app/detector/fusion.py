@@ -5,8 +5,6 @@ there, 0 for a size without a box; the tooth's box is the mean of each size's be
 al. 2021, "Weighted boxes fusion: Ensembling boxes from different object detection models").
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -4,8 +4,6 @@ A replacement is verified, started and warmed next to the engine that answers, t
 finish on the engine that they started on, which is closed when its last one is done. Each live model has an engine.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -13,9 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.detector.build_engine import build_engine
 from app.detector.bundle import Bundle, find_bundle, read_bundle
-from app.detector.engine import Engine
+from app.detector.engine import Engine, build_engine
 from app.detector.runtimes import Runtime
 from app.errors import BundleError, CariesError, ReloadRefused, ReloadRunning, UnknownModel
 from app.settings import Settings

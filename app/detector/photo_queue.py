@@ -4,8 +4,6 @@ Photos are detected in order of arrival. The first worker is woken first: a phot
 alone, and its runtime may use all cores.
 """
 
-from __future__ import annotations
-
 import threading
 import time
 from collections import deque

@@ -1,7 +1,5 @@
 """Notice bundle folders that have changed and are completely copied."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 Listing = tuple[tuple[str, int, int], ...]

@@ -6,8 +6,6 @@ the others continue with the replacement or with another worker. A runtime in th
 it if its native code crashes.
 """
 
-from __future__ import annotations
-
 import logging
 import threading
 import time

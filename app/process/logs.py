@@ -1,7 +1,5 @@
 """Logs: one line per event, as text or JSON, with the id of its request."""
 
-from __future__ import annotations
-
 import logging
 import time
 from contextvars import ContextVar

@@ -1,7 +1,5 @@
 """Memory that contained photos goes back to the system, and never into a file."""
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import mmap

@@ -1,7 +1,5 @@
 """Prometheus metrics of one server. Counts and times only: nothing that identifies a photo or a patient."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import (

@@ -5,8 +5,6 @@ They are on if the standard environment variables name a destination, `OTEL_EXPO
 the status: no URL, no file name, nothing about a photo.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import time

@@ -21,9 +21,9 @@ from PIL import Image
 
 from app import detect_folder as folder
 from app.cli import main
-from app.detector.build_engine import open_engine
 from app.detector.bundle import write_manifest
 from app.detector.detections import Detections
+from app.detector.engine import open_engine
 from app.detector.runtimes import Runtime
 from app.records.key_file import KEY
 

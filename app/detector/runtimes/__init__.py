@@ -3,8 +3,6 @@
 A worker process imports this package, so it must not import anything heavy.
 """
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Protocol, TypedDict

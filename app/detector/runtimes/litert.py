@@ -1,7 +1,5 @@
 """LiteRT: the detector on a CPU, without TensorFlow."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +60,9 @@ class LiteRTRuntime(Runtime):
             raise RuntimeUnavailable(f"{model} cannot be loaded: {error}") from error
 
     def detect(self, pixels: Pixels) -> Detections:
-        """See `Runtime.detect`."""
         return fuse(self.detect_by_size(pixels))
 
     def detect_alone(self, pixels: Pixels) -> Detections:
-        """See `Runtime.detect_alone`."""
         return fuse(self._alone.detect_by_size(pixels))
 
     def detect_by_size(self, pixels: Pixels) -> list[Detections]:

@@ -1,27 +1,28 @@
-"""Load a bundle's detector, in the server's process or in its own."""
+"""Which runtime runs a bundle, and loading it into this process."""
 
-from __future__ import annotations
-
+import importlib.util
+from pathlib import Path
 from typing import Unpack
 
 from app.detector.bundle import Bundle
 from app.detector.runtimes import Runtime, RuntimeOptions
-from app.detector.runtimes.choice import choose_runtime
 from app.detector.runtimes.litert import LiteRTRuntime
-from app.detector.runtimes.process import WorkerProcess
-from app.detector.runtimes.tensorflow import TensorFlowRuntime
+from app.detector.runtimes.tensorflow import TensorFlowRuntime, visible_gpus
 from app.errors import RuntimeUnavailable
 from app.settings import Precision, RuntimeKind
 
+GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+"""Device files of the drivers of NVIDIA, of AMD and of Windows' Linux subsystem."""
+
 
 def load_runtime(bundle: Bundle, kind: str = RuntimeKind.AUTO, **options: Unpack[RuntimeOptions]) -> Runtime:
-    """The detector of a bundle, loaded into this process.
+    """A bundle's detector; `auto` means TensorFlow if it sees a GPU or the bundle has no TFLite model, else LiteRT.
 
     Raises:
         RuntimeUnavailable: the runtime is not installed or cannot run the bundle.
     """
     threads, precision = options.get("threads", 1), Precision(options.get("precision", Precision.FLOAT32))
-    if choose_runtime(bundle, kind) is RuntimeKind.LITERT:
+    if not _is_tensorflow(bundle, kind):
         return LiteRTRuntime(bundle.tflite(precision), threads=threads, alone_threads=options.get("alone_threads"))
     if precision is not Precision.FLOAT32:
         raise RuntimeUnavailable(f"the tensorflow runtime runs float32, not {precision}; use litert")
@@ -31,11 +32,21 @@ def load_runtime(bundle: Bundle, kind: str = RuntimeKind.AUTO, **options: Unpack
     )
 
 
-def load_in_process(bundle: Bundle, kind: str = RuntimeKind.AUTO, **options: Unpack[RuntimeOptions]) -> WorkerProcess:
-    """The same in a separate process.
+def may_be_tensorflow(bundle: Bundle, kind: str = RuntimeKind.AUTO) -> bool:
+    """Whether `load_runtime` would take TensorFlow, assuming that a GPU with a driver is usable."""
+    if RuntimeKind(kind) is not RuntimeKind.AUTO:
+        return RuntimeKind(kind) is RuntimeKind.TENSORFLOW
+    if not bundle.has_tflite:
+        return True
+    if importlib.util.find_spec("tensorflow") is None:
+        return False
+    has_gpu = any(Path(device).exists() for device in GPU_DEVICES)
+    return has_gpu or importlib.util.find_spec("ai_edge_litert") is None
 
-    Raises:
-        RuntimeUnavailable: the runtime is not installed or cannot run the bundle.
-        WorkerDied: the process ended while it loaded.
-    """
-    return WorkerProcess(bundle, kind, **options)
+
+def _is_tensorflow(bundle: Bundle, kind: str) -> bool:
+    if not may_be_tensorflow(bundle, kind):
+        return False
+    has_choice = bundle.has_tflite and importlib.util.find_spec("ai_edge_litert") is not None
+    # Importing TensorFlow takes seconds and half a gigabyte: only where there is a GPU driver is it asked.
+    return RuntimeKind(kind) is RuntimeKind.TENSORFLOW or not has_choice or bool(visible_gpus())

@@ -10,8 +10,6 @@ A photo of 640x480 takes under 1 ms longer than in a thread of the server (`benc
                         of the error
 """
 
-from __future__ import annotations
-
 import math
 import mmap
 import socket

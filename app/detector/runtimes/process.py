@@ -1,7 +1,5 @@
 """A runtime in a separate process, so that a crash in its native code fails one request and not the server."""
 
-from __future__ import annotations
-
 import json
 import logging
 import math
@@ -19,7 +17,7 @@ from typing import Any, Unpack
 from app.detector.bundle import Bundle
 from app.detector.detections import Detections
 from app.detector.runtimes import Pipeline, Pixels, Runtime, RuntimeOptions, fitted
-from app.detector.runtimes.choice import may_be_tensorflow
+from app.detector.runtimes.load import may_be_tensorflow
 from app.detector.runtimes.messages import FAILED, MODEL, receive, send, shared_array, unpack
 from app.errors import BundleError, RuntimeUnavailable, WorkerDied
 from app.process.subprocesses import anonymous_memory, describe_exit, seal, start_module
@@ -104,24 +102,19 @@ class WorkerProcess(Runtime):
         return self if self.batch_size == 1 else None
 
     def detect(self, pixels: Pixels) -> Detections:
-        """See `Runtime.detect`."""
         return self._detect([pixels])[0]
 
     def detect_alone(self, pixels: Pixels) -> Detections:
-        """See `Runtime.detect_alone`."""
         return self._detect([pixels], alone=True)[0]
 
     def detect_batch(self, photos: Sequence[Pixels]) -> list[Detections]:
-        """See `Runtime.detect_batch`."""
         return self._detect(photos)
 
     def begin(self, pixels: Pixels, *, alone: bool = False) -> None:
-        """See `Pipeline.begin`."""
         self._hand_over([pixels], alone, slot=self.begun % PIPELINE_DEPTH)
         self.begun += 1
 
     def finish(self) -> Detections:
-        """See `Pipeline.finish`."""
         return self._answer(1)[0]
 
     def kill(self) -> None:

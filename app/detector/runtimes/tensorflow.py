@@ -1,7 +1,5 @@
 """TensorFlow: the bundle's SavedModel, on a GPU where TensorFlow sees one."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -78,7 +76,6 @@ class TensorFlowRuntime(Runtime):
         self._batch = np.empty((self.batch_size, height, width, 3), np.uint8)
 
     def detect(self, pixels: Pixels) -> Detections:
-        """See `Runtime.detect`."""
         return fuse(self.detect_by_size(pixels))
 
     def detect_by_size(self, pixels: Pixels) -> list[Detections]:
@@ -88,7 +85,6 @@ class TensorFlowRuntime(Runtime):
         return by_size
 
     def detect_batch(self, photos: Sequence[Pixels]) -> list[Detections]:
-        """See `Runtime.detect_batch`."""
         for target, pixels in zip(self._batch, photos, strict=False):
             target[...] = fitted(pixels, self._height, self._width)
         outputs = self._run_batch(images=self._to_tensor(self._batch[: len(photos)]))

@@ -4,8 +4,6 @@ Every worker pays for its imports, so they are few. A TFLite model arrives verif
 descriptor; reading and hashing bundles is not needed here.
 """
 
-from __future__ import annotations
-
 import contextlib
 import faulthandler
 import json

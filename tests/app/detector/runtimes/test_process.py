@@ -20,7 +20,7 @@ from app.detector.detections import Detections
 from app.detector.engine import Engine
 from app.detector.photo_queue import Inference, Job
 from app.detector.runtimes import messages, process
-from app.detector.runtimes.load import load_in_process, load_runtime
+from app.detector.runtimes.load import load_runtime
 from app.detector.runtimes.messages import MODEL
 from app.detector.runtimes.process import WorkerProcess
 from app.detector.worker_thread import MAX_STARTS
@@ -65,7 +65,7 @@ def engine(shipped_bundle, start_worker, made) -> Iterator[Engine]:
 
 
 def test_same_detections_as_in_the_thread(shipped_bundle, photo) -> None:
-    worker = load_in_process(shipped_bundle, "litert", threads=2)
+    worker = WorkerProcess(shipped_bundle, "litert", threads=2)
     try:
         assert (worker.name, worker.device) == ("litert", "cpu")
         for pixels in (photo, photo[:100, :50], photo[::-1]):
@@ -85,7 +85,7 @@ def test_same_error_for_an_unusable_bundle_as_in_the_thread(shipped_bundle, tmp_
     manifest = json.loads((shipped_bundle.path / "bundle.json").read_text())
     (tmp_path / "MODEL_CARD.md").write_text("nothing else")
     write_manifest(tmp_path, manifest)
-    for load in (load_runtime, load_in_process):
+    for load in (load_runtime, WorkerProcess):
         with pytest.raises(RuntimeUnavailable, match=r"holds no model\.tflite"):
             load(read_bundle(tmp_path), "litert")
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from app.detector.runtimes import tensorflow
-from app.detector.runtimes.load import load_in_process, load_runtime
+from app.detector.runtimes.load import load_runtime
+from app.detector.runtimes.process import WorkerProcess
 from app.errors import RuntimeUnavailable
 from app.photo.decoding import decode
 from training.release.parity import MAX_BOX_DIFFERENCE, MAX_SCORE_DIFFERENCE, compare
@@ -90,7 +91,7 @@ def test_a_lone_photo_gets_the_same_answer(shipped_bundle, photos) -> None:
 
 
 @needs_tensorflow
-@pytest.mark.parametrize("load", [load_runtime, load_in_process])
+@pytest.mark.parametrize("load", [load_runtime, WorkerProcess])
 def test_a_batch_gets_the_answers_of_its_photos(shipped_bundle, photos, load) -> None:
     runtime = load(shipped_bundle, "tensorflow", threads=2, batch_size=len(photos))
     try:
@@ -133,7 +134,7 @@ def test_litert_never_imports_tensorflow(shipped_bundle) -> None:
         "from pathlib import Path\n"
         "from app.detector.bundle import read_bundle\n"
         "from app.detector.runtimes import tensorflow\n"
-        "from app.detector.runtimes.load import load_in_process, load_runtime\n"
+        "from app.detector.runtimes.load import load_runtime\n"
         f"load_runtime(read_bundle(Path({str(shipped_bundle.path)!r})), 'litert')\n"
         "import app.api\n"
         "assert 'tensorflow' not in sys.modules\n"
