@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Self, TypeVar, cast
 
 from app.errors import DeadlineExceeded, Overloaded
+from app.process import tracing
 from app.settings import Settings
 
 LARGE_PIXELS = 25_000_000
@@ -147,12 +149,12 @@ class PhotoPermit:
 
     Attributes:
         wanted: False once the caller has left or the deadline has passed.
-        waited_ms: milliseconds of waiting for permits and threads.
+        timings_ms: milliseconds by stage; `queue` is the waiting for permits and threads.
     """
 
     def __init__(self, photos: asyncio.Semaphore, large_photos: asyncio.Semaphore, threads: ThreadPoolExecutor) -> None:
         self.wanted = True
-        self.waited_ms = 0.0
+        self.timings_ms: defaultdict[str, float] = defaultdict(float)
         self._photos, self._large_photos, self._threads = photos, large_photos, threads
         self._acquired: list[asyncio.Semaphore] = []
         self._work: asyncio.Future[Any] | None = None
@@ -163,10 +165,10 @@ class PhotoPermit:
         for semaphore in (self._large_photos, self._photos) if large else (self._photos,):
             await semaphore.acquire()
             self._acquired.append(semaphore)
-        self.waited_ms += (time.perf_counter() - asked) * 1000
+        self.timings_ms["queue"] += (time.perf_counter() - asked) * 1000
 
-    async def run(self, work: Callable[[], T]) -> tuple[T, float]:
-        """The result of `work` in a photo thread, and its milliseconds. Cancelling drops work that was not begun."""
+    async def run(self, stage: str, work: Callable[[], T]) -> T:
+        """The result of `work` in a photo thread; its time counts for the stage. Cancelling drops work not begun."""
 
         def timed() -> tuple[T, float]:
             started = time.perf_counter()
@@ -183,8 +185,10 @@ class PhotoPermit:
             # Retrieve the error, which is of no interest any more, before asyncio reports it.
             self._work.add_done_callback(lambda work: work.cancelled() or work.exception())
             raise
-        self.waited_ms += max(0.0, (time.perf_counter() - asked) * 1000 - worked_ms)
-        return result, worked_ms
+        self.timings_ms[stage] += worked_ms
+        tracing.record(stage, worked_ms)
+        self.timings_ms["queue"] += max(0.0, (time.perf_counter() - asked) * 1000 - worked_ms)
+        return result
 
     def release(self) -> None:
         """Give the permit back: now, or when the thread has ended."""

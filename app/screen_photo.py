@@ -1,8 +1,8 @@
 """A photo's way through the product: decode, detect, judge, draw, encode. Server and `caries detect` both use it."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Self, TypeVar
+import functools
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self
 
 from app import drawing
 from app.admission import LARGE_PIXELS, Admission, PhotoPermit
@@ -30,8 +30,6 @@ MAX_ENCODER_THREADS = 4
 
 BOX_DECIMALS = 1
 SCORE_DECIMALS = 4
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,20 +135,12 @@ class _Opened:
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """One photo on its way: what was sent and asked for, its detector, its permit, and its time by stage."""
+    """One photo on its way: what was sent and asked for, its detector and its permit."""
 
     data: bytes
     options: Options
     engine: Engine
     permit: PhotoPermit
-    timings_ms: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
-
-    async def run(self, stage: str, work: Callable[[], T]) -> T:
-        """The result of `work` in a photo thread; its time counts for the stage."""
-        result, worked_ms = await self.permit.run(work)
-        self.timings_ms[stage] += worked_ms
-        tracing.record(stage, worked_ms)
-        return result
 
 
 class Screener:
@@ -187,11 +177,12 @@ class Screener:
             way = _Way(data, options, engine, permit)
             async with self.admission.deadline():
                 opened = await self._decode(way)
-                detections = await self._detect(way, opened.model_input)
-            screening, score_threshold, max_boxes = _judge(way, detections, opened.quality)
-            drawn = await self._draw(way, opened, screening)
-            picture = await self._encode(way, drawn)
-        way.timings_ms["queue"] += permit.waited_ms
+                inference = await engine.detect(opened.model_input, alone=self.admission.alone)
+            permit.timings_ms["queue"] += inference.queue_ms
+            permit.timings_ms["inference"] += inference.inference_ms
+            tracing.record("inference", inference.inference_ms)
+            screening, score_threshold, max_boxes = _judge(way, inference.detections, opened.quality)
+            picture = await self._draw(way, opened, screening)
         return ScreenedPhoto(
             bundle=engine.bundle,
             width=opened.width,
@@ -200,7 +191,7 @@ class Screener:
             screening=screening,
             score_threshold=score_threshold,
             max_boxes=max_boxes,
-            timings_ms=way.timings_ms,
+            timings_ms={stage: permit.timings_ms[stage] for stage in STAGES},
             picture=picture,
         )
 
@@ -211,50 +202,39 @@ class Screener:
     async def _decode(self, way: _Way) -> _Opened:
         await way.permit.acquire()
         try:
-            opened = await way.run("decode", lambda: _open(way, self._small_limits))
+            opened = await way.permit.run("decode", lambda: _open(way, self._small_limits))
         except PhotoTooCostly:
             raise
         except PhotoTooLarge:  # by its header, so nothing was decoded
             way.permit.release()
             await way.permit.acquire(large=True)
-            opened = await way.run("decode", lambda: _open(way, self._limits))
+            opened = await way.permit.run("decode", lambda: _open(way, self._limits))
         if opened.photo is None:
             way.permit.release()  # what remains is small
         return opened
 
-    async def _detect(self, way: _Way, model_input: Pixels) -> Detections:
-        inference = await way.engine.detect(model_input, alone=self.admission.alone)
-        way.timings_ms["queue"] += inference.queue_ms
-        way.timings_ms["inference"] = inference.inference_ms
-        tracing.record("inference", inference.inference_ms)
-        return inference.detections
-
-    async def _draw(self, way: _Way, opened: _Opened, screening: Screening) -> Pixels | None:
-        if opened.photo is None:
+    async def _draw(self, way: _Way, opened: _Opened, screening: Screening) -> bytes | None:
+        media_type, bundle = way.options.media_type, way.engine.bundle
+        if opened.photo is None or media_type is None:
             return None
         # The detector saw the scaled photo, so that the boxes do not depend on the format of the answer.
         if not opened.photo.is_full_size:
-            opened.photo = await way.run("decode", lambda: decode(way.data, self._limits))
-        photo, opened.photo = opened.photo, None  # it must not take memory while its copy is encoded
-        bundle = way.engine.bundle
-        return await way.run(
-            "draw",
-            lambda: drawing.annotate(
+            opened.photo = await way.permit.run("decode", lambda: decode(way.data, self._limits))
+
+        def annotate(photo: Photo) -> Pixels:
+            return drawing.annotate(
                 photo.pixels,
                 screening,
                 class_names=bundle.class_names,
                 screened_class_id=bundle.screened_class_id,
                 model=f"{bundle.name} v{bundle.version}",
                 lang=way.options.lang,
-            ),
-        )
+            )
 
-    async def _encode(self, way: _Way, drawn: Pixels | None) -> bytes | None:
-        media_type = way.options.media_type
-        if drawn is None or media_type is None:
-            return None
+        drawn = await way.permit.run("draw", functools.partial(annotate, opened.photo))
+        opened.photo = None  # it must not take memory while its copy is encoded
         threads = min(usable_cores(), MAX_ENCODER_THREADS) if self.admission.alone else 1
-        return await way.run("encode", lambda: encode(drawn, media_type, threads=threads))
+        return await way.permit.run("encode", lambda: encode(drawn, media_type, threads=threads))
 
 
 def _open(way: _Way, limits: Limits) -> _Opened:

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 
 from app.detector.bundle import Bundle, find_bundle, read_bundle
 from app.detector.photo_queue import Inference, Job, PhotoQueue
-from app.detector.runtimes import Pixels, Runtime
+from app.detector.runtimes import Pixels, Runtime, RuntimeOptions
 from app.detector.runtimes.load import load_runtime, may_be_tensorflow
 from app.detector.runtimes.process import WorkerProcess
 from app.detector.worker_thread import WorkerThread
@@ -164,19 +164,8 @@ def build_engine(bundle: Bundle, settings: Settings, *, load: Callable[..., Runt
     else:
         workers = min(max(1, cores // (settings.threads or 1)), MAX_WORKERS)
     threads = settings.threads or max(1, cores // workers)
-    start = functools.partial(
-        load,
-        bundle,
-        settings.runtime,
-        precision=settings.precision,
-        threads=threads,
-        batch_size=settings.batch_size,
-    )
+    options: RuntimeOptions = {"precision": settings.precision, "threads": threads, "batch_size": settings.batch_size}
+    start = functools.partial(load, bundle, settings.runtime, **options)
     alone_threads = settings.threads or min(cores, max(threads, MAX_ALONE_THREADS))
-    return Engine(
-        bundle,
-        start,
-        load_first=functools.partial(start, alone_threads=alone_threads),
-        workers=workers,
-        batch_wait_s=settings.batch_wait_ms / 1000,
-    )
+    start_first = functools.partial(start, alone_threads=alone_threads)
+    return Engine(bundle, start, load_first=start_first, workers=workers, batch_wait_s=settings.batch_wait_ms / 1000)

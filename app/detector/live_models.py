@@ -60,7 +60,8 @@ class LiveModels:
     @property
     def engines(self) -> list[Engine]:
         """The live engines, the default one first."""
-        return [live.engine for live in sorted(self._live.values(), key=lambda live: not self._is_default(live))]
+        engines = [live.engine for live in self._live.values()]
+        return sorted(engines, key=lambda engine: engine.bundle.name != self.default)
 
     @property
     def reloading(self) -> bool:
@@ -73,10 +74,10 @@ class LiveModels:
         Raises:
             CariesError: one of them cannot be started; none runs then.
         """
-        further = dict(self._settings.models)
-        first = await asyncio.to_thread(self._find, self._settings.model, self._settings.model_version)
+        settings = self._settings
+        first = await asyncio.to_thread(find_bundle, settings.model_store, settings.model, settings.model_version)
         self.default = self._first = first.parent.name
-        if self.default in further:
+        if self.default in dict(settings.models):
             raise UnknownModel(f"{self.default} is the default model and cannot be live a second time")
         await self._replace(self._asked())
 
@@ -145,9 +146,6 @@ class LiveModels:
         closing, self._live = self.engines, {}
         await asyncio.gather(*self._closing, *(asyncio.to_thread(engine.close) for engine in closing))
 
-    def _is_default(self, live: LiveModel) -> bool:
-        return live.engine.bundle.name == self.default
-
     def _asked(self) -> dict[str, tuple[str, int | None]]:
         """What the settings request for each live model: name, and version or None for the newest."""
         settings = self._settings
@@ -186,19 +184,18 @@ class LiveModels:
         default = wanted[self.default][0] if self.default in wanted else self.default
         for slot, (name, version) in wanted.items():
             if slot in started:
-                self._retire(slot)
+                if (old := self._live.pop(slot, None)) is not None:
+                    old.replaced = True
+                    self._close_unused(old)
                 self._live[name] = LiveModel(started[slot], version)
             else:
                 self._live[name].version = version
         self.default = default
         return list(started.values())
 
-    def _find(self, name: str | None, version: int | None) -> Path:
-        return find_bundle(self._settings.model_store, name, version)
-
     def _start(self, name: str, version: int | None, replaced: Engine | None) -> Engine | None:
         """A warm engine for a bundle of the store; None if that bundle is live already."""
-        path = self._find(name, version)
+        path = find_bundle(self._settings.model_store, name, version)
         bundle = read_bundle(path)
         _check(bundle, path, replaced.bundle if replaced else None)
         if replaced is not None and replaced.ready and _same(bundle, replaced.bundle):
@@ -206,12 +203,6 @@ class LiveModels:
         engine = build_engine(bundle, self._settings, load=self._load)
         engine.start()
         return engine
-
-    def _retire(self, slot: str) -> None:
-        live = self._live.pop(slot, None)
-        if live is not None:
-            live.replaced = True
-            self._close_unused(live)
 
     def _close_unused(self, live: LiveModel) -> None:
         if live.replaced and live.users == 0:

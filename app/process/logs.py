@@ -42,6 +42,9 @@ def _add_request(record: logging.LogRecord) -> bool:
     return True
 
 
+_RENAMED = {"asctime": "time", "levelname": "level", "name": "logger", "exc_info": "exception", "stack_info": "stack"}
+
+
 class _Json(JsonFormatter):
     converter = staticmethod(time.gmtime)
     default_msec_format = "%s.%03dZ"
@@ -51,19 +54,7 @@ class _Json(JsonFormatter):
             "{asctime}{levelname}{name}{message}{request}",
             style="{",
             datefmt=None,
-            rename_fields={
-                "asctime": "time",
-                "levelname": "level",
-                "name": "logger",
-                "exc_info": "exception",
-                "stack_info": "stack",
-            },
-            reserved_attrs=[
-                *logging.makeLogRecord({}).__dict__,
-                "asctime",
-                "message",
-                "shown_request",
-                "color_message",
-            ],
+            rename_fields=_RENAMED,
+            reserved_attrs=[*vars(logging.makeLogRecord({})), "asctime", "message", "shown_request", "color_message"],
         )
         self.default_time_format = "%Y-%m-%dT%H:%M:%S"

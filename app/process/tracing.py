@@ -14,13 +14,16 @@ from typing import Any
 
 logger = logging.getLogger(__name__)
 
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+
 _tracer: Any = None
 
 
 def configure() -> bool:
     """Turn tracing on if the environment requests it and the packages are installed; returns whether it is on."""
     global _tracer
-    exporter = os.environ.get("OTEL_TRACES_EXPORTER", "otlp" if _endpoint() else "none")
+    has_endpoint = any(map(os.environ.get, ENDPOINTS))
+    exporter = os.environ.get("OTEL_TRACES_EXPORTER", "otlp" if has_endpoint else "none")
     if exporter == "none" or os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return False
     try:
@@ -83,7 +86,3 @@ def record(stage: str, milliseconds: float) -> None:
     if _tracer is not None:
         ended = time.time_ns()
         _tracer.start_span(stage, start_time=ended - int(milliseconds * 1e6)).end(ended)
-
-
-def _endpoint() -> bool:
-    return any(os.environ.get(name) for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"))

@@ -154,7 +154,7 @@ def test_a_photo_that_waits_for_a_thread_is_dropped_when_its_client_leaves(decod
     async def run() -> None:
         with closing(Admission(photos_open=1)) as admission:
             with admission.photo_permit() as busy:
-                thread = asyncio.create_task(busy.run(lambda: decoder.gate.wait(30)))
+                thread = asyncio.create_task(busy.run("decode", lambda: decoder.gate.wait(30)))
                 task = screening(admission, b"s")
                 while await can_acquire(admission):
                     pass

@@ -78,7 +78,9 @@ class WorkerProcess(Runtime):
                 )
         self.pid = self._process.pid
         try:
-            loaded = json.loads(self._ask(json.dumps(job).encode()))
+            with self._death_noticed():
+                send(self._socket, json.dumps(job).encode())
+                loaded = json.loads(receive(self._socket))
             if error := loaded.get("error"):
                 raise RuntimeUnavailable(self._model.with_file_name(error) if self._model else error)
             self._set_time_limit(HANG_S)
@@ -102,16 +104,18 @@ class WorkerProcess(Runtime):
         return self if self.batch_size == 1 else None
 
     def detect(self, pixels: Pixels) -> Detections:
-        return self._detect([pixels])[0]
+        return self.detect_batch([pixels])[0]
 
     def detect_alone(self, pixels: Pixels) -> Detections:
-        return self._detect([pixels], alone=True)[0]
+        self._hand_over([pixels], alone=True)
+        return self._answer(1)[0]
 
     def detect_batch(self, photos: Sequence[Pixels]) -> list[Detections]:
-        return self._detect(photos)
+        self._hand_over(photos)
+        return self._answer(len(photos))
 
     def begin(self, pixels: Pixels, *, alone: bool = False) -> None:
-        self._hand_over([pixels], alone, slot=self.begun % PIPELINE_DEPTH)
+        self._hand_over([pixels], alone=alone, slot=self.begun % PIPELINE_DEPTH)
         self.begun += 1
 
     def finish(self) -> Detections:
@@ -131,11 +135,7 @@ class WorkerProcess(Runtime):
             self._process.kill()
             self._process.wait()
 
-    def _detect(self, photos: Sequence[Pixels], *, alone: bool = False) -> list[Detections]:
-        self._hand_over(photos, alone)
-        return self._answer(len(photos))
-
-    def _hand_over(self, photos: Sequence[Pixels], alone: bool, *, slot: int = 0) -> None:
+    def _hand_over(self, photos: Sequence[Pixels], *, alone: bool = False, slot: int = 0) -> None:
         _, height, width, _ = self._inputs.shape
         for pixels, target in zip(photos, self._inputs[slot:], strict=False):
             target[...] = fitted(pixels, height, width)
@@ -154,11 +154,6 @@ class WorkerProcess(Runtime):
         whole = int(seconds)
         timeval = struct.pack("ll", whole, int((seconds - whole) * 1e6))
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
-
-    def _ask(self, message: bytes) -> bytes:
-        with self._death_noticed():
-            send(self._socket, message)
-            return receive(self._socket)
 
     @contextmanager
     def _death_noticed(self) -> Iterator[None]:
