@@ -2,7 +2,7 @@
 
 import functools
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from app import drawing
 from app.admission import LARGE_PIXELS, Admission, PhotoPermit
@@ -20,7 +20,6 @@ from app.photo.quality import PhotoQuality, assess_quality, screened_side
 from app.process import tracing
 from app.process.cores import usable_cores
 from app.screening import ClassSelection, Screening, screen
-from app.settings import Settings
 
 STAGES = ("decode", "queue", "inference", "draw", "encode")
 """Where a photo's time goes. `queue` is all waiting: for permits, for threads and for the detector."""
@@ -154,11 +153,6 @@ class Screener:
         self.admission = admission
         self._limits = limits
         self._small_limits = replace(limits, max_pixels=min(limits.max_pixels, LARGE_PIXELS))
-
-    @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
-        """A screener with the bounds and limits that the settings name."""
-        return cls(Admission.from_settings(settings), settings.limits)
 
     async def screen(self, data: bytes, options: Options, engine: Engine) -> ScreenedPhoto:
         """Screen one photo. Cancelling the call drops the steps that were not begun.

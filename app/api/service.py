@@ -10,6 +10,7 @@ from typing import Any
 
 from fastapi import Request
 
+from app.admission import Admission
 from app.detector.engine import Engine
 from app.detector.live_models import LiveModels
 from app.detector.runtimes import Runtime
@@ -159,7 +160,7 @@ class Service:
             self._on_failure()
             return
         self._name_live_models()
-        self._screener = Screener.from_settings(self.settings)
+        self._screener = Screener(Admission.from_settings(self.settings), self.settings.limits)
         for engine in self.models.engines:
             logger.info("ready: %s, %.1f s", _describe(engine), time.monotonic() - started)
         if self.settings.watch_s:

@@ -146,8 +146,8 @@ def read_bundle(path: Path, *, verify: bool = True) -> Bundle:
         raise BundleError(f"{path} is not a bundle: {MANIFEST} cannot be read") from error
     except ValueError as error:
         raise BundleError(f"{path / MANIFEST} is not JSON: {error}") from error
-    if not isinstance(manifest, dict) or manifest.get("format_version") not in READ_VERSIONS:
-        found = manifest.get("format_version") if isinstance(manifest, dict) else None
+    found = manifest.get("format_version") if isinstance(manifest, dict) else None
+    if found not in READ_VERSIONS:
         raise BundleError(f"{path / MANIFEST} has format version {found!r}, this program reads 1 to 3")
     if verify:
         _verify_files(path, manifest)

@@ -116,11 +116,7 @@ class Engine:
         return job.future
 
     async def detect(self, pixels: Pixels, *, alone: bool = True) -> Inference:
-        """Detections on a photo; arguments and errors as of `submit`. Cancelling the call withdraws the photo.
-
-        Raises:
-            WorkerDied: the process that detected the photo ended.
-        """
+        """As `submit`; raises WorkerDied if the photo's process ended. Cancelling the call withdraws the photo."""
         return await asyncio.wrap_future(self.submit(pixels, alone=alone))
 
     def close(self) -> None:
@@ -148,13 +144,7 @@ def open_engine(settings: Settings, *, load: Callable[..., Runtime] | None = Non
 
 
 def build_engine(bundle: Bundle, settings: Settings, *, load: Callable[..., Runtime] | None = None) -> Engine:
-    """The engine of a bundle, not started.
-
-    Args:
-        bundle: the detector.
-        settings: see `app.settings`.
-        load: creates runtimes, with the arguments of `load_runtime`; None leaves it to the settings.
-    """
+    """The engine of a bundle, not started; `load`, if given, creates its runtimes in place of `load_runtime`."""
     load = load or (WorkerProcess if settings.isolation is Isolation.PROCESS else load_runtime)
     cores = usable_cores()
     if settings.workers:

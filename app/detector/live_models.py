@@ -198,7 +198,8 @@ class LiveModels:
         path = find_bundle(self._settings.model_store, name, version)
         bundle = read_bundle(path)
         _check(bundle, path, replaced.bundle if replaced else None)
-        if replaced is not None and replaced.ready and _same(bundle, replaced.bundle):
+        # The manifest, and so its hash, includes the name and the version.
+        if replaced is not None and replaced.ready and bundle.sha256 == replaced.bundle.sha256:
             return None
         engine = build_engine(bundle, self._settings, load=self._load)
         engine.start()
@@ -213,10 +214,6 @@ class LiveModels:
     def _without_store(self, error: Exception) -> str:
         store = str(self._settings.model_store)
         return str(error).replace(f"{store}/", "").replace(f" {store}", "")
-
-
-def _same(one: Bundle, other: Bundle) -> bool:
-    return (one.name, one.version, one.sha256) == (other.name, other.version, other.sha256)
 
 
 def _check(bundle: Bundle, path: Path, replaced: Bundle | None) -> None:

@@ -28,13 +28,7 @@ class Inference(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """A photo to detect.
-
-    Attributes:
-        pixels: the photo.
-        alone: whether it may use all cores if no other is being detected.
-        future: its answer; cancelled by the caller to withdraw the photo.
-    """
+    """A photo to detect; `alone` if it may use all cores. Cancel its future to withdraw it."""
 
     pixels: Pixels
     alone: bool
@@ -54,10 +48,9 @@ class Job:
 
 @dataclass(slots=True, eq=False)
 class Seat:
-    """A worker as the queue knows it.
+    """A worker as the queue knows it; the first one gets the photos that come alone.
 
     Attributes:
-        first: whether it gets the photos that come alone.
         asleep: notified to wake the worker.
         stuck: whether it has no runtime and could not start one.
     """
@@ -151,8 +144,8 @@ class PhotoQueue:
 
         Args:
             seat: of the worker.
-            size: at most so many jobs.
-            wait_s: seconds to wait for so many, if the last job that was taken met others. A lone caller never waits.
+            size: maximum number of jobs.
+            wait_s: seconds to wait for that many if the last job met others. A lone caller never waits.
         """
         with self._lock:
             until = time.monotonic() + wait_s

@@ -48,7 +48,7 @@ class WorkerThread(threading.Thread):
     def __init__(
         self, name: str, bundle: Bundle, load: Callable[[], Runtime], queue: PhotoQueue, *, batch_wait_s: float
     ) -> None:
-        """Args: the thread's name; the live bundle; creates a runtime, in this thread; the photos; see `Engine`."""
+        """`load` creates a runtime, in this thread."""
         super().__init__(name=name, daemon=True)
         self.warm: Future[Runtime] = Future()
         self.runtime: Runtime | None = None

@@ -1,5 +1,6 @@
 """Prometheus metrics of one server. Counts and times only: nothing that identifies a photo or a patient."""
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import (
@@ -30,40 +31,25 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self._requests = Counter(
-            "caries_requests", "HTTP requests answered.", ["route", "method", "status"], registry=self.registry
+        counter = functools.partial(Counter, registry=self.registry)
+        gauge = functools.partial(Gauge, registry=self.registry)
+        histogram = functools.partial(Histogram, registry=self.registry)
+        self._requests = counter("caries_requests", "HTTP requests answered.", ["route", "method", "status"])
+        self._problems = counter("caries_problems", "Problem answers by type.", ["type"])
+        self._disconnected = counter("caries_disconnected", "Clients that left before their answer.")
+        self._stages = histogram(
+            "caries_stage_seconds", "Time a photo spent in a stage.", ["stage"], buckets=STAGE_BUCKETS_S
         )
-        self._problems = Counter("caries_problems", "Problem answers by type.", ["type"], registry=self.registry)
-        self._disconnected = Counter(
-            "caries_disconnected", "Clients that left before their answer.", registry=self.registry
+        self._verdicts = counter("caries_verdicts", "Photos by verdict.", ["verdict"])
+        self._reasons = counter("caries_not_assessable_reasons", "Why photos were not assessable.", ["reason"])
+        self._scores = histogram("caries_score", "Scores of the boxes answered.", buckets=SCORE_BUCKETS)
+        self._waiting = gauge("caries_queue_depth", "Requests waiting or being answered.")
+        self._ready = gauge("caries_ready", "1 when photos are taken.")
+        self._reloads = counter(
+            "caries_reloads", "Reloads by outcome: loaded, unchanged, refused, or busy with another one.", ["outcome"]
         )
-        self._stages = Histogram(
-            "caries_stage_seconds",
-            "Time a photo spent in a stage.",
-            ["stage"],
-            buckets=STAGE_BUCKETS_S,
-            registry=self.registry,
-        )
-        self._verdicts = Counter("caries_verdicts", "Photos by verdict.", ["verdict"], registry=self.registry)
-        self._reasons = Counter(
-            "caries_not_assessable_reasons", "Why photos were not assessable.", ["reason"], registry=self.registry
-        )
-        self._scores = Histogram(
-            "caries_score", "Scores of the boxes answered.", buckets=SCORE_BUCKETS, registry=self.registry
-        )
-        self._waiting = Gauge("caries_queue_depth", "Requests waiting or being answered.", registry=self.registry)
-        self._ready = Gauge("caries_ready", "1 when photos are taken.", registry=self.registry)
-        self._reloads = Counter(
-            "caries_reloads",
-            "Reloads by outcome: loaded, unchanged, refused, or busy with another one.",
-            ["outcome"],
-            registry=self.registry,
-        )
-        self._model = Gauge(
-            "caries_model_info",
-            "The live models; always 1.",
-            ["name", "version", "sha256", "runtime", "device"],
-            registry=self.registry,
+        self._model = gauge(
+            "caries_model_info", "The live models; always 1.", ["name", "version", "sha256", "runtime", "device"]
         )
 
     def request(self, route: str, method: str, status: int) -> None:

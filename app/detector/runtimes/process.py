@@ -83,7 +83,9 @@ class WorkerProcess(Runtime):
                 loaded = json.loads(receive(self._socket))
             if error := loaded.get("error"):
                 raise RuntimeUnavailable(self._model.with_file_name(error) if self._model else error)
-            self._set_time_limit(HANG_S)
+            # The kernel makes waiting for an answer raise BlockingIOError after this time, at no cost per photo.
+            timeval = struct.pack("ll", int(HANG_S), int(HANG_S % 1 * 1e6))
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
         except BaseException:
             self.close()
             raise
@@ -95,7 +97,6 @@ class WorkerProcess(Runtime):
 
     @property
     def alive(self) -> bool:
-        """Whether the worker runs."""
         return self._process.poll() is None
 
     @property
@@ -122,11 +123,9 @@ class WorkerProcess(Runtime):
         return self._answer(1)[0]
 
     def kill(self) -> None:
-        """End the worker immediately, from any thread; a pending call raises WorkerDied."""
         self._process.kill()
 
     def close(self) -> None:
-        """End the worker. May be called twice."""
         self._model = None
         self._socket.close()
         try:
@@ -148,12 +147,6 @@ class WorkerProcess(Runtime):
         if answer[:1] == FAILED:
             raise RuntimeError(answer[1:].decode())
         return unpack(answer[1:], photos)
-
-    def _set_time_limit(self, seconds: float) -> None:
-        """Make waiting for an answer raise BlockingIOError after so long; the kernel does it, at no cost per photo."""
-        whole = int(seconds)
-        timeval = struct.pack("ll", whole, int((seconds - whole) * 1e6))
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
 
     @contextmanager
     def _death_noticed(self) -> Iterator[None]:
