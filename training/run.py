@@ -44,12 +44,7 @@ def run(
     source: Source | None = None,
     cross_validation: Path | None = None,
 ) -> Bundle:
-    """All steps, from annotated photos to a bundle.
-
-    Args:
-        data: annotated photos, see `training.data.annotations`.
-        validation_fold: held out; None trains on all folds.
-        cross_validation: see `package_step`.
+    """All steps, from annotated photos to a bundle; a `validation_fold` of None trains on all folds.
 
     Raises:
         RunError: `out` has a run of another recipe or other data.
@@ -83,10 +78,7 @@ def prepare_step(data: Path, folder: RunFolder, source: Source | None = None) ->
 
 
 def configure_step(folder: RunFolder, recipe: Recipe, *, validation_fold: int | None) -> None:
-    """Write `pipeline.config` and the files that it refers to.
-
-    Args:
-        validation_fold: held out; None trains on all folds.
+    """Write `pipeline.config` and the files that it refers to; a `validation_fold` of None trains on all folds.
 
     Raises:
         RunError: the records are missing, none is left to train on, or the folder has a training of another recipe,
@@ -109,11 +101,9 @@ def configure_step(folder: RunFolder, recipe: Recipe, *, validation_fold: int | 
             raise RunError(f"{folder.path} has a training of another recipe or fold: choose another folder")
         folder.check_photos()
     folder.path.mkdir(parents=True, exist_ok=True)
-    fine_tune = (
-        fine_tune_source(recipe.pretrained, recipe.architecture, folder.path / "pretrained")
-        if recipe.pretrained != NO_PRETRAINED
-        else None
-    )
+    fine_tune = None
+    if recipe.pretrained != NO_PRETRAINED:
+        fine_tune = fine_tune_source(recipe.pretrained, recipe.architecture, folder.path / "pretrained")
     pipeline = configure(
         recipe,
         label_map=folder.records / "label_map.pbtxt",
@@ -128,22 +118,17 @@ def configure_step(folder: RunFolder, recipe: Recipe, *, validation_fold: int | 
 
 
 def train_step(folder: RunFolder, *, checkpoint_every: int = CHECKPOINT_EVERY) -> None:
-    """Train, or resume, to the recipe's number of steps or an early stop.
-
-    Args:
-        checkpoint_every: steps between two checkpoints, at most lost by an interruption.
-    """
+    """Train, or resume, to the recipe's number of steps or an early stop. An interruption loses at most the
+    `checkpoint_every` steps between two checkpoints."""
     recipe, validation_fold = folder.configured()
     say(f"train     {recipe.num_steps} steps of {recipe.batch_size} photos, checkpoints in {folder.checkpoints}")
     if validation_fold is None and recipe.early_stop_after > 0:
         raise RunError("early_stop_after needs a held-out fold: set it to 0 to train on all photos")
-    is_evaluated = recipe.evaluate_every > 0 and validation_fold is not None
-    schedule = Schedule(
-        recipe.seed, recipe.evaluate_every if is_evaluated else 0, recipe.early_stop_after, checkpoint_every
-    )
+    evaluate_every = 0 if validation_fold is None else recipe.evaluate_every
     validation = None
-    if is_evaluated:
+    if evaluate_every:
         validation = Validation(_held_out(folder), recipe.input_size, recipe.input_size, validation_figures)
+    schedule = Schedule(recipe.seed, evaluate_every, recipe.early_stop_after, checkpoint_every)
     train(
         folder.pipeline_config,
         folder.checkpoints,
@@ -182,11 +167,8 @@ def tflite_step(folder: RunFolder, *, precisions: tuple[str, ...] = ("float32", 
 def evaluate_step(
     folder: RunFolder,
 ) -> tuple[list[AnnotatedPhoto], dict[str, list[Detections]], dict[str, dict[str, Any]]]:
-    """Run the exported models on the held-out photos, print and write their figures.
-
-    Returns:
-        The held-out photos, and by model the detections on them and the figures.
-    """
+    """Run the exported models on the held-out photos, print and write their figures; return the photos, and by model
+    the detections on them and the figures."""
     models = _exported_models(folder)
     recipe, validation_fold = folder.configured()
     photos = _held_out(folder)
@@ -215,22 +197,16 @@ def package_step(folder: RunFolder, *, version: int, cross_validation: Path | No
     recipe, validation_fold = folder.configured()
     photos = folder.photos()
     trained_at = folder.trained_input_size
+    training_photos = sum(photo.fold != validation_fold for photo in photos)
     if cross_validation is None:
         compared, predictions, evaluations = evaluate_step(folder)
         evidence = held_out_evidence(
-            validation_fold,
-            compared,
-            predictions["saved_model"],
-            evaluations,
-            training_photos=len(photos) - len(compared),
+            validation_fold, compared, predictions["saved_model"], evaluations, training_photos=training_photos
         )
     else:
         compared = photos
         evidence = out_of_fold_evidence(
-            cross_validation,
-            recipe,
-            training_photos=sum(photo.fold != validation_fold for photo in photos),
-            trained_input_size=trained_at,
+            cross_validation, recipe, training_photos=training_photos, trained_input_size=trained_at
         )
     # Before fusion: of equal scores, suppression may keep either, which moves the mean of a tooth's boxes.
     size = recipe.input_size
@@ -272,7 +248,6 @@ def _held_out(folder: RunFolder) -> list[AnnotatedPhoto]:
 
 
 def _exported_models(folder: RunFolder) -> tuple[str, ...]:
-    """The exported ones of `MODELS`."""
     files = {"saved_model": SAVED_MODEL, **FILES}
     found = tuple(model for model in MODELS if (folder.export / files[model]).exists())
     if not found:

@@ -42,12 +42,7 @@ class _Inside:
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """Paths and state of a run.
-
-    Attributes:
-        path: the folder.
-        shared_records: records that several runs read; None for the run's own.
-    """
+    """Paths and state of a run, which reads its own records unless it shares those of several runs."""
 
     path: Path
     shared_records: Path | None = None
@@ -86,12 +81,7 @@ class RunFolder:
         return int(self.trained_at.read_text(encoding="utf-8")) if self.trained_at.exists() else None
 
     def photos(self) -> list[AnnotatedPhoto]:
-        """The prepared photos.
-
-        Raises:
-            RunError: there are none, or the run was trained on others, see `check_photos`.
-            AnnotationError: a photo has changed since.
-        """
+        """The prepared photos. Raises RunError: see `check_photos`; AnnotationError: a photo has changed since."""
         self.check_photos()
         return load_photos(self.records / PHOTOS)
 

@@ -1,10 +1,10 @@
 """A self-contained HTML page: style and pictures are inlined, all text is escaped, there is no script."""
 
 import base64
-import html
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 
 from PIL import Image
 
@@ -51,46 +51,43 @@ class Table:
     rows: Sequence[Sequence[str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Plots:
-    """Pictures side by side, if there is room."""
-
-    pictures: Sequence[Picture]
+Block = str | Table | Picture | list[Picture]
+"""A paragraph, a table, a picture, or pictures side by side if there is room."""
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A heading, then paragraphs (text), tables and pictures."""
+    """A heading and what follows it."""
 
     title: str
-    blocks: Sequence[str | Table | Picture | Plots]
+    blocks: Sequence[Block]
 
 
 def render_page(title: str, lead: str, facts: Sequence[tuple[str, str]], sections: Sequence[Section]) -> str:
     """The page as HTML."""
-    contents = "".join(f'<a href="#s{n}">{_text(section.title)}</a> ' for n, section in enumerate(sections, start=1))
-    cards = "".join(f"<div><dt>{_text(name)}</dt><dd>{_text(value)}</dd></div>" for name, value in facts)
+    contents = "".join(f'<a href="#s{n}">{escape(section.title)}</a> ' for n, section in enumerate(sections, start=1))
+    cards = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts)
     body = "".join(
-        f'<section><h2 id="s{n}">{_text(section.title)}</h2>{"".join(map(_block, section.blocks))}</section>\n'
+        f'<section><h2 id="s{n}">{escape(section.title)}</h2>{"".join(map(_block, section.blocks))}</section>\n'
         for n, section in enumerate(sections, start=1)
     )
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{_text(title)}</title><style>{_STYLE}</style></head><body>\n"
-        f"<h1>{_text(title)}</h1><p>{_text(lead)}</p>\n<dl>{cards}</dl>\n<nav>{contents}</nav>\n{body}</body></html>\n"
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>\n"
+        f"<h1>{escape(title)}</h1><p>{escape(lead)}</p>\n<dl>{cards}</dl>\n<nav>{contents}</nav>\n{body}</body></html>\n"
     )
 
 
-def _block(block: str | Table | Picture | Plots) -> str:
+def _block(block: Block) -> str:
     if isinstance(block, str):
-        return f"<p>{_text(block)}</p>"
+        return f"<p>{escape(block)}</p>"
     if isinstance(block, Table):
-        head = "".join(f"<th>{_text(cell)}</th>" for cell in block.headings)
+        head = "".join(f"<th>{escape(cell)}</th>" for cell in block.headings)
         rows = "".join(f"<tr>{''.join(f'<td>{_cell(cell)}</td>' for cell in row)}</tr>" for row in block.rows)
         return f'<div class="scroll"><table><tr>{head}</tr>{rows}</table></div>'
-    if isinstance(block, Plots):
-        return f'<div class="plots">{"".join(map(_figure, block.pictures))}</div>'
+    if isinstance(block, list):
+        return f'<div class="plots">{"".join(map(_figure, block))}</div>'
     return _figure(block)
 
 
@@ -102,16 +99,12 @@ def _figure(picture: Picture) -> str:
             encoded = io.BytesIO()
             image.convert("RGB").save(encoded, "JPEG", quality=PHOTO_QUALITY)
             data, kind = encoded.getvalue(), "jpeg"
-    caption = f"<figcaption>{_text(picture.caption)}</figcaption>" if picture.caption else ""
+    caption = f"<figcaption>{escape(picture.caption)}</figcaption>" if picture.caption else ""
     return (
-        f'<figure><img alt="{_text(picture.alternative)}" width="{width}" height="{height}" '
+        f'<figure><img alt="{escape(picture.alternative)}" width="{width}" height="{height}" '
         f'src="data:image/{kind};base64,{base64.b64encode(data).decode()}">{caption}</figure>'
     )
 
 
 def _cell(text: str) -> str:
-    return f"<code>{_text(text[1:])}</code>" if text.startswith("`") else _text(text)
-
-
-def _text(text: str) -> str:
-    return html.escape(text)
+    return f"<code>{escape(text[1:])}</code>" if text.startswith("`") else escape(text)

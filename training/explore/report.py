@@ -2,14 +2,15 @@
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import repeat
 from pathlib import Path
 
 from PIL import Image
 
 from training.data.annotations import CLASS_IDS, AnnotatedPhoto
 from training.explore import words
-from training.explore.page import Picture, Plots, Section, render_page
+from training.explore.page import Block, Picture, Section, render_page
 from training.explore.plots import plot_all
 from training.explore.sheets import contact_sheet, labelled_photo, random_photos, tooth_crops
 from training.explore.statistics import Statistics, examine
@@ -28,17 +29,11 @@ SHEET_PHOTOS, SHEET_TEETH = 12, 48
 def write_report(
     photos: Sequence[AnnotatedPhoto], recipe: Recipe, out: Path, *, title: str, seed: int = 0
 ) -> Statistics:
-    """Write `report.html`, its figures as PNG and `explore.json` to the folder `out`, created if missing.
-
-    Args:
-        recipe: whose input size and anchors are compared with the labels.
-        out: the folder; figures of an earlier report are replaced or removed.
-        seed: of the photos and teeth that are shown.
-    """
+    """Write `report.html`, its figures as PNG and `explore.json` to the folder `out`, in place of an earlier report.
+    The labels are compared with the recipe's input size and anchors; the seed draws the samples."""
     statistics = examine(photos, recipe, seed=seed)
     plots = plot_all(statistics)
     sheets = {name: _png(sheet) for name, sheet in _sheets(statistics, seed).items()}
-    facts = statistics.as_dict()
     page = render_page(
         f"Annotated photos: {title}",
         "The data of a detector, before any training. This page contains the photos themselves: share it only where "
@@ -51,7 +46,7 @@ def write_report(
         old.unlink()
     for name, png in {**plots, **sheets}.items():
         write_file(out / f"{name}.png", png)
-    write_file(out / "explore.json", json.dumps({**facts, "seed": seed}, indent=1) + "\n")
+    write_file(out / "explore.json", json.dumps({**statistics.as_dict(), "seed": seed}, indent=1) + "\n")
     write_file(out / "report.html", page)
     return statistics
 
@@ -69,14 +64,13 @@ def _sheets(statistics: Statistics, seed: int) -> dict[str, Image.Image]:
     for number, group in enumerate(statistics.look_alikes[:STRIPS], start=1):
         sheets[f"look_alikes_{number}"] = _photo_sheet(group[:STRIP_LENGTH], columns=STRIP_LENGTH)
     for name, ordered in words.extremes(statistics).items():
-        sheets[name] = _photo_sheet(ordered.photos[:EXTREMES], columns=EXTREMES, values=ordered.values)
+        values = [f": {value}" for _, value in ordered[:EXTREMES]]
+        sheets[name] = _photo_sheet([photo for photo, _ in ordered[:EXTREMES]], columns=EXTREMES, values=values)
     return sheets
 
 
-def _photo_sheet(photos: Sequence[AnnotatedPhoto], *, columns: int, values: Sequence[str] = ()) -> Image.Image:
-    titles = [photo.path.stem for photo in photos]
-    if values:
-        titles = [f"{title}: {value}" for title, value in zip(titles, values, strict=False)]
+def _photo_sheet(photos: Sequence[AnnotatedPhoto], *, columns: int, values: Iterable[str] = repeat("")) -> Image.Image:
+    titles = [f"{photo.path.stem}{value}" for photo, value in zip(photos, values, strict=False)]
     return contact_sheet([labelled_photo(photo, max_side=400) for photo in photos], columns=columns, titles=titles)
 
 
@@ -85,57 +79,45 @@ def _sections(
 ) -> list[Section]:
     captions = words.captions(statistics)
 
-    def pictures(of: dict[str, bytes], names: Sequence[str], *, photographic: bool) -> list[Picture]:
-        shown = [name for name in names if name in of]
-        return [Picture(of[name], name.replace("_", " "), captions[name], photographic) for name in shown]
-
-    def plot(*names: str) -> Plots:
-        return Plots(pictures(plots, names, photographic=False))
+    def plot(*names: str) -> list[Picture]:
+        return [Picture(plots[name], name.replace("_", " "), captions[name]) for name in names]
 
     def sheet(*names: str) -> list[Picture]:
-        return pictures(sheets, names, photographic=True)
+        shown = [name for name in names if name in sheets]
+        return [Picture(sheets[name], name.replace("_", " "), captions[name], photographic=True) for name in shown]
 
-    strips = [f"look_alikes_{number}" for number in range(1, STRIPS + 1)]
-    of_boxes = (
-        [
-            Section(
-                "Sizes of the teeth",
-                [
-                    words.sizes_in_words(statistics),
-                    plot("box_sizes", "aspect_ratios", "box_shorter_sides", "box_longer_sides", "box_areas"),
-                ],
-            ),
-            Section(
-                "Anchors",
-                [
-                    words.reach_in_words(statistics, recipe),
-                    plot("anchor_reach", "unreached_by_size", "best_anchors"),
-                    words.SEARCH,
-                    words.anchor_table(statistics),
-                    words.chance_in_words(statistics),
-                ],
-            ),
+    photos: list[Block] = [
+        words.photos_in_words(statistics),
+        words.fold_table(statistics),
+        plot("boxes_per_photo", "photo_sizes"),
+    ]
+    sections = [Section("Photos", photos)]
+    if len(statistics.class_ids):
+        sizes = plot("box_sizes", "aspect_ratios", "box_shorter_sides", "box_longer_sides", "box_areas")
+        anchors: list[Block] = [
+            words.reach_in_words(statistics, recipe),
+            plot("anchor_reach", "unreached_by_size", "best_anchors"),
+            words.SEARCH,
+            words.anchor_table(statistics),
+            words.chance_in_words(statistics),
         ]
-        if len(statistics.class_ids)
-        else []
-    )
+        sections += [
+            Section("Sizes of the teeth", [words.sizes_in_words(statistics), sizes]),
+            Section("Anchors", anchors),
+        ]
+    samples = sheet("photos_with_caries", "photos_without_caries", "teeth_caries", "teeth_normal")
+    strips = sheet(*(f"look_alikes_{number}" for number in range(1, STRIPS + 1)))
+    quality: list[Block] = [
+        words.quality_in_words(statistics),
+        plot("brightness", "sharpness"),
+        words.extremes_table(statistics),
+        *sheet("darkest", "brightest", "least_sharp"),
+    ]
     return [
-        Section(
-            "Photos",
-            [words.photos_in_words(statistics), words.fold_table(statistics), plot("boxes_per_photo", "photo_sizes")],
-        ),
-        *of_boxes,
-        Section("Samples", sheet("photos_with_caries", "photos_without_caries", "teeth_caries", "teeth_normal")),
-        Section("Look-alikes", [words.look_alikes_in_words(statistics, STRIPS), *sheet(*strips)]),
-        Section(
-            "Brightness and sharpness",
-            [
-                words.quality_in_words(statistics),
-                plot("brightness", "sharpness"),
-                words.extremes_table(statistics),
-                *sheet("darkest", "brightest", "least_sharp"),
-            ],
-        ),
+        *sections,
+        Section("Samples", samples),
+        Section("Look-alikes", [words.look_alikes_in_words(statistics, STRIPS), *strips]),
+        Section("Brightness and sharpness", quality),
     ]
 
 

@@ -25,15 +25,8 @@ class ExploreError(TrainingError):
 
 
 def write_sample(photos: Sequence[AnnotatedPhoto], name: str, out: Path) -> str:
-    """Write `sample-NAME.png`, one photo with numbered boxes, and return its facts as text.
-
-    Args:
-        name: of one of them, see `find_photo`.
-        out: folder of the picture, created if missing.
-
-    Raises:
-        ExploreError: not exactly one photo matches; nothing is written.
-    """
+    """Write `sample-NAME.png`, the photo that `find_photo` finds with numbered boxes, to the folder `out`, and return
+    its facts as text. Raises ExploreError: not exactly one photo matches; nothing is written."""
     photo = find_photo(photos, name)
     quality = assess_quality(decode(photo.path.read_bytes()).pixels)
     out.mkdir(parents=True, exist_ok=True)

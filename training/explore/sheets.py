@@ -28,11 +28,8 @@ TOOTH_HEIGHT = 140
 def contact_sheet(
     pictures: Sequence[Image.Image], *, columns: int, max_height: float = 0.75, titles: Sequence[str] = ()
 ) -> Image.Image:
-    """Pictures side by side on white, each fitted to its cell; a row is as high as its highest picture.
-
-    Args:
-        titles: below each picture; none if empty.
-    """
+    """Pictures side by side on white, each fitted to its cell and above its title, if any; a row is as high as its
+    highest picture."""
     width = SHEET_WIDTH // columns
     box = (width - GAP, int(width * max_height))
     fitted = [ImageOps.contain(picture, box) for picture in pictures]
@@ -53,12 +50,8 @@ def contact_sheet(
 
 
 def labelled_photo(photo: AnnotatedPhoto, *, max_side: int = 800, numbered: bool = False) -> Image.Image:
-    """The photo with its boxes: thick and C for caries, thin and N for normal teeth.
-
-    Args:
-        max_side: of the result, pixels; a smaller photo is enlarged.
-        numbered: whether boxes have their number, from 1, and the name of their class instead of the letter.
-    """
+    """The photo, fitted to `max_side` pixels, with its boxes: thick and C for caries, thin and N for normal teeth, or
+    with numbers from 1 and the names of the classes."""
     picture = Image.fromarray(decode(photo.path.read_bytes()).pixels)
     picture = ImageOps.contain(picture, (max_side, max_side))
     draw = ImageDraw.Draw(picture)

@@ -39,16 +39,8 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Statistics:
-    """Measurements of photos and boxes; sides are pixels of the model's input.
-
-    Attributes:
-        photos: all of them.
-        quality: of each photo.
-        class_ids: of each box, int32 `[n]`.
-        heights, widths: of each box, `[n]`.
-        reached: overlap of each box with the recipe's anchors.
-        candidates: the recipe's, the stock's and the study's anchors by name, and better ones that were found.
-    """
+    """Measurements of photos and their quality, and of all boxes, `[n]`; sides are pixels of the model's input.
+    `candidates` are the recipe's, the stock's and the study's anchors by name, and better ones that were found."""
 
     photos: list[AnnotatedPhoto]
     quality: list[PhotoQuality]
@@ -210,12 +202,8 @@ class Statistics:
 
 
 def examine(photos: Sequence[AnnotatedPhoto], recipe: Recipe, *, seed: int = 0) -> Statistics:
-    """Measure the photos at the recipe's input size and with its anchors.
-
-    Args:
-        recipe: its `input_size`, `aspect_ratios` and `anchor_scale`.
-        seed: of the boxes that anchors are searched on, if there are many.
-    """
+    """Measure the photos at the recipe's input size and with its anchors; the seed draws the boxes that anchors are
+    searched on, if there are many."""
     boxes, class_ids = all_boxes(photos)
     size = recipe.input_size
     anchors = Anchors(recipe.aspect_ratios, recipe.anchor_scale, size)

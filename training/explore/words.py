@@ -1,13 +1,10 @@
 """The report's sentences, tables and captions."""
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from app.photo.quality import PhotoQuality
 from training.data.annotations import CLASS_IDS, AnnotatedPhoto
 from training.explore.page import Table
 from training.explore.statistics import Statistics
@@ -22,14 +19,6 @@ SEARCH = (
     "how well the detector's targets fit, not how well it learns. The figures are for complete photos; augmentation "
     "that crops photos enlarges teeth."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Extreme:
-    """Photos ordered by a measure, and the measure of each as text."""
-
-    photos: list[AnnotatedPhoto]
-    values: list[str]
 
 
 def key_facts(statistics: Statistics) -> list[tuple[str, str]]:
@@ -146,30 +135,22 @@ def quality_in_words(statistics: Statistics) -> str:
     return f"The server would reject {rejected} of these photos: {listed}."
 
 
-def extremes(statistics: Statistics) -> dict[str, Extreme]:
-    """The darkest, the brightest and the least sharp photos."""
-
-    def order(measure: Callable[[PhotoQuality], float], form: str, *, descending: bool = False) -> Extreme:
-        pairs = sorted(
-            zip(statistics.photos, statistics.quality, strict=True),
-            key=lambda pair: measure(pair[1]),
-            reverse=descending,
-        )[:LISTED]
-        return Extreme([photo for photo, _ in pairs], [form.format(measure(item)) for _, item in pairs])
-
+def extremes(statistics: Statistics) -> dict[str, list[tuple[AnnotatedPhoto, str]]]:
+    """The darkest, the brightest and the least sharp photos, with the measure of each as text."""
+    pairs = list(zip(statistics.photos, statistics.quality, strict=True))
+    dark = sorted(pairs, key=lambda pair: pair[1].luminance)[:LISTED]
+    bright = sorted(pairs, key=lambda pair: pair[1].luminance, reverse=True)[:LISTED]
+    blurred = sorted(pairs, key=lambda pair: pair[1].sharpness)[:LISTED]
     return {
-        "darkest": order(lambda item: item.luminance, "{:.0f}"),
-        "brightest": order(lambda item: item.luminance, "{:.0f}", descending=True),
-        "least_sharp": order(lambda item: item.sharpness, "{:.3f}"),
+        "darkest": [(photo, f"{quality.luminance:.0f}") for photo, quality in dark],
+        "brightest": [(photo, f"{quality.luminance:.0f}") for photo, quality in bright],
+        "least_sharp": [(photo, f"{quality.sharpness:.3f}") for photo, quality in blurred],
     }
 
 
 def extremes_table(statistics: Statistics) -> Table:
     """`extremes` side by side."""
-    lists = [
-        [f"{photo.path.name} ({value})" for photo, value in zip(item.photos, item.values, strict=True)]
-        for item in extremes(statistics).values()
-    ]
+    lists = [[f"{photo.path.name} ({value})" for photo, value in pairs] for pairs in extremes(statistics).values()]
     headings = ("darkest (mean luminance)", "brightest (mean luminance)", "least sharp (sharpness)")
     return Table(headings, [list(row) for row in zip(*lists, strict=True)])
 

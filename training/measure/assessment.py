@@ -10,29 +10,9 @@ import numpy.typing as npt
 
 from app.detector.detections import Detections
 from training.data.annotations import CLASS_IDS, AnnotatedPhoto
+from training.measure import curves
 from training.measure.coco import average_precisions, coco_evaluation, coco_figures
-from training.measure.curves import (
-    FROC_RATES,
-    Froc,
-    PhotoScores,
-    PrecisionRecall,
-    Reliability,
-    confusion,
-    froc,
-    photo_scores,
-    precision_recall,
-    reliability,
-)
-from training.measure.metrics import (
-    RESAMPLES,
-    SCREENED_CLASS,
-    Matches,
-    at_threshold,
-    best_f1,
-    bootstrap,
-    match,
-    match_screened,
-)
+from training.measure.metrics import RESAMPLES, SCREENED_CLASS, Matches, at_threshold, best_f1, bootstrap, match_class
 
 
 class Figure(NamedTuple):
@@ -44,25 +24,16 @@ class Figure(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """Everything that is measured.
-
-    Attributes:
-        score_threshold: of the figures at a threshold.
-        coco: the 12 COCO numbers.
-        figures: by name.
-        precision_recall: by class name.
-        froc, reliability: of the screened class.
-        photos: the photos' scores of the screened class.
-        confusion: see `training.measure.curves.confusion`, summed over photos.
-    """
+    """All figures by name and COCO's 12 numbers, the precision-recall curves by class name, the other curves of the
+    screened class, and `training.measure.curves.confusion` summed over photos."""
 
     score_threshold: float
     coco: dict[str, float]
     figures: dict[str, Figure]
-    precision_recall: dict[str, PrecisionRecall]
-    froc: Froc
-    reliability: Reliability
-    photos: PhotoScores
+    precision_recall: dict[str, curves.PrecisionRecall]
+    froc: curves.Froc
+    reliability: curves.Reliability
+    photos: curves.PhotoScores
     confusion: npt.NDArray[np.int64]
 
     def as_dict(self) -> dict[str, Any]:
@@ -82,28 +53,22 @@ def assess(
     score_threshold: float | None = None,
     resamples: int = RESAMPLES,
 ) -> Assessment:
-    """Compare the predictions on at least one photo with the labels.
-
-    Args:
-        score_threshold: of the screened class; that of the highest F1 on these photos if None.
-    """
+    """Compare the predictions on at least one photo with the labels, at the screened class's score threshold; that of
+    the highest F1 on these photos if None."""
     evaluation = coco_evaluation(photos, predictions)
-    by_class = {
-        name: [match(photo, found, class_id) for photo, found in zip(photos, predictions, strict=True)]
-        for name, class_id in CLASS_IDS.items()
-    }
+    by_class = {name: match_class(photos, predictions, name) for name in CLASS_IDS}
     screened = by_class[SCREENED_CLASS]
     threshold = best_f1(screened)[0] if score_threshold is None else score_threshold
-    scores = photo_scores(screened)
+    scores = curves.photo_scores(screened)
     confusions = np.stack(
-        [confusion(photo, found, threshold) for photo, found in zip(photos, predictions, strict=True)]
+        [curves.confusion(photo, found, threshold) for photo, found in zip(photos, predictions, strict=True)]
     )
 
     def figures(sample: Sequence[int]) -> dict[str, float | None]:
         chosen = [screened[position] for position in sample]
         counts = at_threshold(chosen, threshold)
-        curve = froc(chosen)
-        sensitivities = [curve.at(rate) for rate in FROC_RATES]
+        curve = curves.froc(chosen)
+        sensitivities = [curve.at(rate) for rate in curves.FROC_RATES]
         matched = confusions[list(sample)].sum(axis=0)[:-1, :-1]
         of_photos = scores.take(sample)
 
@@ -118,23 +83,23 @@ def assess(
             "false positives per photo": counts.false_positives_per_image,
             **{
                 f"FROC sensitivity at {rate:g}": of_labels(value)
-                for rate, value in zip(FROC_RATES, sensitivities, strict=True)
+                for rate, value in zip(curves.FROC_RATES, sensitivities, strict=True)
             },
             "FROC mean sensitivity": of_labels(float(np.mean(sensitivities))),
             "photo AUC": of_photos.auc,
             "photo sensitivity": of_photos.sensitivity(threshold),
             "photo specificity": of_photos.specificity(threshold),
             "class right on found teeth": float(np.trace(matched) / matched.sum()) if matched.sum() else None,
-            "calibration error": reliability(chosen).error,
+            "calibration error": curves.reliability(chosen).error,
         }
 
     return Assessment(
         score_threshold=threshold,
         coco=coco_figures(evaluation),
         figures=with_intervals(len(photos), figures, resamples),
-        precision_recall={name: precision_recall(matches) for name, matches in by_class.items()},
-        froc=froc(screened),
-        reliability=reliability(screened),
+        precision_recall={name: curves.precision_recall(matches) for name, matches in by_class.items()},
+        froc=curves.froc(screened),
+        reliability=curves.reliability(screened),
         photos=scores,
         confusion=confusions.sum(axis=0),
     )
@@ -143,7 +108,7 @@ def assess(
 def evaluate(photos: Sequence[AnnotatedPhoto], predictions: Sequence[Detections]) -> dict[str, Any]:
     """The main figures alone, ready for JSON: `coco`, `figures` and `best_f1_score_threshold`."""
     evaluation = coco_evaluation(photos, predictions)
-    matches = match_screened(photos, predictions)
+    matches = match_class(photos, predictions)
     figures = with_intervals(len(photos), lambda sample: main_figures(evaluation, matches, sample))
     return {
         "coco": coco_figures(evaluation),
@@ -153,13 +118,8 @@ def evaluate(photos: Sequence[AnnotatedPhoto], predictions: Sequence[Detections]
 
 
 def main_figures(evaluation: Any, matches: Sequence[Matches], sample: Sequence[int]) -> dict[str, float | None]:
-    """Average precisions and the best F1 of the screened class over a resample of photos; None for a figure that it
-    cannot give, see `training.measure.coco.average_precisions`.
-
-    Args:
-        evaluation: from `training.measure.coco.coco_evaluation`.
-        matches: from `training.measure.metrics.match_screened`, of the same predictions.
-    """
+    """Average precisions of a `coco_evaluation` and the best F1 of the screened class's matches over a resample of
+    photos; None for a figure that it cannot give, see `training.measure.coco.average_precisions`."""
     _, best = best_f1([matches[position] for position in sample])
     precisions = average_precisions(evaluation, sample)
     return {
@@ -171,11 +131,8 @@ def main_figures(evaluation: Any, matches: Sequence[Matches], sample: Sequence[i
 def with_intervals(
     photos: int, figures: Callable[[Sequence[int]], dict[str, float | None]], resamples: int = RESAMPLES
 ) -> dict[str, Figure]:
-    """Each figure over all photos, with its interval over the resamples that give it.
-
-    Args:
-        figures: positions of photos, with repetitions, to figures by name.
-    """
+    """Each figure over all photos, with its interval over the resamples that give it; `figures` takes positions of
+    photos, with repetitions."""
     values = figures(range(photos))
 
     def numbers(sample: Sequence[int]) -> dict[str, float]:

@@ -21,14 +21,9 @@ class CalibrationError(TrainingError):
 
 
 def fit(photos: Sequence[AnnotatedPhoto], predictions: Sequence[Detections]) -> Calibration:
-    """Fit the regressions that predict which detections of these photos are right.
-
-    Args:
-        predictions: of detectors that were not trained on the photo; otherwise the probabilities are too high.
-
-    Raises:
-        CalibrationError: no tooth was detected, or the detections of a class are all right or all wrong.
-    """
+    """Fit the regressions that predict which detections of these photos are right. The detectors must not have been
+    trained on the photos; otherwise the probabilities are too high. Raises CalibrationError: no tooth was detected, or
+    the detections of a class are all right or all wrong."""
     class_ids = tuple(CLASS_IDS.values())
     found = [teeth(detections, class_ids) for detections in predictions]
     features = tooth_features(np.concatenate([np.zeros((0, len(class_ids))), *(scores for _, scores in found)]))
@@ -53,14 +48,8 @@ def cross_fitted(
     *,
     fitted_on: Sequence[Detections] | None = None,
 ) -> list[Detections]:
-    """The predictions of each fold, calibrated on the other folds.
-
-    Args:
-        fitted_on: predictions of another precision to fit on; `predictions` if None.
-
-    Raises:
-        CalibrationError: fewer than two folds, or see `fit`.
-    """
+    """The predictions of each fold, calibrated on the other folds, by default on their own `predictions`. Raises
+    CalibrationError: fewer than two folds, or see `fit`."""
     folds = sorted({photo.fold for photo in photos})
     if len(folds) < 2:
         raise CalibrationError("photos of one fold only: calibration is judged on folds that it was not fitted on")

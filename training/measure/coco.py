@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from app.detector.detections import Detections
 from training.data.annotations import CLASS_IDS, AnnotatedPhoto
+from training.measure.metrics import Floats
 
 COCO_NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
-
-Floats = npt.NDArray[np.float64]
 
 
 def coco_evaluation(photos: Sequence[AnnotatedPhoto], predictions: Sequence[Detections]) -> Any:
@@ -62,15 +60,9 @@ def validation_figures(photos: Sequence[AnnotatedPhoto], predictions: Sequence[D
 
 
 def precisions_at_recalls(evaluation: Any, class_id: int, sample: Sequence[int]) -> Floats:
-    """`COCOeval.accumulate` for boxes of all sizes, without its loops, over a resample of photos.
-
-    Args:
-        evaluation: from `coco_evaluation`.
-
-    Returns:
-        `[IoU thresholds, recall thresholds]`: the highest precision at each recall or more, 0 at a recall that is not
-        reached, -1 if the sample has no label of the class.
-    """
+    """`COCOeval.accumulate` for boxes of all sizes, without its loops, over a resample of photos: `[IoU thresholds,
+    recall thresholds]`, the highest precision at each recall or more, 0 at a recall that is not reached, -1 if the
+    sample has no label of the class."""
     parameters = evaluation.params
     # evalImgs runs over classes, then areas, then photos; the first area is "all".
     first = parameters.catIds.index(class_id) * len(parameters.areaRng) * len(parameters.imgIds)
@@ -92,14 +84,10 @@ def precisions_at_recalls(evaluation: Any, class_id: int, sample: Sequence[int])
 
 
 def average_precisions(evaluation: Any, sample: Sequence[int] | None = None) -> dict[str, float]:
-    """mAP@.5:.95, mAP@.5 and AP@.5 of each class.
+    """mAP@.5:.95, mAP@.5 and AP@.5 of each class, over a resample of photos; over all photos once if None.
 
     The means are over the labelled classes. A figure is NaN if the sample cannot give it: the AP of a class without a
     label in the sample, and the means if other photos have labels of that class.
-
-    Args:
-        evaluation: from `coco_evaluation`.
-        sample: positions of photos, with repetitions; all photos once if None.
     """
     sample = range(len(evaluation.params.imgIds)) if sample is None else sample
     class_ids = evaluation.params.catIds

@@ -12,7 +12,7 @@ from training.data.annotations import AnnotatedPhoto
 from training.measure.assessment import main_figures
 from training.measure.calibration import cross_fitted, fit
 from training.measure.coco import coco_evaluation
-from training.measure.metrics import bootstrap, match_screened
+from training.measure.metrics import bootstrap, match_class
 from training.measure.out_of_fold import PREDICTIONS, at, read_out_of_fold
 from training.measure.report import figure_text
 from training.model.multi_scale import Sizes, sizes_text
@@ -28,11 +28,7 @@ FIGURES = (
 
 
 def compare_precisions(folder: Path, folds: Sequence[int], *, sizes: Sizes | None = None) -> str:
-    """The cost of int8: write `int8.json`, return a line for each figure.
-
-    Args:
-        folds: with int8 predictions.
-    """
+    """The cost of int8: write `int8.json`, return a line for each figure."""
     float32, int8 = (read_out_of_fold(folder, folds, name, sizes=sizes) for name in PREDICTIONS)
     # The bundle has one calibration, which is the float32 detector's.
     calibration = fit(float32.photos, float32.predictions)
@@ -42,14 +38,7 @@ def compare_precisions(folder: Path, folds: Sequence[int], *, sizes: Sizes | Non
 
 def compare_sizes(folder: Path, folds: Sequence[int], sizes: Sizes) -> str:
     """The gain of other input sizes, each fold calibrated on the others: write `at_SIZE/gain.json`, return a line for
-    each figure.
-
-    Args:
-        folds: two or more, with predictions at these sizes.
-
-    Raises:
-        CalibrationError: there is not enough to calibrate on.
-    """
+    each figure. Raises CalibrationError: there is not enough to calibrate on."""
     own, other = read_out_of_fold(folder, folds), read_out_of_fold(folder, folds, sizes=sizes)
     before, after = (cross_fitted(found.photos, found.predictions) for found in (own, other))
     return _compare(f"{sizes_text(sizes)} px", own.photos, after, before, at(folder, sizes) / "gain.json")
@@ -58,7 +47,7 @@ def compare_sizes(folder: Path, folds: Sequence[int], sizes: Sizes) -> str:
 def _compare(
     title: str, photos: Sequence[AnnotatedPhoto], after: Sequence[Detections], before: Sequence[Detections], path: Path
 ) -> str:
-    pairs = [(coco_evaluation(photos, found), match_screened(photos, found)) for found in (after, before)]
+    pairs = [(coco_evaluation(photos, found), match_class(photos, found)) for found in (after, before)]
 
     def differences(sample: Sequence[int]) -> dict[str, float]:
         ours, theirs = (main_figures(evaluation, matches, sample) for evaluation, matches in pairs)
@@ -76,13 +65,8 @@ def _compare(
 
 
 def table_of_sizes(folder: Path, every: Sequence[Sizes | None], *, has_int8: bool) -> str:
-    """The figures at several input sizes side by side and the gain of each, as Markdown; also written to `sizes.md`.
-
-    Args:
-        folder: of a cross-validation whose calibrated figures were written at these sizes.
-        every: the sizes of each detector; None for those of the recipe, first.
-        has_int8: whether the cost of int8 was measured too.
-    """
+    """The calibrated figures of a cross-validation at several input sizes side by side (the recipe's first, as None),
+    the gain of each, and the cost of int8 if measured; also written to `sizes.md`."""
     folders = [at(folder, sizes) for sizes in every]
     evaluations = [_read(out / "calibrated" / "evaluation.json") for out in folders]
     own = Recipe.from_dict(evaluations[0]["recipe"]).sizes

@@ -15,7 +15,6 @@ FROC_RATES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
 """False positives per photo at which the FROC curve is read; the mean of these sensitivities summarises it (LUNA16,
 Setio et al. 2017)."""
 
-RELIABILITY_BINS = 10
 MIN_RELIABILITY_SCORE = 0.05
 """Detections of a lower score are left out of the calibration error: most of the hundred boxes of a photo are wrong and
 score near 0, and would hide how the scores that people see are calibrated."""
@@ -123,7 +122,7 @@ class Reliability:
         return float((np.abs(self.score - self.correct) * self.count).sum() / self.count.sum())
 
 
-def reliability(matches: Sequence[Matches], *, bins: int = RELIABILITY_BINS) -> Reliability:
+def reliability(matches: Sequence[Matches], *, bins: int = 10) -> Reliability:
     """How often detections of each score are right, from `MIN_RELIABILITY_SCORE` up."""
     scores, correct = pooled(matches)
     kept = scores >= MIN_RELIABILITY_SCORE
@@ -142,12 +141,9 @@ def reliability(matches: Sequence[Matches], *, bins: int = RELIABILITY_BINS) -> 
 
 
 def confusion(photo: AnnotatedPhoto, detections: Detections, score_threshold: float) -> npt.NDArray[np.int64]:
-    """Labelled against detected class on one photo; teeth are matched by place alone, highest score first.
-
-    Returns:
-        int64 `[classes + 1, classes + 1]` in the order of `CLASS_IDS`; the last row counts detections where no tooth is
-        labelled, the last column missed teeth. A second box on a tooth that was already found is not counted.
-    """
+    """Labelled against detected class on one photo, `[classes + 1, classes + 1]` in the order of `CLASS_IDS`; the last
+    row counts detections where no tooth is labelled, the last column missed teeth. Teeth are matched by place alone,
+    highest score first; a second box on a tooth that was already found is not counted."""
     ids = list(CLASS_IDS.values())
     counts = np.zeros((len(ids) + 1, len(ids) + 1), np.int64)
     shown = detections.where(detections.scores >= score_threshold)

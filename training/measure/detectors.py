@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -27,14 +28,8 @@ DEFAULT_THRESHOLD = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Detector:
-    """A detector that was found.
-
-    Attributes:
-        kind: `bundle`, `saved_model`, `tflite` or `checkpoint`.
-        bundle: the bundle, or a substitute with the same facts: names, classes and a threshold.
-        load: creates the runtime.
-        has_operating_point: whether the threshold was measured and is not `DEFAULT_THRESHOLD`.
-    """
+    """A detector that was found, its bundle (or a substitute with names, classes and a threshold), and whether the
+    threshold was measured and is not `DEFAULT_THRESHOLD`."""
 
     kind: str
     bundle: Bundle
@@ -88,16 +83,13 @@ def assess_detector(
     threshold: float | None = None,
     was_trained_on: bool = False,
 ) -> str:
-    """Measure a detector on photos, and write `evaluation.json`, `evaluation.md` and plots to the folder `out`.
+    """Measure a detector on photos, write `evaluation.json`, `evaluation.md` and plots to the folder `out`, and return
+    the text of `evaluation.md`.
 
     Args:
-        out: created if missing.
         fold: the photos' fold: a number, or `all`.
         threshold: of the screened class; if None, the detector's operating point or else that of the highest F1.
         was_trained_on: whether the detector's training saw this fold, see `training.measure.held_out`.
-
-    Returns:
-        The text of `evaluation.md`.
     """
     if threshold is None and detector.has_operating_point:
         threshold = detector.bundle.operating_point.score_threshold
@@ -124,14 +116,9 @@ def _saved_model(path: Path, input_size: int | None) -> Detector:
         raise DetectorError(
             f"the input size of {path} is unknown: there is no pipeline.config in it or above; give --input-size"
         )
-    return _without_bundle(
-        "saved_model",
-        path,
-        path.parent.name,
-        path / "saved_model.pb",
-        size,
-        lambda: TensorFlowRuntime(path, *size, threads=THREADS),
-    )
+    hashed = path / "saved_model.pb"
+    runtime = partial(TensorFlowRuntime, path, *size, threads=THREADS)
+    return _without_bundle("saved_model", path, path.parent.name, hashed, size, runtime)
 
 
 def _checkpoint(place: Path, name: str) -> Detector:

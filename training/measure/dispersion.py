@@ -1,8 +1,6 @@
-"""Whether the errors on one photo go together.
+"""Whether the errors on one photo go together, as when labels follow the day, the series or the labeller.
 
-A detector that errs here and there cannot distinguish teeth; one that is wrong about nearly all teeth of some photos
-and right about nearly all of others cannot distinguish photos. Labels that follow the day, the series or the labeller
-look like the latter. Scores must be calibrated (`training.measure.calibration`), since they are used as probabilities.
+Scores must be calibrated (`training.measure.calibration`), since they are used as probabilities.
 """
 
 from collections.abc import Sequence
@@ -12,9 +10,6 @@ import numpy as np
 
 from training.measure.metrics import Counts, Matches, best_f1
 from training.output import markdown_table
-
-DRAWS = 200
-"""Sets of labels drawn for independent errors."""
 
 
 def best_f1_by_photo(matches: Sequence[Matches]) -> Counts:
@@ -60,11 +55,7 @@ def _variance(item: Matches) -> float:
 
 def group_correlation(matches: Sequence[Matches], groups: Sequence[str]) -> float | None:
     """Pearson's correlation of the `excess` of two photos of one group, over all pairs; None without two different
-    pairs.
-
-    Args:
-        groups: of each photo, such as `AnnotatedPhoto.group`.
-    """
+    pairs."""
     of_photo = excess(matches)
     pairs = [
         (of_photo[one], of_photo[other])
@@ -79,22 +70,17 @@ def group_correlation(matches: Sequence[Matches], groups: Sequence[str]) -> floa
 def redrawn(matches: Sequence[Matches], random: np.random.Generator) -> list[Matches]:
     """The same detections, each right with the probability of its score, independent of the others; labelled teeth
     that were not found stay so."""
-    drawn = []
-    for item in matches:
-        correct = random.random(len(item.scores)) < item.scores
-        drawn.append(Matches(item.scores, correct, item.labelled - int(item.correct.sum()) + int(correct.sum())))
-    return drawn
+    drawn = [random.random(len(item.scores)) < item.scores for item in matches]
+    return [
+        Matches(item.scores, correct, item.labelled - int(item.correct.sum()) + int(correct.sum()))
+        for item, correct in zip(matches, drawn, strict=True)
+    ]
 
 
-def dispersion_table(matches: Sequence[Matches], groups: Sequence[str], *, draws: int = DRAWS, seed: int = 0) -> str:
+def dispersion_table(matches: Sequence[Matches], groups: Sequence[str], *, draws: int = 200) -> str:
     """A Markdown table of the F1 with one threshold and with one for each photo, as labelled and with independent
-    errors (mean and central 95 % of the draws), followed by `overdispersion` and `group_correlation`.
-
-    Args:
-        matches: of the screened class, photo by photo.
-        groups: see `group_correlation`.
-    """
-    random = np.random.default_rng(seed)
+    errors (mean and central 95 % of the draws), followed by `overdispersion` and `group_correlation`."""
+    random = np.random.default_rng(0)
     sets = [matches, *(redrawn(matches, random) for _ in range(draws))]
     f1s = {
         "one threshold": [best_f1(items)[1].f1 for items in sets],

@@ -11,7 +11,7 @@ from app.detector.detections import Detections
 from training.data.annotations import FOLDS, AnnotatedPhoto
 from training.measure.assessment import assess
 from training.measure.calibration import cross_fitted, fit
-from training.measure.metrics import Counts, match_screened, operating_point
+from training.measure.metrics import Counts, match_class, operating_point
 from training.measure.out_of_fold import PREDICTIONS, CrossValidationError, fold_folder, read_out_of_fold
 from training.recipe import NAMES, Recipe
 
@@ -21,17 +21,8 @@ SAME_TRAINING = (*NAMES, "input_size", "multi_scale")
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known of a detector's quality.
-
-    Attributes:
-        measured_on: which photos, in words.
-        evaluations: model (such as `saved_model` or `int8`) to figures with intervals, as `evaluate` and
-            `Assessment.as_dict` of `training.measure.assessment` return them.
-        score_threshold: the operating point, chosen on these photos.
-        cross_fitted: counts there, see `training.measure.metrics.operating_point`.
-        training_photos: number of photos that the released detector was trained on.
-        calibration: fitted on these photos; None leaves the scores as they are.
-    """
+    """A detector's figures by model (such as `int8`), as `training.measure.assessment.evaluate` returns them, its
+    operating point with cross-fitted counts, and its calibration, if any; `measured_on` names the photos in words."""
 
     measured_on: str
     evaluations: dict[str, dict[str, Any]]
@@ -49,12 +40,8 @@ def held_out_evidence(
     *,
     training_photos: int,
 ) -> Evidence:
-    """The evidence of the held-out fold.
-
-    Args:
-        training_photos: number of photos in the training part.
-    """
-    score_threshold, counts = operating_point(held_out, match_screened(held_out, predictions))
+    """The evidence of the held-out fold."""
+    score_threshold, counts = operating_point(held_out, match_class(held_out, predictions))
     measured_on = f"fold {fold}, {len(held_out)} photos that the detector was not trained on"
     return Evidence(measured_on, evaluations, score_threshold, counts, training_photos)
 
@@ -69,18 +56,18 @@ def out_of_fold_evidence(
 
     Args:
         folder: of the cross-validation, which has predictions at the recipe's sizes.
-        training_photos: number of photos that it was trained on.
-        trained_input_size: pixels, if its weights were trained at another size than the recipe's.
+        training_photos: number of photos that the released detector was trained on.
+        trained_input_size: see `check_same_training`.
 
     Raises:
-        CrossValidationError: a fold is missing, or was trained by another recipe or at another size.
+        CrossValidationError: a fold is missing, or see `check_same_training`.
     """
     check_same_training(folder, recipe, trained_input_size)
     of_first, _ = fold_folder(folder, 0).configured()
     sizes = None if of_first.sizes == recipe.sizes else recipe.sizes
     found = read_out_of_fold(folder, sizes=sizes)
     calibrated = cross_fitted(found.photos, found.predictions)
-    threshold, counts = operating_point(found.photos, match_screened(found.photos, calibrated))
+    threshold, counts = operating_point(found.photos, match_class(found.photos, calibrated))
     evaluations = {"float32": assess(found.photos, calibrated, score_threshold=threshold).as_dict()}
     if (fold_folder(folder, 0, sizes).path / PREDICTIONS["int8"]).exists():
         int8 = read_out_of_fold(folder, precision="int8", sizes=sizes).predictions
@@ -98,11 +85,8 @@ def out_of_fold_evidence(
 
 
 def check_same_training(folder: Path, recipe: Recipe, trained_input_size: int | None = None) -> None:
-    """Raise CrossValidationError unless every fold of the cross-validation was trained as this detector was.
-
-    Args:
-        trained_input_size: pixels, if its weights were trained at another size than the recipe's.
-    """
+    """Raise CrossValidationError unless every fold of the cross-validation was trained as this detector was: by the
+    recipe, at `trained_input_size` pixels if that is another size than the recipe's."""
     trained_at = trained_input_size or recipe.input_size
     # Evaluating during a training does not change it, unless that can stop it.
     same = SAME_TRAINING if recipe.early_stop_after else (*SAME_TRAINING, "evaluate_every")

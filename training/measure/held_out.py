@@ -7,11 +7,8 @@ from training.run_folder import RunError, RunFolder
 
 
 def saw_fold(model: Path, bundle: Bundle, fold: int) -> bool:
-    """Whether the training saw this fold of its data, as far as the run or the bundle states it.
-
-    Args:
-        model: path of the detector: a run, or a checkpoint, export or bundle in the folder of one.
-    """
+    """Whether the training of a detector (a run, or a checkpoint, export or bundle in the folder of one) saw this fold
+    of its data, as far as the run or the bundle states it."""
     folder = RunFolder.trained(model)
     return _bundle_saw_fold(bundle, fold) if folder is None else folder.configured()[1] != fold
 

@@ -29,13 +29,8 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """The detections of one class on one photo, compared with its labels.
-
-    Attributes:
-        scores: float64 `[n]`, highest first.
-        correct: bool `[n]`, whether the detection is the first to find a labelled tooth of the class.
-        labelled: labelled teeth of the class.
-    """
+    """The detections of one class on one photo, highest score first, whether each is the first to find a labelled
+    tooth of the class, `[n]` both, and the number of labelled teeth of the class."""
 
     scores: Floats
     correct: npt.NDArray[np.bool_]
@@ -58,10 +53,11 @@ def match(photo: AnnotatedPhoto, detections: Detections, class_id: int, min_iou:
     return Matches(chosen.scores.astype(np.float64), correct, len(labels))
 
 
-def match_screened(photos: Sequence[AnnotatedPhoto], predictions: Sequence[Detections]) -> list[Matches]:
-    """The matches of the screened class, photo by photo."""
-    class_id = CLASS_IDS[SCREENED_CLASS]
-    return [match(photo, detections, class_id) for photo, detections in zip(photos, predictions, strict=True)]
+def match_class(
+    photos: Sequence[AnnotatedPhoto], predictions: Sequence[Detections], name: str = SCREENED_CLASS
+) -> list[Matches]:
+    """The matches of one class, photo by photo."""
+    return [match(photo, found, CLASS_IDS[name]) for photo, found in zip(photos, predictions, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,12 +143,8 @@ def operating_point(photos: Sequence[AnnotatedPhoto], matches: Sequence[Matches]
 def bootstrap(
     photos: int, figure: Callable[[Sequence[int]], dict[str, float]], *, resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, tuple[float, float]]:
-    """A 95 % interval of each figure; (NaN, NaN) if no resample gives it.
-
-    Args:
-        figure: positions of photos, with repetitions, to figures by name; NaN, which is left out of the interval, for
-            a figure that these photos cannot give.
-    """
+    """A 95 % interval of each figure over the resamples that give it; (NaN, NaN) if none does. `figure` takes positions
+    of photos, with repetitions, and returns NaN for a figure that these photos cannot give."""
     random = np.random.default_rng(seed)
     draws = [figure(random.integers(0, photos, photos).tolist()) for _ in range(resamples)]
     intervals = {}

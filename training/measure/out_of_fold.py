@@ -55,16 +55,9 @@ def at(folder: Path, sizes: Sizes | None) -> Path:
 def read_out_of_fold(
     folder: Path, folds: Sequence[int] = range(FOLDS), precision: str = "float32", *, sizes: Sizes | None = None
 ) -> OutOfFold:
-    """The predictions of these folds.
-
-    Args:
-        precision: `float32` for those of the checkpoint, or `int8`.
-
-    Raises:
-        CrossValidationError: a fold has no predictions yet.
-    """
-    photos: list[AnnotatedPhoto] = []
-    predictions: list[Detections] = []
+    """The predictions of these folds: `float32` for those of the checkpoint, or `int8`. Raises CrossValidationError: a
+    fold has no predictions yet."""
+    found = OutOfFold([], [])
     for fold in folds:
         run = fold_folder(folder, fold, sizes)
         path = run.path / PREDICTIONS[precision]
@@ -73,10 +66,10 @@ def read_out_of_fold(
                 "has not been trained to its end" if sizes is None else f"was not run at {sizes_text(sizes)} pixels"
             )
             raise CrossValidationError(f"{run.path} has no {path.name}: fold {fold} {reason}")
-        found = load_predictions(path)
+        by_name = load_predictions(path)
         held_out = run.photos_of_fold(fold)
-        photos += held_out
-        predictions += [found[photo.path.name] for photo in held_out]
-    if not photos:
+        found.photos.extend(held_out)
+        found.predictions.extend(by_name[photo.path.name] for photo in held_out)
+    if not found.photos:
         raise CrossValidationError(f"there is no photo in folds {', '.join(map(str, folds))}")
-    return OutOfFold(photos, predictions)
+    return found

@@ -27,15 +27,8 @@ class DetectorError(TrainingError):
 
 
 def load_exported(folder: Path, model: str, height: int, width: int) -> LiteRTRuntime | TensorFlowRuntime:
-    """The runtime of one of `MODELS` in the export folder of a run or in a bundle.
-
-    Args:
-        model: `saved_model`, `float32` or `int8`.
-        height, width: pixels of the SavedModel's input; a TFLite file states its own.
-
-    Raises:
-        DetectorError: there is no such TFLite file.
-    """
+    """The runtime of one of `MODELS` in the export folder of a run or in a bundle; height and width are pixels of the
+    SavedModel's input, since a TFLite file states its own. Raises DetectorError: there is no such TFLite file."""
     if model == "saved_model":
         inside = folder / "saved_model"
         return TensorFlowRuntime(inside if inside.is_dir() else folder, height, width, threads=THREADS)

@@ -15,12 +15,8 @@ SAME_PHOTOS = "The score threshold was chosen on these same photos, so the figur
 
 
 def write_assessment(assessment: Assessment, heading: str, out: Path, **facts: Any) -> str:
-    """Write figures and plots to the folder `out`, and return the text of `evaluation.md`.
-
-    Args:
-        out: created if missing.
-        facts: further keys of `evaluation.json`.
-    """
+    """Write figures and plots to the folder `out`, created if missing, and return the text of `evaluation.md`; `facts`
+    are further keys of `evaluation.json`."""
     out.mkdir(parents=True, exist_ok=True)
     text = markdown(assessment, heading)
     write_file(out / "evaluation.md", text)
@@ -44,19 +40,12 @@ def markdown(assessment: Assessment, heading: str) -> str:
         for name, row in zip([*CLASS_IDS, "no tooth"], assessment.confusion, strict=True)
     ]
     counts[-1][-1] = ""
-    return "\n".join(
-        [
-            heading,
-            "",
-            f"Sensitivity, precision, F1, false positives and the class table are at score "
-            f"{assessment.score_threshold:.4f} of `{SCREENED_CLASS}`; boxes match from IoU 0.5.",
-            "",
-            markdown_table(["figure", "value", "95 % interval"], figures),
-            "The 12 COCO numbers:",
-            "",
-            markdown_table(list(assessment.coco), [[f"{value:.3f}" for value in assessment.coco.values()]]),
-            markdown_table(["labelled \\ detected", *CLASS_IDS, "missed"], counts),
-        ]
+    coco = markdown_table(list(assessment.coco), [[f"{value:.3f}" for value in assessment.coco.values()]])
+    return (
+        f"{heading}\n\nSensitivity, precision, F1, false positives and the class table are at score "
+        f"{assessment.score_threshold:.4f} of `{SCREENED_CLASS}`; boxes match from IoU 0.5.\n\n"
+        f"{markdown_table(['figure', 'value', '95 % interval'], figures)}\nThe 12 COCO numbers:\n\n{coco}\n"
+        + markdown_table(["labelled \\ detected", *CLASS_IDS, "missed"], counts)
     )
 
 

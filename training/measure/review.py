@@ -39,7 +39,7 @@ from training.measure.metrics import (
     Floats,
     Matches,
     at_threshold,
-    match_screened,
+    match_class,
     operating_point,
 )
 from training.measure.out_of_fold import OutOfFold
@@ -65,13 +65,8 @@ class ReviewError(TrainingError):
 
 @dataclass(frozen=True, slots=True)
 class JudgedTooth:
-    """A labelled tooth and the detector's opinion of it.
-
-    Attributes:
-        photo: the photo.
-        row: of the tooth's label in it.
-        caries: probability of caries, given that it is a tooth, 0 to 1; None if no box overlaps it by half.
-    """
+    """A labelled tooth, a row of the photo's labels, and the detector's probability of caries, given that it is a
+    tooth; None if no box overlaps it by half."""
 
     photo: AnnotatedPhoto
     row: int
@@ -95,12 +90,10 @@ class JudgedTooth:
 
 
 def review(found: OutOfFold, out: Path, *, kinds: Path | None = None, resamples: int = RESAMPLES) -> str:
-    """Write verdicts, figures and lists of photos and teeth, and return verdicts and figures as text.
+    """Write verdicts, figures and lists of photos and teeth, and return verdicts and figures as text. Each fold is
+    calibrated on the others; scores stay as they are if there is one fold, or not enough to calibrate on.
 
     Args:
-        found: photos and their predictions. Each fold is calibrated on the others; scores stay as they are if there
-            is one fold, or not enough to calibrate on.
-        out: created if missing.
         kinds: a CSV file with a column `image`, a row for each photo, and a column for each way to group them.
 
     Raises:
@@ -118,7 +111,7 @@ def review(found: OutOfFold, out: Path, *, kinds: Path | None = None, resamples:
     answers = markdown_table(
         ["photos", *Verdict], [[kind, *map(str, of_kind.values())] for kind, of_kind in counts.items()]
     )
-    matches = match_screened(found.photos, scored)
+    matches = match_class(found.photos, scored)
     spread = dispersion_table(matches, [photo.group for photo in found.photos])
     figures = by_kind(found.photos, scored, groups, resamples=resamples)
     judged = judged_teeth(found.photos, scored)
@@ -152,7 +145,7 @@ def verdicts(
 ) -> dict[str, dict[Verdict, int]]:
     """The server's verdicts on photos with and without labelled caries, at the operating point of all photos. Raises
     PhotoError: a photo can no longer be read."""
-    threshold, _ = operating_point(photos, match_screened(photos, scored))
+    threshold, _ = operating_point(photos, match_class(photos, scored))
     screened = CLASS_IDS[SCREENED_CLASS]
     labelled, clean = f"{SCREENED_CLASS} labelled", "none labelled"
     counts = {kind: dict.fromkeys(Verdict, 0) for kind in (labelled, clean)}
@@ -170,12 +163,9 @@ def by_kind(
     *,
     resamples: int,
 ) -> str:
-    """A Markdown table of figures for each kind of photo, at the operating point of all photos.
-
-    Args:
-        groups: each way to group the photos: its name, and the kind of each photo.
-    """
-    threshold, _ = operating_point(photos, match_screened(photos, predictions))
+    """A Markdown table of figures for each kind of photo, at the operating point of all photos; a group has the name
+    of a way to group the photos, and the kind of each photo."""
+    threshold, _ = operating_point(photos, match_class(photos, predictions))
     rows = []
     for name, of_photo in [("all", ["all"] * len(photos)), *groups]:
         for kind in sorted(set(of_photo), key=_order):

@@ -14,11 +14,7 @@ SAVED_MODEL = "saved_model"
 
 def export(pipeline_config: Path, checkpoint: Path, out: Path, *, multi_scale: Sequence[int] = ()) -> Path:
     """Write the SavedModel of a checkpoint (prefix `ckpt-N`) to the folder `out`, replacing an earlier one; return it.
-
-    Args:
-        pipeline_config: the configuration that the checkpoint was trained with.
-        multi_scale: further input sizes, see `training.recipe.Recipe`.
-    """
+    `multi_scale` are further input sizes, see `training.recipe.Recipe`."""
     from training.compat import leave_training_mode, tf
     from object_detection import exporter_lib_v2
     from object_detection.builders import model_builder
@@ -51,11 +47,8 @@ def export(pipeline_config: Path, checkpoint: Path, out: Path, *, multi_scale: S
 
 
 def save_graphs(variables: Sequence[Any], folder: str, signatures: Any) -> None:
-    """Write a SavedModel of these concrete functions without the Keras layers' own, so that it loads ten times faster.
-
-    Args:
-        signatures: as `tf.saved_model.save` takes them.
-    """
+    """Write a SavedModel of these concrete functions, which `tf.saved_model.save` takes, without the Keras layers' own,
+    so that it loads ten times faster."""
     from training.compat import tf
 
     module = tf.Module()

@@ -25,14 +25,8 @@ class ReleaseError(TrainingError):
 
 
 def archive(store: Path, out: Path, *, name: str | None = None, version: int | None = None) -> str:
-    """Write the verified bundles of a store to a `.tar.gz` and its sha256 to `<out>.sha256`; return the sha256.
-
-    The same bundles always give the same bytes.
-
-    Args:
-        out: the archive, such as `models.tar.gz`.
-        name: of one model; all models if None.
-        version: of one version; all versions if None.
+    """Write the verified bundles of a store, or those of one name or version, to a `.tar.gz` and its sha256 to
+    `<out>.sha256`; return the sha256. The same bundles always give the same bytes.
 
     Raises:
         BundleError: a bundle is damaged; nothing is written.
@@ -70,7 +64,6 @@ def install(
 
     Args:
         source: the folder of a bundle, a model store, or an archive that `archive` wrote.
-        store: created if missing.
         sha256: expected of the archive; if None, that of `<archive>.sha256` if there is such a file.
         replace: whether to replace a bundle of the same name and version, but other content.
 

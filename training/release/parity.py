@@ -34,13 +34,8 @@ class ParityError(TrainingError):
 class Parity:
     """Differences of a model from the reference, over the reference's `PER_PHOTO` best detections of each photo.
 
-    Attributes:
-        compared: number of detections.
-        not_found: how many of them the other model lacks.
-        ties: how many it replaces by another box of the same place and score, or cuts off at its limit of boxes at
-            the same score.
-        max_score_difference, mean_score_difference: of those found.
-        max_box_difference, mean_box_difference: largest coordinate difference of a box, as a fraction of the photo.
+    `ties` are replaced by another box of the same place and score, or cut off at the limit of boxes at the same score.
+    A box difference is the largest of its coordinates, as a fraction of the photo.
     """
 
     compared: int

@@ -63,9 +63,7 @@ def convert(
     """Write a `.tflite` file of each precision of a checkpoint (prefix `ckpt-N`) to the folder `out`; return them.
 
     Args:
-        pipeline_config: the configuration that the checkpoint was trained with.
         representative: photos of the training part, for int8.
-        precisions: of `FILES`.
         multi_scale: further input sizes, see `training.recipe.Recipe`.
 
     Raises:

@@ -7,7 +7,6 @@ stock's proportion between them (a third), since the warm-up rate may not exceed
 
 import csv
 import difflib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,21 +19,9 @@ STOCK_RECIPE = Path(__file__).parent.parent / "recipes" / "stock-320.toml"
 
 WARMUP_SHARE = 1 / 3
 
-_KEYS: dict[str, tuple[str, type]] = {
-    "input": ("input_size", int),
-    "num_steps": ("num_steps", int),
-    "batch_size": ("batch_size", int),
-    "iou_threshold": ("iou_threshold", float),
-    "batch_norm_decay": ("batch_norm_decay", float),
-    "batch_norm_epsilon": ("batch_norm_epsilon", float),
-    "classification_weight": ("classification_weight", float),
-    "localization_weight": ("localization_weight", float),
-    "learning_rate_base": ("learning_rate_base", float),
-    "warmup_learning_rate": ("warmup_learning_rate", float),
-    "warmup_steps": ("warmup_steps", int),
-    "anchor_scale": ("anchor_scale", float),
-}
-"""Column of the report to key of a recipe."""
+_INTEGERS = ("input_size", "num_steps", "batch_size", "warmup_steps")
+_OTHERS = ("trial", "table", "aspect_ratios", "map50", "map")
+"""Columns of the report that are no keys of a recipe."""
 
 
 class SweepError(TrainingError):
@@ -43,13 +30,8 @@ class SweepError(TrainingError):
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A variation of the base recipe.
-
-    Attributes:
-        name: `r01` to `r72` for the study's, `s0000` and so on in a search.
-        changes: keys of a recipe and their values.
-        published_map50, published_map: mAP@.5 and mAP@.5:.95 of the study; None if it does not give them.
-    """
+    """A variation of the base recipe, `r01` to `r72` for the study's, `s0000` and so on in a search, with the study's
+    mAP@.5 and mAP@.5:.95, if it gives them."""
 
     name: str
     changes: dict[str, Any]
@@ -84,13 +66,12 @@ def choose(trials: Sequence[Trial], selection: str) -> list[Trial]:
 
 
 def _trial(row: dict[str, str]) -> Trial:
-    changes: dict[str, Any] = {key: convert(row[column]) for column, (key, convert) in _KEYS.items() if row[column]}
+    changes: dict[str, Any] = {
+        key: int(text) if key in _INTEGERS else float(text) for key, text in row.items() if text and key not in _OTHERS
+    }
     if row["aspect_ratios"]:
-        changes["aspect_ratios"] = (1.0, *(float(value) for value in re.split(r"\s+", row["aspect_ratios"].strip())))
+        changes["aspect_ratios"] = (1.0, *map(float, row["aspect_ratios"].split()))
     if "learning_rate_base" in changes and "warmup_learning_rate" not in changes:
         changes["warmup_learning_rate"] = changes["learning_rate_base"] * WARMUP_SHARE
-    return Trial(row["trial"], changes, _number(row["map50"]), _number(row["map"]))
-
-
-def _number(text: str) -> float | None:
-    return float(text) if text else None
+    published = [float(row[column]) if row[column] else None for column in ("map50", "map")]
+    return Trial(row["trial"], changes, *published)

@@ -29,12 +29,7 @@ BATCH_NORM_DECAYS = (0.9, 0.97, 0.98, 0.998)
 
 
 def search(path: Path, count: int, run: Callable[[Trial], Outcome], *, seed: int = 0) -> None:
-    """Run trials until `count` have ended, over all calls.
-
-    Args:
-        run: trains and measures one, or resumes it.
-        seed: of the first parameters; a resumed search draws others.
-    """
+    """Run trials, or resume them, until `count` have ended over all calls; a resumed search draws other parameters."""
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
@@ -52,12 +47,12 @@ def search(path: Path, count: int, run: Callable[[Trial], Outcome], *, seed: int
         if "changes" not in left.user_attrs:  # interrupted before it had all of them
             study.tell(left.number, state=TrialState.FAIL)
             continue
-        _tell(study, left.number, run(_trial(left.number, left.user_attrs["changes"])))
+        _run(study, left.number, left.user_attrs["changes"], run)
     while sum(trial.state.is_finished() and "changes" in trial.user_attrs for trial in study.get_trials()) < count:
         asked = study.ask()
         changes = suggest(asked)
         asked.set_user_attr("changes", changes)
-        _tell(study, asked.number, run(_trial(asked.number, changes)))
+        _run(study, asked.number, changes, run)
 
 
 def suggest(trial: Any) -> dict[str, Any]:
@@ -72,13 +67,10 @@ def suggest(trial: Any) -> dict[str, Any]:
     return changes
 
 
-def _trial(number: int, changes: dict[str, Any]) -> Trial:
-    return Trial(f"s{number:04d}", dict(changes))
-
-
-def _tell(study: Any, number: int, outcome: Outcome) -> None:
+def _run(study: Any, number: int, changes: dict[str, Any], run: Callable[[Trial], Outcome]) -> None:
     from optuna.trial import TrialState
 
+    outcome = run(Trial(f"s{number:04d}", changes))
     if outcome.status == FINISHED:
         study.tell(number, outcome.figures[TARGET])
     else:

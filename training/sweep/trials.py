@@ -47,13 +47,8 @@ FINISHED, FAILED, REFUSED = "finished", "failed", "refused"
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """The reduction of the published trials.
-
-    Attributes:
-        steps: factor of `num_steps` and `warmup_steps`.
-        batch: factor of `batch_size`.
-        settings: keys of a recipe that are the same in every trial.
-    """
+    """The reduction of the published trials: factors of steps, warm-up included, and of the batch size, and keys of a
+    recipe that are the same in every trial."""
 
     steps: float = 1.0
     batch: float = 1.0
@@ -65,16 +60,12 @@ class Outcome:
     """The result of a trial.
 
     Attributes:
-        trial, key: its name, and the name of its folder.
+        key: the name of its folder.
         status: `finished`, `failed` during the training, or `refused` since the recipe is not allowed.
         changes: to the base recipe, at full scale.
         recipe: as run, at the reduced scale; None if refused.
-        figures: by name; empty unless finished.
         seconds: of work over all calls; of interrupted calls, the training up to the last checkpoint.
         ended: UTC, ISO 8601.
-        machine: `training.machine.Machine` as a dictionary.
-        error: of a failed or refused trial.
-        published_map50, published_map: see `training.sweep.report.Trial`.
     """
 
     trial: str
@@ -114,14 +105,8 @@ def scaled_recipe(base: Recipe, trial: Trial, scale: Scale) -> Recipe:
 
 
 def run_trial(records: Path, out: Path, recipe: Recipe, fold: int) -> dict[str, float]:
-    """Train a recipe on shared records and measure it on the held-out fold; resume an interrupted training.
-
-    Returns:
-        Figure name to value.
-
-    Raises:
-        RunError: no tooth is labelled on the held-out fold.
-    """
+    """Train a recipe on shared records, or resume, and return its figures on the held-out fold. Raises RunError: no
+    tooth is labelled on the held-out fold."""
     folder = RunFolder(out, shared_records=records)
     configure_step(folder, recipe, validation_fold=fold)
     train_step(folder)
@@ -136,12 +121,7 @@ def run_trial(records: Path, out: Path, recipe: Recipe, fold: int) -> dict[str, 
 def run_trial_once(
     sweep: Path, base: Recipe, trial: Trial, scale: Scale, runner: Runner, *, fold: int, retry_failed: bool = False
 ) -> Outcome:
-    """Run a trial unless its outcome is known, and write the outcome.
-
-    Args:
-        sweep: folder of the sweep, with its records.
-        retry_failed: whether to run a failed trial again.
-    """
+    """Run a trial in the folder of a sweep unless its outcome is known, and write the outcome."""
     try:
         recipe = scaled_recipe(base, trial, scale)
     except RecipeError as error:

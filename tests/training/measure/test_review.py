@@ -9,7 +9,7 @@ from app.detector.detections import Detections
 from training.cli import main
 from training.data.annotations import AnnotatedPhoto
 from training.measure.calibration import cross_fitted
-from training.measure.metrics import best_f1, match_screened
+from training.measure.metrics import best_f1, match_class
 from training.measure.out_of_fold import read_out_of_fold
 from training.measure.review import JudgedTooth, caries_probabilities, contradicted, review, worst_misses
 
@@ -44,7 +44,7 @@ def test_teeth_whose_label_is_contradicted_come_first(cross_validation, tmp_path
         assert int(row["teeth"]) == len(by_name[row["image"]].boxes)
         assert int(row["labelled_carious"]) == (by_name[row["image"]].class_ids == 2).sum()
         assert int(row["rightly_suspected"]) <= min(int(row["suspected"]), int(row["labelled_carious"]))
-    _, counts = best_f1(match_screened(found.photos, cross_fitted(found.photos, found.predictions)))
+    _, counts = best_f1(match_class(found.photos, cross_fitted(found.photos, found.predictions)))
     assert sum(int(row["suspected"]) for row in photos) == counts.shown
     assert sum(int(row["rightly_suspected"]) for row in photos) == counts.true
     far = [abs(float(row["excess"])) for row in photos]
