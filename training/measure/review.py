@@ -33,15 +33,7 @@ from training.explore.sheets import contact_sheet, tooth_in_place
 from training.measure.assessment import assess
 from training.measure.calibration import CalibrationError, cross_fitted
 from training.measure.dispersion import dispersion_table, excess
-from training.measure.metrics import (
-    RESAMPLES,
-    SCREENED_CLASS,
-    Floats,
-    Matches,
-    at_threshold,
-    match_class,
-    operating_point,
-)
+from training.measure.metrics import RESAMPLES, SCREENED_CLASS, Floats, Matches, at_threshold, best_f1, match_class
 from training.measure.out_of_fold import OutOfFold
 from training.measure.report import figure_text
 from training.output import markdown_table, write_file
@@ -107,18 +99,19 @@ def review(found: OutOfFold, out: Path, *, kinds: Path | None = None, resamples:
         scored, note = cross_fitted(found.photos, found.predictions), ""
     except CalibrationError as error:
         scored, note = found.predictions, f"Not calibrated: {error}.\n\n"
-    counts = verdicts(found.photos, found.predictions, scored)
+    matches = match_class(found.photos, scored)
+    threshold, _ = best_f1(matches)
+    counts = verdicts(found.photos, found.predictions, scored, threshold)
     answers = markdown_table(
         ["photos", *Verdict], [[kind, *map(str, of_kind.values())] for kind, of_kind in counts.items()]
     )
-    matches = match_class(found.photos, scored)
     spread = dispersion_table(matches, [photo.group for photo in found.photos])
-    figures = by_kind(found.photos, scored, groups, resamples=resamples)
+    figures = by_kind(found.photos, scored, groups, threshold, resamples=resamples)
     judged = judged_teeth(found.photos, scored)
     out.mkdir(parents=True, exist_ok=True)
     for name, text in (("verdicts", answers), ("dispersion", spread), ("by_kind", figures)):
         write_file(out / f"{name}.md", note + text)
-    _write_photos(found.photos, matches, out / "photos.csv")
+    _write_photos(found.photos, matches, threshold, out / "photos.csv")
     _write_teeth(worst_misses(judged)[:MAX_MISSES], out / "misses")
     _write_teeth(contradicted(judged)[:MAX_LABELS], out / "labels")
     return f"{note}{answers}\n{spread}\n{figures}"
@@ -141,11 +134,10 @@ def read_kinds(path: Path, photos: Sequence[AnnotatedPhoto]) -> list[tuple[str, 
 
 
 def verdicts(
-    photos: Sequence[AnnotatedPhoto], seen: Sequence[Detections], scored: Sequence[Detections]
+    photos: Sequence[AnnotatedPhoto], seen: Sequence[Detections], scored: Sequence[Detections], threshold: float
 ) -> dict[str, dict[Verdict, int]]:
-    """The server's verdicts on photos with and without labelled caries, at the operating point of all photos. Raises
-    PhotoError: a photo can no longer be read."""
-    threshold, _ = operating_point(photos, match_class(photos, scored))
+    """The server's verdicts on photos with and without labelled caries. Raises PhotoError: a photo can no longer be
+    read."""
     screened = CLASS_IDS[SCREENED_CLASS]
     labelled, clean = f"{SCREENED_CLASS} labelled", "none labelled"
     counts = {kind: dict.fromkeys(Verdict, 0) for kind in (labelled, clean)}
@@ -160,12 +152,12 @@ def by_kind(
     photos: Sequence[AnnotatedPhoto],
     predictions: Sequence[Detections],
     groups: Iterable[tuple[str, Sequence[str]]],
+    threshold: float,
     *,
     resamples: int,
 ) -> str:
     """A Markdown table of figures for each kind of photo, at the operating point of all photos; a group has the name
     of a way to group the photos, and the kind of each photo."""
-    threshold, _ = operating_point(photos, match_class(photos, predictions))
     rows = []
     for name, of_photo in [("all", ["all"] * len(photos)), *groups]:
         for kind in sorted(set(of_photo), key=_order):
@@ -226,9 +218,8 @@ def contradicted(judged: Iterable[JudgedTooth]) -> list[JudgedTooth]:
     return [tooth for tooth, _ in found]
 
 
-def _write_photos(photos: Sequence[AnnotatedPhoto], matches: Sequence[Matches], path: Path) -> None:
-    """Counts of each photo at the operating point of all photos, and its excess, the largest to either side first."""
-    threshold, _ = operating_point(photos, matches)
+def _write_photos(photos: Sequence[AnnotatedPhoto], matches: Sequence[Matches], threshold: float, path: Path) -> None:
+    """Counts of each photo at the threshold, and its excess, the largest to either side first."""
     rows = []
     for photo, item, more in zip(photos, matches, excess(matches), strict=True):
         counts = at_threshold([item], threshold)
