@@ -132,12 +132,12 @@ class Recipe:
         for name, (low, high) in RANGES.items():
             value = values[name]
             if not _is_number(value) or not low <= value <= high:
-                raise RecipeError(f"{name} is {value!r}, allowed is {low:g} to {high:g}")
+                raise _refusal(name, value, f"is {low:g} to {high:g}")
             if isinstance(low, int) and isinstance(high, int) and not isinstance(value, int):
-                raise RecipeError(f"{name} is {value!r}, allowed is a whole number")
+                raise _refusal(name, value, "is a whole number")
         for name in TEXTS:
             if not isinstance(values[name], str):
-                raise RecipeError(f"{name} is {values[name]!r}, allowed is a text")
+                raise _refusal(name, values[name], "is a text")
         if self.architecture not in ARCHITECTURES:
             near = difflib.get_close_matches(self.architecture, ARCHITECTURES, n=1, cutoff=0.0)[0]
             raise RecipeError(
@@ -149,24 +149,18 @@ class Recipe:
                 f"weights of its own, or {NO_PRETRAINED!r}"
             )
         if self.input_size % 32:
-            raise RecipeError(f"input_size is {self.input_size}, allowed is a multiple of 32")
+            raise _refusal("input_size", self.input_size, "is a multiple of 32")
         sizes = self.multi_scale
         if not all(_is_smaller_size(size, self.input_size) for size in sizes) or len(set(sizes)) < len(sizes):
-            raise RecipeError(
-                f"multi_scale is {list(sizes)}, allowed are different multiples of 32 from 96 to below input_size "
-                f"({self.input_size})"
-            )
+            allowed = f"are different multiples of 32 from 96 to below input_size ({self.input_size})"
+            raise _refusal("multi_scale", list(sizes), allowed)
         if not self.aspect_ratios or not all(_is_number(ratio) and 0.05 <= ratio <= 20 for ratio in self.aspect_ratios):
-            raise RecipeError(f"aspect_ratios is {list(self.aspect_ratios)}, allowed are numbers from 0.05 to 20")
+            raise _refusal("aspect_ratios", list(self.aspect_ratios), "are numbers from 0.05 to 20")
         if not all(isinstance(step, str) for step in self.data_augmentation):
-            raise RecipeError(f"data_augmentation is {list(self.data_augmentation)}, allowed is a list of texts")
-        if self.warmup_steps > self.num_steps:
-            raise RecipeError(f"warmup_steps is {self.warmup_steps}, allowed is at most num_steps ({self.num_steps})")
-        if self.warmup_learning_rate > self.learning_rate_base:
-            raise RecipeError(
-                f"warmup_learning_rate is {self.warmup_learning_rate:g}, allowed is at most learning_rate_base "
-                f"({self.learning_rate_base:g})"
-            )
+            raise _refusal("data_augmentation", list(self.data_augmentation), "is a list of texts")
+        for name, bound in (("warmup_steps", "num_steps"), ("warmup_learning_rate", "learning_rate_base")):
+            if values[name] > values[bound]:
+                raise _refusal(name, values[name], f"is at most {bound} ({values[bound]:g})")
         if self.early_stop_after and not self.evaluate_every:
             raise RecipeError(f"early_stop_after is {self.early_stop_after}, which needs evaluate_every above 0")
 
@@ -199,7 +193,7 @@ class Recipe:
         lists = {key: tuple(values[key]) for key in LISTS if isinstance(values.get(key), (list, tuple))}
         for key in LISTS:
             if key in values and key not in lists:
-                raise RecipeError(f"{key} is {values[key]!r}, allowed is a list")
+                raise _refusal(key, values[key], "is a list")
         return cls(**{**values, **lists})
 
     @property
@@ -222,8 +216,11 @@ class Recipe:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Every key with its value, ready for JSON."""
         return asdict(self)
+
+
+def _refusal(key: str, value: Any, allowed: str) -> RecipeError:
+    return RecipeError(f"{key} is {value!r}, allowed {allowed}")
 
 
 def _is_number(value: Any) -> bool:

@@ -125,9 +125,10 @@ class _Training:
         self._done = step_of(latest)
         self._total: int = configs["train_config"].num_steps
         self._chief = is_chief(strategy)
-        train_config = configs["train_config"]
+        train_config, model_config = configs["train_config"], configs["model"]
+        size = getattr(model_config, model_config.WhichOneof("model")).image_resizer.fixed_shape_resizer
         with strategy.scope():
-            self._model = model_builder.build(configs["model"], is_training=True)
+            self._model = model_builder.build(model_config, is_training=True)
             self._batches = self._distribute(schedule.seed, self._done)
             self._step_variable = tf.Variable(
                 self._done,
@@ -139,7 +140,7 @@ class _Training:
             self._optimizer, (self._learning_rate,) = optimizer_builder.build(
                 train_config.optimizer, global_step=self._step_variable
             )
-            make_variables(self._model, *self._input_size())
+            make_variables(self._model, size.height, size.width)
             if train_config.fine_tune_checkpoint and latest is None:
                 model_lib_v2.load_fine_tune_checkpoint(
                     self._model,
@@ -163,15 +164,8 @@ class _Training:
             self._model, strategy, unpad_groundtruth=train_config.unpad_groundtruth_tensors
         )
         self._step = self._build_step()
-        height, width = self._input_size()
-        self._runtime = ModelRuntime(self._model, height, width)
+        self._runtime = ModelRuntime(self._model, size.height, size.width)
         self._validation = validation if schedule.evaluate_every else None
-
-    def _input_size(self) -> tuple[int, int]:
-        """Pixels, height and width."""
-        of_model = self._configs["model"]
-        size = getattr(of_model, of_model.WhichOneof("model")).image_resizer.fixed_shape_resizer
-        return size.height, size.width
 
     def run(self) -> None:
         from training.compat import tf
