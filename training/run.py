@@ -69,12 +69,12 @@ def prepare_step(data: Path, folder: RunFolder, source: Source | None = None) ->
     say(f"prepare   {data}")
     existed = folder.path.exists()
     try:
-        prepared = prepare(data, folder.records, source)
+        summary = prepare(data, folder.records, source)
     except AnnotationError:
         if not existed and folder.path.exists():
             folder.path.rmdir()
         raise
-    say(textwrap.indent(prepared.summary(), " " * 10))
+    say(textwrap.indent(summary, " " * 10))
 
 
 def configure_step(folder: RunFolder, recipe: Recipe, *, validation_fold: int | None) -> None:

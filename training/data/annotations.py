@@ -34,6 +34,7 @@ __all__ = [
     "FOLDS",
     "AnnotatedPhoto",
     "AnnotationError",
+    "ReadData",
     "Source",
     "read_annotated_photos",
 ]

@@ -3,8 +3,8 @@
 import io
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from training.data.annotations import (
     FOLDS,
     AnnotatedPhoto,
     AnnotationError,
+    ReadData,
     Source,
     read_annotated_photos,
     read_data,
@@ -39,41 +40,12 @@ RENDERED_SEED = 1000
 """Seed of the first rendered training photo; the pictures in `examples/` come from other seeds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """The photos; how many of them would have a look-alike in another fold of a random split, mean over shuffles; the
-    number of photos skipped, and why, one line per problem."""
-
-    photos: list[AnnotatedPhoto]
-    leaks: float
-    skipped: int = 0
-    problems: Sequence[str] = ()
-
-    def summary(self) -> str:
-        """Counts of photos, boxes, groups and folds, one per line; then what was skipped."""
-        boxes = {
-            name: sum(int((photo.class_ids == class_id).sum()) for photo in self.photos)
-            for name, class_id in CLASS_IDS.items()
-        }
-        empty = sum(not len(photo.class_ids) for photo in self.photos)
-        groups = len({photo.group for photo in self.photos})
-        folds = Counter(photo.fold for photo in self.photos)
-        lines = [
-            f"{len(self.photos)} photos, {empty} of them without a box",
-            f"boxes: {', '.join(f'{count} {name}' for name, count in boxes.items())}",
-            f"{groups} groups, photos in folds: {', '.join(str(folds[fold]) for fold in range(FOLDS))}",
-            f"a random split would have had {self.leaks:.1f} photos with a look-alike in another fold",
-        ]
-        if self.problems:
-            lines += [f"{self.skipped} photos skipped, listed in {SKIPPED}:", *(f"  {line}" for line in self.problems)]
-        return "\n".join(lines)
-
-
-def prepare(data: Path, out: Path, source: Source | None = None) -> Prepared:
+def prepare(data: Path, out: Path, source: Source | None = None) -> str:
     """Check the photos in `data` and write `label_map.pbtxt`, `fold_0.tfrecord` to `fold_4.tfrecord`, `photos.json`,
     `folds.csv`, and `skipped.txt` if photos were skipped, to the folder `out`, created if missing.
 
-    A zip file is unpacked to `out/unpacked`. Raises AnnotationError: see `read_data`; nothing is written.
+    A zip file is unpacked to `out/unpacked`. Returns a summary of several lines. Raises AnnotationError: see
+    `read_data`; nothing is written.
     """
     source = source or Source()
     existed = out.exists()
@@ -104,8 +76,23 @@ def prepare(data: Path, out: Path, source: Source | None = None) -> Prepared:
     (out / SKIPPED).unlink(missing_ok=True)
     if read.problems:
         (out / SKIPPED).write_text("".join(f"{line}\n" for line in read.problems), encoding="utf-8")
-    groups, folds = [photo.group for photo in photos], [photo.fold for photo in photos]
-    return Prepared(photos, leaks_of_random_split(groups, folds, seed=source.split_seed), read.skipped, read.problems)
+    return _summary(read, split_seed=source.split_seed)
+
+
+def _summary(read: ReadData, *, split_seed: int) -> str:
+    """Counts of photos, boxes, groups and folds, one per line; then the skipped photos."""
+    groups, folds = [photo.group for photo in read.photos], [photo.fold for photo in read.photos]
+    boxes = Counter(int(class_id) for photo in read.photos for class_id in photo.class_ids)
+    lines = [
+        f"{len(groups)} photos, {sum(not len(photo.class_ids) for photo in read.photos)} of them without a box",
+        f"boxes: {', '.join(f'{boxes[class_id]} {name}' for name, class_id in CLASS_IDS.items())}",
+        f"{len(set(groups))} groups, photos in folds: {', '.join(str(folds.count(fold)) for fold in range(FOLDS))}",
+        f"a random split would have had {leaks_of_random_split(groups, folds, seed=split_seed):.1f} photos with a "
+        "look-alike in another fold",
+    ]
+    if read.problems:
+        lines += [f"{read.skipped} photos skipped, listed in {SKIPPED}:", *(f"  {line}" for line in read.problems)]
+    return "\n".join(lines)
 
 
 def write_rendered_records(out: Path, count: int) -> Path:
