@@ -171,12 +171,10 @@ class Screener:
             way = _Way(data, options, engine, permit)
             async with self.admission.deadline():
                 opened = await self._decode(way)
-                inference = await engine.detect(opened.model_input, alone=self.admission.alone)
-            permit.timings_ms["queue"] += inference.queue_ms
-            permit.timings_ms["inference"] += inference.inference_ms
-            tracing.record("inference", inference.inference_ms)
-            screening, score_threshold, max_boxes = _judge(way, inference.detections, opened.quality)
-            picture = await self._draw(way, opened, screening)
+                detections = await self._detect(way, opened)
+            screening, score_threshold, max_boxes = _judge(way, detections, opened.quality)
+            drawn = await self._draw(way, opened, screening)
+            picture = await self._encode(way, drawn)
         return ScreenedPhoto(
             bundle=engine.bundle,
             width=opened.width,
@@ -207,9 +205,16 @@ class Screener:
             way.permit.release()  # what remains is small
         return opened
 
-    async def _draw(self, way: _Way, opened: _Opened, screening: Screening) -> bytes | None:
-        media_type, bundle = way.options.media_type, way.engine.bundle
-        if opened.photo is None or media_type is None:
+    async def _detect(self, way: _Way, opened: _Opened) -> Detections:
+        inference = await way.engine.detect(opened.model_input, alone=self.admission.alone)
+        way.permit.timings_ms["queue"] += inference.queue_ms
+        way.permit.timings_ms["inference"] += inference.inference_ms
+        tracing.record("inference", inference.inference_ms)
+        return inference.detections
+
+    async def _draw(self, way: _Way, opened: _Opened, screening: Screening) -> Pixels | None:
+        bundle = way.engine.bundle
+        if opened.photo is None:
             return None
         # The detector saw the scaled photo, so that the boxes do not depend on the format of the answer.
         if not opened.photo.is_full_size:
@@ -227,6 +232,12 @@ class Screener:
 
         drawn = await way.permit.run("draw", functools.partial(annotate, opened.photo))
         opened.photo = None  # it must not take memory while its copy is encoded
+        return drawn
+
+    async def _encode(self, way: _Way, drawn: Pixels | None) -> bytes | None:
+        media_type = way.options.media_type
+        if drawn is None or media_type is None:
+            return None
         threads = min(usable_cores(), MAX_ENCODER_THREADS) if self.admission.alone else 1
         return await way.permit.run("encode", lambda: encode(drawn, media_type, threads=threads))
 
