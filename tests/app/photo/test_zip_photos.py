@@ -85,10 +85,13 @@ def test_a_million_entries_are_not_read() -> None:
     entry = b"PK\x01\x02" + bytes(42)
     directory = entry * 1_000_000
     end = b"PK\x05\x06" + bytes(8) + len(directory).to_bytes(4, "little") + bytes(6)
-    started = time.process_time()
-    with pytest.raises((BadArchive, BatchTooLarge)):
-        list_photos(directory + end, max_photos=32)
-    assert time.process_time() - started < 0.1
+    seconds = []
+    for _ in range(3):
+        started = time.process_time()
+        with pytest.raises((BadArchive, BatchTooLarge)):
+            list_photos(directory + end, max_photos=32)
+        seconds.append(time.process_time() - started)
+    assert min(seconds) < 0.1
 
 
 def test_damage_is_reported_as_damage() -> None:
