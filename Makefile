@@ -38,7 +38,7 @@ layers: $(CHECK)/.installed
 test: check $(ALL)/.installed
 	$(ALL)/bin/python $(PYTEST) --cov
 
-# The same tests over the full matrices: every architecture from photos to a served bundle, every batch of hostile requests.
+# The same tests over the full matrices: every architecture from photos to a served bundle, every command of the notebook.
 test-systems: $(ALL)/.installed
 	$(ALL)/bin/python $(PYTEST) -m "slow or not slow"
 
@@ -110,7 +110,8 @@ BUILD_NETWORK ?= default
 
 # Build the server's image; BUILD_NETWORK=host if builds cannot reach the network.
 image:
-	docker build --network=$(BUILD_NETWORK) --target cpu --build-arg REVISION=$$(git rev-parse HEAD) --tag caries-screen:cpu .
+	docker build --network=$(BUILD_NETWORK) --target cpu --build-arg REVISION=$$(git rev-parse HEAD) \
+		--build-arg VERSION=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) --tag caries-screen:cpu .
 
 # Pack one archive for a machine without internet.
 offline-kit: image
@@ -118,7 +119,7 @@ offline-kit: image
 
 # Remove environments, runs and caches.
 clean:
-	rm -rf .venv runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .grimp_cache .coverage*
+	rm -rf .venv runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage*
 
 # List the targets.
 help:

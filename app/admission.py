@@ -87,7 +87,7 @@ class Admission:
             Overloaded: no permit is free.
         """
         if self.callers >= self._max_callers:
-            raise Overloaded(f"{self.callers} photos are in hand and no more may wait; try again shortly")
+            raise Overloaded(f"the server is busy with {self.callers} requests, as many as it accepts; try again soon")
         self.callers += 1
         try:
             yield
@@ -102,7 +102,7 @@ class Admission:
             Overloaded: no permit is free.
         """
         if self._batches >= self._max_batches:
-            raise Overloaded(f"{self._batches} batches are in hand and no more may wait; try again shortly")
+            raise Overloaded(f"the server is busy with {self._batches} batches and accepts no more; try again shortly")
         with self.caller_permit():
             self._batches += 1
             try:

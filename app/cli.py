@@ -165,7 +165,7 @@ def _serve(parsed: argparse.Namespace) -> int:
         server.should_exit = True
 
     server = Server(create_app(settings, on_failure=stop))
-    # When it is done, the server raises the signal that ended it again; a requested stop is no failure.
+    # uvicorn raises the stop signal again when it is done; a requested stop is not a failure.
     signal.signal(signal.SIGTERM, lambda *_: setattr(server, "should_exit", True))
     server.run()
     return 1 if failed or not server.started else 0

@@ -157,7 +157,7 @@ async def _screen_all(
                     table.writerows(_rows(photo, answer, names[photo]))
                     if print_json:
                         print(json.dumps({"file": str(photo), **answer.as_dict()}), flush=True)
-                except BrokenPipeError:  # the reader has left, which is no failure of the photo
+                except BrokenPipeError:  # the reader closed the pipe; the photo did not fail
                     raise
                 except OSError as error:
                     failures.append((photo, f"the result cannot be written: {error.strerror}"))

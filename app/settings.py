@@ -272,7 +272,7 @@ class Settings:
     )
     audit_fsync: bool = _setting(
         False,
-        "on writes each line through to the disk, so that a power cut loses none; milliseconds a request.",
+        "on flushes each line to disk, so that a power cut loses none; costs milliseconds per request.",
         _switch(),
     )
     log_format: LogFormat = _setting(

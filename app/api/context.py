@@ -4,10 +4,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from starlette.routing import Mount, Route
 from starlette.types import Scope
 
 KEY = "context"
 """Where the scope's state has it."""
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""Methods that are named; clients' inventions are all `other`, so that they fill neither memory nor logs."""
 
 
 @dataclass(slots=True)
@@ -37,3 +41,15 @@ def context_of(scope: Scope) -> RequestContext:
     """The context of the request with this scope."""
     context: RequestContext = scope["state"][KEY]
     return context
+
+
+def method_of(scope: Scope) -> str:
+    """The request's method, or `other`."""
+    method: str = scope["method"]
+    return method if method in METHODS else "other"
+
+
+def route_of(scope: Scope) -> str:
+    """The pattern of the request's route, never its path; `unmatched` without a route."""
+    route = scope.get("route")
+    return route.path if isinstance(route, (Route, Mount)) else "unmatched"

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from app import errors
-from app.api.context import context_of
+from app.api.context import context_of, method_of, route_of
 from app.process.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -130,7 +130,7 @@ def problem_answers(metrics: Metrics) -> Answer:
         metrics.problem(problem.slug)
         context_of(request.scope).problem = problem.slug
         if problem.confidential:
-            logger.error("a request failed", exc_info=error)
+            logger.error("%s %s failed", method_of(request.scope), route_of(request.scope), exc_info=error)
         headers = {"Cache-Control": "no-store", **problem.headers}
         retry_after_s = error.retry_after_s if isinstance(error, errors.TooManyRequests) else problem.retry_after_s
         if retry_after_s is not None:

@@ -68,7 +68,7 @@ class WorkerThread(threading.Thread):
         return self.runtime is not None and self.runtime.alive
 
     def run(self) -> None:
-        """The thread's life."""
+        """Load the runtime, then detect until the queue closes."""
         try:
             self.runtime = runtime = self._start_runtime()
         except BaseException as error:

@@ -88,8 +88,8 @@ def decode(
         clear_frames(error.__traceback__)
         raise PhotoTooLarge("the photo needs more memory than is free; send a smaller one") from None
     except Exception as error:  # decoders raise errors of any kind on damaged bytes
-        # The error refers to the frames that it passed, and these to what was decoded so far. Awaiting a thread makes a
-        # cycle with the error, so that all of it would stay until Python's next garbage collection.
+        # The traceback keeps its frames alive, and with them the pixels decoded so far. Awaiting a thread makes a cycle
+        # with the error, so all of it would stay until the next garbage collection.
         clear_frames(error.__traceback__)
         raise UnreadablePhoto(f"the {name} photo is damaged or incomplete and cannot be decoded") from error
     pixels.flags.writeable = False

@@ -47,7 +47,7 @@ class KeysInForce:
         return key if hmac.compare_digest(self._remembered[key.id], self._digest(text)) else None
 
     async def verify(self, text: str) -> Key | None:
-        """The key in force that a text is; None if it is none, whether or not its id is known.
+        """The valid key that this text is, or None, whether or not its id is known.
 
         Raises:
             Overloaded: too many keys wait to be checked.

@@ -14,7 +14,7 @@ def test_callers_beyond_the_bound_are_refused() -> None:
             for _ in range(3):
                 callers.enter_context(admission.caller_permit())
             assert (admission.callers, admission.alone) == (3, False)
-            with pytest.raises(Overloaded, match="3 photos"), admission.caller_permit():
+            with pytest.raises(Overloaded, match="3 requests"), admission.caller_permit():
                 pass
         assert admission.callers == 0
 

@@ -11,9 +11,8 @@ from typing import Any
 from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.context import context_of
+from app.api.context import context_of, method_of, route_of
 from app.api.middleware.access import needed_role
-from app.api.middleware.observe import method_of, route_of
 from app.api.problems import Answer, problem_of
 from app.errors import AuditError
 from app.records.audit import AuditLog

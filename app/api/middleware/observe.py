@@ -6,10 +6,9 @@ import time
 import uuid
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.context import KEY, RequestContext
+from app.api.context import KEY, RequestContext, method_of, route_of
 from app.process import logs, tracing
 from app.process.metrics import Metrics
 
@@ -18,21 +17,6 @@ logger = logging.getLogger(__name__)
 HEADER = "X-Request-Id"
 ACCEPTED_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 """A client's id that does not match is replaced, since ids appear in logs."""
-
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-"""Methods that are named; clients' inventions are all `other`, so that they fill neither memory nor logs."""
-
-
-def method_of(scope: Scope) -> str:
-    """The request's method, or `other`."""
-    method: str = scope["method"]
-    return method if method in METHODS else "other"
-
-
-def route_of(scope: Scope) -> str:
-    """The pattern of the request's route, never its path; `unmatched` without a route."""
-    route = scope.get("route")
-    return route.path if isinstance(route, (Route, Mount)) else "unmatched"
 
 
 class Observe:

@@ -1,6 +1,6 @@
 """`POST /detect/batch`: screen several photos; a bad one does not affect the others.
 
-The photos of a batch are screened concurrently, and take turns with the photos of other requests.
+The photos of a batch are screened concurrently, and share the photo permits with other requests.
 """
 
 import asyncio

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class FileServer(ThreadingHTTPServer):
-    """Attributes: what it serves under any name, its version, how it misbehaves, and the requests it has had."""
+    """Serves `content` under any name, with faults to simulate, and records the requests."""
 
     def __init__(self, content: bytes) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
