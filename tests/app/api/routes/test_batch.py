@@ -440,7 +440,7 @@ def test_a_full_queue_refuses_new_batches_and_delays_accepted_ones(
             batch = Sender(live, BATCH, files=form([photo] * 2))
             wait_for(lambda: live.service.screener.admission.callers == 1)
             answer = live.client.post(BATCH, files=form([photo]))
-            assert "1 batches are in hand" in assert_problem(answer, 503, "overloaded")["detail"]
+            assert "busy with 1 batches" in assert_problem(answer, 503, "overloaded")["detail"]
         assert problems(batch.answer()) == [None] * 2
 
 
