@@ -37,6 +37,9 @@ SHARE_A_RUN = (
 )
 """Files whose tests use `tiny_run`, a training of minutes."""
 
+SHARE_A_REPORT = "tests/training/explore/"
+"""Folder whose tests use one report of the command `explore`."""
+
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Tests of one file run in one process, and so do tests that share a costly fixture."""
@@ -45,6 +48,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class Scheduling(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
+            if file.startswith(SHARE_A_REPORT):
+                return SHARE_A_REPORT
             return "tiny_run" if file.endswith(SHARE_A_RUN) else file
 
     return Scheduling(config, log)

@@ -41,7 +41,7 @@ TESTED_ALONE = {
     "enlarge": "test_multi_scale.py",
     "repackage": "test_repackage.py",
     "review": "test_review.py",
-    "sweep --search": "test_sweep.py",
+    "sweep --search": "test_search.py",
 }
 """Commands of minutes that another file in tests/training runs: here they run in the full matrix only."""
 

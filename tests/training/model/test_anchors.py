@@ -2,7 +2,19 @@ import numpy as np
 import pytest
 
 from app.detector.boxes import box_iou
-from training.model.anchors import LEVELS, SCALES_PER_OCTAVE, STOCK_RATIOS, STOCK_SCALE, Anchors, measure, reach, search
+from training.data.annotations import read_annotated_photos
+from training.model.anchors import (
+    LEVELS,
+    SCALES_PER_OCTAVE,
+    STOCK_RATIOS,
+    STOCK_SCALE,
+    STUDY_RATIOS,
+    Anchors,
+    all_boxes,
+    measure,
+    reach,
+    search,
+)
 
 STOCK = Anchors(STOCK_RATIOS, STOCK_SCALE, 320)
 NORMAL, CARIES = 1, 2
@@ -111,3 +123,14 @@ def test_the_search_finds_anchors_for_tall_teeth() -> None:
 def test_no_boxes_give_no_share() -> None:
     found = measure(np.zeros((0, 4), np.float32), np.zeros(0, np.int32), STOCK)
     assert (found.unreached, found.unreached_caries, found.mean_iou) == (None, None, None)
+
+
+def test_on_the_real_photos_better_anchors_are_found(real_photos) -> None:
+    """Teeth are smaller and narrower than the stock anchors and the study's; the recipe's fit better."""
+    boxes, class_ids = all_boxes(read_annotated_photos(real_photos))
+    stock, study, recipe = (
+        measure(boxes, class_ids, Anchors(ratios, scale, 320)).unreached
+        for ratios, scale in ((STOCK_RATIOS, STOCK_SCALE), (STUDY_RATIOS, STOCK_SCALE), ((1.0, 0.5, 0.35), 3.0))
+    )
+    found = search(boxes, class_ids, 320)[0].unreached
+    assert found < recipe < study < stock

@@ -1,0 +1,28 @@
+import pytest
+
+from tests.training.sweep.conftest import BASE, Runner
+from training.cli import main
+from training.sweep.report import read_report
+from training.sweep.trials import Scale, run_trial_once
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--scale-steps", "0"], "allowed is above 0 up to 1"),
+        (["--trials", "r99"], "there is no trial 'r99'"),
+        (["--trials", "r01"], "run prepare first"),
+    ],
+)
+def test_a_sweep_that_cannot_start_says_why(tmp_path, capsys, arguments, message) -> None:
+    assert main(["sweep", "--out", str(tmp_path), *arguments]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_the_list_shows_the_state_of_each_trial(tmp_path, capsys) -> None:
+    run_trial_once(tmp_path, BASE, read_report()[0], Scale(0.1), Runner(), fold=0)
+    assert main(["sweep", "--out", str(tmp_path), "--list", "--trials", "r01-r02"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("r01  finished")
+    assert lines[1].startswith("r02  not run")
+    assert lines[1].endswith("published mAP@.5 0.779")
