@@ -1,6 +1,7 @@
 """Measure a bundle again and package it as another version, after the code around its models has changed."""
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from training.run_folder import RunFolder
 
 def repackage(
     bundle: Bundle,
-    data: Path,
+    data: Sequence[Path],
     folder: RunFolder,
     *,
     validation_fold: int,

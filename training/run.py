@@ -7,6 +7,7 @@ resumes an interrupted run.
 import json
 import sys
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from training.run_folder import RunError, RunFolder
 
 
 def run(
-    data: Path,
+    data: Sequence[Path],
     out: Path,
     recipe: Recipe,
     *,
@@ -64,9 +65,9 @@ def run(
     return package_step(folder, version=version, cross_validation=cross_validation)
 
 
-def prepare_step(data: Path, folder: RunFolder, source: Source | None = None) -> None:
+def prepare_step(data: Sequence[Path], folder: RunFolder, source: Source | None = None) -> None:
     """Check the data and write the records."""
-    say(f"prepare   {data}")
+    say(f"prepare   {', '.join(map(str, data))}")
     existed = folder.path.exists()
     try:
         summary = prepare(data, folder.records, source)

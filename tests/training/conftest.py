@@ -74,7 +74,7 @@ def cross_validation(rendered_data, tiny_recipe, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("cross")
     random = np.random.default_rng(3)
     recipe = Recipe.read(tiny_recipe)
-    prepare_step(rendered_data, RunFolder(folder))
+    prepare_step([rendered_data], RunFolder(folder))
     for fold in range(FOLDS):
         run, larger = fold_folder(folder, fold), fold_folder(folder, fold, (LARGER,))
         configure_step(run, recipe, validation_fold=fold)

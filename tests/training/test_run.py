@@ -224,9 +224,3 @@ def test_bad_data_is_listed_and_nothing_is_written(tmp_path, capsys) -> None:
     assert main(["prepare", "--data", str(tmp_path), "--out", str(out)]) == 1
     assert "contains no photo" in capsys.readouterr().err
     assert not out.exists()
-
-
-def test_a_second_data_folder_is_refused(tmp_path, capsys) -> None:
-    with pytest.raises(SystemExit):
-        main(["run", "--data", "first", "--data", "second", "--out", str(tmp_path)])
-    assert "one --data only: second would replace first" in capsys.readouterr().err

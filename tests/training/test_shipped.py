@@ -31,7 +31,7 @@ def kept_folds(real_photos, tmp_path_factory):
     """The predictions of the shipped recipe's cross-validation, with the records to read them."""
     folder = tmp_path_factory.mktemp("kept") / "folds"
     shutil.copytree(ROOT / "tests" / "data" / "caries-320", folder)
-    prepare_step(real_photos, RunFolder(folder))
+    prepare_step([real_photos], RunFolder(folder))
     return folder
 
 

@@ -9,28 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from training.commands import AddArguments, argument
-from training.data.annotations import FOLDS, AnnotatedPhoto, AnnotationError, Source, read_data
+from training.data.annotations import FOLDS, AnnotatedPhoto, AnnotationError, Source
 from training.data.formats import FORMATS
+from training.data.pooling import read_sets
 from training.errors import TrainingError
 from training.model.multi_scale import Sizes
 from training.recipe import SHIPPED_RECIPE, Recipe, RecipeError
 
 
-class _Once(argparse.Action):
-    """Refuse a second value, which would silently replace the first."""
-
-    def __call__(
-        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
-    ) -> None:
-        if vars(namespace)[self.dest] is not None:
-            parser.error(f"one {option} only: {values} would replace {vars(namespace)[self.dest]}")
-        setattr(namespace, self.dest, values)
-
-
 def add_data_arguments(parser: argparse.ArgumentParser, *, default: str = "") -> None:
     """Annotated photos, required unless there is a default, and how to read them."""
-    text = f"annotated photos, a folder or a zip file{default and f' (default: {default})'}"
-    parser.add_argument("--data", type=Path, action=_Once, required=not default, help=text)
+    text = f"annotated photos, a folder or a zip file; may be repeated{default and f' (default: {default})'}"
+    parser.add_argument("--data", type=Path, action="append", required=not default, help=text)
     parser.add_argument(
         "--format", default="auto", choices=("auto", *FORMATS), help="of the labels (default: by their content)"
     )
@@ -59,8 +49,8 @@ def read_source(arguments: argparse.Namespace) -> Source:
 
 def read_photos(arguments: argparse.Namespace, *, unpack_to: Path | None = None) -> list[AnnotatedPhoto]:
     """The annotated photos; lists those that were skipped on the error stream. Raises AnnotationError: see
-    `training.data.annotations.read_data`."""
-    data = read_data(arguments.data, replace(read_source(arguments), unpack_to=unpack_to))
+    `training.data.pooling.read_sets`."""
+    data = read_sets(arguments.data, replace(read_source(arguments), unpack_to=unpack_to))
     for line in data.problems:
         print(f"skipped: {line}", file=sys.stderr)
     return data.photos

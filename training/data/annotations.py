@@ -14,7 +14,7 @@ import csv
 import math
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -68,11 +68,12 @@ class AnnotatedPhoto:
 @dataclass(frozen=True, slots=True)
 class ReadData:
     """Attributes: the valid photos, in order of their file names; the number of photos skipped, and why, one line per
-    problem."""
+    problem; if several sets were pooled, the data of each by the set's name."""
 
     photos: list[AnnotatedPhoto]
     skipped: int
     problems: list[str]
+    sets: Mapping[str, "ReadData"] = field(default_factory=dict)
 
 
 def read_annotated_photos(data: Path, source: Source | None = None) -> list[AnnotatedPhoto]:

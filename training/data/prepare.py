@@ -3,7 +3,7 @@
 import io
 import shutil
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,9 @@ from training.data.annotations import (
     ReadData,
     Source,
     read_annotated_photos,
-    read_data,
 )
 from training.data.groups import leaks_of_random_split
+from training.data.pooling import read_sets
 from training.data.saved_photos import save_photos, write_splits
 
 MAX_SIDE = 640
@@ -40,34 +40,39 @@ RENDERED_SEED = 1000
 """Seed of the first rendered training photo; the pictures in `examples/` come from other seeds."""
 
 
-def prepare(data: Path, out: Path, source: Source | None = None) -> str:
-    """Check the photos in `data` and write `label_map.pbtxt`, `fold_0.tfrecord` to `fold_4.tfrecord`, `photos.json`,
-    `folds.csv`, and `skipped.txt` if photos were skipped, to the folder `out`, created if missing.
+def prepare(data: Sequence[Path], out: Path, source: Source | None = None) -> str:
+    """Check the photos of the sets `data` and write `label_map.pbtxt`, `fold_0.tfrecord` to `fold_4.tfrecord`,
+    `photos.json`, `folds.csv`, and `skipped.txt` if photos were skipped, to the folder `out`, created if missing.
 
-    A zip file is unpacked to `out/unpacked`. Returns a summary of several lines. Raises AnnotationError: see
-    `read_data`; nothing is written.
+    Zip files are unpacked to `out/unpacked`. Returns a summary of several lines. Raises AnnotationError: see
+    `read_sets`; nothing is written.
     """
     source = source or Source()
     existed = out.exists()
     unpacked, checked = out / UNPACKED, out / f"{UNPACKED}.new"
-    if data.is_file():
+    has_zip = any(path.is_file() for path in data)
+    if has_zip:
         out.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(checked, ignore_errors=True)
         source = replace(source, unpack_to=checked)
     try:
-        read = read_data(data, source)
+        read = read_sets(data, source)
     except AnnotationError:
-        if data.is_file():
+        if has_zip:
             shutil.rmtree(checked, ignore_errors=True)
             if not existed:
                 out.rmdir()
         raise
     photos = read.photos
     out.mkdir(parents=True, exist_ok=True)
-    if data.is_file():
+    if has_zip:
         # The photos of an earlier call stay until these have passed the checks.
         shutil.rmtree(unpacked, ignore_errors=True)
         checked.rename(unpacked)
-        photos = [replace(photo, path=unpacked / photo.path.relative_to(checked)) for photo in photos]
+        photos = [
+            replace(photo, path=unpacked / photo.path.relative_to(checked)) if checked in photo.path.parents else photo
+            for photo in photos
+        ]
     (out / "label_map.pbtxt").write_text(label_map_text(), encoding="utf-8")
     for fold in range(FOLDS):
         _write_records(out / f"fold_{fold}.tfrecord", [photo for photo in photos if photo.fold == fold])
@@ -82,10 +87,10 @@ def prepare(data: Path, out: Path, source: Source | None = None) -> str:
 def _summary(read: ReadData, *, split_seed: int) -> str:
     """Counts of photos, boxes, groups and folds, one per line; then the skipped photos."""
     groups, folds = [photo.group for photo in read.photos], [photo.fold for photo in read.photos]
-    boxes = Counter(int(class_id) for photo in read.photos for class_id in photo.class_ids)
     lines = [
         f"{len(groups)} photos, {sum(not len(photo.class_ids) for photo in read.photos)} of them without a box",
-        f"boxes: {', '.join(f'{boxes[class_id]} {name}' for name, class_id in CLASS_IDS.items())}",
+        f"boxes: {_boxes(read)}",
+        *(f"{name}: {len(one.photos)} photos, boxes: {_boxes(one)}" for name, one in read.sets.items()),
         f"{len(set(groups))} groups, photos in folds: {', '.join(str(folds.count(fold)) for fold in range(FOLDS))}",
         f"a random split would have had {leaks_of_random_split(groups, folds, seed=split_seed):.1f} photos with a "
         "look-alike in another fold",
@@ -93,6 +98,11 @@ def _summary(read: ReadData, *, split_seed: int) -> str:
     if read.problems:
         lines += [f"{read.skipped} photos skipped, listed in {SKIPPED}:", *(f"  {line}" for line in read.problems)]
     return "\n".join(lines)
+
+
+def _boxes(read: ReadData) -> str:
+    boxes = Counter(int(class_id) for photo in read.photos for class_id in photo.class_ids)
+    return ", ".join(f"{boxes[class_id]} {name}" for name, class_id in CLASS_IDS.items())
 
 
 def write_rendered_records(out: Path, count: int) -> Path:
