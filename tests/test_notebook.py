@@ -16,8 +16,7 @@ from tests.conftest import ROOT
 pytest.importorskip("object_detection", reason="the training environment is not installed")
 
 from tests.training.conftest import SMALL_RECIPE
-from tests.training.model.pretrained.pretrained_server import serving
-from tests.training.model.pretrained.test_fetch import SMALL
+from tests.training.model.pretrained.pretrained_server import SMALL, serving
 from training.cli import COMMANDS, main, parser
 from training.render import write_via
 

@@ -72,9 +72,3 @@ def test_each_photo_is_predicted_by_a_detector_trained_without_it(small_data, sm
     assert "fold_0 has a training of other photos" in capsys.readouterr().err
     # Another photo's boxes would be others: the detectors were trained on different folds.
     assert all(np.isfinite(item.scores).all() and len(item) for item in found.predictions)
-
-
-def test_folds_that_do_not_exist_are_refused(small_data, tmp_path, capsys) -> None:
-    assert main(["cross-validate", "--data", str(small_data), "--out", str(tmp_path / "x"), "--folds", "0,5"]) == 1
-    assert "--folds is '0,5', allowed are numbers from 0 to 4" in capsys.readouterr().err
-    assert not (tmp_path / "x").exists()

@@ -80,20 +80,3 @@ def test_a_wrong_recipe_is_refused_in_one_sentence(tmp_path, text, message) -> N
 def test_a_missing_file_is_refused(tmp_path) -> None:
     with pytest.raises(RecipeError, match="cannot be read"):
         Recipe.read(tmp_path / "none.toml")
-
-
-def test_settings_replace_values_and_keep_the_others() -> None:
-    recipe = with_settings(
-        Recipe("m", seed=7), ["num_steps=300", "aspect_ratios=[1.0, 0.5]", "pretrained=none", "iou_threshold = 0.5"]
-    )
-    assert (recipe.num_steps, recipe.aspect_ratios, recipe.pretrained) == (300, (1.0, 0.5), "none")
-    assert (recipe.iou_threshold, recipe.seed) == (0.5, 7)
-
-
-@pytest.mark.parametrize(
-    ("setting", "message"),
-    [("num_steps", "not of the form KEY=VALUE"), ("steps=3", "nearest one is"), ("num_steps=-1", "num_steps is -1")],
-)
-def test_a_wrong_setting_is_refused(setting, message) -> None:
-    with pytest.raises(RecipeError, match=message):
-        with_settings(Recipe("m"), [setting])

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.training.sweep.conftest import BASE, Runner
+from tests.training.sweep.instant_runner import BASE, Runner
 from training.cli import main
 from training.sweep.report import read_report
 from training.sweep.trials import Scale, run_trial_once

@@ -2,35 +2,17 @@
 
 import contextlib
 import io
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from app.detector.detections import Detections
-from training.data.annotations import AnnotatedPhoto, read_annotated_photos
+from tests.training.measure.conftest import synthetic
+from training.data.annotations import read_annotated_photos
 from training.measure.assessment import assess, evaluate
 from training.measure.coco import COCO_NAMES, coco_evaluation, coco_figures
 from training.measure.plots import write_plots
 from training.measure.report import markdown
-
-
-def synthetic(seed: int, photos: int = 12, *, caries: float = 0.4) -> tuple[list[AnnotatedPhoto], list[Detections]]:
-    """Labelled photos, and detections that are the labels moved a little, some of another class, with false ones."""
-    random = np.random.default_rng(seed)
-    labelled, found = [], []
-    for number in range(photos):
-        corners = random.uniform(0, 0.8, (8, 2))
-        boxes = np.concatenate([corners, corners + random.uniform(0.05, 0.2, (8, 2))], 1).astype(np.float32)
-        share = caries if number % 2 or caries == 1 else 0.0
-        class_ids = np.where(random.uniform(size=8) < share, 2, 1).astype(np.int32)
-        labelled.append(AnnotatedPhoto(Path(f"{number}.jpg"), 640, 480, boxes, class_ids, str(number), 0))
-        moved = np.clip(boxes + random.normal(0, 0.008, boxes.shape), 0, 1).astype(np.float32)
-        moved[:, 2:] = np.maximum(moved[:, 2:], moved[:, :2] + 0.01)
-        wrong = random.uniform(size=8) < 0.2
-        classes = np.where(wrong, 3 - class_ids, class_ids).astype(np.float32)
-        found.append(Detections.from_raw(moved, random.uniform(0.05, 1, 8).astype(np.float32), classes))
-    return labelled, found
 
 
 def test_every_figure_lies_within_its_interval_and_its_range() -> None:
@@ -84,15 +66,6 @@ def test_no_detection_at_all_is_measured_as_such() -> None:
     assert result.figures["mAP@.5"][0] == 0
     assert result.figures["calibration error"] == (None, None)
     assert result.confusion[:-1, -1].sum() == 8 * 12
-
-
-def test_the_plots_are_written(tmp_path) -> None:
-    photos, predictions = synthetic(4)
-    for result in (assess(photos, predictions, resamples=5), assess(photos, [Detections.empty()] * 12, resamples=5)):
-        paths = write_plots(result, tmp_path)
-        names = {"precision_recall.png", "froc.png", "roc.png", "reliability.png", "confusion.png"}
-        assert {path.name for path in paths} == {path.name for path in tmp_path.iterdir()} == names
-        assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
 
 
 def by_the_second_implementation(photos, predictions) -> list[float]:

@@ -1,8 +1,9 @@
-"""Batches are functions of the seed and the step; random numbers inside `stateless` are functions of its seed."""
+"""Batches are functions of the seed and the step."""
 
 import numpy as np
 import pytest
 
+from tests.training.model.conftest import STATEFUL_OPERATIONS
 from training.cli import main
 from training.model.augmentation import Augmentation
 
@@ -78,30 +79,6 @@ def test_workers_and_replicas_share_the_batch_of_one_device(built) -> None:
     np.testing.assert_array_equal(np.concatenate(shares), alone)
 
 
-STATEFUL_OPERATIONS = frozenset(
-    {
-        "Multinomial",
-        "RandomGamma",
-        "RandomPoissonV2",
-        "RandomShuffle",
-        "RandomStandardNormal",
-        "RandomUniform",
-        "RandomUniformInt",
-        "SampleDistortedBoundingBox",
-        "SampleDistortedBoundingBoxV2",
-        "TruncatedNormal",
-    }
-)
-"""TensorFlow's operations whose numbers depend on earlier draws."""
-
-
-def stateful_operations(function) -> list[str]:
-    """Names of the stateful random operations in a concrete function and in those it calls."""
-    graph = function.graph.as_graph_def()
-    nodes = [*graph.node, *(node for item in graph.library.function for node in item.node_def)]
-    return sorted(node.name for node in nodes if node.op in STATEFUL_OPERATIONS)
-
-
 def test_no_random_operation_of_the_augmentation_is_stateful(built) -> None:
     import tensorflow as tf
 
@@ -113,35 +90,3 @@ def test_no_random_operation_of_the_augmentation_is_stateful(built) -> None:
     operations = {node.op for function in graph.library.function for node in function.node_def}
     assert operations & {"StatelessRandomUniformV2", "StatelessSampleDistortedBoundingBox"}
     assert not operations & STATEFUL_OPERATIONS
-
-
-def test_the_same_seed_gives_the_same_numbers_and_two_calls_differ() -> None:
-    import tensorflow as tf
-
-    from training.model.randomness import stateless
-
-    @tf.function
-    def draw(seed):
-        with stateless(tf.stack([seed, tf.constant(1, tf.int64)])):
-            return (
-                tf.compat.v1.random_uniform([4]),
-                tf.compat.v1.random_uniform([4], maxval=9, dtype=tf.int32),
-                tf.compat.v1.random.normal([4]),
-                tf.compat.v1.random_shuffle(tf.range(9)),
-                tf.compat.v1.random_uniform([4]),
-            )
-
-    five = tf.constant(5, tf.int64)
-    first, again, other = draw(five), draw(five), draw(tf.constant(6, tf.int64))
-    for one, two, three in zip(first, again, other, strict=True):
-        np.testing.assert_array_equal(one, two)
-        assert not np.array_equal(one, three)
-    assert not np.array_equal(first[0], first[4])
-    assert sorted(first[3].numpy()) == list(range(9))
-    assert stateful_operations(draw.get_concrete_function(five)) == []
-
-    @tf.function
-    def stateful():
-        return tf.compat.v1.random_uniform([4])
-
-    assert stateful_operations(stateful.get_concrete_function()) != [], "TensorFlow is restored outside"

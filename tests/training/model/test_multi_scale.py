@@ -17,7 +17,6 @@ from training.data.annotations import read_annotated_photos
 from training.enlarge import enlarge_run
 from training.measure.detectors import find_detector
 from training.model.checkpoints import load_trained
-from training.recipe import Recipe, RecipeError
 from training.release.tflite import FILES
 from training.run_folder import RunFolder
 
@@ -70,13 +69,3 @@ def test_bundle_and_card_state_the_sizes(run, bundle) -> None:
     assert bundle.manifest["input"]["multi_scale"] == [96]
     assert (bundle.input_height, bundle.manifest["format_version"]) == (160, 3)
     assert "at 160 x 160 pixels and, of the same photo, at 96 x 96, fused tooth by tooth" in bundle.card
-
-
-def test_several_sizes_are_refused_for_an_architecture_without_them(tmp_path) -> None:
-    recipe = Recipe("m", architecture="centernet_mobilenet_v2_fpn", pretrained="none")
-    run = RunFolder(tmp_path)
-    run.state.write_text(json.dumps({"recipe": recipe.as_dict(), "validation_fold": 0}))
-    run.checkpoints.mkdir()
-    tf.train.Checkpoint(step=tf.Variable(1)).save(str(run.checkpoints / "ckpt"))
-    with pytest.raises(RecipeError, match="multi_scale is set, but centernet_mobilenet_v2_fpn has no use for it"):
-        enlarge_run(run, RunFolder(tmp_path / "larger"), (416, 320))

@@ -9,13 +9,14 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from training.cli import main
-from training.model.train import _Training
-from training.model.validation import Evaluation, EvaluationLog
+from training.model.randomness import stateless
 
 pytestmark = pytest.mark.slow
 
@@ -71,19 +72,19 @@ def test_a_training_killed_at_a_random_step_ends_like_an_uninterrupted_one(prepa
 
 def test_the_best_checkpoint_is_kept_and_a_training_without_gain_stops(prepared, small_recipe, monkeypatch) -> None:
     traced = []
-    run = _Training.run
 
-    def run_and_count(training: _Training) -> None:
-        run(training)
-        traced.append(training._step.experimental_get_tracing_count())
+    def count_and_seed(seed: Any) -> AbstractContextManager[None]:
+        traced.append(seed)
+        return stateless(seed)
 
-    monkeypatch.setattr(_Training, "run", run_and_count)
+    # The step enters it whenever it is traced.
+    monkeypatch.setattr("training.model.train.stateless", count_and_seed)
     # At a learning rate near 0 the figures are random, and no series of improvements lasts for 30 evaluations.
     settings = ["learning_rate_base=0.000001", "warmup_learning_rate=0.0", "num_steps=60", "batch_norm_decay=0.001"]
     settings += ["evaluate_every=2", "early_stop_after=2"]
     command = ["train", "--out", str(prepared), "--recipe", str(small_recipe), *(f"--set={one}" for one in settings)]
     assert main([*command]) == 0
-    assert traced == [1], "the step is traced once"
+    assert len(traced) == 1, "the step is traced once"
     values = [entry["figures"]["mAP@.5:.95"] for entry in evaluations(prepared)]
     assert len(losses(prepared)) == 2 * len(values) < 60
     assert values.index(max(values)) == len(values) - 3
@@ -182,14 +183,3 @@ def test_the_time_of_a_resumed_training_is_the_sum_of_its_legs(tmp_path) -> None
     lines = [json.dumps({"step": 1, "seconds": seconds}) for leg in legs for seconds in leg]
     (tmp_path / LOSSES).write_text("\n".join(lines) + "\n")
     assert seconds_trained(tmp_path) == 5.5 + 2.0 + 7.25
-
-
-def test_the_log_drops_evaluations_after_the_checkpoint(tmp_path) -> None:
-    path = tmp_path / "evaluations.jsonl"
-    log = EvaluationLog(path, up_to_step=0)
-    for step, value in ((10, 0.1), (20, 0.3), (30, 0.2), (40, 0.2)):
-        log.add(Evaluation(step, {"mAP@.5:.95": value}))
-    assert (log.best.step, log.since_best) == (20, 2)
-    again = EvaluationLog(path, up_to_step=30)
-    assert (again.best.step, again.since_best) == (20, 1)
-    assert path.read_text().count("\n") == 3

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tests.training.render.conftest import HEIGHT, WIDTH, small
+from tests.training.render.small_mouths import HEIGHT, WIDTH, small
 from training.render import write_via
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.training.render.conftest import small
+from tests.training.render.small_mouths import small
 from training.render import RenderError, render_mouth
 
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from tests.training.render.conftest import HEIGHT, WIDTH
+from tests.training.render.small_mouths import HEIGHT, WIDTH
 from training.render import render_other
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tests.training.render.conftest import HEIGHT, WIDTH, small
+from tests.training.render.small_mouths import HEIGHT, WIDTH, small
 from training.render import VIEWS
 
 

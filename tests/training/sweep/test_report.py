@@ -1,6 +1,6 @@
 import pytest
 
-from tests.training.sweep.conftest import BASE
+from tests.training.sweep.instant_runner import BASE
 from training.sweep.report import SweepError, choose, read_report
 from training.sweep.trials import Scale, scaled_recipe
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.training.sweep.conftest import BASE, Runner
+from tests.training.sweep.instant_runner import BASE, Runner
 from training.sweep.report import Trial
 from training.sweep.search import ASPECT_RATIOS, RANGES, search
 from training.sweep.trials import Scale, known_outcomes, run_trial_once

@@ -1,4 +1,4 @@
-from tests.training.sweep.conftest import BASE, Runner
+from tests.training.sweep.instant_runner import BASE, Runner
 from training.sweep.report import Trial, read_report
 from training.sweep.table import rank_correlation, write_results
 from training.sweep.trials import Scale, known_outcomes, ranked, run_trial_once

@@ -1,7 +1,7 @@
 import hashlib
 import json
 
-from tests.training.sweep.conftest import BASE, Runner
+from tests.training.sweep.instant_runner import BASE, Runner
 from training.cli import main
 from training.sweep.report import Trial, read_report
 from training.sweep.trials import ADDED_SINCE, Scale, known_outcomes, run_trial_once, scaled_recipe, sole_use

@@ -1,11 +1,15 @@
-"""A web server with one file, which misbehaves as asked: cuts a transfer, ignores ranges, changes the file."""
+"""A small archive in the layout of the zoo, and a server whose transfers break, ignore ranges or change the file."""
 
 from __future__ import annotations
 
+import io
+import tarfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
 
 
 class FileServer(ThreadingHTTPServer):
@@ -61,3 +65,27 @@ def serving(content: bytes) -> Iterator[FileServer]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+NAME = "ssd_mobilenet_v2_fpnlite_320x320_coco17_tpu-8"
+
+
+def packed(files: dict[str, bytes]) -> bytes:
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w:gz") as members:
+        for name, content in files.items():
+            member = tarfile.TarInfo(f"{NAME}/{name}")
+            member.size = len(content)
+            members.addfile(member, io.BytesIO(content))
+    return data.getvalue()
+
+
+SMALL = packed(
+    {
+        "checkpoint/ckpt-0.index": b"index",
+        "checkpoint/ckpt-0.data-00000-of-00001": np.random.default_rng(0).bytes(300_000),
+        "pipeline.config": b"model {}",
+        "saved_model/saved_model.pb": b"not needed",
+    }
+)
+"""In the layout of the zoo, without weights that could be restored."""
