@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from app.process.memory import keep_out_of_core_dumps
+from app.process.memory import keep_out_of_core_dumps, share_one_heap
 from app.process.subprocesses import ignore_shutdown_signals
 
 THREADS = 2
@@ -34,6 +34,7 @@ def set_up(max_bytes: int, cpu_s: int, max_written: int) -> ModuleType:
     with contextlib.suppress(OSError):
         # If the kernel is short of memory, it should end this process, not the server.
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+    share_one_heap()
     limit(resource.RLIMIT_AS, max_bytes)
     limit(resource.RLIMIT_CPU, cpu_s)
     limit(resource.RLIMIT_FSIZE, max_written)

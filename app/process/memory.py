@@ -18,7 +18,7 @@ FREE_PAGES_S = 10.0
 KEPT_FOR_TENSORFLOW = 2**30
 """Bytes that a worker with TensorFlow keeps; more than a batch of 32 photos takes."""
 
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
 
 
 def keep_out_of_core_dumps() -> None:
@@ -41,6 +41,15 @@ def return_large_blocks() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_MMAP_THRESHOLD, LARGE)
         libc.mallopt(_M_TRIM_THRESHOLD, KEPT)
+
+
+def share_one_heap() -> None:
+    """Let all threads allocate from one heap (mallopt(3)), for a process whose address space is limited.
+
+    A heap for each thread reserves 64 MiB of addresses. Does nothing without glibc.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 def keep_freed_blocks() -> None:

@@ -331,3 +331,11 @@ def test_heic_metadata_of_a_type_that_is_not_text() -> None:
     """Must not end the process: see `app.photo.heic_decoder`."""
     data = (DATA / "four_colours_turned.heic").read_bytes().replace(b"Exif\0", b"E\xffi\xff\0", 1)
     assert decode(data).width == 48
+
+
+@pytest.mark.slow
+def test_small_photos_are_decoded_side_by_side_at_a_small_limit() -> None:
+    limits = Limits(max_pixels=64 * 48)
+    with ThreadPoolExecutor(6) as threads:
+        photos = list(threads.map(lambda _: decode(FOUR_COLOURS, limits), range(100)))
+    assert {(photo.width, photo.height) for photo in photos} == {(64, 48)}
