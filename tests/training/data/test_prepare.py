@@ -1,6 +1,6 @@
 """The command `prepare` on data with one problem at a time: one line names it, and nothing is written.
 
-`python -m tests.training.data.test_broken_data` prints the table of problems and messages.
+`python -m tests.training.data.test_prepare` prints the table of problems and messages.
 """
 
 from __future__ import annotations
@@ -447,7 +447,7 @@ def table() -> str:
 
 def test_the_documentation_shows_every_message() -> None:
     page = (ROOT / "docs" / "data-errors.md").read_text(encoding="utf-8")
-    assert table() in page, "regenerate it with: python -m tests.training.data.test_broken_data"
+    assert table() in page, "regenerate it with: python -m tests.training.data.test_prepare"
 
 
 if __name__ == "__main__":
