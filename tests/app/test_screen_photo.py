@@ -24,7 +24,7 @@ from app.screen_photo import Options, Screener
 from tests.app.api.live_server import make_photo
 from tests.app.detector.stand_ins import BUNDLE as ENGINE_BUNDLE
 from tests.app.detector.stand_ins import Held
-from tests.app.photo.test_heic import HARD
+from tests.app.photo.pictures import HARD
 
 BUNDLE = SimpleNamespace(input_height=32, input_width=32)
 

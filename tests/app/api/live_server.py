@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from app.api.protocol import Protocol
 from app.detector.bundle import write_manifest
 from app.detector.detections import Detections
 from app.detector.runtimes import Runtime
+from app.records.audit import verify
 from app.settings import Settings
 
 MODEL = "stand-in"
@@ -156,3 +158,35 @@ def assert_problem(response: httpx.Response, status: int, slug: str) -> dict[str
 
 Start = Callable[..., AbstractContextManager[Live]]
 """Start a ready server; settings by keyword."""
+
+
+JSON = {"Accept": "application/json"}
+
+
+def live_models(live: Live) -> list[tuple[str, int, bool]]:
+    """Name, version and whether it is the default, for every live model."""
+    listed = live.client.get("/models").json()["models"]
+    return [(entry["name"], entry["version"], entry["default"]) for entry in listed if entry["live"]]
+
+
+def answered_by(live: Live, photo: bytes, query: str = "") -> tuple[str, int]:
+    model = live.client.post(f"/detect{query}", content=photo, headers=JSON).json()["model"]
+    return model["name"], model["version"]
+
+
+def without_timings(response: httpx.Response) -> dict[str, object]:
+    assert response.status_code == 200, response.text
+    answer: dict[str, object] = response.json()
+    answer.pop("timings_ms")
+    return answer
+
+
+def kept_bytes(live: Live) -> int:
+    """Bytes of unfetched pictures."""
+    return live.service.screener.admission.pictures.size
+
+
+def records(folder: Path) -> list[dict]:
+    found = verify(folder)
+    assert found.findings == []
+    return [json.loads(line) for path in sorted(folder.glob("audit-*")) for line in path.read_text().splitlines()]

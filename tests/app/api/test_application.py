@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.app.api.live_server import Live, Start
+from tests.app.api.live_server import Live
 
 
 def test_description(live: Live) -> None:
@@ -23,12 +23,6 @@ def test_description(live: Live) -> None:
         response = live.client.get(address, follow_redirects=True)
         assert response.status_code == 200
         assert "swagger" in response.text
-
-
-def test_applications_do_not_share_metrics(start: Start, photo: bytes) -> None:
-    with start() as first, start() as second:
-        first.client.post("/detect", content=photo)
-        assert second.metric("caries_verdicts_total", verdict="caries_suspected") == 0
 
 
 @pytest.mark.parametrize("module", ["app.api", "app.cli", "app.detect_folder"])

@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.app.api.live_server import Live, Start, assert_problem, make_photo, wait_for
-from tests.app.api.routes.test_detect import JSON, without_timings
+from tests.app.api.live_server import JSON, Live, Start, assert_problem, make_photo, wait_for, without_timings
 
 FORM = {"Content-Type": "multipart/form-data; boundary=xx"}
 

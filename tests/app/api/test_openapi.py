@@ -10,7 +10,7 @@ import pytest
 
 from app.records.key_file import KeyFile, Role
 from tests.app.api.live_server import write_bundle
-from tests.app.api.middleware.test_always_answer import running
+from tests.app.api.server_process import running
 
 pytest.importorskip("schemathesis", reason="schemathesis is not installed")
 

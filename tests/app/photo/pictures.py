@@ -125,3 +125,64 @@ def most():
 return_large_blocks()
 """
 """Code that gives `most()`, the most resident memory of its process so far in bytes."""
+
+
+FOUR_COLOURS = (DATA / "four_colours.heic").read_bytes()
+
+
+FLAT = (DATA / "flat.heic").read_bytes()
+
+
+def box(name: bytes, body: bytes) -> bytes:
+    return (8 + len(body)).to_bytes(4, "big") + name + body
+
+
+def of_tiles(rows: int, columns: int, *, tile: bytes = FOUR_COLOURS, side: int = 64) -> bytes:
+    """A grid that repeats one picture, `side` pixels a side, cut to 64 pixels each.
+
+    ISO 23008-12, 6.6.2.3. Each tile is a separate item, since a grid may not refer to one twice; all have the same
+    bytes.
+    """
+    tiles = range(1, rows * columns + 1)
+    grid = len(tiles) + 1
+
+    def number(value: int, size: int = 2) -> bytes:
+        return value.to_bytes(size, "big")
+
+    def kept(name: bytes) -> bytes:
+        """A box of the picture, complete."""
+        at = tile.index(name) - 4
+        return tile[at : at + int.from_bytes(tile[at : at + 4], "big")]
+
+    def info(item: int, kind: bytes, hidden: bool) -> bytes:
+        return box(b"infe", number(2, 1) + number(hidden, 3) + number(item) + bytes(2) + kind + b"\0")
+
+    def place(item: int, where: int, offset: int, size: int) -> bytes:
+        """Of an item: in the file (0) or in `idat` (1)."""
+        return number(item) + number(where) + bytes(2) + number(1) + number(offset, 4) + number(size, 4)
+
+    height, width, hevc = rows * 64, columns * 64, kept(b"mdat")[8:]
+    extents = [box(b"ispe", bytes(4) + number(w, 4) + number(h, 4)) for w, h in ((side, side), (width, height))]
+    properties = box(b"ipco", kept(b"hvcC") + b"".join(extents) + kept(b"pixi"))
+    of_items = b"".join(number(item) + bytes([2, 0x81, 2]) for item in tiles) + number(grid) + bytes([2, 3, 4])
+    refers = number(grid) + number(len(tiles)) + b"".join(map(number, tiles))
+
+    def head(offset: int) -> bytes:
+        places = b"".join(place(item, 0, offset, len(hevc)) for item in tiles) + place(grid, 1, 0, 8)
+        infos = b"".join(info(item, b"hvc1", True) for item in tiles) + info(grid, b"grid", False)
+        meta = [
+            kept(b"hdlr"),
+            box(b"pitm", bytes(4) + number(grid)),
+            box(b"idat", bytes([0, 0, rows - 1, columns - 1]) + number(width) + number(height)),
+            box(b"iloc", b"\1\0\0\0\x44\0" + number(grid) + places),
+            box(b"iinf", bytes(4) + number(grid) + infos),
+            box(b"iprp", properties + box(b"ipma", bytes(4) + number(grid, 4) + of_items)),
+            box(b"iref", bytes(4) + box(b"dimg", refers)),
+        ]
+        return kept(b"ftyp") + box(b"meta", bytes(4) + b"".join(meta))
+
+    return head(len(head(0)) + 8) + box(b"mdat", hevc)
+
+
+HARD = of_tiles(30, 30, tile=FLAT, side=4096)
+"""44 kB: the picture has 1920x1920 pixels, its 900 tiles have 16 million each and take minutes."""

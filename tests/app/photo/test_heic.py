@@ -5,9 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,74 +16,9 @@ from app.errors import DeadlineExceeded, Overloaded, PhotoTooCostly, PhotoTooLar
 from app.photo import heic
 from app.photo.decoding import decode
 from app.photo.limits import Limits
-from benchmarks.process_tree import children
-from tests.app.photo.pictures import DATA, assert_four_colours
+from tests.app.photo.pictures import DATA, FLAT, FOUR_COLOURS, HARD, assert_four_colours, of_tiles
 
-FOUR_COLOURS = (DATA / "four_colours.heic").read_bytes()
-FLAT = (DATA / "flat.heic").read_bytes()
-
-
-def box(name: bytes, body: bytes) -> bytes:
-    return (8 + len(body)).to_bytes(4, "big") + name + body
-
-
-def of_tiles(rows: int, columns: int, *, tile: bytes = FOUR_COLOURS, side: int = 64) -> bytes:
-    """A grid that repeats one picture, `side` pixels a side, cut to 64 pixels each.
-
-    ISO 23008-12, 6.6.2.3. Each tile is a separate item, since a grid may not refer to one twice; all have the same
-    bytes.
-    """
-    tiles = range(1, rows * columns + 1)
-    grid = len(tiles) + 1
-
-    def number(value: int, size: int = 2) -> bytes:
-        return value.to_bytes(size, "big")
-
-    def kept(name: bytes) -> bytes:
-        """A box of the picture, complete."""
-        at = tile.index(name) - 4
-        return tile[at : at + int.from_bytes(tile[at : at + 4], "big")]
-
-    def info(item: int, kind: bytes, hidden: bool) -> bytes:
-        return box(b"infe", number(2, 1) + number(hidden, 3) + number(item) + bytes(2) + kind + b"\0")
-
-    def place(item: int, where: int, offset: int, size: int) -> bytes:
-        """Of an item: in the file (0) or in `idat` (1)."""
-        return number(item) + number(where) + bytes(2) + number(1) + number(offset, 4) + number(size, 4)
-
-    height, width, hevc = rows * 64, columns * 64, kept(b"mdat")[8:]
-    extents = [box(b"ispe", bytes(4) + number(w, 4) + number(h, 4)) for w, h in ((side, side), (width, height))]
-    properties = box(b"ipco", kept(b"hvcC") + b"".join(extents) + kept(b"pixi"))
-    of_items = b"".join(number(item) + bytes([2, 0x81, 2]) for item in tiles) + number(grid) + bytes([2, 3, 4])
-    refers = number(grid) + number(len(tiles)) + b"".join(map(number, tiles))
-
-    def head(offset: int) -> bytes:
-        places = b"".join(place(item, 0, offset, len(hevc)) for item in tiles) + place(grid, 1, 0, 8)
-        infos = b"".join(info(item, b"hvc1", True) for item in tiles) + info(grid, b"grid", False)
-        meta = [
-            kept(b"hdlr"),
-            box(b"pitm", bytes(4) + number(grid)),
-            box(b"idat", bytes([0, 0, rows - 1, columns - 1]) + number(width) + number(height)),
-            box(b"iloc", b"\1\0\0\0\x44\0" + number(grid) + places),
-            box(b"iinf", bytes(4) + number(grid) + infos),
-            box(b"iprp", properties + box(b"ipma", bytes(4) + number(grid, 4) + of_items)),
-            box(b"iref", bytes(4) + box(b"dimg", refers)),
-        ]
-        return kept(b"ftyp") + box(b"meta", bytes(4) + b"".join(meta))
-
-    return head(len(head(0)) + 8) + box(b"mdat", hevc)
-
-
-def open_files() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
-@pytest.fixture(autouse=True)
-def _nothing_left_behind() -> Iterator[None]:
-    before, open_before = children("self"), open_files()  # other tests' processes among them
-    yield
-    assert set(children("self")) <= set(before)
-    assert open_files() == open_before
+pytestmark = pytest.mark.usefixtures("nothing_left_behind")
 
 
 def test_tiles_are_joined() -> None:
@@ -95,10 +29,6 @@ def test_tiles_are_joined() -> None:
     for top in (0, 64, 128):
         for left in (0, 64):
             np.testing.assert_array_equal(tiled[top : top + 48, left : left + 64], whole)
-
-
-HARD = of_tiles(30, 30, tile=FLAT, side=4096)
-"""44 kB: the picture has 1920x1920 pixels, its 900 tiles have 16 million each and take minutes."""
 
 
 @pytest.mark.slow
@@ -224,26 +154,6 @@ def test_decoding_stops_when_the_photo_is_not_wanted_any_more() -> None:
     assert time.monotonic() < ends + 10
 
 
-LIMITS = """
-import resource
-from app.photo.heic_decoder import set_up
-set_up(10**9, 30, 10**8)
-print([resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_CORE, resource.RLIMIT_CPU, resource.RLIMIT_AS)])
-print(open("/proc/self/oom_score_adj").read())
-"""
-
-
-@pytest.mark.parametrize(
-    ("before", "after"), [("ulimit -S -c unlimited", [1, 30, 10**9]), ("ulimit -t 20 -v 800000", [1, 20, 819_200_000])]
-)
-def test_limits_are_set_and_lower_ones_stay(before: str, after: list[int]) -> None:
-    command = f"{before}; exec '{sys.executable}' -c '{LIMITS}'"
-    done = subprocess.run(["bash", "-c", command], cwd=DATA.parents[1], capture_output=True, text=True, check=True)
-    limits, score = done.stdout.split("\n", 1)
-    assert limits == str(after)
-    assert int(score) == 1000
-
-
 def test_photos_are_decoded_concurrently() -> None:
     photos = [FOUR_COLOURS, of_tiles(2, 2), FOUR_COLOURS[:300], of_tiles(1, 3)] * 3
     with ThreadPoolExecutor(4) as pool:
@@ -325,12 +235,6 @@ def test_10_bit_heic_grey_keeps_its_range() -> None:
     assert row[0] < 20
     assert row[-1] > 235
     assert (np.diff(row) >= -3).all()
-
-
-def test_heic_metadata_of_a_type_that_is_not_text() -> None:
-    """Must not end the process: see `app.photo.heic_decoder`."""
-    data = (DATA / "four_colours_turned.heic").read_bytes().replace(b"Exif\0", b"E\xffi\xff\0", 1)
-    assert decode(data).width == 48
 
 
 @pytest.mark.slow

@@ -20,16 +20,10 @@ from app.api.middleware.audited import TALLY_S, AuditRequests, RefusalTally
 from app.api.middleware.observe import HEADER, Observe
 from app.errors import AuditError
 from app.process.metrics import Metrics
-from app.records.audit import AuditLog, verify
+from app.records.audit import AuditLog
 from app.records.key_file import KeyFile, Role
-from tests.app.api.live_server import StandIn, Start, wait_for, write_bundle
-from tests.app.api.middleware.test_always_answer import running
-
-
-def records(folder: Path) -> list[dict]:
-    found = verify(folder)
-    assert found.findings == []
-    return [json.loads(line) for path in sorted(folder.glob("audit-*")) for line in path.read_text().splitlines()]
+from tests.app.api.live_server import StandIn, Start, records, wait_for, write_bundle
+from tests.app.api.server_process import running
 
 
 def test_a_screened_photo_is_recorded_with_digest_and_verdict(start: Start, photo: bytes, tmp_path: Path) -> None:

@@ -1,16 +1,12 @@
 """The id of every request, and its line in the log."""
 
-import json
 import logging
 import re
-from pathlib import Path
 
-import httpx
 import pytest
 
 from app.api.middleware.observe import HEADER
-from tests.app.api.live_server import Live, write_bundle
-from tests.app.api.middleware.test_always_answer import running
+from tests.app.api.live_server import Live
 
 
 @pytest.mark.parametrize("identity", ["visit-7", "A.b_c-1", "x" * 64])
@@ -35,18 +31,3 @@ def test_a_request_is_logged_by_its_route(live: Live, photo: bytes, caplog: pyte
     live.client.get("/health/ready")
     said = [re.sub(r"[\d.]+ ms", "", message).strip() for message in caplog.messages]
     assert said == ["POST /detect 200", "GET unmatched 404", "other /detect 405"]
-
-
-@pytest.mark.slow
-def test_the_json_log_has_the_request_id(tmp_path: Path, photo: bytes) -> None:
-    write_bundle(tmp_path)
-    with running(tmp_path, "--log-format", "json") as server:
-        httpx.post(f"{server.address}/detect", content=photo, headers={HEADER: "visit-7"})
-        server.process.terminate()
-        assert server.ends() == 0
-    entries = [json.loads(line) for line in server.said.splitlines()]
-    assert all({"time", "level", "logger", "message", "request"} <= set(entry) for entry in entries)
-    (detect,) = (entry for entry in entries if entry.get("route") == "/detect")
-    assert (detect["request"], detect["status"], detect["method"]) == ("visit-7", 200, "POST")
-    assert detect["milliseconds"] > 0
-    assert any(entry["logger"].startswith("uvicorn") for entry in entries)

@@ -1,6 +1,5 @@
 """`POST /detect/batch` over real HTTP: results for each photo, limits, shutdown and leaving clients."""
 
-import asyncio
 import hashlib
 import io
 import json
@@ -21,7 +20,6 @@ import pytest
 from PIL import Image
 
 from app.api.answers import BatchAnswer
-from app.api.batch_answers import AsJson
 from app.api.middleware.observe import HEADER
 from app.detector.detections import Detections
 from app.errors import AuditError, WorkerDied
@@ -33,15 +31,15 @@ from tests.app.api.live_server import (
     StandIn,
     Start,
     assert_problem,
+    kept_bytes,
     light_of,
     make_photo,
+    records,
     serving,
     wait_for,
     write_bundle,
 )
-from tests.app.api.middleware.test_always_answer import in_hand, listens, running
-from tests.app.api.middleware.test_audited import records
-from tests.app.api.routes.test_detect import kept_bytes
+from tests.app.api.server_process import in_hand, listens, running
 
 BATCH = "/detect/batch"
 ZIP = {"Content-Type": "application/zip"}
@@ -543,17 +541,6 @@ def test_a_client_that_does_not_fetch_its_answer(
             assert live.client.post(BATCH, files=form([photo])).status_code == 200
         assert live.metric("caries_disconnected_total") == 1
     assert sum("photo" in entry for entry in records(tmp_path / "audit")) < 25
-
-
-def test_an_interrupted_answer_is_not_answered_again() -> None:
-    async def cut_off(_: Any) -> None:
-        raise TimeoutError
-
-    writer = AsJson({"type": "http"}, cut_off, cut_off)
-    assert not writer.begun
-    with pytest.raises(TimeoutError):
-        asyncio.run(writer.end())
-    assert writer.begun
 
 
 @pytest.mark.slow

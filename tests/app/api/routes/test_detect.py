@@ -21,17 +21,19 @@ from app.photo.encoding import encode
 from app.photo.formats import PhotoFormat
 from app.screen_photo import STAGES
 from app.settings import Isolation
-from tests.app.api.live_server import Live, StandIn, Start, assert_problem, make_photo, wait_for
+from tests.app.api.live_server import (
+    JSON,
+    Live,
+    StandIn,
+    Start,
+    assert_problem,
+    kept_bytes,
+    make_photo,
+    wait_for,
+    without_timings,
+)
 
 GIF = b"GIF89a" + bytes(100)
-JSON = {"Accept": "application/json"}
-
-
-def without_timings(response: httpx.Response) -> dict[str, object]:
-    assert response.status_code == 200, response.text
-    answer: dict[str, object] = response.json()
-    answer.pop("timings_ms")
-    return answer
 
 
 def test_json_answer(live: Live, photo: bytes) -> None:
@@ -180,11 +182,6 @@ def asks_for_much(live: Live) -> socket.socket:
     client.sendall(b"POST /detect HTTP/1.1\r\nHost: x\r\nConnection: close\r\n")
     client.sendall(b"Content-Length: %d\r\n\r\n" % len(photo) + photo)
     return client
-
-
-def kept_bytes(live: Live) -> int:
-    """Bytes of unfetched pictures."""
-    return live.service.screener.admission.pictures.size
 
 
 def fetched(client: socket.socket, pause_s: float = 0.0, piece: int = 2**20) -> int:
