@@ -1,7 +1,11 @@
 import csv
 from pathlib import Path
 
+import pytest
+
 from training.cli import main
+
+pytest.importorskip("scipy", reason="the training environment is not installed")
 
 
 def test_command_line_writes_photos_labels_and_folds(tmp_path: Path) -> None:
