@@ -51,7 +51,7 @@ def test_it_is_trained_a_step(prepared, small_data, write_recipe, architecture) 
     recipe = write_recipe(architecture, input_size=160, num_steps=1)
     assert main(["train", "--out", str(prepared), "--recipe", str(recipe), "--set=warmup_steps=0"]) == 0
     assert (prepared / "checkpoints" / "ckpt-1.index").exists()
-    run = (prepared / "pipeline.config", prepared / "checkpoints", prepared / "export")
+    run = (prepared / "pipeline.config", prepared / "checkpoints" / "ckpt-1", prepared / "export")
     photos = read_annotated_photos(small_data)
     if architecture.startswith("faster_rcnn"):
         with pytest.raises(ConversionError, match="cannot be converted to TFLite"):
