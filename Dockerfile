@@ -7,7 +7,7 @@
 # Every package is locked by version and hash. The same sources and SOURCE_DATE_EPOCH give the same files.
 
 # As in pyproject.toml; tests/deploy/test_deploy.py compares.
-ARG VERSION=unknown
+ARG VERSION=0.1.0
 
 FROM python:3.11-slim AS build
 ARG SOURCE_DATE_EPOCH=0

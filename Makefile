@@ -110,8 +110,7 @@ BUILD_NETWORK ?= default
 
 # Build the server's image; BUILD_NETWORK=host if builds cannot reach the network.
 image:
-	docker build --network=$(BUILD_NETWORK) --target cpu --build-arg REVISION=$$(git rev-parse HEAD) \
-		--build-arg VERSION=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) --tag caries-screen:cpu .
+	docker build --network=$(BUILD_NETWORK) --target cpu --build-arg REVISION=$$(git rev-parse HEAD) --tag caries-screen:cpu .
 
 # Pack one archive for a machine without internet.
 offline-kit: image
