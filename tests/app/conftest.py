@@ -20,6 +20,7 @@ from app.detector.engine import open_engine
 from app.detector.runtimes import Runtime
 from app.settings import RuntimeKind, Settings
 from tests.app.api.live_server import Live, StandIn, Start, make_photo, serving, write_bundle
+from tests.app.detector.stand_ins import manifest
 
 
 @pytest.fixture
@@ -94,20 +95,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "store" / "stand-in" / "1"
     path.mkdir(parents=True)
     (path / "MODEL_CARD.md").write_text("# stand-in\n", encoding="utf-8")
-    manifest = {
-        "model": {"name": "stand-in", "version": 1},
-        "classes": [{"id": 1, "name": "normal"}, {"id": 2, "name": "caries"}],
-        "screened_class": "caries",
-        "input": {"height": 320, "width": 320},
-        "operating_point": {
-            "score_threshold": 0.5,
-            "max_boxes": 5,
-            "sensitivity": 0.8,
-            "false_positives_per_image": None,
-            "measured_on": "nothing",
-        },
-    }
-    write_manifest(path, manifest)
+    write_manifest(path, manifest("stand-in", 1, false_positives_per_image=None))
     monkeypatch.setattr(folder, "open_engine", functools.partial(open_engine, load=lambda *_, **__: ThreeTeeth()))
     monkeypatch.setenv("CARIES_MODEL_STORE", str(tmp_path / "store"))
     return tmp_path / "store"

@@ -24,6 +24,7 @@ from app.detector.detections import Detections
 from app.detector.runtimes import Runtime
 from app.records.audit import verify
 from app.settings import Settings
+from tests.app.detector.stand_ins import manifest
 
 MODEL = "stand-in"
 
@@ -60,20 +61,7 @@ def write_bundle(folder: Path, *, name: str = MODEL, version: int = 1) -> Path:
     path = folder / name / str(version)
     path.mkdir(parents=True)
     (path / "MODEL_CARD.md").write_text(f"# {name} {version}\n\nNot a medical device.\n", encoding="utf-8")
-    manifest = {
-        "model": {"name": name, "version": version},
-        "classes": [{"id": 1, "name": "normal"}, {"id": 2, "name": "caries"}],
-        "screened_class": "caries",
-        "input": {"height": 32, "width": 32},
-        "operating_point": {
-            "score_threshold": 0.5,
-            "max_boxes": 5,
-            "sensitivity": 0.8,
-            "false_positives_per_image": 1.5,
-            "measured_on": "nothing",
-        },
-    }
-    write_manifest(path, manifest)
+    write_manifest(path, manifest(name, version))
     return path
 
 

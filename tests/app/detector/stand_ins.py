@@ -4,6 +4,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,24 @@ BUNDLE = Bundle(
     calibration=None,
     manifest=MappingProxyType({}),
 )
+
+
+def manifest(name: str, version: int, **of_point: Any) -> dict[str, Any]:
+    """What `write_manifest` takes for a bundle of a 32 x 32 detector; keywords change its operating point."""
+    point = {
+        "score_threshold": 0.5,
+        "max_boxes": 5,
+        "sensitivity": 0.8,
+        "false_positives_per_image": 1.5,
+        "measured_on": "nothing",
+    }
+    return {
+        "model": {"name": name, "version": version},
+        "classes": [{"id": 1, "name": "normal"}, {"id": 2, "name": "caries"}],
+        "screened_class": "caries",
+        "input": {"height": 32, "width": 32},
+        "operating_point": point | of_point,
+    }
 
 
 class Held(Runtime):

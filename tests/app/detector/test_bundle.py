@@ -4,20 +4,7 @@ import pytest
 
 from app.detector.bundle import MANIFEST, find_bundle, list_bundles, read_bundle, write_manifest
 from app.errors import BundleError, UnknownModel
-
-CONTENT = {
-    "model": {"name": "teeth", "version": 3},
-    "classes": [{"id": 1, "name": "normal"}, {"id": 2, "name": "caries"}],
-    "screened_class": "caries",
-    "input": {"height": 320, "width": 320},
-    "operating_point": {
-        "score_threshold": 0.4,
-        "max_boxes": 5,
-        "sensitivity": 0.8,
-        "false_positives_per_image": 1.0,
-        "measured_on": "nothing",
-    },
-}
+from tests.app.detector.stand_ins import manifest
 
 
 @pytest.fixture
@@ -26,7 +13,7 @@ def bundle_folder(tmp_path):
     (folder / "variables").mkdir(parents=True)
     (folder / "model.tflite").write_bytes(b"model")
     (folder / "variables" / "variables.index").write_bytes(b"index")
-    write_manifest(folder, CONTENT)
+    write_manifest(folder, manifest("teeth", 3, score_threshold=0.4))
     return folder
 
 
@@ -70,9 +57,9 @@ def test_an_unlisted_file_is_named(bundle_folder) -> None:
     ],
 )
 def test_a_wrong_manifest_is_refused(bundle_folder, change, message) -> None:
-    manifest = json.loads((bundle_folder / MANIFEST).read_text())
-    change(manifest)
-    (bundle_folder / MANIFEST).write_text(json.dumps(manifest))
+    content = json.loads((bundle_folder / MANIFEST).read_text())
+    change(content)
+    (bundle_folder / MANIFEST).write_text(json.dumps(content))
     with pytest.raises(BundleError, match=message):
         read_bundle(bundle_folder)
 
