@@ -29,8 +29,10 @@ LONGEST_FIRST = ("test_run.py", "test_train.py", "test_notebook.py", "test_archi
 
 SHARE_A_RUN = (
     "test_run.py",
+    "test_bundles.py",
     "test_detectors.py",
     "test_evidence.py",
+    "test_held_out.py",
     "test_multi_scale.py",
     "test_repackage.py",
     "test_tflite.py",

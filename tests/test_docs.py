@@ -98,6 +98,18 @@ def _defines(tree: ast.Module | ast.ClassDef, names: list[str]) -> bool:
     return False
 
 
+def test_every_module_has_the_test_file_that_contributing_promises() -> None:
+    """`app/photo/png.py` has `tests/app/photo/test_png.py`, `app/__main__.py` has `tests/app/test_main.py`."""
+    modules = [path.relative_to(ROOT) for package in ("app", "training") for path in (ROOT / package).rglob("*.py")]
+    mirrors = {
+        path: Path("tests") / path.parent / f"test_{path.stem.strip('_')}.py"
+        for path in modules
+        if path.name != "__init__.py"
+    }
+    assert len(mirrors) > 100
+    assert [f"{path}: {mirror} is missing" for path, mirror in mirrors.items() if not (ROOT / mirror).exists()] == []
+
+
 @pytest.mark.parametrize(("heading", "package"), [("One photo's way", "app"), ("One training's way", "training")])
 def test_the_ways_through_the_code_have_few_stations(heading: str, package: str) -> None:
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")

@@ -60,6 +60,17 @@ def tiny_run(rendered_data, tiny_recipe, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def forms(tiny_run) -> dict[str, Path]:
+    """The paths of one detector in each form in which it may be given."""
+    return {
+        "bundle": tiny_run / "bundle" / "tiny" / "1",
+        "saved_model": tiny_run / "export" / "saved_model",
+        "tflite": tiny_run / "export" / "model.tflite",
+        "checkpoint": tiny_run,
+    }
+
+
+@pytest.fixture(scope="session")
 def cross_validation(rendered_data, tiny_recipe, tmp_path_factory) -> Path:
     """The folder of a cross-validation with made-up predictions: nine in ten classes right, by an overconfident
     detector, and the same rounded by an int8 model. At `LARGER` pixels all classes are right."""
@@ -121,3 +132,27 @@ def prepared(small_data, tmp_path) -> Path:
     out = tmp_path / "run"
     assert main(["prepare", "--data", str(small_data), "--out", str(out)]) == 0
     return out
+
+
+@pytest.fixture(scope="session")
+def untrained(small_recipe, tmp_path_factory) -> tuple[Path, Path]:
+    """Configuration and checkpoint of the small detector with random weights."""
+    from training.compat import tf
+    from training.model.configure import configure, parse_pipeline
+    from training.model.model_runtime import make_variables
+    from training.recipe import Recipe
+    from object_detection.builders import model_builder
+
+    folder = tmp_path_factory.mktemp("untrained")
+    config = folder / "pipeline.config"
+    text = configure(
+        Recipe.read(small_recipe),
+        label_map=folder / "label_map.pbtxt",
+        train_records=[folder / "train.tfrecord"],
+        validation_records=[],
+        fine_tune_checkpoint=None,
+    )
+    config.write_text(text)
+    model = model_builder.build(parse_pipeline(text).model, is_training=False)
+    make_variables(model, 128, 128)
+    return config, Path(tf.train.Checkpoint(model=model).save(str(folder / "checkpoints" / "ckpt")))

@@ -158,33 +158,6 @@ def test_packaging_stops_when_the_tflite_model_differs(tiny_run, tmp_path, capsy
     assert not list(copy.glob("bundle/**/bundle.json"))
 
 
-@pytest.mark.parametrize(
-    ("command", "message"),
-    [
-        ("configure", "run prepare first"),
-        ("train", "run prepare first"),
-        ("export", "run configure or train first"),
-        ("tflite", "run configure or train first"),
-        ("evaluate", "run export first"),
-        ("package", "run configure or train first"),
-    ],
-)
-def test_a_step_run_too_early_names_the_missing_one(command, message, tmp_path, capsys) -> None:
-    assert main([command, "--out", str(tmp_path)]) == 1
-    assert message in capsys.readouterr().err
-
-
-def test_a_configured_run_without_a_checkpoint_cannot_be_exported(prepared, small_recipe, capsys) -> None:
-    assert main(["configure", "--out", str(prepared), "--recipe", str(small_recipe)]) == 0
-    assert "model.ssd.num_classes: 90 -> 2" in capsys.readouterr().out
-    assert main(["export", "--out", str(prepared)]) == 1
-    assert "there is no checkpoint in" in capsys.readouterr().err
-    assert main(["export", "--out", str(prepared), "--checkpoint", "best"]) == 1
-    assert "if the recipe sets evaluate_every" in capsys.readouterr().err
-    assert main(["tflite", "--out", str(prepared)]) == 1
-    assert "run export first" in capsys.readouterr().err
-
-
 def test_a_fold_that_holds_every_photo_cannot_be_held_out(small_data, small_recipe, tmp_path, capsys) -> None:
     data, out = tmp_path / "data", tmp_path / "run"
     shutil.copytree(small_data, data)

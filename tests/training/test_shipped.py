@@ -94,10 +94,3 @@ def test_the_class_is_right_more_often_on_photos_of_the_training_than_out_of_fol
         places = [place for place, photo in enumerate(photos) if photo.fold == fold]
         of_fold = assess([photos[place] for place in places], [found[place] for place in places], resamples=2)
         assert of_fold.as_dict()["figures"]["class right on found teeth"]["value"] > claimed, fold
-
-
-def test_the_card_says_at_which_sizes_it_was_trained_and_runs(each_bundle) -> None:
-    is_enlarged = each_bundle.input_height != 320
-    assert each_bundle.manifest.get("trained_input_size") == (320 if is_enlarged else None)
-    assert ("at 320 x 320, whose weights run here at the larger size" in each_bundle.card) == is_enlarged
-    assert ("and, of the same photo, at 320 x 320, fused tooth by tooth" in each_bundle.card) == is_enlarged

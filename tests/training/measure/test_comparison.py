@@ -6,7 +6,6 @@ from tests.training.conftest import LARGER
 from training.cross_validation import assess_folds
 from training.data.annotations import FOLDS
 from training.measure.comparison import compare_precisions, compare_sizes, table_of_sizes
-from training.measure.out_of_fold import CrossValidationError
 from training.recipe import Recipe
 
 
@@ -39,10 +38,3 @@ def test_sizes_stand_side_by_side(cross_validation, tiny_recipe) -> None:
     assert larger - own == pytest.approx(gain, abs=0.0011)
     assert cells["best F1 caries"][2].startswith("+")
     assert cells["photo AUC"][2] == "", "of which no difference was taken"
-
-
-def test_folds_that_were_not_run_there_are_named(cross_validation) -> None:
-    with pytest.raises(CrossValidationError, match="fold 0 was not run at 512 pixels"):
-        compare_sizes(cross_validation, range(FOLDS), (512,))
-    with pytest.raises(CrossValidationError, match=r"predictions_int8.npz"):
-        compare_precisions(cross_validation, range(FOLDS), sizes=(LARGER,))

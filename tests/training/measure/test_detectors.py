@@ -1,6 +1,5 @@
 """One detector as bundle, SavedModel, TFLite file and checkpoint: found, measured and used alike."""
 
-import csv
 import json
 import shutil
 
@@ -12,16 +11,6 @@ from training.cli import main
 from training.measure.detectors import find_detector
 from training.measure.predictions import DetectorError
 from training.release.parity import compare
-
-
-@pytest.fixture(scope="module")
-def forms(tiny_run):
-    return {
-        "bundle": tiny_run / "bundle" / "tiny" / "1",
-        "saved_model": tiny_run / "export" / "saved_model",
-        "tflite": tiny_run / "export" / "model.tflite",
-        "checkpoint": tiny_run,
-    }
 
 
 def test_every_form_of_a_detector_detects_the_same(forms, rendered_data, tiny_run) -> None:
@@ -110,26 +99,3 @@ def test_evaluate_over_all_folds_warns(forms, rendered_data, tmp_path, capsys) -
     assert "at score 0.3000" in text
     assert main(["evaluate", *arguments, "--threshold", "3"]) == 1
     assert "allowed is 0 to 1" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("kind", ["bundle", "saved_model", "tflite", "checkpoint"])
-def test_detect_writes_what_caries_detect_writes(forms, rendered_data, tmp_path, capsys, kind) -> None:
-    photo = next((rendered_data / "img_train").iterdir())
-    arguments = ["detect", str(photo), "--model", str(forms[kind]), "--out", str(tmp_path), "--format", "jpeg"]
-    assert main([*arguments, "--threshold", "0.001", "--max-boxes", "3", "--classes", "all", "--json"]) == 0
-    answer = json.loads(capsys.readouterr().out)
-    assert len(answer["detections"]) == 3
-    with (tmp_path / "detections.csv").open() as file:
-        assert len(list(csv.DictReader(file))) == 3
-    assert (tmp_path / f"[Result]{photo.stem}.jpg").exists()
-
-
-def test_detect_says_where_its_threshold_comes_from_and_what_failed(forms, tmp_path, capsys) -> None:
-    (tmp_path / "bad.jpg").write_bytes(b"no photo")
-    arguments = ["detect", str(tmp_path / "bad.jpg"), "--out", str(tmp_path / "out"), "--model"]
-    assert main([*arguments, str(forms["tflite"])]) == 1
-    error = capsys.readouterr().err
-    assert "has no operating point: boxes of score 0.5 or more" in error
-    assert "bad.jpg" in error
-    assert main([*arguments, str(forms["tflite"]), "--max-boxes", "0"]) == 1
-    assert "allowed is 1 to 100" in capsys.readouterr().err

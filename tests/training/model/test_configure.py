@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 
-from training.cli import main
 from training.model.configure import STOCK_CONFIG, configure, differences_from_stock, input_size_of, parse_pipeline
 from training.recipe import ARCHITECTURES, Recipe, RecipeError
 
@@ -122,12 +121,3 @@ def test_differences_from_the_stock_configuration_are_listed_by_field() -> None:
     assert found["train_config.batch_size"] == ("128", "16")
     assert "model.ssd.box_coder.faster_rcnn_box_coder.y_scale" not in found
     assert differences_from_stock(STOCK_CONFIG.read_text(), ARCHITECTURE) == []
-
-
-def test_augmentation_before_the_preprocessor_is_shown_too(prepared, small_recipe, capsys) -> None:
-    command = ["configure", "--out", str(prepared), "--recipe", str(small_recipe)]
-    assert main(command) == 0
-    assert "training.model.augmentation" not in capsys.readouterr().out
-    assert main([*command, "--set", "rotation=9", "--set", "white_balance=0.05"]) == 0
-    shown = capsys.readouterr().out.partition("training.model.augmentation changes each photo:\n")[2]
-    assert shown == "  rotation: 9\n  white_balance: 0.05\n"
