@@ -18,7 +18,7 @@ from app.detector.bundle import find_bundle, list_bundles, read_bundle
 from app.errors import BundleError, CariesError, SettingsError
 from app.photo.formats import MEDIA_TYPES
 from app.records.key_file import KeyFile, Role
-from app.screening import MAX_BOXES_LIMIT
+from app.screening import MAX_BOXES_BOUNDS
 from app.settings import LogFormat, Settings, describe, flag, variable
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     detect.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="a photo, or a folder of photos")
     detect.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     detect.add_argument("--threshold", type=_threshold, help="lowest score shown, 0 to 1 (default: the model's)")
-    text = f"most boxes shown, 1 to {MAX_BOXES_LIMIT} (default: the model's)"
+    text = f"most boxes shown, {MAX_BOXES_BOUNDS} (default: the model's)"
     detect.add_argument("--max-boxes", type=_max_boxes, help=text)
     detect.add_argument("--classes", choices=("caries", "all"), default="caries", help="classes shown")
     detect.add_argument("--lang", choices=("en", "ko"), default="en", help="language of the labels")
@@ -135,8 +135,8 @@ def _threshold(text: str) -> float:
 
 def _max_boxes(text: str) -> int:
     value = int(text)
-    if not 1 <= value <= MAX_BOXES_LIMIT:
-        raise argparse.ArgumentTypeError(f"{text} is not from 1 to {MAX_BOXES_LIMIT}")
+    if value not in MAX_BOXES_BOUNDS:
+        raise argparse.ArgumentTypeError(f"{text} is not from {MAX_BOXES_BOUNDS}")
     return value
 
 

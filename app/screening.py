@@ -10,8 +10,23 @@ from app.photo.quality import PhotoQuality, Reason
 DEFAULT_MAX_BOXES = 5
 """Boxes shown unless the caller asks otherwise."""
 
-MAX_BOXES_LIMIT = 100
-"""Callers may ask for 1 to this many boxes."""
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The numbers from `low` to `high`, both included."""
+
+    low: int
+    high: int
+
+    def __contains__(self, value: int) -> bool:
+        return self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        return f"{self.low} to {self.high}"
+
+
+MAX_BOXES_BOUNDS = Bounds(1, 100)
+"""Boxes that callers may ask for."""
 
 TOOTH_SCORE = 0.4
 """Lowest score at which a box of any class counts as a tooth."""

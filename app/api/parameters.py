@@ -9,13 +9,18 @@ from fastapi.routing import APIRoute
 from app.api.problems import quoted
 from app.errors import InvalidParameter
 from app.screen_photo import Options
-from app.screening import MAX_BOXES_LIMIT, ClassSelection
+from app.screening import MAX_BOXES_BOUNDS, ClassSelection
 
 Threshold = Annotated[
     float | None, Query(ge=0, le=1, allow_inf_nan=False, description="Lowest score shown; if omitted, the model's own.")
 ]
 MaxBoxes = Annotated[
-    int | None, Query(ge=1, le=MAX_BOXES_LIMIT, description="Most boxes shown; if omitted, the model's own.")
+    int | None,
+    Query(
+        ge=MAX_BOXES_BOUNDS.low,
+        le=MAX_BOXES_BOUNDS.high,
+        description="Most boxes shown; if omitted, the model's own.",
+    ),
 ]
 Classes = Annotated[ClassSelection, Query(description="Caries only, or normal teeth as well.")]
 Language = Annotated[Literal["en", "ko"], Query(description="Language of the drawn labels.")]

@@ -35,7 +35,10 @@ def test_folder_names_that_are_not_utf_8_are_printed(store: Path, command: str) 
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--threshold", "1.5"], ["--threshold", "x"], ["--max-boxes", "0"], ["--classes", "normal"], ["--format", "gif"]],
+    [
+        *(["--threshold", "1.5"], ["--threshold", "x"], ["--max-boxes", "0"], ["--max-boxes", "101"]),
+        *(["--classes", "normal"], ["--format", "gif"]),
+    ],
 )
 def test_bad_option(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:

@@ -3,7 +3,7 @@ import pytest
 
 from app.detector.detections import Detections
 from app.photo.quality import PhotoQuality, Reason
-from app.screening import ClassSelection, Verdict, screen
+from app.screening import MAX_BOXES_BOUNDS, ClassSelection, Verdict, screen
 
 GOOD = PhotoQuality(shorter_side=300, luminance=120.0, sharpness=0.3, tissue=0.6)
 NORMAL, CARIES = 1, 2
@@ -55,6 +55,11 @@ def test_teeth_are_counted_before_calibration() -> None:
     assert ask(unsure).verdict is Verdict.NOT_ASSESSABLE
     answer = ask(unsure, seen=teeth)
     assert (answer.verdict, answer.teeth_seen) == (Verdict.NO_CARIES_FOUND, 3)
+
+
+def test_callers_may_ask_for_1_to_100_boxes() -> None:
+    assert str(MAX_BOXES_BOUNDS) == "1 to 100"
+    assert [n for n in (0, 1, 100, 101) if n in MAX_BOXES_BOUNDS] == [1, 100]
 
 
 def test_max_boxes_keeps_the_highest_and_counts_the_rest() -> None:

@@ -9,7 +9,7 @@ from app.detector.bundle import Bundle, find_bundle, read_bundle
 from app.detector.engine import Engine
 from app.photo.formats import MEDIA_TYPES
 from app.screen_photo import Options
-from app.screening import MAX_BOXES_LIMIT, ClassSelection
+from app.screening import DEFAULT_MAX_BOXES, MAX_BOXES_BOUNDS, ClassSelection
 from app.settings import Settings
 from training.commands import argument, command, out
 from training.commands.arguments import (
@@ -37,7 +37,7 @@ from training.run_folder import RunFolder
     argument("--model", type=Path, required=True, help="a bundle, SavedModel, .tflite file, checkpoint or run"),
     out("folder for the results"),
     argument("--threshold", type=float, help="lowest score shown, 0 to 1 (default: the bundle's, else 0.5)"),
-    argument("--max-boxes", type=int, help="boxes shown at most, 1 to 100 (default 5)"),
+    argument("--max-boxes", type=int, help=f"boxes shown at most, {MAX_BOXES_BOUNDS} (default {DEFAULT_MAX_BOXES})"),
     argument("--classes", choices=("caries", "all"), default="caries", help="which classes are shown"),
     argument("--lang", choices=("en", "ko"), default="en", help="language of the labels"),
     argument("--format", choices=("png", "jpeg", "webp"), default="png", help="of the annotated photos"),
@@ -46,8 +46,8 @@ from training.run_folder import RunFolder
 )
 def detect(arguments: argparse.Namespace) -> int:
     check_threshold(arguments)
-    if arguments.max_boxes is not None and not 1 <= arguments.max_boxes <= MAX_BOXES_LIMIT:
-        raise DetectorError(f"--max-boxes is {arguments.max_boxes}, allowed is 1 to {MAX_BOXES_LIMIT}")
+    if arguments.max_boxes is not None and arguments.max_boxes not in MAX_BOXES_BOUNDS:
+        raise DetectorError(f"--max-boxes is {arguments.max_boxes}, allowed is {MAX_BOXES_BOUNDS}")
     detector = find_detector(arguments.model, model=arguments.which, input_size=arguments.input_size)
     if not detector.has_operating_point and arguments.threshold is None:
         print(
