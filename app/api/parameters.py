@@ -1,7 +1,8 @@
 """Query parameters. A misspelt one is refused, never silently ignored."""
 
 import difflib
-from typing import Annotated, Literal
+from enum import StrEnum
+from typing import Annotated, Literal, TypeVar
 
 from fastapi import Depends, Query, Request
 from fastapi.routing import APIRoute
@@ -24,6 +25,8 @@ MaxBoxes = Annotated[
 ]
 Classes = Annotated[ClassSelection, Query(description="Caries only, or normal teeth as well.")]
 Language = Annotated[Literal["en", "ko"], Query(description="Language of the drawn labels.")]
+F = TypeVar("F", bound=StrEnum)
+AnswerFormat = Annotated[F | None, Query(description="Answer format; overrides Accept.")]
 Model = Annotated[str | None, Query(description="A live model, see /models; if omitted, the default one.")]
 
 

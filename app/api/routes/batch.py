@@ -7,9 +7,9 @@ import asyncio
 import logging
 from collections import deque
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
@@ -21,7 +21,7 @@ from app.api.clients import CLIENT_LEFT, in_pieces, unless_client_leaves
 from app.api.context import context_of
 from app.api.middleware.audited import record_photo
 from app.api.negotiation import BATCH_MEDIA_TYPES, BatchFormat, requested_format
-from app.api.parameters import Model, PhotoOptions, known_parameters_only
+from app.api.parameters import AnswerFormat, Model, PhotoOptions, known_parameters_only
 from app.api.problems import content_of, problem_of
 from app.api.service import service_of
 from app.detector.engine import Engine
@@ -30,7 +30,7 @@ from app.screen_photo import Options, ScreenedPhoto
 
 logger = logging.getLogger(__name__)
 
-router = APIRouter()
+router = APIRouter(dependencies=[Depends(known_parameters_only)], default_response_class=Response)
 
 _BINARY = {"type": "string", "format": "binary"}
 _FILES = {"type": "array", "items": {"type": "string", "contentMediaType": "application/octet-stream"}, "minItems": 1}
@@ -76,8 +76,6 @@ _BODY = {
 
 @router.post(
     "/detect/batch",
-    dependencies=[Depends(known_parameters_only)],
-    response_class=Response,
     responses=_RESPONSES,
     openapi_extra={"requestBody": _BODY},
     summary="Screen several photos of teeth for caries",
@@ -85,7 +83,7 @@ _BODY = {
 async def detect_batch(
     request: Request,
     options: PhotoOptions,
-    format: Annotated[BatchFormat | None, Query(description="Answer format; overrides Accept.")] = None,
+    format: AnswerFormat[BatchFormat] = None,
     model: Model = None,
 ) -> Response:
     """Send photos as the files `files` of a form, or a zip archive as the only file of the form or as the body itself.

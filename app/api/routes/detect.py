@@ -2,9 +2,9 @@
 
 import contextlib
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
@@ -14,11 +14,11 @@ from app.api.body import FIELD, read_photo
 from app.api.clients import CLIENT_LEFT, in_pieces, unless_client_leaves
 from app.api.middleware.audited import note_photo
 from app.api.negotiation import MEDIA_TYPES, PICTURE_TYPES, Format, requested_format
-from app.api.parameters import Model, PhotoOptions, known_parameters_only
+from app.api.parameters import AnswerFormat, Model, PhotoOptions, known_parameters_only
 from app.api.service import Service, service_of
 from app.screen_photo import STAGES, ScreenedPhoto
 
-router = APIRouter()
+router = APIRouter(dependencies=[Depends(known_parameters_only)], default_response_class=Response)
 
 _PICTURE = {"type": "string", "format": "binary"}
 _HEADERS = {
@@ -73,8 +73,6 @@ _BODY = {
 
 @router.post(
     "/detect",
-    dependencies=[Depends(known_parameters_only)],
-    response_class=Response,
     responses=_RESPONSES,
     openapi_extra={"requestBody": _BODY},
     summary="Screen one photo of teeth for caries",
@@ -82,7 +80,7 @@ _BODY = {
 async def detect(
     request: Request,
     options: PhotoOptions,
-    format: Annotated[Format | None, Query(description="Answer format; overrides Accept.")] = None,
+    format: AnswerFormat[Format] = None,
     model: Model = None,
 ) -> Response:
     """Send a JPEG, PNG, WebP or HEIC photo as the file `file` of a form, or as the body itself.
