@@ -4,6 +4,7 @@ import pytest
 from app.detector.detections import Detections
 from app.photo.quality import PhotoQuality, Reason
 from app.screening import MAX_BOXES_BOUNDS, ClassSelection, Verdict, screen
+from tests.app.detector.listed import listed
 
 GOOD = PhotoQuality(shorter_side=300, luminance=120.0, sharpness=0.3, tissue=0.6)
 NORMAL, CARIES = 1, 2
@@ -12,7 +13,7 @@ NORMAL, CARIES = 1, 2
 def row_of_teeth(*teeth: tuple[int, float]) -> Detections:
     """Side by side, each (class id, score)."""
     boxes = [[0.2, 0.1 * n, 0.4, 0.1 * n + 0.08] for n in range(len(teeth))]
-    return Detections(boxes, [score for _, score in teeth], [class_id for class_id, _ in teeth])
+    return listed(boxes, [score for _, score in teeth], [class_id for class_id, _ in teeth])
 
 
 def ask(detections: Detections, quality: PhotoQuality = GOOD, **rules):
@@ -42,7 +43,7 @@ def test_all_classes_do_not_change_the_verdict() -> None:
 
 def test_a_suspect_tooth_is_not_listed_as_sound_as_well() -> None:
     here, near, there = [0.2, 0.1, 0.4, 0.2], [0.2, 0.11, 0.4, 0.21], [0.2, 0.5, 0.4, 0.6]
-    both = Detections([here, near, there], [0.9, 0.6, 0.8], [NORMAL, CARIES, NORMAL])
+    both = listed([here, near, there], [0.9, 0.6, 0.8], [NORMAL, CARIES, NORMAL])
     shown = ask(both, classes=ClassSelection.ALL).shown
     assert shown.class_ids.tolist() == [NORMAL, CARIES]
     assert shown.boxes == pytest.approx(np.array([there, near]))
@@ -51,7 +52,7 @@ def test_a_suspect_tooth_is_not_listed_as_sound_as_well() -> None:
 
 def test_teeth_are_counted_before_calibration() -> None:
     teeth = row_of_teeth((NORMAL, 0.9), (NORMAL, 0.8), (NORMAL, 0.7))
-    unsure = Detections(teeth.boxes, teeth.scores / 3, teeth.class_ids)
+    unsure = listed(teeth.boxes, teeth.scores / 3, teeth.class_ids)
     assert ask(unsure).verdict is Verdict.NOT_ASSESSABLE
     answer = ask(unsure, seen=teeth)
     assert (answer.verdict, answer.teeth_seen) == (Verdict.NO_CARIES_FOUND, 3)

@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -90,4 +91,4 @@ def test_prometheus_scrapes_the_metrics_and_every_dashboard_panel_has_data(
         return bool(answer["data"]["result"])
 
     for expression in expressions():
-        wait_for(lambda expression=expression: something(expression), seconds=30)
+        wait_for(partial(something, expression), seconds=30)

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def test_a_hanging_detector_does_not_delay_the_end(shipped_bundle: Any, tmp_path
         assert sender.result().json()["type"] == "/problems/shutting-down"
         assert server.ends() == 0
         for worker in workers:
-            wait_for(lambda worker=worker: has_ended(worker))
+            wait_for(partial(has_ended, worker))
 
 
 def test_a_photo_arriving_during_shutdown_is_answered(tmp_path: Path, photo: bytes) -> None:
@@ -132,4 +133,4 @@ def test_workers_end_with_the_server(shipped_bundle: Any, tmp_path: Path) -> Non
             server.process.send_signal(number)
             assert server.ends() == (0 if number == signal.SIGTERM else -signal.SIGKILL)
             for worker in workers:
-                wait_for(lambda worker=worker: has_ended(worker))
+                wait_for(partial(has_ended, worker))

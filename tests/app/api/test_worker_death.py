@@ -6,6 +6,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -141,7 +142,7 @@ def test_versions_change_under_load_with_the_real_detector(
         for version in (1, 2):
             assert live.client.post("/models/reload", json={"version": version}).status_code == 200
             sent = len(seen)
-            wait_for(lambda sent=sent: len(seen) > sent + 3)
+            wait_for(partial(lambda sent: len(seen) > sent + 3, sent))
         stop.set()
         for sender in senders:
             sender.join()

@@ -12,6 +12,7 @@ from app.detector.bundle import Bundle, OperatingPoint
 from app.detector.detections import Detections
 from app.detector.engine import Engine
 from app.detector.runtimes import Runtime
+from tests.app.detector.listed import listed
 
 BUNDLE = Bundle(
     path=Path("nowhere"),
@@ -111,12 +112,12 @@ class Batching(Held):
         if 13 in self.batches[-1]:
             raise ValueError("unlucky")
         boxes = [np.array([[0, 0, int(pixels[0, 0, 0]) / 100, 1]], np.float32) for pixels in photos]
-        return [Detections(box, np.ones(1), np.ones(1)) for box in boxes]
+        return [listed(box, np.ones(1), np.ones(1)) for box in boxes]
 
 
-def batching_engine(batching: Batching, **options: float) -> Engine:
+def batching_engine(batching: Batching, *, batch_wait_s: float = 0.0) -> Engine:
     """A started engine whose runtime is at work on a photo, until its gate is opened."""
-    engine = Engine(BUNDLE, lambda: batching, **options)
+    engine = Engine(BUNDLE, lambda: batching, batch_wait_s=batch_wait_s)
     engine.start()
     batching.batches.clear()
     forget(batching)

@@ -1,11 +1,11 @@
 import numpy as np
 
 from app.detector.boxes import box_iou, count_teeth
-from app.detector.detections import Detections
+from tests.app.detector.listed import listed
 
 
 def test_boxes_of_two_classes_on_one_tooth_count_once() -> None:
-    detections = Detections([[0, 0, 0.5, 0.5], [0.01, 0.01, 0.5, 0.5], [0.5, 0.5, 1, 1]], [0.9, 0.8, 0.7], [1, 2, 1])
+    detections = listed([[0, 0, 0.5, 0.5], [0.01, 0.01, 0.5, 0.5], [0.5, 0.5, 1, 1]], [0.9, 0.8, 0.7], [1, 2, 1])
     assert count_teeth(detections) == 2
 
 

@@ -5,6 +5,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +165,7 @@ def test_no_request_fails_while_versions_change(start: Start, tmp_path: Path, ph
             assert live.client.post("/models/reload", json={"version": version}).status_code == 200
             assert live.client.get("/health/ready").status_code == 200
             sent = len(seen)
-            wait_for(lambda sent=sent: len(seen) > sent + 4)
+            wait_for(partial(lambda sent: len(seen) > sent + 4, sent))
         stop.set()
         for sender in senders:
             sender.join()

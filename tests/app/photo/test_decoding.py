@@ -173,7 +173,9 @@ def test_a_refused_photo_frees_its_pixels_immediately() -> None:
     whole = encode(np.random.default_rng(1).integers(0, 256, (400, 600, 3), np.uint8), "image/png")
     with pytest.raises(UnreadablePhoto) as caught:
         decode(whole[: len(whole) // 2])
-    errors = [caught.value, caught.value.__cause__]
+    cause = caught.value.__cause__
+    assert cause is not None
+    errors = [caught.value, cause]
     frames = [frame for error in errors for frame, _ in traceback.walk_tb(error.__traceback__)]
     assert len(frames) > 4, "the traceback is still complete"
     held = [value for frame in frames for value in frame.f_locals.values()]

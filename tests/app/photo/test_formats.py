@@ -8,6 +8,7 @@ import pytest
 
 from app.errors import UnsupportedPhoto
 from app.photo.decoding import decode
+from app.photo.formats import PhotoFormat
 from app.photo.limits import Limits
 from tests.app.photo.pictures import KINDS, PICTURE
 
@@ -30,8 +31,8 @@ def test_unknown_bytes_are_unsupported(data: bytes) -> None:
 
 @pytest.mark.parametrize("name", ["jpeg", "png", "webp lossy", "heic"])
 def test_only_accepted_formats_are_read(name: str) -> None:
-    chosen = name.split()[0]
-    assert decode(KINDS[name], Limits(formats=frozenset({chosen}))).width == 64
-    others = frozenset({"jpeg", "png", "webp", "heic"} - {chosen})
+    chosen = PhotoFormat(name.split()[0])
+    assert decode(KINDS[name], Limits(formats=(chosen,))).width == 64
+    others = tuple(format for format in PhotoFormat if format is not chosen)
     with pytest.raises(UnsupportedPhoto, match=r"files are not accepted; send \w+, \w+ or \w+$"):
         decode(KINDS[name], Limits(formats=others))

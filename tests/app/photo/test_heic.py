@@ -79,7 +79,7 @@ print(*((after - least) / (pixels.size / 3) for after, least in zip(most(), befo
 @pytest.mark.slow
 def test_decoding_stays_within_its_documented_memory() -> None:
     """As in docs/install.md. Shared samples count for neither process until the server reads them."""
-    command = [sys.executable, "-c", MEMORY, DATA / "four_colours.heic", DATA / "flat.heic"]
+    command = [sys.executable, "-c", MEMORY, str(DATA / "four_colours.heic"), str(DATA / "flat.heic")]
     done = subprocess.run(command, cwd=DATA.parents[1], capture_output=True, text=True, check=True)
     server, decoder = map(float, done.stdout.split())
     assert decoder + 3 < 8 + 1

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from app.detector.detections import Detections
+from tests.app.detector.listed import listed
 from tests.training.measure.conftest import synthetic
 from training.data.annotations import read_annotated_photos
 from training.measure.assessment import assess, evaluate
@@ -47,7 +48,7 @@ def test_photos_without_a_carious_tooth_have_no_figures_of_it_and_are_drawn(tmp_
 def test_an_interval_is_of_the_resamples_that_give_the_figure() -> None:
     photos, _ = synthetic(2, caries=0.0)
     photos[0].class_ids[:] = 2
-    perfect = [Detections(photo.boxes, np.ones(len(photo.boxes)), photo.class_ids) for photo in photos]
+    perfect = [listed(photo.boxes, np.ones(len(photo.boxes)), photo.class_ids) for photo in photos]
     # A third of the resamples lack the one photo with caries.
     figures = assess(photos, perfect, resamples=60).figures
     for figure in ("mAP@.5", "AP@.5 caries", "best F1 caries", "sensitivity"):

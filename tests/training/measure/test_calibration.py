@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from app.detector.detections import Detections
+from tests.app.detector.listed import listed
 from training.data.annotations import AnnotatedPhoto
 from training.measure.calibration import CalibrationError, cross_fitted, fit
 from training.measure.curves import reliability
@@ -20,7 +21,7 @@ def sample(photos: int = 60, *, seed: int = 5) -> tuple[list[AnnotatedPhoto], li
         guess = np.where(random.random(10) < 0.7, truth, 3 - truth)
         sure = random.uniform(0.93, 0.97, 10)
         labelled.append(AnnotatedPhoto(Path(str(number)), 100, 100, boxes, truth.astype(np.int32), "g", number % 5))
-        detected.append(Detections(np.concatenate([boxes, boxes]), [*sure, *(1 - sure)], [*guess, *(3 - guess)]))
+        detected.append(listed(np.concatenate([boxes, boxes]), [*sure, *(1 - sure)], [*guess, *(3 - guess)]))
     return labelled, detected
 
 

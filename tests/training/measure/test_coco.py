@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from app.detector.detections import Detections
+from tests.app.detector.listed import listed
 from training.data.annotations import AnnotatedPhoto
 from training.measure.coco import average_precisions, coco_evaluation, coco_figures
 from training.measure.metrics import best_f1, match
@@ -21,7 +22,7 @@ def photo(boxes, class_ids) -> AnnotatedPhoto:
 
 def test_a_perfect_detector_has_perfect_figures() -> None:
     photos = [photo([LEFT, RIGHT], [1, 2]), photo([LEFT], [2])]
-    predictions = [Detections(item.boxes, np.ones(len(item.boxes)), item.class_ids) for item in photos]
+    predictions = [listed(item.boxes, np.ones(len(item.boxes)), item.class_ids) for item in photos]
     figures = average_precisions(coco_evaluation(photos, predictions))
     assert figures == pytest.approx({"mAP@.5:.95": 1, "mAP@.5": 1, "AP@.5 normal": 1, "AP@.5 caries": 1})
     assert coco_figures(coco_evaluation(photos, predictions))["AP"] == pytest.approx(1)

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.detector.detections import Detections
+from tests.app.detector.listed import listed
 from training.data.annotations import AnnotatedPhoto
 from training.measure.metrics import (
     Counts,
@@ -27,19 +27,19 @@ def photo(boxes, class_ids) -> AnnotatedPhoto:
 
 
 def test_each_label_is_found_once() -> None:
-    found = Detections([LEFT, LEFT, AWAY, RIGHT], [0.9, 0.8, 0.7, 0.6], [2, 2, 2, 2])
+    found = listed([LEFT, LEFT, AWAY, RIGHT], [0.9, 0.8, 0.7, 0.6], [2, 2, 2, 2])
     result = match(photo([LEFT, RIGHT], [2, 2]), found, 2)
     assert result.correct.tolist() == [True, False, False, True]
     assert result.labelled == 2
 
 
 def test_a_label_of_another_class_does_not_count() -> None:
-    result = match(photo([LEFT], [1]), Detections([LEFT], [0.9], [2]), 2)
+    result = match(photo([LEFT], [1]), listed([LEFT], [0.9], [2]), 2)
     assert (result.correct.tolist(), result.labelled) == ([False], 0)
 
 
 def test_best_f1_weighs_sensitivity_and_precision() -> None:
-    found = Detections([LEFT, AWAY, RIGHT], [0.9, 0.5, 0.3], [2, 2, 2])
+    found = listed([LEFT, AWAY, RIGHT], [0.9, 0.5, 0.3], [2, 2, 2])
     threshold, counts = best_f1([match(photo([LEFT, RIGHT], [2, 2]), found, 2)])
     assert threshold == pytest.approx(0.3)
     assert counts == Counts(true=2, shown=3, labelled=2, photos=1)
@@ -48,7 +48,7 @@ def test_best_f1_weighs_sensitivity_and_precision() -> None:
 
 
 def test_best_f1_is_reached_at_its_threshold_even_among_equal_scores() -> None:
-    found = Detections([LEFT, AWAY], [0.5, 0.5], [2, 2])
+    found = listed([LEFT, AWAY], [0.5, 0.5], [2, 2])
     matches = [match(photo([LEFT], [2]), found, 2)]
     threshold, counts = best_f1(matches)
     assert at_threshold(matches, threshold) == counts

@@ -10,6 +10,7 @@ from training.model.anchors import (
     STOCK_SCALE,
     STUDY_RATIOS,
     Anchors,
+    Candidate,
     all_boxes,
     measure,
     reach,
@@ -125,12 +126,17 @@ def test_no_boxes_give_no_share() -> None:
     assert (found.unreached, found.unreached_caries, found.mean_iou) == (None, None, None)
 
 
+def share(reach: Candidate) -> float:
+    assert reach.unreached is not None
+    return reach.unreached
+
+
 def test_on_the_real_photos_better_anchors_are_found(real_photos) -> None:
     """Teeth are smaller and narrower than the stock anchors and the study's; the recipe's fit better."""
     boxes, class_ids = all_boxes(read_annotated_photos(real_photos))
     stock, study, recipe = (
-        measure(boxes, class_ids, Anchors(ratios, scale, 320)).unreached
+        share(measure(boxes, class_ids, Anchors(ratios, scale, 320)))
         for ratios, scale in ((STOCK_RATIOS, STOCK_SCALE), (STUDY_RATIOS, STOCK_SCALE), ((1.0, 0.5, 0.35), 3.0))
     )
-    found = search(boxes, class_ids, 320)[0].unreached
+    found = share(search(boxes, class_ids, 320)[0])
     assert found < recipe < study < stock

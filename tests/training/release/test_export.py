@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -8,7 +10,7 @@ from training.release import export as module
 from training.release.export import export
 
 
-def test_the_saved_model_detects_what_its_checkpoint_does(untrained, tmp_path) -> None:
+def test_the_saved_model_detects_what_its_checkpoint_does(untrained: tuple[Path, Path], tmp_path) -> None:
     out = tmp_path / "saved_model"
     out.mkdir()
     (out / "of_an_earlier_export").touch()
@@ -24,7 +26,7 @@ def test_the_saved_model_detects_what_its_checkpoint_does(untrained, tmp_path) -
         np.testing.assert_allclose(scores[0, : len(expected)], expected.scores, atol=1e-4)
 
 
-def test_a_failed_export_leaves_the_earlier_one(untrained, tmp_path, monkeypatch) -> None:
+def test_a_failed_export_leaves_the_earlier_one(untrained: tuple[Path, Path], tmp_path, monkeypatch) -> None:
     out = tmp_path / "saved_model"
     out.mkdir()
     (out / "saved_model.pb").write_bytes(b"earlier")

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def pack(export, tmp_path):
     ]
 
     def pack(**changes):
-        arguments = {
+        arguments: dict[str, Any] = {
             "version": 1,
             "recipe": Recipe("teeth", data_credit="Ours.", pretrained="none"),
             "photos": photos,

@@ -2,15 +2,14 @@ import numpy as np
 import pytest
 
 from app.detector.detections import Detections
+from tests.app.detector.listed import listed
 from training.release.parity import compare
 
-REFERENCE = Detections([[0.1, 0.1, 0.5, 0.5], [0.5, 0.5, 0.9, 0.9], [0, 0, 1, 1]], [0.9, 0.6, 0.05], [2, 1, 1])
+REFERENCE = listed([[0.1, 0.1, 0.5, 0.5], [0.5, 0.5, 0.9, 0.9], [0, 0, 1, 1]], [0.9, 0.6, 0.05], [2, 1, 1])
 
 
 def test_rounding_is_rounding() -> None:
-    other = Detections(
-        REFERENCE.boxes + np.float32(1e-6) * (REFERENCE.boxes < 1), REFERENCE.scores, REFERENCE.class_ids
-    )
+    other = listed(REFERENCE.boxes + np.float32(1e-6) * (REFERENCE.boxes < 1), REFERENCE.scores, REFERENCE.class_ids)
     parity = compare([REFERENCE], [other])
     assert parity.is_rounding
     assert parity.compared == 3
@@ -50,5 +49,5 @@ def test_boxes_beyond_the_limit_are_a_tie_only_where_the_scores_are_the_same() -
     """A model that scores everything higher has lost the reference's boxes, however many it returns."""
     others = np.array([[0.0, 0.6, 0.2, 0.9], [0.6, 0.0, 0.9, 0.2], [0.2, 0.6, 0.4, 0.9]], np.float32)
     for lowest, not_found in ((0.05, 2), (0.2, 3)):
-        found = Detections(others, [0.95, 0.9, lowest], [2, 1, 1])
+        found = listed(others, [0.95, 0.9, lowest], [2, 1, 1])
         assert compare([REFERENCE], [found]).not_found == not_found

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import Request
+from fastapi import FastAPI, Request
 
 from app.api import create_app
 from app.api.context import context_of
@@ -171,7 +171,12 @@ def test_a_verified_key_is_not_hashed_again(
     start: Start, path: Path, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checked, plain = [], Key.matches
-    monkeypatch.setattr(Key, "matches", lambda entry, secret: checked.append(entry.id) or plain(entry, secret))
+
+    def matches(entry: Key, secret: str) -> bool:
+        checked.append(entry.id)
+        return plain(entry, secret)
+
+    monkeypatch.setattr(Key, "matches", matches)
     with start(keys=path) as live:
         for _ in range(3):
             assert live.client.get("/models", headers=bearer(key)).status_code == 200
@@ -188,7 +193,12 @@ def test_the_server_answers_while_a_key_is_checked(
     start: Start, path: Path, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, gate = threading.Event(), threading.Event()
-    monkeypatch.setattr(Key, "matches", lambda *_: begun.set() or gate.wait(30))
+
+    def matches(*_: object) -> bool:
+        begun.set()
+        return gate.wait(30)
+
+    monkeypatch.setattr(Key, "matches", matches)
     with start(keys=path) as live, socket.create_connection(("127.0.0.1", live.port), timeout=30) as client:
         client.sendall(f"GET /models HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\n\r\n".encode())
         assert begun.wait(30)
@@ -205,6 +215,7 @@ def test_the_name_of_the_key_is_known_to_the_application(path: Path, key: str, s
 
     for settings in ({"keys": path}, {}):
         with start(**settings) as live:
+            assert isinstance(live.server.config.app, FastAPI)
             live.server.config.app.add_api_route("/who", who)
             assert live.client.get("/who", headers=bearer(key)).status_code == 200
     assert seen == ["front desk", None]
@@ -250,7 +261,12 @@ def test_guessing_one_key_stops_costing_time(
     start: Start, path: Path, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checked = []
-    monkeypatch.setattr(Key, "matches", lambda entry, _: bool(checked.append(entry.id)))
+
+    def matches(entry: Key, _: str) -> bool:
+        checked.append(entry.id)
+        return False
+
+    monkeypatch.setattr(Key, "matches", matches)
     with start(keys=path) as live:
         for _ in range(MAX_WRONG_KEYS_PER_MINUTE + 5):
             live.client.get("/models", headers=bearer(key))

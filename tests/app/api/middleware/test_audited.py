@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -218,7 +219,7 @@ def test_every_answer_is_recorded_when_the_server_is_killed_under_load(
             for sender in senders:
                 sender.start()
             before = len(answered)
-            wait_for(lambda before=before: len(answered) > before + 15, seconds=60)
+            wait_for(partial(lambda before: len(answered) > before + 15, before), seconds=60)
             time.sleep(random.uniform(0.0, 0.3))
             server.process.kill()
             for sender in senders:
@@ -232,7 +233,13 @@ def test_a_request_cancelled_while_it_is_recorded_is_answered(tmp_path: Path, mo
     log = AuditLog(tmp_path, fsync=True)
     begun, disk = threading.Event(), threading.Event()
     append = log.append
-    monkeypatch.setattr(log, "append", lambda entry: (begun.set(), disk.wait(30), append(entry)))
+
+    def append_late(entry: Any) -> None:
+        begun.set()
+        disk.wait(30)
+        append(entry)
+
+    monkeypatch.setattr(log, "append", append_late)
     sent: list[Any] = []
 
     async def answers(scope: Any, receive: Any, send: Any) -> None:

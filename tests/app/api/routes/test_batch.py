@@ -11,6 +11,7 @@ import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from PIL import Image
 
 from app.api.answers import BatchAnswer
 from app.api.middleware.observe import HEADER
+from app.api.protocol import Protocol
 from app.detector.detections import Detections
 from app.errors import AuditError, WorkerDied
 from app.photo.encoding import encode
@@ -124,7 +126,7 @@ def test_results_equal_those_of_single_photos_in_the_order_sent(live: Live, phot
     single = [live.client.post(f"/detect{query}&format=json", content=photo).json() for photo in photos]
     for answer in single:
         answer.pop("timings_ms")
-    sent = [
+    sent: list[dict[str, Any]] = [
         {"files": form(photos, field)},
         {"content": zipped(photos), "headers": ZIP},
         {"content": zipped(photos, zipfile.ZIP_STORED)},
@@ -162,8 +164,8 @@ def test_bad_photos_among_good_ones(live: Live, photo: bytes) -> None:
 
 def test_lines_arrive_before_the_batch_is_done(live: Live, stand_in: OneByOne, photos: list[bytes]) -> None:
     seen = []
-    sent = {"files": form([*photos, b"x"]), "headers": LINES}
-    with stand_in.holding(), live.client.stream("POST", BATCH, **sent) as answer:
+    files = form([*photos, b"x"])
+    with stand_in.holding(), live.client.stream("POST", BATCH, files=files, headers=LINES) as answer:
         assert answer.headers["content-type"] == "application/x-ndjson"
         assert answer.headers["cache-control"] == "no-store"
         stand_in.gates.release()
@@ -400,7 +402,7 @@ def test_two_batches_take_turns(start: Start, stand_in: OneByOne) -> None:
             time.sleep(0.2)
             for begun in range(2, 9):
                 stand_in.gates.release()
-                wait_for(lambda begun=begun: len(stand_in.lights) == begun)
+                wait_for(partial(lambda begun: len(stand_in.lights) == begun, begun))
             assert stand_in.lights.count(150) == 2, "the batch that came later waits for the end of the other"
         for batch in (first, second):
             assert set(problems(batch.answer())) == {None}
@@ -555,7 +557,9 @@ def test_a_connection_buffers_one_piece_of_a_picture(live: Live, monkeypatch: py
         wait_for(lambda: kept_bytes(live) > 4 * 22_000_000)
         time.sleep(0.2)
         (connection,) = [
-            each for each in live.server.server_state.connections if each.cycle and not each.cycle.response_complete
+            each
+            for each in live.server.server_state.connections
+            if isinstance(each, Protocol) and each.cycle and not each.cycle.response_complete
         ]
         assert 0 < connection.transport.get_write_buffer_size() < 2**20
         assert kept_bytes(live) > 4 * 22_000_000
@@ -666,8 +670,8 @@ def test_an_accepted_batch_is_answered_during_shutdown(tmp_path: Path, photo: by
     answers: list[httpx.Response] = []
 
     def send() -> None:
-        sent = {"files": form([photo] * 8), "headers": {"Accept": accept}}
-        answers.append(httpx.post(f"{server.address}{BATCH}", timeout=30, **sent))
+        files, headers = form([photo] * 8), {"Accept": accept}
+        answers.append(httpx.post(f"{server.address}{BATCH}", timeout=30, files=files, headers=headers))
 
     with running(tmp_path / "store", "--workers", "2", gate=gate) as server:
         sender = threading.Thread(target=send)

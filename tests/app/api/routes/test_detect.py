@@ -16,6 +16,7 @@ from PIL import Image
 
 from app.admission import MAX_LARGE_PHOTOS
 from app.api.answers import ScreeningAnswer
+from app.api.protocol import Protocol
 from app.detector.detections import Detections
 from app.photo.encoding import encode
 from app.photo.formats import PhotoFormat
@@ -212,7 +213,9 @@ def test_a_connection_buffers_one_piece_of_a_picture(live: Live) -> None:
         wait_for(lambda: live.service.screener.admission.pictures.size > 0)
         time.sleep(0.2)
         (connection,) = [
-            each for each in live.server.server_state.connections if each.cycle and not each.cycle.response_complete
+            each
+            for each in live.server.server_state.connections
+            if isinstance(each, Protocol) and each.cycle and not each.cycle.response_complete
         ]
         assert 0 < connection.transport.get_write_buffer_size() < 2**20
         assert kept_bytes(live) > 22_000_000

@@ -8,11 +8,12 @@ import pytest
 
 from app.detector.detections import Detections
 from app.detector.runtimes.messages import pack, receive, send, shared_array, unpack
+from tests.app.detector.listed import listed
 
 
 def test_detections_of_several_photos_arrive_unchanged() -> None:
     boxes = np.array([[0.1, 0.2, 0.3, 0.4], [0, 0, 1, 1]], np.float32)
-    sent = [Detections(boxes, [0.9, 0.25], [2, 1]), Detections.empty(), Detections(boxes[:1], [0.5], [1])]
+    sent = [listed(boxes, [0.9, 0.25], [2, 1]), Detections.empty(), listed(boxes[:1], [0.5], [1])]
     for before, after in zip(sent, unpack(b"".join(map(pack, sent)), len(sent)), strict=True):
         assert (after.boxes == before.boxes).all()
         assert after.scores == pytest.approx(before.scores)
