@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from app.admission import Admission
-from app.detector.engine import Engine, open_engine
+from app.detector.engine import Engine, build_engine_from_settings
 from app.errors import CariesError
 from app.photo.formats import PHOTO_SUFFIXES, PICTURE_SUFFIXES
 from app.screen_photo import Options, ScreenedPhoto, Screener
@@ -65,7 +65,7 @@ def detect_photos(
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise CariesError(f"{out} cannot be used for the results: {error.strerror}") from error
-        engine = engine or open_engine(settings)
+        engine = engine or build_engine_from_settings(settings)
         engine.start()
         try:
             failures += asyncio.run(_screen_all(photos, out, options, engine, settings, print_json))

@@ -1,4 +1,4 @@
-"""A photo's way through the product: decode, detect, judge, draw, encode. Server and `caries detect` both use it."""
+"""The steps of a photo: decode, detect, judge, draw, encode. The server and `caries detect` both run them."""
 
 import functools
 from dataclasses import dataclass, replace

@@ -110,16 +110,16 @@ def test_every_module_has_the_test_file_that_contributing_promises() -> None:
     assert [f"{path}: {mirror} is missing" for path, mirror in mirrors.items() if not (ROOT / mirror).exists()] == []
 
 
-@pytest.mark.parametrize(("heading", "package"), [("One photo's way", "app"), ("One training's way", "training")])
-def test_the_ways_through_the_code_have_few_stations(heading: str, package: str) -> None:
+@pytest.mark.parametrize(("heading", "package"), [("Steps of a photo", "app"), ("Steps of a training run", "training")])
+def test_a_photo_and_a_training_run_have_few_steps(heading: str, package: str) -> None:
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     section = text.split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    stations = re.findall(rf"^\d+\. `({package}[\w.]+)`", section, re.MULTILINE)
-    assert 8 <= len(stations) <= 12
-    assert len(set(stations)) == len(stations)
-    assert all(is_defined(name) for name in stations)
+    steps = re.findall(rf"^\d+\. `({package}[\w.]+)`", section, re.MULTILINE)
+    assert 8 <= len(steps) <= 12
+    assert len(set(steps)) == len(steps)
+    assert all(is_defined(name) for name in steps)
     if package == "app":
-        assert all(callable(pkgutil.resolve_name(name)) for name in stations)
+        assert all(callable(pkgutil.resolve_name(name)) for name in steps)
 
 
 @pytest.mark.parametrize("name", READMES)

@@ -16,7 +16,7 @@ from training.measure.held_out import check_held_out
 from training.measure.predictions import DetectorError
 from training.model.checkpoints import find_checkpoint
 from training.model.configure import configure, parse_pipeline
-from training.model.model_runtime import make_variables
+from training.model.model_runtime import build_variables
 from training.model.multi_scale import Sizes
 from training.recipe import Recipe
 from training.run import configure_step
@@ -80,7 +80,7 @@ def _restored(bundle: Bundle, recipe: Recipe) -> Any:
     )
     leave_training_mode()
     model = model_builder.build(parse_pipeline(text).model, is_training=False)
-    make_variables(model, recipe.input_size, recipe.input_size)
+    build_variables(model, recipe.input_size, recipe.input_size)
     saved = {_name(variable): variable for variable in tf.saved_model.load(str(bundle.path)).model_variables}
     ours = {_name(variable): variable for variable in model.variables}
     if ours.keys() != saved.keys() or len(ours) != len(model.variables):

@@ -132,7 +132,7 @@ class Engine:
             worker.join()
 
 
-def open_engine(settings: Settings, *, load: Callable[..., Runtime] | None = None) -> Engine:
+def build_engine_from_settings(settings: Settings, *, load: Callable[..., Runtime] | None = None) -> Engine:
     """The engine of the bundle that the settings name, not started; `load` as of `build_engine`.
 
     Raises:

@@ -16,7 +16,7 @@ import pytest
 from app import detect_folder as folder
 from app.detector.bundle import Bundle, write_manifest
 from app.detector.detections import Detections
-from app.detector.engine import open_engine
+from app.detector.engine import build_engine_from_settings
 from app.detector.runtimes import Runtime
 from app.settings import RuntimeKind, Settings
 from tests.app.api.live_server import Live, StandIn, Start, make_photo, serving, write_bundle
@@ -96,6 +96,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.mkdir(parents=True)
     (path / "MODEL_CARD.md").write_text("# stand-in\n", encoding="utf-8")
     write_manifest(path, manifest("stand-in", 1, false_positives_per_image=None))
-    monkeypatch.setattr(folder, "open_engine", functools.partial(open_engine, load=lambda *_, **__: ThreeTeeth()))
+    build = functools.partial(build_engine_from_settings, load=lambda *_, **__: ThreeTeeth())
+    monkeypatch.setattr(folder, "build_engine_from_settings", build)
     monkeypatch.setenv("CARIES_MODEL_STORE", str(tmp_path / "store"))
     return tmp_path / "store"

@@ -139,7 +139,7 @@ def untrained(small_recipe, tmp_path_factory) -> tuple[Path, Path]:
     """Configuration and checkpoint of the small detector with random weights."""
     from training.compat import tf
     from training.model.configure import configure, parse_pipeline
-    from training.model.model_runtime import make_variables
+    from training.model.model_runtime import build_variables
     from training.recipe import Recipe
     from object_detection.builders import model_builder
 
@@ -154,5 +154,5 @@ def untrained(small_recipe, tmp_path_factory) -> tuple[Path, Path]:
     )
     config.write_text(text)
     model = model_builder.build(parse_pipeline(text).model, is_training=False)
-    make_variables(model, 128, 128)
+    build_variables(model, 128, 128)
     return config, Path(tf.train.Checkpoint(model=model).save(str(folder / "checkpoints" / "ckpt")))

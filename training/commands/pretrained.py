@@ -13,7 +13,7 @@ def _add_actions(parser: argparse.ArgumentParser) -> None:
     actions.add_parser("list", help="show the catalogue and which weights are here")
     fetching = actions.add_parser("fetch", help="get an archive of the model zoo; resumes a broken download")
     fetching.add_argument("--from", dest="source", metavar="FILE_OR_URL", help="the archive, instead of the zoo's")
-    fetching.add_argument("--mirror", metavar="URL", help="instead of the zoo's address (or CARIES_PRETRAINED_MIRROR)")
+    fetching.add_argument("--mirror", metavar="URL", help="instead of the zoo's (or CARIES_PRETRAINED_MIRROR)")
     fetching.add_argument("--sha256", help="expected of the archive")
     verifying = actions.add_parser("verify", help="compare the files with those fetched")
     restoring = actions.add_parser("restore", help="show the checkpoint that a training would start from")

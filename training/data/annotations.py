@@ -26,7 +26,7 @@ from app.errors import PhotoError
 from app.photo.decoding import decode
 from training.data.formats import FORMATS, FormatError, LabelledBox, PhotoLabels
 from training.data.formats.registry import read_label_file
-from training.data.groups import FOLDS, Hashes, group_look_alikes, make_folds, perceptual_hashes
+from training.data.groups import FOLDS, Hashes, assign_folds, group_look_alikes, perceptual_hashes
 from training.data.source import AnnotationError, Files, Source, find_files
 
 __all__ = [
@@ -128,7 +128,7 @@ def read_data(data: Path, source: Source | None = None) -> ReadData:
     if splits is None:
         groups = [kept[first].path.stem for first in group_look_alikes([hashes[key] for key in keys])]
         has_caries = [bool((photo.class_ids == CLASS_IDS["caries"]).any()) for photo in kept]
-        placed = list(zip(groups, make_folds(groups, has_caries, seed=source.split_seed), strict=True))
+        placed = list(zip(groups, assign_folds(groups, has_caries, seed=source.split_seed), strict=True))
     else:
         placed = [splits[photo.path.name] for photo in kept]
     return ReadData(

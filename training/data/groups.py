@@ -50,7 +50,7 @@ def group_look_alikes(hashes: Sequence[Hashes], *, distance: int = HASH_DISTANCE
     return [_root(groups, position) for position in range(len(groups))]
 
 
-def make_folds(groups: Sequence[str], has_caries: Sequence[bool], *, seed: int = 0) -> list[int]:
+def assign_folds(groups: Sequence[str], has_caries: Sequence[bool], *, seed: int = 0) -> list[int]:
     """The fold of each photo: groups stay together, photos and photos with caries are spread as evenly as possible.
     The seed orders groups of equal size."""
     members: dict[str, list[int]] = {}

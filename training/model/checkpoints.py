@@ -5,7 +5,7 @@ from pathlib import Path
 
 from training.errors import TrainingError
 from training.model.configure import input_size_of, parse_pipeline
-from training.model.model_runtime import ModelRuntime, make_variables
+from training.model.model_runtime import ModelRuntime, build_variables
 from training.run_folder import RunFolder
 
 BEST = "best"
@@ -49,7 +49,7 @@ def load_checkpoint(pipeline_config: Path, checkpoint: Path, *, multi_scale: Seq
     height, width = input_size_of(pipeline)
     runtime = ModelRuntime(model, height, width, multi_scale=multi_scale)
     status = tf.train.Checkpoint(model=model).restore(str(checkpoint))
-    make_variables(model, height, width)  # which then take their values
+    build_variables(model, height, width)  # which then take their values
     try:
         status.assert_existing_objects_matched()
     except AssertionError as error:

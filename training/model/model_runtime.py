@@ -14,7 +14,7 @@ from app.photo.resizing import resize
 from training.model.multi_scale import detect_at_sizes
 
 
-def make_variables(model: Any, height: int, width: int) -> None:
+def build_variables(model: Any, height: int, width: int) -> None:
     """Create a `DetectionModel`'s variables, which its first call would do, so that functions are traced only once."""
     from training.compat import tf
 

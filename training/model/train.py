@@ -30,7 +30,7 @@ from training.model.batch_norm import build_reestimation, moving_statistics, nee
 from training.model.batches import training_batches
 from training.model.checkpoints import BEST
 from training.model.devices import choose_strategy, is_chief, worker_count
-from training.model.model_runtime import ModelRuntime, make_variables
+from training.model.model_runtime import ModelRuntime, build_variables
 from training.model.randomness import stateless
 from training.model.validation import Evaluation, EvaluationLog, Validation
 from training.output import write_file
@@ -140,7 +140,7 @@ class _Training:
             self._optimizer, (self._learning_rate,) = optimizer_builder.build(
                 train_config.optimizer, global_step=self._step_variable
             )
-            make_variables(self._model, size.height, size.width)
+            build_variables(self._model, size.height, size.width)
             if train_config.fine_tune_checkpoint and latest is None:
                 model_lib_v2.load_fine_tune_checkpoint(
                     self._model,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from training.data.groups import group_look_alikes, leaks_of_random_split, make_folds, perceptual_hashes
+from training.data.groups import assign_folds, group_look_alikes, leaks_of_random_split, perceptual_hashes
 from training.render import render_mouth
 
 
@@ -53,14 +53,14 @@ def test_groups_are_transitive() -> None:
 def test_folds_keep_groups_together_and_are_balanced() -> None:
     groups = [f"g{number // 3}" if number < 30 else f"s{number}" for number in range(100)]
     has_caries = [number % 2 == 0 for number in range(100)]
-    folds = make_folds(groups, has_caries, seed=3)
+    folds = assign_folds(groups, has_caries, seed=3)
     assert all(len({folds[i] for i in range(100) if groups[i] == group}) == 1 for group in groups)
     sizes = np.bincount(folds, minlength=5)
     assert sizes.max() - sizes.min() <= 2
     carious = np.bincount([fold for fold, sick in zip(folds, has_caries, strict=True) if sick], minlength=5)
     assert carious.max() - carious.min() <= 4
-    assert folds == make_folds(groups, has_caries, seed=3)
-    assert folds != make_folds(groups, has_caries, seed=4)
+    assert folds == assign_folds(groups, has_caries, seed=3)
+    assert folds != assign_folds(groups, has_caries, seed=4)
 
 
 def test_leaks_are_photos_with_a_look_alike_elsewhere() -> None:

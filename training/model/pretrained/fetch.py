@@ -18,7 +18,7 @@ from training.model.pretrained.catalogue import PretrainedWeightsError, Weights,
 from training.output import file_sha256
 
 MIRROR_VARIABLE = "CARIES_PRETRAINED_MIRROR"
-"""Environment variable with the address of a folder that replaces the zoo's; archives keep their names."""
+"""Environment variable with the URL or path of a folder that replaces the zoo's; archives keep their names."""
 
 TIMEOUT_S = 30
 ATTEMPTS = 3
@@ -40,7 +40,7 @@ def fetch(
 ) -> Path:
     """Fetch weights into the cache, unless they are there and intact, and return their folder.
 
-    `source` is the address or path of the archive, instead of the zoo's; `mirror` that of a folder with the archive, by
+    `source` is the URL or path of the archive, instead of the zoo's; `mirror` that of a folder with the archive, by
     default `MIRROR_VARIABLE`'s; `sha256` is expected of the archive, by default the catalogue's. Raises
     PretrainedWeightsError: the archive is unavailable, differs from the expected one, or contains no checkpoint.
     """
@@ -54,20 +54,20 @@ def fetch(
         return folder
     cache.mkdir(parents=True, exist_ok=True)
     mirror = mirror or os.environ.get(MIRROR_VARIABLE)
-    address = source or (f"{mirror.rstrip('/')}/{weights.url.rpartition('/')[2]}" if mirror else weights.url)
-    if "://" in address:
-        archive = _download(address, cache / f"{name}.tar.gz.partial", name)
+    location = source or (f"{mirror.rstrip('/')}/{weights.url.rpartition('/')[2]}" if mirror else weights.url)
+    if "://" in location:
+        archive = _download(location, cache / f"{name}.tar.gz.partial", name)
     else:
-        archive = Path(address)
+        archive = Path(location)
         if not archive.is_file():
-            raise PretrainedWeightsError(f"{address} is not a file: give the archive {name}.tar.gz")
+            raise PretrainedWeightsError(f"{location} is not a file: give the archive {name}.tar.gz")
     found = file_sha256(archive)
     if expected and found != expected.lower():
-        if "://" in address:
+        if "://" in location:
             archive.unlink()
-        raise PretrainedWeightsError(f"{address} has the sha256 {found}, expected is {expected}")
-    _unpack(archive, folder, weights, address, found)
-    if "://" in address:
+        raise PretrainedWeightsError(f"{location} has the sha256 {found}, expected is {expected}")
+    _unpack(archive, folder, weights, location, found)
+    if "://" in location:
         archive.unlink()
     return folder
 
@@ -90,7 +90,7 @@ def verify(name: str, cache: Path) -> str:
     return str(recorded["archive_sha256"])
 
 
-def _download(address: str, partial: Path, name: str) -> Path:
+def _download(url: str, partial: Path, name: str) -> Path:
     """Download to `partial`, resuming an earlier call."""
     import httpx
 
@@ -101,9 +101,9 @@ def _download(address: str, partial: Path, name: str) -> Path:
         if done and tag.exists():
             headers = {"Range": f"bytes={done}-", "If-Range": tag.read_text(encoding="utf-8")}
         try:
-            with httpx.stream("GET", address, headers=headers, timeout=TIMEOUT_S, follow_redirects=True) as answer:
+            with httpx.stream("GET", url, headers=headers, timeout=TIMEOUT_S, follow_redirects=True) as answer:
                 if answer.status_code not in (200, 206):
-                    raise PretrainedWeightsError(_advice(address, name, f"the server answers {answer.status_code}"))
+                    raise PretrainedWeightsError(_advice(url, name, f"the server answers {answer.status_code}"))
                 resumed = answer.status_code == 206
                 _note_version(tag, answer.headers)
                 with partial.open("ab" if resumed else "wb") as file:
@@ -120,7 +120,7 @@ def _download(address: str, partial: Path, name: str) -> Path:
         except httpx.HTTPError as error:
             if attempt == ATTEMPTS or isinstance(error, (httpx.ConnectError, httpx.UnsupportedProtocol)):
                 reason = str(error) or type(error).__name__
-                raise PretrainedWeightsError(_advice(address, name, reason)) from error
+                raise PretrainedWeightsError(_advice(url, name, reason)) from error
     raise AssertionError("every attempt returns or raises")
 
 
@@ -133,14 +133,14 @@ def _note_version(tag: Path, headers: Any) -> None:
         tag.unlink(missing_ok=True)
 
 
-def _advice(address: str, name: str, reason: str) -> str:
+def _advice(url: str, name: str, reason: str) -> str:
     return (
-        f"{address} cannot be fetched ({reason}): rerun the command to resume; without internet, copy the archive "
+        f"{url} cannot be fetched ({reason}): rerun the command to resume; without internet, copy the archive "
         f"to this machine and run: python -m training pretrained fetch {name} --from FILE, or set {MIRROR_VARIABLE}"
     )
 
 
-def _unpack(archive: Path, folder: Path, weights: Weights, address: str, sha256: str) -> None:
+def _unpack(archive: Path, folder: Path, weights: Weights, location: str, sha256: str) -> None:
     """Unpack what a training needs into the folder, completely or not at all."""
     with tempfile.TemporaryDirectory(prefix=f".{weights.name}-", dir=folder.parent) as name:
         partial = Path(name)
@@ -167,7 +167,7 @@ def _unpack(archive: Path, folder: Path, weights: Weights, address: str, sha256:
         files = {
             path.relative_to(kept).as_posix(): file_sha256(path) for path in sorted(kept.rglob("*")) if path.is_file()
         }
-        source = {"from": address.rpartition("/")[2], "archive_sha256": sha256, "files": files}
+        source = {"from": location.rpartition("/")[2], "archive_sha256": sha256, "files": files}
         (kept / SOURCE).write_text(json.dumps(source, indent=2) + "\n", encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         kept.rename(folder)
