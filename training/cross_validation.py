@@ -10,11 +10,11 @@ from pathlib import Path
 from app.detector.runtimes import Runtime
 from training.enlarge import enlarge_run
 from training.machine import this_machine
-from training.measure.assessment import assess
 from training.measure.calibration import CalibrationError, cross_fitted
 from training.measure.out_of_fold import PREDICTIONS, CrossValidationError, at, fold_folder, read_out_of_fold
 from training.measure.predictions import load_exported, predict, save_predictions
 from training.measure.report import SAME_PHOTOS, write_assessment
+from training.measure.sources import assess_sources
 from training.model.checkpoints import load_trained
 from training.model.multi_scale import Sizes, sizes_text
 from training.model.train import seconds_trained
@@ -99,7 +99,7 @@ def assess_folds(
         f"{', '.join(map(str, folds))}); {minutes:.0f} minutes of training on {this_machine()}."
     )
     heading = f"# {name}, out of fold\n\n{measured}" + ("" if score_threshold is not None else f"\n{SAME_PHOTOS}")
-    assessment = assess(found.photos, found.predictions, score_threshold=score_threshold)
+    assessment = assess_sources(found.photos, found.predictions, score_threshold=score_threshold)
     text = write_assessment(assessment, heading, out, **facts)
     if len(folds) == 1:
         return text
@@ -108,4 +108,4 @@ def assess_folds(
     except CalibrationError as error:
         return f"{text}\nNot calibrated: {error}.\n"
     heading = f"# {name}, out of fold, calibrated\n\n{measured} Calibrated on the other folds.\n{SAME_PHOTOS}"
-    return f"{text}\n{write_assessment(assess(found.photos, calibrated), heading, out / 'calibrated', **facts)}"
+    return f"{text}\n{write_assessment(assess_sources(found.photos, calibrated), heading, out / 'calibrated', **facts)}"

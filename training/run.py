@@ -9,15 +9,12 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from app.detector.bundle import Bundle
-from app.detector.detections import Detections
 from training.data.annotations import FOLDS, AnnotatedPhoto, AnnotationError, Source
 from training.data.prepare import prepare, write_other_records, write_rendered_records
-from training.measure.assessment import evaluate
 from training.measure.coco import validation_figures
-from training.measure.evidence import check_same_training, held_out_evidence, out_of_fold_evidence
+from training.measure.evidence import Evidence, check_same_training, held_out_evidence, out_of_fold_evidence
 from training.measure.predictions import MODELS, load_exported, predict, predict_by_size
 from training.measure.report import figures_table
 from training.model.augmentation import Augmentation
@@ -165,11 +162,8 @@ def tflite_step(folder: RunFolder, *, precisions: tuple[str, ...] = ("float32", 
     )
 
 
-def evaluate_step(
-    folder: RunFolder,
-) -> tuple[list[AnnotatedPhoto], dict[str, list[Detections]], dict[str, dict[str, Any]]]:
-    """Run the exported models on the held-out photos, print and write their figures; return the photos, and by model
-    the detections on them and the figures."""
+def evaluate_step(folder: RunFolder) -> Evidence:
+    """Run the exported models on the held-out photos, print and write their figures."""
     models = _exported_models(folder)
     recipe, validation_fold = folder.configured()
     photos = _held_out(folder)
@@ -178,10 +172,11 @@ def evaluate_step(
     predictions = {
         model: predict(load_exported(folder.export, model, size, size), photos, name=model) for model in models
     }
-    evaluations = {model: evaluate(photos, found) for model, found in predictions.items()}
-    write_file(folder.evaluation, json.dumps(evaluations, indent=2) + "\n")
-    print(figures_table(evaluations), end="")
-    return photos, predictions, evaluations
+    training_photos = len(folder.photos()) - len(photos)
+    evidence = held_out_evidence(validation_fold, photos, predictions, training_photos=training_photos)
+    write_file(folder.evaluation, json.dumps(evidence.evaluations, indent=2) + "\n")
+    print(figures_table(evidence.evaluations), end="")
+    return evidence
 
 
 def package_step(folder: RunFolder, *, version: int, cross_validation: Path | None = None) -> Bundle:
@@ -189,7 +184,7 @@ def package_step(folder: RunFolder, *, version: int, cross_validation: Path | No
 
     Args:
         cross_validation: folder of a cross-validation of the same recipe, which gives figures, calibration and
-            operating point; without it they come from the held-out fold, and scores are not calibrated.
+            operating points; without it they come from the held-out fold.
 
     Raises:
         RunError: no fold was held out and no cross-validation is given.
@@ -200,10 +195,8 @@ def package_step(folder: RunFolder, *, version: int, cross_validation: Path | No
     trained_at = folder.trained_input_size
     training_photos = sum(photo.fold != validation_fold for photo in photos)
     if cross_validation is None:
-        compared, predictions, evaluations = evaluate_step(folder)
-        evidence = held_out_evidence(
-            validation_fold, compared, predictions["saved_model"], evaluations, training_photos=training_photos
-        )
+        compared = _held_out(folder)
+        evidence = evaluate_step(folder)
     else:
         compared = photos
         evidence = out_of_fold_evidence(

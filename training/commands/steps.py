@@ -21,6 +21,7 @@ from training.commands.arguments import (
 from training.data.annotations import FOLDS
 from training.measure.detectors import assess_detector, find_detector
 from training.measure.held_out import saw_fold
+from training.measure.metrics import RESAMPLES
 from training.model.augmentation import Augmentation
 from training.model.configure import differences_from_stock
 from training.release.tflite import FILES
@@ -119,7 +120,12 @@ def tflite(arguments: argparse.Namespace) -> None:
         choices=[*map(str, range(FOLDS)), "all"],
         help="photos for --model (default: the fold that a run held out, else 0)",
     ),
-    argument("--threshold", type=float, help="score of caries (default: the bundle's, else the best F1's)"),
+    argument(
+        "--threshold",
+        type=float,
+        help="score of caries (default: the bundle's, else chosen on the photos, cross-fitted)",
+    ),
+    argument("--resamples", type=int, default=RESAMPLES, help=f"of the intervals (default {RESAMPLES})"),
     add_model_arguments,
 )
 def evaluate(arguments: argparse.Namespace) -> None:
@@ -145,6 +151,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
         fold=fold,
         threshold=arguments.threshold,
         was_trained_on=fold != "all" and saw_fold(arguments.model, detector.bundle, int(fold)),
+        resamples=max(1, arguments.resamples),
     )
     print(text, end="")
 

@@ -54,7 +54,8 @@ EXIF_ORIENTATION = 0x0112
 @dataclass(frozen=True, slots=True)
 class AnnotatedPhoto:
     """One upright photo with its labelled teeth: boxes `[n, 4]`, `[ymin, xmin, ymax, xmax]` as fractions of height and
-    width, and `CLASS_IDS` `[n]`. Look-alikes share the group and therefore the fold, 0 to 4."""
+    width, and `CLASS_IDS` `[n]`. Look-alikes share the group and therefore the fold, 0 to 4. `source` is the name of
+    the data set."""
 
     path: Path
     width: int
@@ -63,6 +64,8 @@ class AnnotatedPhoto:
     class_ids: npt.NDArray[np.int32]
     group: str
     fold: int
+    source: str = ""
+    weights: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,9 @@ def read_sets(sets: Sequence[Path], source: Source | None = None) -> ReadData:
     ]
     if problems:
         raise AnnotationError("\n".join(problems))
-    pooled = [replace(photo, group=f"{name}:{photo.group}") for name, one in read.items() for photo in one.photos]
+    pooled = [
+        replace(photo, group=f"{name}:{photo.group}", source=name) for name, one in read.items() for photo in one.photos
+    ]
     return ReadData(
         sorted(pooled, key=lambda photo: photo.path.name),
         sum(one.skipped for one in read.values()),

@@ -12,7 +12,19 @@ from app.detector.detections import Detections
 from training.data.annotations import CLASS_IDS, AnnotatedPhoto
 from training.measure import curves
 from training.measure.coco import average_precisions, coco_evaluation, coco_figures
-from training.measure.metrics import RESAMPLES, SCREENED_CLASS, Matches, at_threshold, best_f1, bootstrap, match_class
+from training.measure.metrics import (
+    RESAMPLES,
+    SCREENED_CLASS,
+    Counts,
+    Floats,
+    Matches,
+    at_threshold,
+    best_f1,
+    bootstrap_draws,
+    interval,
+    match_class,
+)
+from training.measure.verdicts import PhotoVerdicts
 
 
 class Figure(NamedTuple):
@@ -25,11 +37,14 @@ class Figure(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Assessment:
     """All figures by name and COCO's 12 numbers, the precision-recall curves by class name, the other curves of the
-    screened class, and `training.measure.curves.confusion` summed over photos."""
+    screened class, and `training.measure.curves.confusion` summed over photos. `draws` are the figures over the
+    resamples, float64 `[resamples]`."""
 
     score_threshold: float
+    photo_count: int
     coco: dict[str, float]
     figures: dict[str, Figure]
+    draws: dict[str, Floats]
     precision_recall: dict[str, curves.PrecisionRecall]
     froc: curves.Froc
     reliability: curves.Reliability
@@ -39,6 +54,7 @@ class Assessment:
     def as_dict(self) -> dict[str, Any]:
         """Figures without the curves, ready for JSON."""
         return {
+            "photos": self.photo_count,
             "score_threshold": self.score_threshold,
             "coco": self.coco,
             "figures": {name: figure._asdict() for name, figure in self.figures.items()},
@@ -51,26 +67,40 @@ def assess(
     predictions: Sequence[Detections],
     *,
     score_threshold: float | None = None,
+    of_photos: Floats | None = None,
+    verdicts: PhotoVerdicts | None = None,
     resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> Assessment:
-    """Compare the predictions on at least one photo with the labels, at the screened class's score threshold; that of
-    the highest F1 on these photos if None."""
+    """Compare the predictions on at least one photo with the labels.
+
+    Args:
+        score_threshold: of the screened class; that of the highest F1 on these photos if None.
+        of_photos: a separate threshold for each photo, `[n]`, for cross-fitted figures at `score_threshold`.
+        verdicts: for the shares of photos by verdict, which are left out if None.
+        seed: of the resamples.
+    """
     evaluation = coco_evaluation(photos, predictions)
     by_class = {name: match_class(photos, predictions, name) for name in CLASS_IDS}
     screened = by_class[SCREENED_CLASS]
     threshold = best_f1(screened)[0] if score_threshold is None else score_threshold
     scores = curves.photo_scores(screened)
+    thresholds = np.full(len(photos), threshold) if of_photos is None else of_photos
+    counted = [at_threshold([item], at) for item, at in zip(screened, thresholds, strict=True)]
+    boxes = np.array([(item.true, item.shown, item.labelled) for item in counted]).reshape(-1, 3)
     confusions = np.stack(
-        [curves.confusion(photo, found, threshold) for photo, found in zip(photos, predictions, strict=True)]
+        [curves.confusion(*one) for one in zip(photos, predictions, thresholds.tolist(), strict=True)]
     )
 
     def figures(sample: Sequence[int]) -> dict[str, float | None]:
-        chosen = [screened[position] for position in sample]
-        counts = at_threshold(chosen, threshold)
+        rows = list(sample)
+        chosen = [screened[position] for position in rows]
+        true, shown, labelled = boxes[rows].sum(axis=0).tolist()
+        counts = Counts(true, shown, labelled, len(rows))
         curve = curves.froc(chosen)
         sensitivities = [curve.at(rate) for rate in curves.FROC_RATES]
-        matched = confusions[list(sample)].sum(axis=0)[:-1, :-1]
-        of_photos = scores.take(sample)
+        matched = confusions[rows].sum(axis=0)[:-1, :-1]
+        of_sample = scores.take(rows)
 
         def of_labels(value: float) -> float | None:
             return value if counts.labelled else None
@@ -86,35 +116,27 @@ def assess(
                 for rate, value in zip(curves.FROC_RATES, sensitivities, strict=True)
             },
             "FROC mean sensitivity": of_labels(float(np.mean(sensitivities))),
-            "photo AUC": of_photos.auc,
-            "photo sensitivity": of_photos.sensitivity(threshold),
-            "photo specificity": of_photos.specificity(threshold),
+            "photo AUC": of_sample.auc,
+            "photo sensitivity": of_sample.sensitivity(thresholds[rows]),
+            "photo specificity": of_sample.specificity(thresholds[rows]),
             "class right on found teeth": float(np.trace(matched) / matched.sum()) if matched.sum() else None,
             "calibration error": curves.reliability(chosen).error,
+            **({} if verdicts is None else verdicts.take(rows).shares(thresholds[rows])),
         }
 
+    values, draws = with_draws(len(photos), figures, resamples, seed)
     return Assessment(
         score_threshold=threshold,
+        photo_count=len(photos),
         coco=coco_figures(evaluation),
-        figures=with_intervals(len(photos), figures, resamples),
+        figures=values,
+        draws=draws,
         precision_recall={name: curves.precision_recall(matches) for name, matches in by_class.items()},
         froc=curves.froc(screened),
         reliability=curves.reliability(screened),
         photos=scores,
         confusion=confusions.sum(axis=0),
     )
-
-
-def evaluate(photos: Sequence[AnnotatedPhoto], predictions: Sequence[Detections]) -> dict[str, Any]:
-    """The main figures alone, ready for JSON: `coco`, `figures` and `best_f1_score_threshold`."""
-    evaluation = coco_evaluation(photos, predictions)
-    matches = match_class(photos, predictions)
-    figures = with_intervals(len(photos), lambda sample: main_figures(evaluation, matches, sample))
-    return {
-        "coco": coco_figures(evaluation),
-        "figures": {name: figure._asdict() for name, figure in figures.items()},
-        "best_f1_score_threshold": best_f1(matches)[0],
-    }
 
 
 def main_figures(evaluation: Any, matches: Sequence[Matches], sample: Sequence[int]) -> dict[str, float | None]:
@@ -128,16 +150,20 @@ def main_figures(evaluation: Any, matches: Sequence[Matches], sample: Sequence[i
     }
 
 
-def with_intervals(
-    photos: int, figures: Callable[[Sequence[int]], dict[str, float | None]], resamples: int = RESAMPLES
-) -> dict[str, Figure]:
-    """Each figure over all photos, with its interval over the resamples that give it; `figures` takes positions of
-    photos, with repetitions."""
+def with_draws(
+    photos: int,
+    figures: Callable[[Sequence[int]], dict[str, float | None]],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> tuple[dict[str, Figure], dict[str, Floats]]:
+    """Each figure over all photos, with its interval over the resamples that give it, and the resamples' figures, NaN
+    where they cannot give it; `figures` takes positions of photos, with repetitions."""
     values = figures(range(photos))
 
     def numbers(sample: Sequence[int]) -> dict[str, float]:
         drawn = figures(sample).items()
         return {name: np.nan if value is None else value for name, value in drawn if values[name] is not None}
 
-    intervals = bootstrap(photos, numbers, resamples=resamples)
-    return {name: Figure(value, intervals.get(name)) for name, value in values.items()}
+    draws = bootstrap_draws(photos, numbers, resamples=resamples, seed=seed)
+    intervals = {name: interval(drawn) for name, drawn in draws.items()}
+    return {name: Figure(value, intervals.get(name)) for name, value in values.items()}, draws

@@ -10,7 +10,7 @@ from app.detector.calibration import Calibration, teeth, tooth_features
 from app.detector.detections import Detections
 from training.data.annotations import CLASS_IDS, AnnotatedPhoto
 from training.errors import TrainingError
-from training.measure.metrics import Floats, match
+from training.measure.metrics import SCREENED_CLASS, Floats, half_of, match
 
 RIDGE = 1e-3
 """Weight of the L2 penalty, which keeps the weights finite on separable data."""
@@ -21,22 +21,28 @@ class CalibrationError(TrainingError):
 
 
 def fit(photos: Sequence[AnnotatedPhoto], predictions: Sequence[Detections]) -> Calibration:
-    """Fit the regressions that predict which detections of these photos are right. The detectors must not have been
-    trained on the photos; otherwise the probabilities are too high. Raises CalibrationError: no tooth was detected, or
-    the detections of a class are all right or all wrong."""
+    """Fit the regressions that predict which detections of these photos are right. Every source has the same total
+    weight; one without a `normal` box does not label sound teeth and is left out of the regression of
+    `normal`. The detectors must not have been trained on the photos; otherwise the probabilities are too high.
+
+    Raises CalibrationError: no tooth was detected, or the detections of a class are all right or all wrong.
+    """
     class_ids = tuple(CLASS_IDS.values())
     found = [teeth(detections, class_ids) for detections in predictions]
     features = tooth_features(np.concatenate([np.zeros((0, len(class_ids))), *(scores for _, scores in found)]))
+    source_of = np.repeat([photo.source for photo in photos], [len(boxes) for boxes, _ in found])
     weights, biases = [], []
     for column, (name, class_id) in enumerate(CLASS_IDS.items()):
         correct = [
             correct_teeth(photo, boxes, scores[:, column], class_id)
             for photo, (boxes, scores) in zip(photos, found, strict=True)
         ]
-        right = np.concatenate([np.zeros(0, bool), *correct])
+        labelled = {photo.source for photo in photos if name == SCREENED_CLASS or (photo.class_ids == class_id).any()}
+        counted = np.isin(source_of, sorted(labelled))
+        right = np.concatenate([np.zeros(0, bool), *correct])[counted]
         if right.all() or not right.any():
             raise CalibrationError(f"of {len(right)} teeth detected, {right.sum()} are {name}: nothing to calibrate on")
-        fitted = logistic_regression(features, right)
+        fitted = logistic_regression(features[counted], right, _equal_sources(source_of[counted]))
         weights.append(fitted[:-1])
         biases.append(fitted[-1])
     return Calibration(class_ids, np.stack(weights), np.array(biases))
@@ -48,17 +54,19 @@ def cross_fitted(
     *,
     fitted_on: Sequence[Detections] | None = None,
 ) -> list[Detections]:
-    """The predictions of each fold, calibrated on the other folds, by default on their own `predictions`. Raises
-    CalibrationError: fewer than two folds, or see `fit`."""
-    folds = sorted({photo.fold for photo in photos})
-    if len(folds) < 2:
-        raise CalibrationError("photos of one fold only: calibration is judged on folds that it was not fitted on")
+    """The predictions of each fold, calibrated on the other folds, by default on their own `predictions`; of each half
+    by group (`training.measure.metrics.half_of`) on the other half, if the photos are of one fold. Raises
+    CalibrationError: fewer than two parts, or see `fit`."""
+    folds = [photo.fold for photo in photos]
+    parts = folds if len(set(folds)) > 1 else [half_of(photo) for photo in photos]
+    if len(set(parts)) < 2:
+        raise CalibrationError("photos of one group only: calibration is judged on photos that it was not fitted on")
     fitted_on = predictions if fitted_on is None else fitted_on
-    of_fold = {}
-    for fold in folds:
-        others = [position for position, photo in enumerate(photos) if photo.fold != fold]
-        of_fold[fold] = fit([photos[position] for position in others], [fitted_on[position] for position in others])
-    return [of_fold[photo.fold].apply(found) for photo, found in zip(photos, predictions, strict=True)]
+    of_part = {}
+    for part in sorted(set(parts)):
+        others = [position for position, number in enumerate(parts) if number != part]
+        of_part[part] = fit([photos[position] for position in others], [fitted_on[position] for position in others])
+    return [of_part[part].apply(found) for part, found in zip(parts, predictions, strict=True)]
 
 
 def correct_teeth(
@@ -73,15 +81,22 @@ def correct_teeth(
     return correct
 
 
-def logistic_regression(features: Floats, right: npt.NDArray[np.bool_]) -> Floats:
-    """Maximum-likelihood weights and, last, bias; float64 `[f + 1]`."""
+def logistic_regression(features: Floats, right: npt.NDArray[np.bool_], weights: Floats) -> Floats:
+    """Maximum-likelihood weights and, last, bias, float64 `[f + 1]`, of samples whose weights have a mean of 1."""
     signs = np.where(right, 1.0, -1.0)
 
     def loss(parameters: Floats) -> tuple[float, Floats]:
         margins = signs * (features @ parameters[:-1] + parameters[-1])
-        pull = -signs / (1 + np.exp(margins)) / len(signs)
-        value = float(np.logaddexp(0, -margins).mean() + RIDGE / 2 * parameters[:-1] @ parameters[:-1])
+        pull = -weights * signs / (1 + np.exp(margins)) / len(signs)
+        value = float((weights * np.logaddexp(0, -margins)).mean() + RIDGE / 2 * parameters[:-1] @ parameters[:-1])
         return value, np.append(features.T @ pull + RIDGE * parameters[:-1], pull.sum())
 
     fitted: Floats = minimize(loss, np.zeros(features.shape[1] + 1), jac=True, method="L-BFGS-B").x
     return fitted
+
+
+def _equal_sources(source_of: npt.NDArray[np.str_]) -> Floats:
+    """Weights of mean 1 that give every source the same total."""
+    _, numbers, counts = np.unique(source_of, return_inverse=True, return_counts=True)
+    weights: Floats = len(source_of) / len(counts) / counts[numbers]
+    return weights

@@ -12,7 +12,7 @@ from training.data.annotations import AnnotatedPhoto
 from training.measure.assessment import main_figures
 from training.measure.calibration import cross_fitted, fit
 from training.measure.coco import coco_evaluation
-from training.measure.metrics import bootstrap, match_class
+from training.measure.metrics import bootstrap_draws, interval, match_class
 from training.measure.out_of_fold import PREDICTIONS, at, read_out_of_fold
 from training.measure.report import figure_text
 from training.model.multi_scale import Sizes, sizes_text
@@ -54,7 +54,8 @@ def _compare(
         both = {name: (value, theirs[name]) for name, value in ours.items()}
         return {name: np.nan if a is None or b is None else a - b for name, (a, b) in both.items()}
 
-    values, intervals = differences(range(len(photos))), bootstrap(len(photos), differences)
+    draws = bootstrap_draws(len(photos), differences)
+    values, intervals = differences(range(len(photos))), {name: interval(drawn) for name, drawn in draws.items()}
     path.parent.mkdir(exist_ok=True)
     figures = {name: {"value": value, "interval": intervals[name]} for name, value in values.items()}
     write_file(path, json.dumps(figures, indent=2) + "\n")

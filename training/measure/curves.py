@@ -78,15 +78,15 @@ class PhotoScores:
         difference = positive[:, None] - negative[None, :]
         return float((difference > 0).mean() + 0.5 * (difference == 0).mean())
 
-    def sensitivity(self, score_threshold: float) -> float | None:
-        """Share of the photos with the class that reach the threshold; None without such photos."""
-        chosen = self.scores[self.has_class]
-        return float((chosen >= score_threshold).mean()) if len(chosen) else None
+    def sensitivity(self, score_threshold: float | Floats) -> float | None:
+        """Share of the photos with the class that reach the threshold (one, or `[n]`); None without such photos."""
+        chosen = (self.scores >= score_threshold)[self.has_class]
+        return float(chosen.mean()) if len(chosen) else None
 
-    def specificity(self, score_threshold: float) -> float | None:
+    def specificity(self, score_threshold: float | Floats) -> float | None:
         """Share of the photos without the class that stay below the threshold; None without such photos."""
-        chosen = self.scores[~self.has_class]
-        return float((chosen < score_threshold).mean()) if len(chosen) else None
+        chosen = (self.scores < score_threshold)[~self.has_class]
+        return float(chosen.mean()) if len(chosen) else None
 
     def roc(self) -> tuple[Floats, Floats]:
         """False positive rate and sensitivity at every threshold, from (0, 0) to (1, 1)."""

@@ -14,10 +14,12 @@ from app.detector.runtimes.tensorflow import TensorFlowRuntime
 from app.screening import DEFAULT_MAX_BOXES
 from training.data.annotations import CLASS_IDS, AnnotatedPhoto
 from training.machine import this_machine
-from training.measure.assessment import assess
-from training.measure.metrics import SCREENED_CLASS
+from training.measure.cross_fitting import cross_fit
+from training.measure.metrics import RESAMPLES, SCREENED_CLASS
 from training.measure.predictions import THREADS, DetectorError, load_exported, predict
-from training.measure.report import SAME_PHOTOS, write_assessment
+from training.measure.report import CROSS_FITTED, write_assessment
+from training.measure.sources import assess_sources
+from training.measure.verdicts import photo_qualities, photo_verdicts
 from training.model.checkpoints import find_checkpoint, load_checkpoint
 from training.model.configure import input_size_of, parse_pipeline
 from training.run_folder import RunFolder
@@ -82,18 +84,20 @@ def assess_detector(
     fold: str,
     threshold: float | None = None,
     was_trained_on: bool = False,
+    resamples: int = RESAMPLES,
 ) -> str:
     """Measure a detector on photos, write `evaluation.json`, `evaluation.md` and plots to the folder `out`, and return
     the text of `evaluation.md`.
 
     Args:
         fold: the photos' fold: a number, or `all`.
-        threshold: of the screened class; if None, the detector's operating point or else that of the highest F1.
+        threshold: of the screened class; if None, the detector's operating point, or else `balanced` of these photos,
+            cross-fitted along with a calibration.
         was_trained_on: whether the detector's training saw this fold, see `training.measure.held_out`.
     """
     if threshold is None and detector.has_operating_point:
         threshold = detector.bundle.operating_point.score_threshold
-    found = [detector.bundle.calibrated(item) for item in predict(detector.load(), photos)]
+    seen = predict(detector.load(), photos)
     boxes = sum(len(photo.class_ids) for photo in photos)
     folds = "all folds" if fold == "all" else f"fold {fold}"
     heading = [f"# {detector}", "", f"{len(photos)} photos of {folds}, {boxes} boxes; {this_machine()}."]
@@ -102,8 +106,18 @@ def assess_detector(
     elif was_trained_on:
         heading.append("If these photos are from its data, it was trained on them and the figures are optimistic.")
     if threshold is None:
-        heading.append(SAME_PHOTOS)
-    return write_assessment(assess(photos, found, score_threshold=threshold), "\n".join(heading), out)
+        fitted = cross_fit(photos, seen)
+        heading.append(
+            CROSS_FITTED
+            if fitted.calibration
+            else f"Not calibrated: {fitted.not_calibrated}. The score threshold is cross-fitted on these same photos."
+        )
+        assessment = fitted.assess(resamples)
+    else:
+        scored = [detector.bundle.calibrated(item) for item in seen]
+        verdicts = photo_verdicts(photos, seen, scored, photo_qualities(photos))
+        assessment = assess_sources(photos, scored, score_threshold=threshold, verdicts=verdicts, resamples=resamples)
+    return write_assessment(assessment, "\n".join(heading), out)
 
 
 def _saved_model(path: Path, input_size: int | None) -> Detector:

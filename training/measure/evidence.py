@@ -1,7 +1,7 @@
 """The evidence of a bundle's quality: figures, operating point and calibration, from a held-out fold or from a
 cross-validation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,9 +9,8 @@ from typing import Any
 from app.detector.calibration import Calibration
 from app.detector.detections import Detections
 from training.data.annotations import FOLDS, AnnotatedPhoto
-from training.measure.assessment import assess
-from training.measure.calibration import cross_fitted, fit
-from training.measure.metrics import Counts, match_class, operating_point
+from training.measure.cross_fitting import cross_fit
+from training.measure.operating_points import OperatingPoints
 from training.measure.out_of_fold import PREDICTIONS, CrossValidationError, fold_folder, read_out_of_fold
 from training.recipe import NAMES, Recipe
 
@@ -21,13 +20,12 @@ SAME_TRAINING = (*NAMES, "input_size", "multi_scale")
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A detector's figures by model (such as `int8`), as `training.measure.assessment.evaluate` returns them, its
-    operating point with cross-fitted counts, and its calibration, if any; `measured_on` names the photos in words."""
+    """A detector's figures by model (such as `int8`), as `training.measure.sources.SourcesAssessment.as_dict`, its
+    operating points, and its calibration, if any; `measured_on` names the photos in words."""
 
     measured_on: str
     evaluations: dict[str, dict[str, Any]]
-    score_threshold: float
-    cross_fitted: Counts
+    points: OperatingPoints
     training_photos: int
     calibration: Calibration | None = None
 
@@ -35,24 +33,20 @@ class Evidence:
 def held_out_evidence(
     fold: int | None,
     held_out: Sequence[AnnotatedPhoto],
-    predictions: Sequence[Detections],
-    evaluations: dict[str, dict[str, Any]],
+    predictions: Mapping[str, Sequence[Detections]],
     *,
     training_photos: int,
 ) -> Evidence:
-    """The evidence of the held-out fold."""
-    score_threshold, counts = operating_point(held_out, match_class(held_out, predictions))
+    """The evidence of the held-out fold, on which the first model's detections are calibrated. Raises PhotoError: a
+    photo can no longer be read."""
     measured_on = f"fold {fold}, {len(held_out)} photos that the detector was not trained on"
-    return Evidence(measured_on, evaluations, score_threshold, counts, training_photos)
+    return _evidence(measured_on, held_out, predictions, training_photos)
 
 
 def out_of_fold_evidence(
     folder: Path, recipe: Recipe, *, training_photos: int, trained_input_size: int | None = None
 ) -> Evidence:
     """The evidence of a cross-validation over all folds.
-
-    The figures are of calibrated scores, each fold's calibrated on the others; the released calibration is fitted on
-    all folds.
 
     Args:
         folder: of the cross-validation, which has predictions at the recipe's sizes.
@@ -61,27 +55,33 @@ def out_of_fold_evidence(
 
     Raises:
         CrossValidationError: a fold is missing, or see `check_same_training`.
+        PhotoError: a photo can no longer be read.
     """
     check_same_training(folder, recipe, trained_input_size)
     of_first, _ = fold_folder(folder, 0).configured()
     sizes = None if of_first.sizes == recipe.sizes else recipe.sizes
     found = read_out_of_fold(folder, sizes=sizes)
-    calibrated = cross_fitted(found.photos, found.predictions)
-    threshold, counts = operating_point(found.photos, match_class(found.photos, calibrated))
-    evaluations = {"float32": assess(found.photos, calibrated, score_threshold=threshold).as_dict()}
+    predictions = {"float32": found.predictions}
     if (fold_folder(folder, 0, sizes).path / PREDICTIONS["int8"]).exists():
-        int8 = read_out_of_fold(folder, precision="int8", sizes=sizes).predictions
-        quantized = cross_fitted(found.photos, int8, fitted_on=found.predictions)
-        evaluations["int8"] = assess(found.photos, quantized, score_threshold=threshold).as_dict()
-    return Evidence(
-        measured_on=f"{len(found.photos)} photos, each by a detector of the same recipe that was trained without the "
-        "photo's fold",
-        evaluations=evaluations,
-        score_threshold=threshold,
-        cross_fitted=counts,
-        training_photos=training_photos,
-        calibration=fit(found.photos, found.predictions),
+        predictions["int8"] = read_out_of_fold(folder, precision="int8", sizes=sizes).predictions
+    measured_on = (
+        f"{len(found.photos)} photos, each by a detector of the same recipe that was trained without the photo's fold"
     )
+    return _evidence(measured_on, found.photos, predictions, training_photos)
+
+
+def _evidence(
+    measured_on: str,
+    photos: Sequence[AnnotatedPhoto],
+    predictions: Mapping[str, Sequence[Detections]],
+    training_photos: int,
+) -> Evidence:
+    """Calibration and operating points of the first model, with which the others are measured too."""
+    first, *others = predictions.values()
+    fitted = cross_fit(photos, first)
+    assessments = [fitted.assess(), *(fitted.of_model(found).assess() for found in others)]
+    evaluations = {model: one.as_dict() for model, one in zip(predictions, assessments, strict=True)}
+    return Evidence(measured_on, evaluations, fitted.points, training_photos, fitted.calibration)
 
 
 def check_same_training(folder: Path, recipe: Recipe, trained_input_size: int | None = None) -> None:

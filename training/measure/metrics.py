@@ -126,31 +126,23 @@ def best_f1(matches: Sequence[Matches]) -> tuple[float, Counts]:
     return float(scores[best]), Counts(int(true[best]), int(shown[best]), labelled, len(matches))
 
 
-def operating_point(photos: Sequence[AnnotatedPhoto], matches: Sequence[Matches]) -> tuple[float, Counts]:
-    """The score threshold of the highest F1 over these photos, and an estimate of the counts on other photos.
-
-    Counts at a threshold that was chosen on the same photos are optimistic, so they are cross-fitted: the photos are
-    halved by group, and each half is counted at the threshold chosen on the other.
-    """
-    halves: tuple[list[Matches], list[Matches]] = ([], [])
-    for photo, item in zip(photos, matches, strict=True):
-        halves[hashlib.sha256(photo.group.encode()).digest()[0] % 2].append(item)
-    first, second = halves
-    cross_fitted = at_threshold(first, best_f1(second)[0]) + at_threshold(second, best_f1(first)[0])
-    return best_f1(matches)[0], cross_fitted
+def half_of(photo: AnnotatedPhoto) -> int:
+    """0 or 1, the same for all photos of a group: a half for cross-fitting."""
+    return hashlib.sha256(photo.group.encode()).digest()[0] % 2
 
 
-def bootstrap(
+def bootstrap_draws(
     photos: int, figure: Callable[[Sequence[int]], dict[str, float]], *, resamples: int = RESAMPLES, seed: int = 0
-) -> dict[str, tuple[float, float]]:
-    """A 95 % interval of each figure over the resamples that give it; (NaN, NaN) if none does. `figure` takes positions
-    of photos, with repetitions, and returns NaN for a figure that these photos cannot give."""
+) -> dict[str, Floats]:
+    """Each figure over the resamples, float64 `[resamples]`. `figure` takes positions of photos, with repetitions, and
+    returns NaN for a figure that these photos cannot give. Equal seeds draw equal resamples, which pairs detectors."""
     random = np.random.default_rng(seed)
     draws = [figure(random.integers(0, photos, photos).tolist()) for _ in range(resamples)]
-    intervals = {}
-    for name in draws[0]:
-        values = np.array([draw[name] for draw in draws])
-        known = values[~np.isnan(values)]
-        low, high = np.percentile(known, INTERVAL) if len(known) else (np.nan, np.nan)
-        intervals[name] = (float(low), float(high))
-    return intervals
+    return {name: np.array([draw[name] for draw in draws]) for name in draws[0]}
+
+
+def interval(draws: Floats) -> tuple[float, float]:
+    """The 95 % interval over the resamples that give the figure; (NaN, NaN) if none does."""
+    known = draws[~np.isnan(draws)]
+    low, high = np.percentile(known, INTERVAL) if len(known) else (np.nan, np.nan)
+    return float(low), float(high)

@@ -6,15 +6,39 @@ from pathlib import Path
 from typing import Any
 
 from training.data.annotations import CLASS_IDS
-from training.measure.assessment import Assessment
+from training.measure.assessment import Assessment, Figure
 from training.measure.metrics import SCREENED_CLASS
 from training.measure.plots import write_plots
+from training.measure.sources import SourcesAssessment
+from training.measure.verdicts import NOT_ASSESSABLE, WITH_CLEARED, WITHOUT_SUSPECTED
 from training.output import markdown_table, write_file
 
+MEAN = "mean"
+
 SAME_PHOTOS = "The score threshold was chosen on these same photos, so the figures at it are optimistic."
+CROSS_FITTED = (
+    "Calibration and score threshold come from these same photos, cross-fitted: each half, by group, is measured with "
+    "those of the other."
+)
 
 
-def write_assessment(assessment: Assessment, heading: str, out: Path, **facts: Any) -> str:
+COLUMNS = {
+    "caries AP@.5": "AP@.5 caries",
+    "best F1": "best F1 caries",
+    "F1": "F1",
+    "precision": "precision",
+    "recall": "sensitivity",
+    WITHOUT_SUSPECTED: WITHOUT_SUSPECTED,
+    WITH_CLEARED: WITH_CLEARED,
+    NOT_ASSESSABLE: NOT_ASSESSABLE,
+    "photo AUC": "photo AUC",
+    "calibration error": "calibration error",
+    "mAP@.5": "mAP@.5",
+}
+"""Headings of the table of sources, with the names of the figures."""
+
+
+def write_assessment(assessment: SourcesAssessment, heading: str, out: Path, **facts: Any) -> str:
     """Write figures and plots to the folder `out`, created if missing, and return the text of `evaluation.md`; `facts`
     are further keys of `evaluation.json`."""
     out.mkdir(parents=True, exist_ok=True)
@@ -25,28 +49,53 @@ def write_assessment(assessment: Assessment, heading: str, out: Path, **facts: A
     return text
 
 
-def markdown(assessment: Assessment, heading: str) -> str:
-    """Tables of the figures, of the COCO numbers and of labelled against detected class."""
-    figures = [
-        (
-            name,
-            "-" if figure.value is None else f"{figure.value:.3f}",
-            "" if figure.interval is None else f"{figure.interval[0]:.3f} to {figure.interval[1]:.3f}",
-        )
-        for name, figure in assessment.figures.items()
-    ]
-    counts = [
-        [name, *map(str, row.tolist())]
-        for name, row in zip([*CLASS_IDS, "no tooth"], assessment.confusion, strict=True)
-    ]
-    counts[-1][-1] = ""
-    coco = markdown_table(list(assessment.coco), [[f"{value:.3f}" for value in assessment.coco.values()]])
-    return (
-        f"{heading}\n\nSensitivity, precision, F1, false positives and the class table are at score "
-        f"{assessment.score_threshold:.4f} of `{SCREENED_CLASS}`; boxes match from IoU 0.5.\n\n"
-        f"{markdown_table(['figure', 'value', '95 % interval'], figures)}\nThe 12 COCO numbers:\n\n{coco}\n"
-        + markdown_table(["labelled \\ detected", *CLASS_IDS, "missed"], counts)
+def markdown(assessment: SourcesAssessment, heading: str) -> str:
+    """Tables of the sources, of all figures, of the COCO numbers and of labelled against detected class."""
+    at = (
+        f"Sensitivity, precision, F1, false positives and the class table are at score "
+        f"{assessment.score_threshold:.4f} of `{SCREENED_CLASS}`; boxes match from IoU 0.5."
     )
+    parts = [heading, sources_table(assessment), at]
+    if assessment.only is not None:
+        figures = [(name, *_with_interval(figure)) for name, figure in assessment.figures.items()]
+        parts.append(markdown_table(["figure", "value", "95 % interval"], figures))
+    else:
+        parts.append("Brackets: 95 % intervals.")
+        parts.append(figures_table(assessment.as_dict()["sources"] | {MEAN: assessment.as_dict()}))
+    coco = [[name, *(f"{value:.3f}" for value in one.coco.values())] for name, one in named_sources(assessment).items()]
+    parts.append("The 12 COCO numbers:")
+    parts.append(markdown_table(["", *next(iter(assessment.sources.values())).coco], coco))
+    for name, one in named_sources(assessment).items():
+        rows = [
+            [label, *map(str, row.tolist())] for label, row in zip([*CLASS_IDS, "no tooth"], one.confusion, strict=True)
+        ]
+        rows[-1][-1] = ""
+        parts.append(markdown_table([f"{name}: labelled \\ detected", *CLASS_IDS, "missed"], rows))
+    return "\n".join(part if part.endswith("\n") else f"{part}\n" for part in parts)
+
+
+def sources_table(assessment: SourcesAssessment) -> str:
+    """A row of the main figures for each source, and one of their means."""
+    names = [name for name in COLUMNS.values() if name in assessment.figures]
+    figures = {name: assessment.of(name) for name in names}
+    rows = [
+        [source, str(one.photo_count), *(_with_interval(figures[name][key])[0] for name in names)]
+        for (source, one), key in zip(named_sources(assessment).items(), assessment.sources, strict=True)
+    ]
+    if assessment.only is None:
+        rows.append([MEAN, "", *(_with_interval(assessment.figures[name])[0] for name in names)])
+    headings = [heading for heading, name in COLUMNS.items() if name in names]
+    return markdown_table(["source", "photos", *headings], rows)
+
+
+def named_sources(assessment: SourcesAssessment) -> dict[str, Assessment]:
+    """The sources by name; photos of no named data set are `all`."""
+    return {name or "all": one for name, one in assessment.sources.items()}
+
+
+def _with_interval(figure: Figure) -> tuple[str, str]:
+    value = "-" if figure.value is None else f"{figure.value:.3f}"
+    return value, "" if figure.interval is None else f"{figure.interval[0]:.3f} to {figure.interval[1]:.3f}"
 
 
 def figures_table(evaluations: Mapping[str, Mapping[str, Any]]) -> str:
@@ -60,5 +109,7 @@ def figure_text(figure: Mapping[str, Any], *, sign: str = "") -> str:
     """`0.500 [0.400, 0.600]` from a figure as a dictionary; `-` if it has no value."""
     if figure["value"] is None:
         return "-"
+    if figure["interval"] is None:
+        return f"{figure['value']:{sign}.3f}"
     low, high = figure["interval"]
     return f"{figure['value']:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"

@@ -2,7 +2,6 @@
 
 import datetime
 import importlib.metadata
-import math
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from training.data.annotations import CLASS_IDS, AnnotatedPhoto
 from training.data.prepare import label_map_text
 from training.measure.evidence import Evidence
 from training.measure.metrics import SCREENED_CLASS
+from training.measure.operating_points import BOX_FIGURES, DEFAULT_POINT
 from training.model.pretrained.catalogue import credit
 from training.recipe import Recipe
 from training.release.card import model_card
@@ -56,10 +56,10 @@ def package(
     measured_on = evidence.measured_on
     if checkpoint == "best":
         measured_on += ", except that its best checkpoint was chosen on them, so the figures are optimistic"
-    cross_fitted = evidence.cross_fitted
     boxes = {
         name: int(sum((photo.class_ids == class_id).sum() for photo in photos)) for name, class_id in CLASS_IDS.items()
     }
+    points = {name: point.as_dict() for name, point in evidence.points.points.items()}
     manifest: dict[str, Any] = {
         "model": {"name": recipe.model_name, "version": version},
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -73,16 +73,14 @@ def package(
             "tflite_range": [-1.0, 1.0],
         },
         "operating_point": {
-            # Rounded down, so that every box admitted in the measurement stays admitted.
-            "score_threshold": math.floor(evidence.score_threshold * 10_000) / 10_000,
+            "name": DEFAULT_POINT,
+            **{key: points[DEFAULT_POINT][key] for key in ("score_threshold", *BOX_FIGURES)},
             "max_boxes": DEFAULT_MAX_BOXES,
-            "sensitivity": round(cross_fitted.sensitivity, 4),
-            "false_positives_per_image": round(cross_fitted.false_positives_per_image, 4),
-            "precision": round(cross_fitted.precision, 4),
-            "f1": round(cross_fitted.f1, 4),
-            "measured_on": f"{measured_on}; the threshold has the highest F1 there, the figures are cross-fitted over "
-            "two halves and count every box, including those beyond max_boxes",
+            "measured_on": f"{measured_on}; the figures are cross-fitted over two halves and count every box, "
+            "including those beyond max_boxes",
         },
+        "operating_points": points,
+        "curve": dict(evidence.points.curve),
         "metrics": {"measured_on": measured_on, "models": evidence.evaluations},
         "parity": {name: item.as_dict() for name, item in parity.items()},
         "recipe": recipe.as_dict(),

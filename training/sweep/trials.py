@@ -24,8 +24,8 @@ from typing import Any
 from training.data.prepare import PHOTOS
 from training.errors import TrainingError
 from training.machine import this_machine
-from training.measure.assessment import evaluate
 from training.measure.predictions import predict
+from training.measure.sources import assess_sources
 from training.model.checkpoints import load_trained
 from training.model.train import LOSSES, seconds_trained
 from training.output import write_file
@@ -113,9 +113,9 @@ def run_trial(records: Path, out: Path, recipe: Recipe, fold: int) -> dict[str, 
     photos = folder.photos_of_fold(fold)
     if not any(len(photo.class_ids) for photo in photos):
         raise RunError(f"no tooth is labelled on the photos of fold {fold}: hold out another one")
-    figures = evaluate(photos, predict(load_trained(folder), photos))
-    write_file(folder.evaluation, json.dumps({"checkpoint": figures}, indent=2) + "\n")
-    return {name: figure["value"] for name, figure in figures["figures"].items() if figure["value"] is not None}
+    assessment = assess_sources(photos, predict(load_trained(folder), photos))
+    write_file(folder.evaluation, json.dumps({"checkpoint": assessment.as_dict()}, indent=2) + "\n")
+    return {name: figure.value for name, figure in assessment.figures.items() if figure.value is not None}
 
 
 def run_trial_once(

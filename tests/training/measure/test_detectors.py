@@ -84,7 +84,7 @@ def test_evaluate_measures_any_of_them(forms, rendered_data, tmp_path, capsys) -
         text = capsys.readouterr().out
         assert text == (out / "evaluation.md").read_text()
         assert text.startswith(f"# {kind} ")
-        assert ("chosen on these same photos" in text) == (kind != "bundle")
+        assert ("cross-fitted" in text) == (kind != "bundle")
         figures = json.loads((out / "evaluation.json").read_text())["figures"]
         assert {"mAP@.5", "AP@.5 caries", "FROC mean sensitivity", "photo AUC", "calibration error"} <= set(figures)
         assert (out / "froc.png").exists()

@@ -11,14 +11,20 @@ from app.detector.bundle import FLOAT32_MODEL, INT8_MODEL, read_bundle
 from app.detector.calibration import Calibration
 from training.data.annotations import AnnotatedPhoto
 from training.measure.evidence import Evidence
-from training.measure.metrics import Counts
+from training.measure.operating_points import OperatingPoint, OperatingPoints
 from training.recipe import Recipe
 from training.release.package import package
 from training.release.parity import Parity, ParityError
 
 ROUNDING = Parity(10, 0, 0, 1e-6, 1e-7, 1e-6, 1e-7)
 FIGURES = {"figures": {"mAP@.5": {"value": 0.5, "interval": [0.4, 0.6]}}}
-EVIDENCE = Evidence("fold 0, 1 photos", {"saved_model": FIGURES}, 0.123456, Counts(6, 10, 8, 4), 2)
+MEASURED = {
+    **{"sensitivity": 0.75, "precision": 0.6, "f1": 0.66667, "false_positives_per_image": 1.0},
+    **{"photo_sensitivity": 0.9, "photo_specificity": None, "photos_cleared": 0.1, "not_assessable": 0.0},
+}
+POINT = OperatingPoint(0.123456, "a goal", True, np.zeros(1), {"clinic": MEASURED}, MEASURED, {"clinic": 4})
+POINTS = OperatingPoints({"balanced": POINT, "sensitive": replace(POINT, score_threshold=0.05)}, {"mean": {}})
+EVIDENCE = Evidence("fold 0, 1 photos", {"saved_model": FIGURES}, POINTS, 2)
 
 
 @pytest.fixture
@@ -63,6 +69,17 @@ def test_the_manifest_states_figures_and_photos(pack) -> None:
     assert bundle.manifest["pretrained_weights"] == "none"
     assert "fold 0, 1 photos" in bundle.card
     assert "Ours." in bundle.card
+
+
+def test_the_named_points_are_in_the_manifest_with_their_figures_by_source(pack) -> None:
+    manifest = pack().manifest
+    assert manifest["operating_point"]["name"] == "balanced"
+    assert manifest["curve"] == {"mean": {}}
+    assert list(manifest["operating_points"]) == ["balanced", "sensitive"]
+    balanced = manifest["operating_points"]["balanced"]
+    assert balanced.items() >= {"score_threshold": 0.1234, "goal": "a goal", "is_reached": True, "f1": 0.6667}.items()
+    assert balanced["by_source"] == {"clinic": {"photos": 4, **MEASURED, "f1": 0.6667}}
+    assert manifest["operating_points"]["sensitive"]["score_threshold"] == 0.05
 
 
 def test_a_calibration_is_in_the_manifest_and_explained_in_the_card(pack) -> None:
