@@ -1,6 +1,6 @@
 """The folder of a run: where each step writes its results and finds those of the steps before it.
 
-records/            label map, TFRecords by fold, photos.json       prepare
+records/            label map, TFRecords, photos.json, sets.json    prepare
 run.json            recipe, held-out fold, sha256 of the photos     configure
 pretrained/         initial weights                                 configure
 pipeline.config     the Object Detection API's configuration        configure
@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Self
 
 from training.data.annotations import AnnotatedPhoto
-from training.data.prepare import PHOTOS
+from training.data.data_sets import DataSet, load_data_sets
+from training.data.prepare import PHOTOS, SETS
 from training.data.saved_photos import load_photos, saved_photos_sha256
 from training.errors import TrainingError
 from training.recipe import Recipe
@@ -84,6 +85,10 @@ class RunFolder:
         """The prepared photos. Raises RunError: see `check_photos`; AnnotationError: a photo has changed since."""
         self.check_photos()
         return load_photos(self.records / PHOTOS)
+
+    def data_sets(self) -> list[DataSet]:
+        """The data sets of the prepared photos; none if an earlier version prepared them."""
+        return load_data_sets(self.records / SETS)
 
     def photos_of_fold(self, fold: int | None) -> list[AnnotatedPhoto]:
         """The prepared photos of one fold; none if None."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from training import render as rendering
 from training.commands import argument, command, out
 from training.commands.arguments import add_data_arguments, read_photos
-from training.data.pooling import set_names
+from training.data.pooling import find_data_sets
 from training.explore.report import write_report
 from training.explore.sample import write_sample
 from training.recipe import SHIPPED_RECIPE, Recipe
@@ -40,7 +40,7 @@ def explore(arguments: argparse.Namespace) -> None:
     if arguments.sample:
         print(write_sample(photos, arguments.sample, folder))
         return
-    title = ", ".join(set_names(arguments.data))
+    title = ", ".join(data_set.name for data_set in find_data_sets(arguments.data))
     facts = write_report(photos, recipe, folder, title=title, seed=arguments.seed).as_dict()
     boxes = ", ".join(f"{count} {name}" for name, count in facts["boxes"].items())
     print(f"{facts['photos']} photos, {boxes}")

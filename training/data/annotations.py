@@ -13,7 +13,7 @@ Without `folds.csv`, near-duplicates are grouped and the groups are dealt into f
 import csv
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from PIL import Image
 from app.detector.boxes import box_iou
 from app.errors import PhotoError
 from app.photo.decoding import decode
+from training.data.data_sets import DataSet, find_data_set
 from training.data.formats import FORMATS, FormatError, LabelledBox, PhotoLabels
 from training.data.formats.registry import read_label_file
 from training.data.groups import FOLDS, Hashes, assign_folds, group_look_alikes, perceptual_hashes
@@ -55,7 +56,7 @@ EXIF_ORIENTATION = 0x0112
 class AnnotatedPhoto:
     """One upright photo with its labelled teeth: boxes `[n, 4]`, `[ymin, xmin, ymax, xmax]` as fractions of height and
     width, and `CLASS_IDS` `[n]`. Look-alikes share the group and therefore the fold, 0 to 4. `source` is the name of
-    the data set."""
+    the data set; `weights` `[n]` are those of the boxes in the training loss, None for 1 each."""
 
     path: Path
     width: int
@@ -71,11 +72,12 @@ class AnnotatedPhoto:
 @dataclass(frozen=True, slots=True)
 class ReadData:
     """Attributes: the valid photos, in order of their file names; the number of photos skipped, and why, one line per
-    problem; if several sets were pooled, the data of each by the set's name."""
+    problem; the data sets; if several were pooled, the data of each by the set's name."""
 
     photos: list[AnnotatedPhoto]
     skipped: int
     problems: list[str]
+    data_sets: Sequence[DataSet]
     sets: Mapping[str, "ReadData"] = field(default_factory=dict)
 
 
@@ -85,7 +87,7 @@ def read_annotated_photos(data: Path, source: Source | None = None) -> list[Anno
 
 
 def read_data(data: Path, source: Source | None = None) -> ReadData:
-    """Read and check annotated photos in a folder or zip file.
+    """Read and check annotated photos in a folder or zip file, or those that a `dataset.toml` names.
 
     With `skip_invalid` a photo with any problem is left out, along with its labels and its row of `folds.csv`. Raises
     AnnotationError: anything is missing, unreadable or out of range; all problems are listed. With `skip_invalid` only
@@ -95,7 +97,8 @@ def read_data(data: Path, source: Source | None = None) -> ReadData:
     for label, name in source.rename.items():
         if name not in CLASS_IDS:
             raise AnnotationError(f"--rename {label}={name}: allowed are {', '.join(CLASS_IDS)}")
-    files = find_files(data, source)
+    data_set, place = find_data_set(data)
+    files = find_files(place, source)
     problems = files.problems
     labels = _read_labels(files)
     by_key = _photos_by_key(files)
@@ -119,7 +122,7 @@ def read_data(data: Path, source: Source | None = None) -> ReadData:
         if isinstance(found, list):
             problems.by_key[key] += [f"{where}: {line}" for line in found]
             continue
-        photos[key] = AnnotatedPhoto(path, photo.width, photo.height, *found, "", 0)
+        photos[key] = AnnotatedPhoto(path, photo.width, photo.height, *found, "", 0, data_set.name)
         if files.splits is None:
             hashes[key] = perceptual_hashes(photo.pixels)
     splits = _read_splits(files, photos, source) if files.splits is not None else None
@@ -138,6 +141,7 @@ def read_data(data: Path, source: Source | None = None) -> ReadData:
         [replace(photo, group=group, fold=fold) for photo, (group, fold) in zip(kept, placed, strict=True)],
         sum(files.key(path.name) in invalid for path in files.photos),
         problems.lines(),
+        [data_set],
     )
 
 

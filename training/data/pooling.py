@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from training.data.annotations import AnnotationError, ReadData, Source, read_data
+from training.data.data_sets import DataSet, find_data_set
 
 
 def read_sets(sets: Sequence[Path], source: Source | None = None) -> ReadData:
@@ -21,7 +22,9 @@ def read_sets(sets: Sequence[Path], source: Source | None = None) -> ReadData:
     read: dict[str, ReadData] = {}
     sets_of_photo: defaultdict[str, list[str]] = defaultdict(list)
     problems: list[str] = []
-    for number, (name, data) in enumerate(zip(set_names(sets), sets, strict=True), start=1):
+    described = find_data_sets(sets)
+    for number, (data_set, data) in enumerate(zip(described, sets, strict=True), start=1):
+        name = data_set.name
         unpack_to = source.unpack_to / str(number) if source.unpack_to else None
         try:
             read[name] = read_data(data, replace(source, unpack_to=unpack_to))
@@ -44,16 +47,21 @@ def read_sets(sets: Sequence[Path], source: Source | None = None) -> ReadData:
         sorted(pooled, key=lambda photo: photo.path.name),
         sum(one.skipped for one in read.values()),
         [f"{name}: {line}" for name, one in read.items() for line in one.problems],
+        sorted(described, key=lambda data_set: data_set.name),
         read,
     )
 
 
-def set_names(sets: Sequence[Path]) -> list[str]:
-    """The folder names of the sets, or their paths where folders share a name. Raises AnnotationError: a set is given
-    twice."""
-    paths = [path.resolve() for path in sets]
+def find_data_sets(data: Sequence[Path]) -> list[DataSet]:
+    """The descriptions of several sets, named by their paths where they share a name. Raises AnnotationError: a set is
+    given twice, or a description is wrong."""
+    found = [find_data_set(path) for path in data]
+    paths = [photos.resolve() for _, photos in found]
     for path in paths:
         if paths.count(path) > 1:
             raise AnnotationError(f"{path} is given twice as --data")
-    names = [path.name for path in paths]
-    return [path.name if names.count(path.name) == 1 else str(path) for path in paths]
+    names = [data_set.name for data_set, _ in found]
+    return [
+        data_set if names.count(data_set.name) == 1 else replace(data_set, name=str(path))
+        for (data_set, _), path in zip(found, paths, strict=True)
+    ]

@@ -24,6 +24,7 @@ from training.data.annotations import (
     Source,
     read_annotated_photos,
 )
+from training.data.data_sets import Labels, find_data_set, save_data_sets
 from training.data.groups import leaks_of_random_split
 from training.data.pooling import read_sets
 from training.data.saved_photos import save_photos, write_splits
@@ -33,6 +34,7 @@ MAX_SIDE = 640
 none."""
 
 PHOTOS = "photos.json"
+SETS = "sets.json"
 SKIPPED = "skipped.txt"
 UNPACKED = "unpacked"
 
@@ -42,7 +44,8 @@ RENDERED_SEED = 1000
 
 def prepare(data: Sequence[Path], out: Path, source: Source | None = None) -> str:
     """Check the photos of the sets `data` and write `label_map.pbtxt`, `fold_0.tfrecord` to `fold_4.tfrecord`,
-    `photos.json`, `folds.csv`, and `skipped.txt` if photos were skipped, to the folder `out`, created if missing.
+    `photos.json`, `sets.json`, `folds.csv`, and `skipped.txt` if photos were skipped, to the folder `out`, created if
+    missing.
 
     Zip files are unpacked to `out/unpacked`. Returns a summary of several lines. Raises AnnotationError: see
     `read_sets`; nothing is written.
@@ -50,7 +53,7 @@ def prepare(data: Sequence[Path], out: Path, source: Source | None = None) -> st
     source = source or Source()
     existed = out.exists()
     unpacked, checked = out / UNPACKED, out / f"{UNPACKED}.new"
-    has_zip = any(path.is_file() for path in data)
+    has_zip = any(find_data_set(path)[1].is_file() for path in data)
     if has_zip:
         out.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(checked, ignore_errors=True)
@@ -78,6 +81,7 @@ def prepare(data: Sequence[Path], out: Path, source: Source | None = None) -> st
         _write_records(out / f"fold_{fold}.tfrecord", [photo for photo in photos if photo.fold == fold])
     write_splits(photos, out / "folds.csv")
     save_photos(photos, out / PHOTOS)
+    save_data_sets(read.data_sets, out / SETS)
     (out / SKIPPED).unlink(missing_ok=True)
     if read.problems:
         (out / SKIPPED).write_text("".join(f"{line}\n" for line in read.problems), encoding="utf-8")
@@ -91,6 +95,7 @@ def _summary(read: ReadData, *, split_seed: int) -> str:
         f"{len(groups)} photos, {sum(not len(photo.class_ids) for photo in read.photos)} of them without a box",
         f"boxes: {_boxes(read)}",
         *(f"{name}: {len(one.photos)} photos, boxes: {_boxes(one)}" for name, one in read.sets.items()),
+        *(f"{one.name}: labelled are {one.labels}" for one in read.data_sets if one.labels != Labels.EVERY_TOOTH),
         f"{len(set(groups))} groups, photos in folds: {', '.join(str(folds.count(fold)) for fold in range(FOLDS))}",
         f"a random split would have had {leaks_of_random_split(groups, folds, seed=split_seed):.1f} photos with a "
         "look-alike in another fold",

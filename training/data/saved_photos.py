@@ -22,7 +22,7 @@ def write_splits(photos: Sequence[AnnotatedPhoto], path: Path) -> None:
 
 
 def save_photos(photos: Sequence[AnnotatedPhoto], path: Path) -> None:
-    """Write path, SHA-256, boxes, group and fold of every photo, for `load_photos`."""
+    """Write path, SHA-256, boxes, group, fold and source of every photo, for `load_photos`."""
     write_file(path, json.dumps([_entry(photo) for photo in photos], indent=1) + "\n")
 
 
@@ -45,6 +45,8 @@ def load_photos(path: Path) -> list[AnnotatedPhoto]:
                 np.array(entry["class_ids"], np.int32),
                 entry["group"],
                 entry["fold"],
+                entry.get("source", ""),
+                np.array(entry["weights"], np.float32) if "weights" in entry else None,
             )
         )
     if problems:
@@ -72,6 +74,8 @@ def _entry(photo: AnnotatedPhoto) -> dict[str, Any]:
         "class_ids": photo.class_ids.tolist(),
         "group": photo.group,
         "fold": photo.fold,
+        "source": photo.source,
+        **({} if photo.weights is None else {"weights": photo.weights.tolist()}),
     }
 
 

@@ -4,26 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.training.rendered_sets import rename, rendered
 from training.cli import main
 from training.data.annotations import FOLDS, read_annotated_photos
 from training.data.saved_photos import save_photos
-from training.render import write_via
 from training.run_folder import RunFolder
-
-
-def rendered(folder: Path, seeds: range, prefix: str) -> Path:
-    for path in write_via(folder, seeds, width=120, height=90, folds=0):
-        labels = folder / "json_train" / f"{path.stem}.json"
-        rename(labels, rename(path, path.stem.replace("Folder_", prefix)).stem)
-    return folder
-
-
-def rename(path: Path, stem: str) -> Path:
-    """Rename a photo or its label file, and the photo that the labels name."""
-    renamed = path.rename(path.with_stem(stem))
-    if path.suffix == ".json":
-        renamed.write_text(renamed.read_text().replace(path.stem, stem))
-    return renamed
 
 
 @pytest.fixture
@@ -114,5 +99,5 @@ def test_zip_files_and_folders_of_one_name_are_pooled(sets, tmp_path) -> None:
         6,
         7,
     ]
-    assert {photo.group.split(":")[0] for photo in photos} == {"first.zip", "second.zip", str(third), str(fourth)}
+    assert {photo.group.split(":")[0] for photo in photos} == {"first", "second", str(third), str(fourth)}
     assert len(json.loads((records / "photos.json").read_text())) == 17

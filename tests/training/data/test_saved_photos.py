@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -22,6 +23,21 @@ def test_the_digest_ignores_folder_and_order_but_not_labels(tmp_path) -> None:
     assert photos_sha256(second) != known
 
 
+def test_weights_are_saved_and_older_files_are_loaded(tmp_path) -> None:
+    write_via(tmp_path / "data", range(1), width=120, height=90)
+    (photo,) = read_annotated_photos(tmp_path / "data")
+    weights = np.linspace(0, 1, len(photo.class_ids), dtype=np.float32)
+    save_photos([replace(photo, weights=weights)], tmp_path / "photos.json")
+    (loaded,) = load_photos(tmp_path / "photos.json")
+    np.testing.assert_array_equal(loaded.weights, weights)
+    assert loaded.weights.dtype == np.float32
+    (entry,) = json.loads((tmp_path / "photos.json").read_text())
+    del entry["weights"], entry["source"]
+    (tmp_path / "photos.json").write_text(json.dumps([entry]))
+    (loaded,) = load_photos(tmp_path / "photos.json")
+    assert (loaded.source, loaded.weights) == ("", None)
+
+
 def test_photos_are_loaded_as_saved_and_changes_are_reported(tmp_path) -> None:
     write_via(tmp_path / "data", range(2), width=120, height=90)
     photos = read_annotated_photos(tmp_path / "data")
@@ -32,6 +48,7 @@ def test_photos_are_loaded_as_saved_and_changes_are_reported(tmp_path) -> None:
         np.testing.assert_array_equal(one.boxes, other.boxes)
         np.testing.assert_array_equal(one.class_ids, other.class_ids)
         assert (other.boxes.dtype, other.class_ids.dtype) == (np.float32, np.int32)
+        assert (other.source, other.weights) == ("data", None)
     photos[0].path.write_bytes(b"another")
     photos[1].path.unlink()
     with pytest.raises(AnnotationError, match=r"(?s)it was changed after.*it was removed after") as caught:
