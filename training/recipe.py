@@ -3,7 +3,7 @@
 import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -53,10 +53,12 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "rotation": (0.0, 180.0),
     "zoom_out": (0.0, 1.0),
     "white_balance": (0.0, 0.5),
+    "training_share": (0.001, 1.0),
 }
 """Allowed values, inclusive; whole numbers if both bounds are."""
 
 TEXTS = ("model_name", "architecture", "pretrained", "data_credit")
+MAX_SAMPLING = 20
 LISTS = ("multi_scale", "aspect_ratios", "data_augmentation")
 
 
@@ -96,6 +98,9 @@ class Recipe:
         data_augmentation: steps of the API's preprocessor in protobuf text format, in order.
         rotation, zoom_out, white_balance: changes before those steps, see `training.model.augmentation`: degrees, share
             of the photos, largest relative change.
+        sampling: how often each photo of a data set is drawn in an epoch, by the set's name, 0 to 20; 0 leaves the set
+            out of the training. Sets that are not named keep their own weight.
+        training_share: of the groups of training photos of each set, chosen by the seed.
     """
 
     model_name: str
@@ -126,6 +131,8 @@ class Recipe:
     rotation: float = 0.0
     zoom_out: float = 0.0
     white_balance: float = 0.0
+    sampling: Mapping[str, int] = field(default_factory=dict)
+    training_share: float = 1.0
 
     def __post_init__(self) -> None:
         values = self.as_dict()
@@ -158,6 +165,11 @@ class Recipe:
             raise _refusal("aspect_ratios", list(self.aspect_ratios), "are numbers from 0.05 to 20")
         if not all(isinstance(step, str) for step in self.data_augmentation):
             raise _refusal("data_augmentation", list(self.data_augmentation), "is a list of texts")
+        if not isinstance(self.sampling, Mapping):
+            raise _refusal("sampling", self.sampling, "is a table from the names of data sets to whole numbers")
+        for name, times in self.sampling.items():
+            if not isinstance(times, int) or isinstance(times, bool) or not 0 <= times <= MAX_SAMPLING:
+                raise _refusal(f"sampling of {name}", times, f"is a whole number from 0 to {MAX_SAMPLING}")
         for name, bound in (("warmup_steps", "num_steps"), ("warmup_learning_rate", "learning_rate_base")):
             if values[name] > values[bound]:
                 raise _refusal(name, values[name], f"is at most {bound} ({values[bound]:g})")
@@ -183,7 +195,7 @@ class Recipe:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The recipe with these keys; the others keep their defaults. Raises RecipeError: an unknown key, or a value
         out of range."""
-        known = [field.name for field in fields(cls)]
+        known = [key.name for key in fields(cls)]
         for key in values:
             if key not in known:
                 near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)

@@ -11,8 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from app.detector.bundle import Bundle
-from training.data.annotations import FOLDS, AnnotatedPhoto, AnnotationError, Source
-from training.data.prepare import prepare, write_other_records, write_rendered_records
+from training.data.annotations import AnnotatedPhoto, AnnotationError, Source
+from training.data.prepare import PHOTOS, prepare
+from training.data.records import record_files, write_other_records, write_part, write_rendered_records
+from training.data.sampling import effective_sampling, training_part
+from training.data.saved_photos import load_photos
 from training.measure.coco import validation_figures
 from training.measure.evidence import Evidence, check_same_training, held_out_evidence, out_of_fold_evidence
 from training.measure.predictions import MODELS, load_exported, predict, predict_by_size
@@ -78,26 +81,51 @@ def prepare_step(data: Sequence[Path], folder: RunFolder, source: Source | None 
 def configure_step(folder: RunFolder, recipe: Recipe, *, validation_fold: int | None) -> None:
     """Write `pipeline.config` and the files that it refers to; a `validation_fold` of None trains on all folds.
 
+    The configuration lists the records of a data set as often as its photos are drawn in an epoch.
+
     Raises:
         RunError: the records are missing, none is left to train on, or the folder has a training of another recipe,
-            held-out fold, or of other photos, labels or folds.
+            held-out fold, weights of data sets, or of other photos, labels or folds.
     """
-    records = [folder.records / f"fold_{fold}.tfrecord" for fold in range(FOLDS)]
+    data_sets = folder.data_sets()
+    by_set = record_files(folder.records, data_sets)
+    records = [path for paths in by_set.values() for path in paths]
     missing = [path.name for path in records if not path.exists()]
     if missing:
         raise RunError(f"{folder.records} has no {', '.join(missing)}: run prepare first")
-    train_records = [path for fold, path in enumerate(records) if fold != validation_fold]
+    for name in sorted(recipe.sampling.keys() - by_set.keys()):
+        say(f"configure the recipe's sampling names {name}, which is not one of the data sets: {', '.join(by_set)}")
+    sampling = effective_sampling(data_sets, recipe.sampling)
+    train_records = [
+        path
+        for name, paths in by_set.items()
+        for _ in range(sampling.get(name, 1))
+        for fold, path in enumerate(paths)
+        if fold != validation_fold
+    ]
+    if recipe.training_share < 1:
+        train_records = _share_of(train_records, folder, recipe, validation_fold)
     if recipe.rendered_photos:
         train_records.append(write_rendered_records(folder.records, recipe.rendered_photos))
     if recipe.other_pictures:
         train_records.append(write_other_records(folder.records, recipe.other_pictures))
     if not any(path.stat().st_size for path in train_records):
-        raise RunError(f"all photos are in fold {validation_fold}, which is held out: none is left to train on")
-    state = {"recipe": recipe.as_dict(), "validation_fold": validation_fold, "photos_sha256": folder.photos_sha256()}
+        raise RunError(
+            f"all photos are in fold {validation_fold}, which is held out, or in data sets of sampling 0: none is left "
+            "to train on"
+        )
+    state = {
+        "recipe": recipe.as_dict(),
+        "validation_fold": validation_fold,
+        "photos_sha256": folder.photos_sha256(),
+        "sampling": sampling,
+    }
     if folder.checkpoints.exists() and folder.state.exists():
         if folder.configured() != (recipe, validation_fold):
             raise RunError(f"{folder.path} has a training of another recipe or fold: choose another folder")
         folder.check_photos()
+        if folder.recorded("sampling", sampling) != sampling:
+            raise RunError(f"{folder.path} has a training with other weights of the data sets: choose another folder")
     folder.path.mkdir(parents=True, exist_ok=True)
     fine_tune = None
     if recipe.pretrained != NO_PRETRAINED:
@@ -107,7 +135,9 @@ def configure_step(folder: RunFolder, recipe: Recipe, *, validation_fold: int | 
         label_map=folder.records / "label_map.pbtxt",
         train_records=train_records,
         # The configuration must name some records; without a held-out fold they are not evaluated.
-        validation_records=records if validation_fold is None else [records[validation_fold]],
+        validation_records=[
+            path for paths in by_set.values() for fold, path in enumerate(paths) if validation_fold in (None, fold)
+        ],
         fine_tune_checkpoint=fine_tune.prefix if fine_tune else None,
         fine_tune_checkpoint_type=fine_tune.type if fine_tune else "classification",
     )
@@ -148,7 +178,7 @@ def export_step(folder: RunFolder, *, checkpoint: str = "latest") -> None:
 
 def tflite_step(folder: RunFolder, *, precisions: tuple[str, ...] = ("float32", "int8")) -> None:
     """Convert the exported checkpoint to TFLite; the int8 model is calibrated on photos of the training part."""
-    recipe, validation_fold = folder.configured()
+    recipe, _ = folder.configured()
     if not folder.exported_checkpoint.exists():
         raise RunError(f"{folder.path} has no SavedModel to compare with: run export first")
     say(f"tflite    {', '.join(str(folder.export / FILES[precision]) for precision in precisions)}")
@@ -156,7 +186,7 @@ def tflite_step(folder: RunFolder, *, precisions: tuple[str, ...] = ("float32", 
         folder.pipeline_config,
         find_checkpoint(folder.checkpoints, folder.exported_checkpoint.read_text(encoding="utf-8").strip()),
         folder.export,
-        representative=[photo for photo in folder.photos() if photo.fold != validation_fold],
+        representative=folder.training_photos(),
         precisions=precisions,
         multi_scale=recipe.multi_scale,
     )
@@ -172,7 +202,7 @@ def evaluate_step(folder: RunFolder) -> Evidence:
     predictions = {
         model: predict(load_exported(folder.export, model, size, size), photos, name=model) for model in models
     }
-    training_photos = len(folder.photos()) - len(photos)
+    training_photos = len(folder.training_photos())
     evidence = held_out_evidence(validation_fold, photos, predictions, training_photos=training_photos)
     write_file(folder.evaluation, json.dumps(evidence.evaluations, indent=2) + "\n")
     print(figures_table(evidence.evaluations), end="")
@@ -193,7 +223,7 @@ def package_step(folder: RunFolder, *, version: int, cross_validation: Path | No
     recipe, validation_fold = folder.configured()
     photos = folder.photos()
     trained_at = folder.trained_input_size
-    training_photos = sum(photo.fold != validation_fold for photo in photos)
+    training_photos = len(folder.training_photos())
     if cross_validation is None:
         compared = _held_out(folder)
         evidence = evaluate_step(folder)
@@ -227,6 +257,21 @@ def package_step(folder: RunFolder, *, version: int, cross_validation: Path | No
 def say(line: str) -> None:
     """Print progress to the error stream, so that results can be piped."""
     print(line, file=sys.stderr, flush=True)
+
+
+def _share_of(files: list[Path], folder: RunFolder, recipe: Recipe, validation_fold: int | None) -> list[Path]:
+    """Files with only the photos of the recipe's `training_share`, listed as often as these."""
+    part = training_part(
+        load_photos(folder.records / PHOTOS, check_files=False),
+        held_out_fold=validation_fold,
+        sampling=recipe.sampling,
+        share=recipe.training_share,
+        seed=recipe.seed,
+    )
+    say(f"configure {len(part)} photos, {recipe.training_share:g} of the groups of each data set")
+    written = write_part(sorted(set(files)), {photo.path.name for photo in part}, folder.training_part)
+    by_name = {path.name: path for path in written}
+    return [by_name[path.name] for path in files]
 
 
 def _held_out(folder: RunFolder) -> list[AnnotatedPhoto]:

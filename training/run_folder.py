@@ -2,6 +2,7 @@
 
 records/            label map, TFRecords, photos.json, sets.json    prepare
 run.json            recipe, held-out fold, sha256 of the photos     configure
+training_part/      TFRecords, if the training draws only a share   configure
 pretrained/         initial weights                                 configure
 pipeline.config     the Object Detection API's configuration        configure
 trained_at.txt      input size of the training, if it was another   enlarge
@@ -15,11 +16,12 @@ bundle/NAME/N/      the release                                     package
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from training.data.annotations import AnnotatedPhoto
 from training.data.data_sets import DataSet, load_data_sets
 from training.data.prepare import PHOTOS, SETS
+from training.data.sampling import describe_sets, effective_sampling, training_part
 from training.data.saved_photos import load_photos, saved_photos_sha256
 from training.errors import TrainingError
 from training.recipe import Recipe
@@ -69,6 +71,7 @@ class RunFolder:
     state = _Inside("run.json")
     pipeline_config = _Inside("pipeline.config")
     trained_at = _Inside("trained_at.txt")
+    training_part = _Inside("training_part")
     checkpoints = _Inside("checkpoints")
     export = _Inside("export")
     exported_checkpoint = _Inside("export/checkpoint.txt")
@@ -90,6 +93,22 @@ class RunFolder:
         """The data sets of the prepared photos; none if an earlier version prepared them."""
         return load_data_sets(self.records / SETS)
 
+    def training_photos(self) -> list[AnnotatedPhoto]:
+        """The photos that the training draws from."""
+        recipe, validation_fold = self.configured()
+        return training_part(
+            self.photos(),
+            held_out_fold=validation_fold,
+            sampling=effective_sampling(self.data_sets(), recipe.sampling),
+            share=recipe.training_share,
+            seed=recipe.seed,
+        )
+
+    def described_sets(self) -> list[dict[str, Any]]:
+        """The data sets with their numbers of photos and boxes, see `training.data.sampling.describe_sets`."""
+        recipe, _ = self.configured()
+        return describe_sets(self.data_sets(), self.photos(), self.training_photos(), recipe.sampling)
+
     def photos_of_fold(self, fold: int | None) -> list[AnnotatedPhoto]:
         """The prepared photos of one fold; none if None."""
         return [photo for photo in self.photos() if photo.fold == fold]
@@ -101,6 +120,11 @@ class RunFolder:
             raise RunError(f"{self.path} is not configured: run configure or train first")
         state = json.loads(self.state.read_text(encoding="utf-8"))
         return Recipe.from_dict(state["recipe"]), state["validation_fold"]
+
+    def recorded(self, key: str, default: Any = None) -> Any:
+        """A value of `run.json`; the default if `configure` did not write it, or an earlier version did."""
+        state = json.loads(self.state.read_text(encoding="utf-8")) if self.state.exists() else {}
+        return state.get(key, default)
 
     def photos_sha256(self) -> str:
         """The sha256 of the prepared photos, labels and folds, see `training.data.saved_photos.photos_sha256`. Raises
@@ -114,8 +138,7 @@ class RunFolder:
         """Raise RunError if no photos are prepared, or others than the run was trained on: with other folds, the
         held-out fold would contain photos of the training."""
         prepared = self.photos_sha256()
-        state = json.loads(self.state.read_text(encoding="utf-8")) if self.state.exists() else {}
-        if state.get("photos_sha256", prepared) != prepared:
+        if self.recorded("photos_sha256", prepared) != prepared:
             raise RunError(
                 f"{self.path} has a training of other photos, labels or folds: give the original data, or choose "
                 "another folder"

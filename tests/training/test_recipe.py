@@ -34,6 +34,13 @@ def test_the_shipped_recipe_is_that_of_the_shipped_detectors(fast_bundle, shippe
     assert Recipe.from_dict(shipped_bundle.manifest["recipe"]) == at_both_sizes
 
 
+def test_sampling_is_a_table_in_a_recipe_and_in_a_setting(tmp_path) -> None:
+    recipe = read(tmp_path, "model_name = 'm'\n[sampling]\ntooth-photos = 4\ndentalai = 0")
+    assert recipe.sampling == {"tooth-photos": 4, "dentalai": 0}
+    assert with_settings(recipe, ["sampling={dentalai = 2}"]).sampling == {"dentalai": 2}
+    assert Recipe.from_dict(recipe.as_dict()) == recipe
+
+
 def test_a_recipe_survives_json() -> None:
     recipe = Recipe.read(SHIPPED_RECIPE)
     assert Recipe.from_dict(recipe.as_dict()) == recipe
@@ -55,6 +62,10 @@ def test_a_recipe_survives_json() -> None:
         ("model_name = 'm'\nmulti_scale = [96, 96]", "multi_scale is .96, 96., allowed are different multiples"),
         ("model_name = 'm'\nmulti_scale = ['96']", "multi_scale is .'96'., allowed are different multiples"),
         ("model_name = 'm'\nmulti_scale = 96", "multi_scale is 96, allowed is a list"),
+        ("model_name = 'm'\nsampling = 2", "sampling is 2, allowed is a table"),
+        ("model_name = 'm'\nsampling = { a = -1 }", "sampling of a is -1, allowed is a whole number from 0 to 20"),
+        ("model_name = 'm'\nsampling = { a = 1.5 }", "sampling of a is 1.5, allowed is a whole number from 0 to 20"),
+        ("model_name = 'm'\ntraining_share = 0.0", "training_share is 0.0, allowed is 0.001 to 1"),
         ("model_name = 'm'\naspect_ratios = []", "aspect_ratios"),
         ("model_name = 'm'\naspect_ratios = 1.0", "aspect_ratios is 1.0, allowed is a list"),
         ("model_name = 'm'\naspect_ratios = ['wide']", "aspect_ratios is .'wide'., allowed are numbers"),

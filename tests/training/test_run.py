@@ -15,7 +15,7 @@ from app.detector.runtimes.load import load_runtime
 from app.photo.decoding import decode
 from training.cli import main
 from training.data.annotations import read_annotated_photos
-from training.data.prepare import write_other_records
+from training.data.records import write_other_records
 from training.model.augmentation import Augmentation
 
 

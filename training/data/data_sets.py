@@ -6,7 +6,7 @@
     credit = "Clinic A, 2026"       owner and origin, for the model card
     licence = "CC BY 4.0"
     labels = "every tooth"          or "nearly every tooth", "carious teeth only"
-    weight = 1                      how often each of its photos is drawn in an epoch, 1 to 20
+    weight = 1                      how often each of its photos is drawn in an epoch, 1 to 20, unless the recipe says
     photos = "photos"               folder or zip file of photos and labels, relative to this file (default: its folder)
 
 A folder without one takes the description in `training/recipes/data` that has its name, if any.

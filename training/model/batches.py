@@ -5,6 +5,7 @@ step, each epoch a permutation of all, and seeds their augmentation. So step 1,2
 ran through, was resumed there, or shares its batches between devices.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from training.model.augmentation import UNCHANGED, Augmentation
@@ -22,7 +23,8 @@ def training_batches(
 ) -> Any:
     """An endless `tf.data.Dataset` of `(features, labels)`, see `inputs.train_input`.
 
-    All records stay in memory as on disk, about 60 KB for a photo of 640 pixels. The configs are from the API's
+    All records stay in memory as on disk, about 60 KB for a photo of 640 pixels, once if their file is listed several
+    times, which draws them as often in an epoch. The configs are from the API's
     `get_configs_from_pipeline_file`; the model preprocesses; `first_step` is the number of steps done; the input
     context states the part of each batch that this worker's replicas take, all if None.
     """
@@ -37,9 +39,9 @@ def training_batches(
     def build(reader: Any, batch_size: int, transform_input_data_fn: Any, input_context: Any, **_: Any) -> Any:
         per_replica = input_context.get_per_replica_batch_size(batch_size) if input_context else batch_size
         share = batch_size // workers
-        paths = list(reader.tf_record_input_reader.input_path)
-        records = tf.constant(list(tf.data.TFRecordDataset(paths).as_numpy_iterator()))
-        count = int(records.shape[0])
+        records, order = _read(reader.tf_record_input_reader.input_path)
+        count = len(order)
+        records, order = tf.constant(records, tf.string), tf.constant(order, tf.int64)
         decoder = decoder_builder.build(reader)
 
         def example(place: Any) -> Any:
@@ -48,7 +50,9 @@ def training_batches(
             epoch = tf.stack([tf.constant(seed, tf.int64), sample // count])
             index = tf.random.experimental.index_shuffle(sample % count, epoch, tf.constant(count - 1, tf.int64))
             with stateless(tf.stack([tf.constant(seed, tf.int64), sample])):
-                return transform_input_data_fn(augmentation.apply(decoder.decode(tf.gather(records, index))))
+                return transform_input_data_fn(
+                    augmentation.apply(decoder.decode(tf.gather(records, tf.gather(order, index))))
+                )
 
         places = tf.data.Dataset.range(first_step * share, train_config.num_steps * share)
         as_written = tf.autograph.experimental.do_not_convert(example)  # see `training.model.train`
@@ -68,3 +72,17 @@ def training_batches(
         )
     finally:
         inputs.INPUT_BUILDER_UTIL_MAP["dataset_build"] = replaced
+
+
+def _read(paths: Sequence[str]) -> tuple[list[bytes], list[int]]:
+    """The records of each file once, and their positions in the order of `paths`."""
+    from training.compat import tf
+
+    records: list[bytes] = []
+    positions: dict[str, range] = {}
+    for path in paths:
+        if path not in positions:
+            start = len(records)
+            records += tf.data.TFRecordDataset(path).as_numpy_iterator()
+            positions[path] = range(start, len(records))
+    return records, [position for path in paths for position in positions[path]]

@@ -39,8 +39,15 @@ RECORD = "trial.json"
 Runner = Callable[[Path, Path, Recipe, int], dict[str, float]]
 """Records, folder of the run, recipe and held-out fold to figures by name; see `run_trial`."""
 
-ADDED_SINCE = ("rotation", "zoom_out", "white_balance")
-"""Later keys of a recipe, left out of the hash at 0, where they change nothing, so that earlier trials keep theirs."""
+ADDED_SINCE: dict[str, Any] = {
+    "rotation": 0,
+    "zoom_out": 0,
+    "white_balance": 0,
+    "sampling": {},
+    "training_share": 1,
+}
+"""Later keys of a recipe, left out of the hash at these values, where they change nothing, so that earlier trials keep
+theirs."""
 
 FINISHED, FAILED, REFUSED = "finished", "failed", "refused"
 
@@ -173,7 +180,9 @@ def sole_use(sweep: Path) -> Iterator[None]:
 def _identity(recipe: Recipe, fold: int, records: Path) -> str:
     photos = records / PHOTOS
     data = hashlib.sha256(photos.read_bytes()).hexdigest() if photos.exists() else ""
-    values = {key: value for key, value in recipe.as_dict().items() if value or key not in ADDED_SINCE}
+    values = {
+        key: value for key, value in recipe.as_dict().items() if key not in ADDED_SINCE or value != ADDED_SINCE[key]
+    }
     content = json.dumps({**values, "model_name": "", "fold": fold, "data": data}, sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:8]
 

@@ -41,7 +41,7 @@ def test_each_set_is_grouped_and_dealt_into_folds_by_itself(sets, tmp_path, caps
     assert len(photos) == 14
     # The order of the sets does not matter.
     assert prepare(tmp_path / "again", *sets[::-1]) == 0
-    for name in ("photos.json", "folds.csv", "fold_0.tfrecord"):
+    for name in ("photos.json", "folds.csv", "sets.json", "1_first.fold_0.tfrecord", "2_second.fold_4.tfrecord"):
         assert (tmp_path / "again" / "records" / name).read_bytes() == (
             tmp_path / "run" / "records" / name
         ).read_bytes()

@@ -57,8 +57,8 @@ def test_a_second_sweep_in_the_folder_is_refused(tmp_path, capsys) -> None:
 
 
 def test_a_trial_from_before_a_key_was_added_keeps_its_hash(tmp_path) -> None:
-    for name in ADDED_SINCE:
-        assert getattr(BASE, name) == 0
+    for name, value in ADDED_SINCE.items():
+        assert getattr(BASE, name) == value
     outcome = run_trial_once(tmp_path, BASE, Trial("t", {}), Scale(), Runner(), fold=0)
     before = {key: value for key, value in BASE.as_dict().items() if key not in ADDED_SINCE}
     content = json.dumps({**before, "model_name": "", "fold": 0, "data": ""}, sort_keys=True)
