@@ -23,12 +23,13 @@ def repackage(
     version: int,
     nms_score_threshold: float | None = None,
     source: Source | None = None,
+    replaces: Sequence[str] = (),
 ) -> Bundle:
     """Evaluate and compare a bundle's models on the photos that it was trained and measured on, and write figures,
     operating point and card again, as a bundle in `folder.bundles`.
 
     The weights do not change, and the SavedModel keeps its own suppression; the TFLite models return boxes from
-    `nms_score_threshold` on, None leaves it as it is.
+    `nms_score_threshold` on, None leaves it as it is. `replaces` names the models that the bundle takes the place of.
 
     Raises:
         AnnotationError: the data has problems.
@@ -55,4 +56,4 @@ def repackage(
     if (trained_at := bundle.manifest.get("trained_input_size")) is not None:
         folder.trained_at.write_text(f"{trained_at}\n", encoding="utf-8")
     folder.exported_checkpoint.write_text(bundle.manifest.get("checkpoint", "latest") + "\n", encoding="utf-8")
-    return package_step(folder, version=version)
+    return package_step(folder, version=version, replaces=replaces)

@@ -14,7 +14,7 @@ from app.detector.bundle import Bundle
 from training.data.annotations import AnnotatedPhoto, AnnotationError, Source
 from training.data.prepare import PHOTOS, prepare
 from training.data.records import record_files, write_other_records, write_part, write_rendered_records
-from training.data.sampling import effective_sampling, training_part
+from training.data.sampling import describe_sets, effective_sampling, training_part
 from training.data.saved_photos import load_photos
 from training.measure.coco import validation_figures
 from training.measure.evidence import Evidence, check_same_training, held_out_evidence, out_of_fold_evidence
@@ -209,12 +209,15 @@ def evaluate_step(folder: RunFolder) -> Evidence:
     return evidence
 
 
-def package_step(folder: RunFolder, *, version: int, cross_validation: Path | None = None) -> Bundle:
+def package_step(
+    folder: RunFolder, *, version: int, cross_validation: Path | None = None, replaces: Sequence[str] = ()
+) -> Bundle:
     """Check the parity of the exported models and write the bundle.
 
     Args:
         cross_validation: folder of a cross-validation of the same recipe, which gives figures, calibration and
             operating points; without it they come from the held-out fold.
+        replaces: names of the models that this one takes the place of.
 
     Raises:
         RunError: no fold was held out and no cross-validation is given.
@@ -223,14 +226,14 @@ def package_step(folder: RunFolder, *, version: int, cross_validation: Path | No
     recipe, validation_fold = folder.configured()
     photos = folder.photos()
     trained_at = folder.trained_input_size
-    training_photos = len(folder.training_photos())
+    drawn = folder.training_photos()
     if cross_validation is None:
         compared = _held_out(folder)
         evidence = evaluate_step(folder)
     else:
         compared = photos
         evidence = out_of_fold_evidence(
-            cross_validation, recipe, training_photos=training_photos, trained_input_size=trained_at
+            cross_validation, recipe, training_photos=len(drawn), trained_input_size=trained_at
         )
     # Before fusion: of equal scores, suppression may keep either, which moves the mean of a tooth's boxes.
     size = recipe.input_size
@@ -249,6 +252,8 @@ def package_step(folder: RunFolder, *, version: int, cross_validation: Path | No
         parity={model: compare(found["saved_model"], other) for model, other in found.items() if model in FILES},
         checkpoint=folder.exported_checkpoint.read_text(encoding="utf-8").strip(),
         trained_input_size=trained_at,
+        sets=describe_sets(folder.data_sets(), photos, drawn, recipe.sampling),
+        replaces=replaces,
     )
     say(f"package   {bundle.path}")
     return bundle

@@ -89,6 +89,15 @@ cross_validation = argument(
 )
 
 
+replaces_argument = argument(
+    "--replaces",
+    action="append",
+    default=[],
+    metavar="MODEL",
+    help="name of a model that the bundle takes the place of; may be repeated",
+)
+
+
 def check_threshold(arguments: argparse.Namespace) -> None:
     if arguments.threshold is not None and not 0 <= arguments.threshold <= 1:
         raise TrainingError(f"--threshold is {arguments.threshold:g}, allowed is 0 to 1")

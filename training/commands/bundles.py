@@ -20,6 +20,7 @@ from training.commands.arguments import (
     read_fold,
     read_sizes,
     read_source,
+    replaces_argument,
 )
 from training.data.annotations import FOLDS
 from training.enlarge import enlarge as enlarge_bundle
@@ -96,6 +97,7 @@ def enlarge(arguments: argparse.Namespace) -> None:
     argument(
         "--nms-score-threshold", type=float, help="lowest score that the TFLite models return (default: as it is)"
     ),
+    replaces_argument,
 )
 def repackage(arguments: argparse.Namespace) -> None:
     bundle = repackage_bundle(
@@ -106,6 +108,7 @@ def repackage(arguments: argparse.Namespace) -> None:
         version=arguments.version,
         nms_score_threshold=arguments.nms_score_threshold,
         source=read_source(arguments),
+        replaces=arguments.replaces,
     )
     print(bundle.path)
 

@@ -17,11 +17,14 @@ from training.commands.arguments import (
     read_photos,
     read_recipe,
     read_source,
+    replaces_argument,
 )
 from training.data.annotations import FOLDS
-from training.measure.detectors import assess_detector, find_detector
+from training.measure.comparison import write_difference
+from training.measure.detectors import assess_detector, find_detector, heading_of
 from training.measure.held_out import saw_fold
 from training.measure.metrics import RESAMPLES
+from training.measure.report import write_assessment
 from training.model.augmentation import Augmentation
 from training.model.configure import differences_from_stock
 from training.release.tflite import FILES
@@ -114,6 +117,7 @@ def tflite(arguments: argparse.Namespace) -> None:
     "measure a run's exported models, or any detector, on the held-out fold",
     out("folder of the run; with --model: where the figures and plots go"),
     argument("--model", type=Path, help="a bundle, SavedModel, .tflite file, checkpoint or run"),
+    argument("--against", type=Path, help="another detector, for the differences from it on the same photos"),
     add_optional_data_arguments,
     argument(
         "--fold",
@@ -144,16 +148,15 @@ def evaluate(arguments: argparse.Namespace) -> None:
         photos = [photo for photo in photos if photo.fold == int(fold)]
     if not photos:
         raise RunError(f"fold {fold} has no photo to evaluate on: choose another one")
-    text = assess_detector(
-        detector,
-        photos,
-        arguments.out,
-        fold=fold,
-        threshold=arguments.threshold,
-        was_trained_on=fold != "all" and saw_fold(arguments.model, detector.bundle, int(fold)),
-        resamples=max(1, arguments.resamples),
-    )
-    print(text, end="")
+    resamples = max(1, arguments.resamples)
+    assessment, origin = assess_detector(detector, photos, threshold=arguments.threshold, resamples=resamples)
+    is_seen = fold != "all" and saw_fold(arguments.model, detector.bundle, int(fold))
+    heading = heading_of(detector, photos, fold, origin, was_trained_on=is_seen)
+    print(write_assessment(assessment, heading, arguments.out), end="")
+    if arguments.against:
+        other = find_detector(arguments.against, model=arguments.which, input_size=arguments.input_size)
+        before, _ = assess_detector(other, photos, resamples=resamples)
+        print(f"\n{write_difference(assessment, before, f'# {detector} less {other}', arguments.out)}", end="")
 
 
 @command(
@@ -161,8 +164,14 @@ def evaluate(arguments: argparse.Namespace) -> None:
     out("folder of the run, with an export"),
     bundle_version,
     cross_validation,
+    replaces_argument,
 )
 def package(arguments: argparse.Namespace) -> None:
     folder = RunFolder.part(arguments.out)
-    bundle = steps.package_step(folder, version=arguments.version, cross_validation=arguments.cross_validation)
+    bundle = steps.package_step(
+        folder,
+        version=arguments.version,
+        cross_validation=arguments.cross_validation,
+        replaces=arguments.replaces,
+    )
     print(bundle.path)

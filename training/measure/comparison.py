@@ -1,26 +1,26 @@
-"""Two sets of out-of-fold predictions on the same photos: differences of figures, with intervals over photos."""
+"""Two detectors on the same photos: differences of figures by source and of their means, with paired intervals."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from app.detector.detections import Detections
 from training.data.annotations import AnnotatedPhoto
-from training.measure.assessment import main_figures
+from training.measure.assessment import Figure
 from training.measure.calibration import cross_fitted, fit
-from training.measure.coco import coco_evaluation
-from training.measure.metrics import bootstrap_draws, interval, match_class
+from training.measure.metrics import Floats, interval
 from training.measure.out_of_fold import PREDICTIONS, at, read_out_of_fold
-from training.measure.report import figure_text
+from training.measure.report import MEAN, figure_text, figures_table
+from training.measure.sources import SourcesAssessment, assess_sources
 from training.model.multi_scale import Sizes, sizes_text
 from training.output import markdown_table, write_file
 from training.recipe import Recipe
 
+MAIN_FIGURES = ("mAP@.5:.95", "mAP@.5", "AP@.5 normal", "AP@.5 caries", "best F1 caries")
+
 FIGURES = (
-    *("mAP@.5:.95", "mAP@.5", "AP@.5 normal", "AP@.5 caries", "best F1 caries"),
+    *MAIN_FIGURES,
     *("FROC sensitivity at 1", "FROC sensitivity at 2", "FROC sensitivity at 4"),
     *("photo AUC", "photo sensitivity", "photo specificity", "class right on found teeth", "calibration error"),
 )
@@ -47,22 +47,57 @@ def compare_sizes(folder: Path, folds: Sequence[int], sizes: Sizes) -> str:
 def _compare(
     title: str, photos: Sequence[AnnotatedPhoto], after: Sequence[Detections], before: Sequence[Detections], path: Path
 ) -> str:
-    pairs = [(coco_evaluation(photos, found), match_class(photos, found)) for found in (after, before)]
-
-    def differences(sample: Sequence[int]) -> dict[str, float]:
-        ours, theirs = (main_figures(evaluation, matches, sample) for evaluation, matches in pairs)
-        both = {name: (value, theirs[name]) for name, value in ours.items()}
-        return {name: np.nan if a is None or b is None else a - b for name, (a, b) in both.items()}
-
-    draws = bootstrap_draws(len(photos), differences)
-    values, intervals = differences(range(len(photos))), {name: interval(drawn) for name, drawn in draws.items()}
+    differences = difference(assess_sources(photos, after), assess_sources(photos, before))[MEAN]
     path.parent.mkdir(exist_ok=True)
-    figures = {name: {"value": value, "interval": intervals[name]} for name, value in values.items()}
-    write_file(path, json.dumps(figures, indent=2) + "\n")
+    write_file(path, json.dumps({name: one._asdict() for name, one in differences.items()}, indent=2) + "\n")
     return "".join(
-        f"{title}  {name}: {value:+.4f} [{intervals[name][0]:+.4f}, {intervals[name][1]:+.4f}]\n"
-        for name, value in values.items()
+        f"{title}  {name}: {value:+.4f} [{interval[0]:+.4f}, {interval[1]:+.4f}]\n"
+        for name in MAIN_FIGURES
+        for value, interval in [differences[name]]
+        if value is not None and interval is not None
     )
+
+
+def difference(after: SourcesAssessment, before: SourcesAssessment) -> dict[str, dict[str, Figure]]:
+    """The differences of the figures of two detectors on the same photos, by source and, as `MEAN`, of the means, with
+    95 % intervals over paired resamples; no value where a detector lacks the figure."""
+    names = [name for name in after.figures if name in before.figures]
+    by_source = {
+        source: {
+            name: _difference(
+                (after.of(name)[source], one.draws.get(name)),
+                (before.of(name)[source], before.sources[source].draws.get(name)),
+            )
+            for name in names
+        }
+        for source, one in after.sources.items()
+    }
+    means = {
+        name: _difference((after.figures[name], after.draws(name)), (before.figures[name], before.draws(name)))
+        for name in names
+    }
+    return {**by_source, MEAN: means}
+
+
+def _difference(after: tuple[Figure, Floats | None], before: tuple[Figure, Floats | None]) -> Figure:
+    (ours, our_draws), (theirs, their_draws) = after, before
+    if ours.value is None or theirs.value is None or our_draws is None or their_draws is None:
+        return Figure(None, None)
+    return Figure(ours.value - theirs.value, interval(our_draws - their_draws))
+
+
+def write_difference(after: SourcesAssessment, before: SourcesAssessment, heading: str, out: Path) -> str:
+    """Write `difference` to `comparison.json` and `comparison.md` in the folder `out`, and return the text."""
+    differences = difference(after, before)
+    columns = {
+        source: {"figures": {name: one._asdict() for name, one in of_source.items()}}
+        for source, of_source in differences.items()
+        if source != MEAN or after.only is None
+    }
+    text = f"{heading}\n\n{figures_table(columns, sign='+')}"
+    write_file(out / "comparison.md", text)
+    write_file(out / "comparison.json", json.dumps(columns, indent=2) + "\n")
+    return text
 
 
 def table_of_sizes(folder: Path, every: Sequence[Sizes | None], *, has_int8: bool) -> str:

@@ -1,7 +1,7 @@
 """A detector in any form on disk, found, loaded and measured: bundle, SavedModel, TFLite file or checkpoint."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,8 +17,8 @@ from training.machine import this_machine
 from training.measure.cross_fitting import cross_fit
 from training.measure.metrics import RESAMPLES, SCREENED_CLASS
 from training.measure.predictions import THREADS, DetectorError, load_exported, predict
-from training.measure.report import CROSS_FITTED, write_assessment
-from training.measure.sources import assess_sources
+from training.measure.report import CROSS_FITTED
+from training.measure.sources import SourcesAssessment, assess_sources
 from training.measure.verdicts import photo_qualities, photo_verdicts
 from training.model.checkpoints import find_checkpoint, load_checkpoint
 from training.model.configure import input_size_of, parse_pipeline
@@ -79,45 +79,49 @@ def find_detector(path: Path, *, model: str = "float32", input_size: int | None 
 def assess_detector(
     detector: Detector,
     photos: list[AnnotatedPhoto],
-    out: Path,
     *,
-    fold: str,
     threshold: float | None = None,
-    was_trained_on: bool = False,
     resamples: int = RESAMPLES,
-) -> str:
-    """Measure a detector on photos, write `evaluation.json`, `evaluation.md` and plots to the folder `out`, and return
-    the text of `evaluation.md`.
+) -> tuple[SourcesAssessment, str]:
+    """Measure a detector on photos.
 
     Args:
-        fold: the photos' fold: a number, or `all`.
         threshold: of the screened class; if None, the detector's operating point, or else `balanced` of these photos,
             cross-fitted along with a calibration.
-        was_trained_on: whether the detector's training saw this fold, see `training.measure.held_out`.
+
+    Returns:
+        The assessment, and where calibration and threshold come from, empty if from the detector or the caller.
     """
     if threshold is None and detector.has_operating_point:
         threshold = detector.bundle.operating_point.score_threshold
     seen = predict(detector.load(), photos)
-    boxes = sum(len(photo.class_ids) for photo in photos)
-    folds = "all folds" if fold == "all" else f"fold {fold}"
-    heading = [f"# {detector}", "", f"{len(photos)} photos of {folds}, {boxes} boxes; {this_machine()}."]
-    if fold == "all":
-        heading.append("The detector may have been trained on some of these photos, so the figures may be optimistic.")
-    elif was_trained_on:
-        heading.append("If these photos are from its data, it was trained on them and the figures are optimistic.")
     if threshold is None:
         fitted = cross_fit(photos, seen)
-        heading.append(
-            CROSS_FITTED
-            if fitted.calibration
-            else f"Not calibrated: {fitted.not_calibrated}. The score threshold is cross-fitted on these same photos."
-        )
-        assessment = fitted.assess(resamples)
-    else:
-        scored = [detector.bundle.calibrated(item) for item in seen]
-        verdicts = photo_verdicts(photos, seen, scored, photo_qualities(photos))
-        assessment = assess_sources(photos, scored, score_threshold=threshold, verdicts=verdicts, resamples=resamples)
-    return write_assessment(assessment, "\n".join(heading), out)
+        origin = f"Not calibrated: {fitted.not_calibrated}. The score threshold is cross-fitted on these same photos."
+        return fitted.assess(resamples), CROSS_FITTED if fitted.calibration else origin
+    scored = [detector.bundle.calibrated(item) for item in seen]
+    verdicts = photo_verdicts(photos, seen, scored, photo_qualities(photos))
+    return assess_sources(photos, scored, score_threshold=threshold, verdicts=verdicts, resamples=resamples), ""
+
+
+def heading_of(
+    detector: Detector, photos: Sequence[AnnotatedPhoto], fold: str, origin: str, *, was_trained_on: bool
+) -> str:
+    """The heading of `evaluation.md`.
+
+    Args:
+        fold: the photos' fold: a number, or `all`.
+        origin: see `assess_detector`.
+        was_trained_on: whether the detector's training saw this fold, see `training.measure.held_out`.
+    """
+    boxes = sum(len(photo.class_ids) for photo in photos)
+    folds = "all folds" if fold == "all" else f"fold {fold}"
+    lines = [f"# {detector}", "", f"{len(photos)} photos of {folds}, {boxes} boxes; {this_machine()}."]
+    if fold == "all":
+        lines.append("The detector may have been trained on some of these photos, so the figures may be optimistic.")
+    elif was_trained_on:
+        lines.append("If these photos are from its data, it was trained on them and the figures are optimistic.")
+    return "\n".join([*lines, origin] if origin else lines)
 
 
 def _saved_model(path: Path, input_size: int | None) -> Detector:

@@ -147,7 +147,8 @@ class OperatingPoint:
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoints:
-    """The points by name, `DEFAULT_POINT` among them, and the key `curve` of `bundle.json`."""
+    """The points by name, `DEFAULT_POINT` among them, and the key `curve` of `bundle.json`, of the sources with caries;
+    empty without such a source."""
 
     points: Mapping[str, OperatingPoint]
     curve: Mapping[str, Any]
@@ -202,13 +203,9 @@ def operating_points(
             mean=_numbers(mean_rates(by_source)),
             photos={source: len(places) for source, places in sources.items()},
         )
-    curves = {source: at(places, CURVE_THRESHOLDS) for source, places in sources.items()}
-    curve = {
-        "score_thresholds": CURVE_THRESHOLDS.tolist(),
-        "sources": {source: _curve(one) for source, one in curves.items()},
-        "mean": _curve(mean_rates(curves)),
-    }
-    return OperatingPoints(points, curve)
+    with_caries = [places for places in sources.items() if verdicts.has_class[places[1]].any()]
+    curves = {source: at(places, CURVE_THRESHOLDS) for source, places in with_caries}
+    return OperatingPoints(points, _curves(curves) if curves else {})
 
 
 def _choose(
@@ -234,6 +231,14 @@ def _numbers(found: Rates) -> dict[str, float | None]:
 
 def _rounded(figures: Mapping[str, float | None]) -> dict[str, float | None]:
     return {name: None if value is None else round(value, 4) for name, value in figures.items()}
+
+
+def _curves(sources: Mapping[str, Rates]) -> dict[str, Any]:
+    return {
+        "score_thresholds": CURVE_THRESHOLDS.tolist(),
+        "sources": {name: _curve(one) for name, one in sources.items()},
+        "mean": _curve(mean_rates(sources)),
+    }
 
 
 def _curve(found: Rates) -> dict[str, list[float] | None]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from training.data.annotations import CLASS_IDS
-from training.measure.assessment import Assessment, Figure
+from training.measure.assessment import Figure
 from training.measure.metrics import SCREENED_CLASS
 from training.measure.plots import write_plots
 from training.measure.sources import SourcesAssessment
@@ -62,10 +62,10 @@ def markdown(assessment: SourcesAssessment, heading: str) -> str:
     else:
         parts.append("Brackets: 95 % intervals.")
         parts.append(figures_table(assessment.as_dict()["sources"] | {MEAN: assessment.as_dict()}))
-    coco = [[name, *(f"{value:.3f}" for value in one.coco.values())] for name, one in named_sources(assessment).items()]
+    coco = [[name, *(f"{value:.3f}" for value in one.coco.values())] for name, one in assessment.sources.items()]
     parts.append("The 12 COCO numbers:")
     parts.append(markdown_table(["", *next(iter(assessment.sources.values())).coco], coco))
-    for name, one in named_sources(assessment).items():
+    for name, one in assessment.sources.items():
         rows = [
             [label, *map(str, row.tolist())] for label, row in zip([*CLASS_IDS, "no tooth"], one.confusion, strict=True)
         ]
@@ -79,8 +79,8 @@ def sources_table(assessment: SourcesAssessment) -> str:
     names = [name for name in COLUMNS.values() if name in assessment.figures]
     figures = {name: assessment.of(name) for name in names}
     rows = [
-        [source, str(one.photo_count), *(_with_interval(figures[name][key])[0] for name in names)]
-        for (source, one), key in zip(named_sources(assessment).items(), assessment.sources, strict=True)
+        [source, str(one.photo_count), *(_with_interval(figures[name][source])[0] for name in names)]
+        for source, one in assessment.sources.items()
     ]
     if assessment.only is None:
         rows.append([MEAN, "", *(_with_interval(assessment.figures[name])[0] for name in names)])
@@ -88,20 +88,17 @@ def sources_table(assessment: SourcesAssessment) -> str:
     return markdown_table(["source", "photos", *headings], rows)
 
 
-def named_sources(assessment: SourcesAssessment) -> dict[str, Assessment]:
-    """The sources by name; photos of no named data set are `all`."""
-    return {name or "all": one for name, one in assessment.sources.items()}
-
-
 def _with_interval(figure: Figure) -> tuple[str, str]:
     value = "-" if figure.value is None else f"{figure.value:.3f}"
     return value, "" if figure.interval is None else f"{figure.interval[0]:.3f} to {figure.interval[1]:.3f}"
 
 
-def figures_table(evaluations: Mapping[str, Mapping[str, Any]]) -> str:
+def figures_table(evaluations: Mapping[str, Mapping[str, Any]], *, sign: str = "") -> str:
     """A Markdown table with a row for each figure and a column for each model."""
     names = next(iter(evaluations.values()))["figures"]
-    rows = [[name, *(figure_text(result["figures"][name]) for result in evaluations.values())] for name in names]
+    rows = [
+        [name, *(figure_text(result["figures"][name], sign=sign) for result in evaluations.values())] for name in names
+    ]
     return markdown_table(["figure", *evaluations], rows)
 
 

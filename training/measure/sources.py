@@ -17,11 +17,15 @@ NEED_EVERY_CLASS = ("mAP@.5:.95", "mAP@.5", "class right on found teeth")
 """Figures that the mean leaves out for a source without boxes of one of the classes."""
 
 
+UNNAMED = "all"
+"""The source of photos of no named data set, which an earlier version prepared."""
+
+
 def positions_by_source(photos: Sequence[AnnotatedPhoto]) -> dict[str, list[int]]:
     """Positions of the photos of each source, sources in order of their names."""
     found = defaultdict(list)
     for position, photo in enumerate(photos):
-        found[photo.source].append(position)
+        found[photo.source or UNNAMED].append(position)
     return dict(sorted(found.items()))
 
 
@@ -73,10 +77,14 @@ class SourcesAssessment:
         """Ready for JSON: a single source as `Assessment.as_dict`; of several, `sources` and their mean `figures`."""
         if self.only is not None:
             return self.only.as_dict()
+        by_figure = {name: self.of(name) for name in self.figures}
         return {
             "score_threshold": self.score_threshold,
             "figures": {name: figure._asdict() for name, figure in self.figures.items()},
-            "sources": {name: one.as_dict() for name, one in self.sources.items()},
+            "sources": {
+                source: one.as_dict() | {"figures": {name: of[source]._asdict() for name, of in by_figure.items()}}
+                for source, one in self.sources.items()
+            },
         }
 
 

@@ -1,8 +1,9 @@
 """The model card: a bundle's manifest in words (Mitchell et al., Model Cards for Model Reporting, 2019)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from app.screening import Verdict
 from training.measure.metrics import RESAMPLES
 from training.measure.report import figures_table
 from training.output import markdown_table
@@ -25,7 +26,7 @@ A detector of teeth in colour photos of the mouth. It draws one box around each 
 
 - Photos of teeth from a phone, a camera or an intraoral camera, reviewed by a dentist together with the boxes.
 - Not for X-ray images, not for decisions without a dentist, not for reassuring a patient that the teeth are sound.
-- `caries` in the training labels means "suspect tooth": labellers also marked stains, plaque and fillings.
+- `caries` in the training labels means "suspect tooth": some labellers also marked stains, plaque and fillings.
 
 ## Model
 
@@ -45,13 +46,13 @@ The bundle contains {formats}.
 
 Measured on {measured_on}. Brackets: 95 % intervals by bootstrap over photos, {resamples} resamples.
 
-{figures}{calibration}
-## Operating point
+{figures}{by_source}{calibration}
+## Operating points
 
-Boxes with a score of {score_threshold:.4f} or more are shown, at most {max_boxes} unless the client asks for another
-number. Measured on {point_measured_on}: sensitivity {sensitivity:.3f}, precision {precision:.3f}, F1 {f1:.3f},
-{false_positives:.2f} wrong boxes per photo.
+Boxes with a score of the operating point or more are shown, at most {max_boxes} unless the client asks for another
+number. The default is `{default}`, {score_threshold:.4f}, measured on {point_measured_on}.
 
+{points}
 ## Parity with the SavedModel
 
 The {per_photo} best detections of each photo; box differences are fractions of the photo.
@@ -60,9 +61,9 @@ The {per_photo} best detections of each photo; box differences are fractions of 
 
 ## Limits
 
-- All photos, including those held out, are a few hundred from one source. Results may be worse with other cameras,
-  light, ages and populations: measure on your own photos before you rely on the detector.
-- A threshold chosen on so few photos is uncertain; the intervals above do not include that.
+- All photos, including those held out, come from {origin}. Results may be worse with other cameras, light, ages and
+  populations: measure on your own photos before you rely on the detector.
+- A threshold chosen on few photos is uncertain; the intervals above do not include that.
 - Small teeth at the edge, metal crowns, orthodontic brackets and milk teeth are rare in the data.
 - "No caries found" means that no box reached the threshold, not that the teeth are sound.
 
@@ -77,10 +78,15 @@ _CALIBRATION = """
 ## Calibration
 
 The server gives each tooth one box and, for each class, the probability that the labellers would have chosen it: a
-logistic regression on the detector's scores, fitted on the photos named above. The figures are of calibrated scores,
-each fold's calibrated on the others; `calibration error` is the mean difference between probabilities and shares of
-right boxes.
+logistic regression on the detector's scores, fitted on the photos named above, in which every data set counts equally.
+The figures are of calibrated scores, each part of the photos calibrated on the others; `calibration error` is the mean
+difference between probabilities and shares of right boxes.
 """
+
+_BY_SOURCE = """
+With several data sets, these are the means, in which each counts equally. By data set ({model}):
+
+{table}"""
 
 
 def model_card(manifest: Mapping[str, Any]) -> str:
@@ -89,6 +95,7 @@ def model_card(manifest: Mapping[str, Any]) -> str:
     height, trained_at = manifest["input"]["height"], manifest.get("trained_input_size")
     sizes = ", ".join(f"{size} x {size}" for size in manifest["input"].get("multi_scale", []))
     other_pictures = data.get("other_training_pictures", 0)
+    models, sets = manifest["metrics"]["models"], data.get("sets", [])
     return _CARD.format(
         **manifest["model"],
         height=height,
@@ -106,21 +113,70 @@ def model_card(manifest: Mapping[str, Any]) -> str:
         boxes=", ".join(f"{count} {name}" for name, count in data["boxes"].items()),
         rendered=data["rendered_training_photos"],
         others=f" and {other_pictures} drawn pictures of other objects" if other_pictures else "",
-        credit=data["credit"] or "The data's origin was not stated.",
+        credit=_credits(data["credit"], sets) or "The data's origin was not stated.",
+        origin="one source" if len(sets) < 2 else f"{len(sets)} sources",
         measured_on=manifest["metrics"]["measured_on"],
         resamples=RESAMPLES,
-        figures=figures_table(manifest["metrics"]["models"]),
+        figures=figures_table(models),
+        by_source=_by_source(models),
         calibration=_CALIBRATION if "calibration" in manifest else "",
+        default=point["name"],
         score_threshold=point["score_threshold"],
         max_boxes=point["max_boxes"],
         point_measured_on=point["measured_on"],
-        sensitivity=point["sensitivity"],
-        precision=point["precision"],
-        f1=point["f1"],
-        false_positives=point["false_positives_per_image"],
+        points=_points(manifest["operating_points"]),
         per_photo=PER_PHOTO,
         parity=_parity_table(manifest["parity"]),
     )
+
+
+def _credits(credit: str, sets: Sequence[Mapping[str, Any]]) -> str:
+    """A line for each data set if one states its credit, else the recipe's credit."""
+    if not any(one["credit"] for one in sets):
+        return credit
+    lines = []
+    for one in sets:
+        licence = one["licence"] and f"Licence: {one['licence']}"
+        texts = [" ".join(text.split()).rstrip(".") for text in (one["credit"], licence) if text]
+        numbers = f"{one['photos']} photos, {one['training_photos']} for training ({one['labels']} labelled)"
+        lines.append(f"- `{one['name']}`, {numbers}: {'. '.join(texts) or 'origin not stated'}.")
+    return "\n".join(lines)
+
+
+def _by_source(models: Mapping[str, Any]) -> str:
+    """The figures of the last float model by source, if there are several."""
+    model = "float32" if "float32" in models else next(iter(models))
+    sources = models[model].get("sources")
+    return _BY_SOURCE.format(model=model, table=figures_table(sources)) if sources else ""
+
+
+def _points(points: Mapping[str, Mapping[str, Any]]) -> str:
+    """The goals, and a row for each point and source."""
+    rows = []
+    for name, point in points.items():
+        sources = point["by_source"]
+        of_sources = dict(sources) if len(sources) > 1 else {}
+        for source, figures in {**of_sources, "mean" if of_sources else "": point}.items():
+            specificity = figures["photo_specificity"]
+            numbers = [
+                *(figures[key] for key in ("sensitivity", "precision", "f1")),
+                *(figures[key] for key in ("photo_sensitivity", "photos_cleared")),
+                None if specificity is None else 1 - specificity,
+                figures["not_assessable"],
+            ]
+            per_photo = f"{figures['false_positives_per_image']:.2f}"
+            cells = ["-" if value is None else f"{value:.3f}" for value in numbers]
+            rows.append([f"`{name}`", f"{point['score_threshold']:.4f}", source, per_photo, *cells])
+    headings = [
+        *("point", "score", "data set", "wrong boxes per photo", "sensitivity", "precision", "F1"),
+        *("photos with caries suspected", f"called {Verdict.NO_CARIES_FOUND}"),
+        *("photos without caries suspected", "not assessable"),
+    ]
+    goals = "".join(
+        f"- `{name}`: {point['goal']}{'' if point['is_reached'] else ' (out of reach, so without the bounds)'}.\n"
+        for name, point in points.items()
+    )
+    return f"{goals}\n{markdown_table(headings, rows)}"
 
 
 def _trained_at(trained: int, runs: int) -> str:

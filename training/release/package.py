@@ -4,7 +4,7 @@ import datetime
 import importlib.metadata
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,8 @@ def package(
     checkpoint: str,
     held_out_fold: int | None,
     trained_input_size: int | None = None,
+    sets: Sequence[Mapping[str, Any]] = (),
+    replaces: Sequence[str] = (),
 ) -> Bundle:
     """Write the bundle `store/<model_name>/<version>/`, completely or not at all, and return it verified.
 
@@ -47,6 +49,8 @@ def package(
         checkpoint: `latest`, or `best` by the figures on the held-out fold.
         held_out_fold: None if the training saw all folds.
         trained_input_size: pixels, if the weights were trained at another size than the recipe's.
+        sets: see `training.data.sampling.describe_sets`.
+        replaces: names of the models that this one takes the place of.
 
     Raises:
         ParityError: the float32 TFLite model differs from the SavedModel by more than rounding.
@@ -80,7 +84,6 @@ def package(
             "including those beyond max_boxes",
         },
         "operating_points": points,
-        "curve": dict(evidence.points.curve),
         "metrics": {"measured_on": measured_on, "models": evidence.evaluations},
         "parity": {name: item.as_dict() for name, item in parity.items()},
         "recipe": recipe.as_dict(),
@@ -92,11 +95,16 @@ def package(
             "rendered_training_photos": recipe.rendered_photos,
             "other_training_pictures": recipe.other_pictures,
             "boxes": boxes,
+            "sets": list(sets),
         },
         "checkpoint": checkpoint,
         "pretrained_weights": credit(recipe.pretrained),
         "tools": {name: importlib.metadata.version(name) for name in TOOLS},
     }
+    if evidence.points.curve:
+        manifest["curve"] = dict(evidence.points.curve)
+    if replaces:
+        manifest["replaces"] = list(replaces)
     if recipe.multi_scale:
         manifest["input"]["multi_scale"] = list(recipe.multi_scale)
     if evidence.calibration is not None:

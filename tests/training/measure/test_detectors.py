@@ -90,6 +90,25 @@ def test_evaluate_measures_any_of_them(forms, rendered_data, tmp_path, capsys) -
         assert (out / "froc.png").exists()
 
 
+def test_evaluate_has_a_row_for_each_data_set_and_compares_detectors(forms, rendered_data, tmp_path, capsys) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(rendered_data, other)
+    for path in [*other.rglob("*.jpg"), *other.rglob("*.json")]:
+        path.rename(path.with_name(f"other-{path.name}"))
+    (other / "folds.csv").unlink(missing_ok=True)
+    data = ["--data", str(rendered_data), "--data", str(other), "--fold", "all"]
+    out = tmp_path / "out"
+    command = ["evaluate", "--model", str(forms["tflite"]), *data, "--out", str(out), "--resamples", "3"]
+    assert main([*command, "--against", str(forms["bundle"])]) == 0
+    text = capsys.readouterr().out
+    assert f"| {rendered_data.name} | 10 |" in text
+    assert "| other | 10 |" in text
+    assert "| mean |  |" in text
+    columns = json.loads((out / "comparison.json").read_text())
+    assert list(columns) == [*sorted([rendered_data.name, "other"]), "mean"]
+    assert columns["mean"]["figures"]["mAP@.5"]["value"] is not None
+
+
 def test_evaluate_over_all_folds_warns(forms, rendered_data, tmp_path, capsys) -> None:
     arguments = ["--model", str(forms["tflite"]), "--data", str(rendered_data), "--out", str(tmp_path), "--fold", "all"]
     assert main(["evaluate", *arguments, "--threshold", "0.3"]) == 0

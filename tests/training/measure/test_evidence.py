@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -11,8 +12,8 @@ from app.photo.decoding import decode
 from tests.training.conftest import LARGER
 from training.cli import main
 from training.data.annotations import FOLDS
-from training.measure.evidence import out_of_fold_evidence
-from training.measure.out_of_fold import CrossValidationError, fold_folder
+from training.measure.evidence import held_out_evidence, out_of_fold_evidence
+from training.measure.out_of_fold import CrossValidationError, fold_folder, read_out_of_fold
 from training.recipe import Recipe
 from training.run import prepare_step
 from training.run_folder import RunFolder
@@ -39,6 +40,22 @@ def test_the_bundle_has_the_out_of_fold_figures(
     photo = next(rendered_data.rglob("*.jpg"))
     detections = load_runtime(bundle, "litert").detect(decode(photo.read_bytes()).pixels)
     assert len(bundle.calibrated(detections)) % 2 == 0
+
+
+def test_a_held_out_fold_gives_calibration_and_points_for_every_model(cross_validation) -> None:
+    found = read_out_of_fold(cross_validation)
+    photos = [replace(photo, fold=0) for photo in found.photos]
+    models = {
+        "saved_model": found.predictions,
+        "int8": read_out_of_fold(cross_validation, precision="int8").predictions,
+    }
+    evidence = held_out_evidence(0, photos, models, training_photos=40)
+    assert evidence.measured_on == "fold 0, 10 photos that the detector was not trained on"
+    assert evidence.calibration is not None
+    assert list(evidence.evaluations) == list(models)
+    for evaluation in evidence.evaluations.values():
+        assert evaluation["score_threshold"] == evidence.points.default.score_threshold
+        assert "photos without caries suspected" in evaluation["figures"]
 
 
 def test_a_detector_that_saw_all_photos_needs_a_cross_validation(tiny_run, tmp_path, capsys) -> None:

@@ -82,6 +82,43 @@ def test_the_named_points_are_in_the_manifest_with_their_figures_by_source(pack)
     assert manifest["operating_points"]["sensitive"]["score_threshold"] == 0.05
 
 
+def test_every_data_set_is_described_and_credited(pack) -> None:
+    sets = [
+        {
+            **{"name": name, "credit": credit, "licence": licence, "labels": labels, "sampling": 1},
+            **{"photos": 3, "training_photos": 2, "boxes": {"normal": 0, "caries": 2}},
+        }
+        for name, credit, licence, labels in (
+            ("one", "A clinic.", "CC BY 4.0", "every tooth"),
+            ("two", "", "", "carious teeth only"),
+        )
+    ]
+    bundle = pack(sets=sets)
+    assert bundle.manifest["data"]["sets"] == sets
+    assert "- `one`, 3 photos, 2 for training (every tooth labelled): A clinic. Licence: CC BY 4.0." in bundle.card
+    assert "- `two`, 3 photos, 2 for training (carious teeth only labelled): origin not stated." in bundle.card
+    assert "Ours." not in bundle.card, "the recipe's credit is that of a set without a description"
+    assert "come from 2 sources" in bundle.card
+
+
+def test_the_card_has_points_and_figures_by_source(pack) -> None:
+    point = replace(POINT, by_source={"one": MEASURED, "two": MEASURED}, photos={"one": 4, "two": 2}, is_reached=False)
+    figures = {**FIGURES, "sources": {"one": FIGURES, "two": FIGURES}}
+    points = OperatingPoints({"balanced": point}, {})
+    bundle = pack(evidence=replace(EVIDENCE, points=points, evaluations={"float32": figures}))
+    assert "curve" not in bundle.manifest
+    assert "| figure | one | two |" in bundle.card
+    assert "- `balanced`: a goal (out of reach, so without the bounds)." in bundle.card
+    row = "| `balanced` | 0.1234 | {} | 1.00 | 0.750 | 0.600 | 0.667 | 0.900 | 0.100 | - | 0.000 |"
+    assert all(row.format(source) in bundle.card for source in ("one", "two", "mean"))
+    assert "| figure | one | two |" not in pack(version=2).card
+
+
+def test_the_models_that_it_takes_the_place_of_are_named(pack) -> None:
+    assert pack(replaces=["old", "older"]).manifest["replaces"] == ["old", "older"]
+    assert "replaces" not in pack(version=2).manifest
+
+
 def test_a_calibration_is_in_the_manifest_and_explained_in_the_card(pack) -> None:
     calibration = Calibration((1, 2), np.array([[1.0, -0.5, 0.25], [-0.5, 1.0, 0.25]]), np.array([0.5, -0.5]))
     bundle = pack(evidence=replace(EVIDENCE, calibration=calibration))
