@@ -24,7 +24,7 @@ from app.settings import LogFormat, Settings, describe, flag, variable
 if TYPE_CHECKING:
     _Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
-DETECT_SETTINGS = ("model_store", "model", "model_version", "runtime", "precision", "threads")
+DETECT_SETTINGS = ("model_store", "model", "model_version", "operating_point", "runtime", "precision", "threads")
 """The settings with a flag of `caries detect`."""
 
 
@@ -63,7 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     detect = _add_command(commands, "detect", _detect, "screen photos without a server", DETECT_SETTINGS)
     detect.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="a photo, or a folder of photos")
     detect.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
-    detect.add_argument("--threshold", type=_threshold, help="lowest score shown, 0 to 1 (default: the model's)")
+    detect.add_argument(
+        "--threshold", type=_threshold, help="lowest score shown, 0 to 1 (default: that of the operating point)"
+    )
     text = f"most boxes shown, {MAX_BOXES_BOUNDS} (default: the model's)"
     detect.add_argument("--max-boxes", type=_max_boxes, help=text)
     detect.add_argument("--classes", choices=("caries", "all"), default="caries", help="classes shown")
@@ -201,9 +203,12 @@ def _models(parsed: argparse.Namespace) -> int:
     for name, version, path in list_bundles(settings.model_store):
         mark = "*" if path == live else " "
         try:
-            point = read_bundle(path, verify=False).operating_point
+            bundle = read_bundle(path, verify=False)
+            point = bundle.operating_point
             text = f"threshold {point.score_threshold:g}, sensitivity {_figure(point.sensitivity)}, "
             text += f"false positives per image {_figure(point.false_positives_per_image)}"
+            if bundle.operating_points:
+                text += f", operating points {', '.join(bundle.operating_points)} (default {point.name})"
         except BundleError as error:
             text = f"unusable: {error}"
         print(f"{mark} {name} {version}  {text}  {path}")

@@ -23,7 +23,7 @@ PREFIX = "[Result]"
 
 COLUMNS = (
     *("file", "verdict", "reasons", "teeth_seen", "class", "class_id", "score", "xmin", "ymin", "xmax", "ymax"),
-    *("hidden_by_max_boxes", "result"),
+    *("hidden_by_max_boxes", "operating_point", "result"),
 )
 
 Failure = tuple[Path, str]
@@ -198,7 +198,7 @@ def _rows(photo: Path, answer: ScreenedPhoto, result: str) -> Iterator[tuple[obj
     """One row for each box; for a photo without boxes, one row with these fields empty."""
     screening = answer.screening
     head = (photo, screening.verdict.value, " ".join(screening.reasons), screening.teeth_seen)
-    tail = (screening.hidden_by_max_boxes, result)
+    tail = (screening.hidden_by_max_boxes, answer.operating_point.name or "", result)
     for box in answer.boxes():
         corners = (box["box"][name] for name in ("xmin", "ymin", "xmax", "ymax"))
         yield (*head, box["class"], box["class_id"], box["score"], *corners, *tail)

@@ -9,6 +9,7 @@ from app.admission import LARGE_PIXELS, Admission, PhotoPermit
 from app.detector.bundle import Bundle
 from app.detector.detections import Detections
 from app.detector.engine import Engine
+from app.detector.operating_points import OperatingPoint
 from app.detector.runtimes import fitted
 from app.errors import PhotoTooCostly, PhotoTooLarge
 from app.photo.decoding import Photo, decode
@@ -36,13 +37,15 @@ class Options:
     """What a caller asks for one photo.
 
     Attributes:
-        threshold: 0 to 1; None takes the bundle's operating point.
-        max_boxes: at least 1; None takes the bundle's operating point.
+        operating_point: by name; None takes the bundle's default.
+        threshold: 0 to 1; None takes that of the operating point.
+        max_boxes: at least 1; None takes that of the operating point.
         classes: which classes are listed and drawn.
         lang: language of the drawn labels.
         media_type: of the annotated picture; None draws none.
     """
 
+    operating_point: str | None = None
     threshold: float | None = None
     max_boxes: int | None = None
     classes: ClassSelection = ClassSelection.CARIES
@@ -59,7 +62,7 @@ class ScreenedPhoto:
         width, height: of the upright photo, pixels.
         sha256: of the photo as it was sent.
         screening: verdict and boxes.
-        score_threshold, max_boxes: as applied.
+        operating_point: as applied, see `OperatingPoint.applied`.
         timings_ms: milliseconds by stage, see `STAGES`.
         picture: the annotated photo, if one was asked for.
     """
@@ -69,8 +72,7 @@ class ScreenedPhoto:
     height: int
     sha256: str
     screening: Screening
-    score_threshold: float
-    max_boxes: int
+    operating_point: OperatingPoint
     timings_ms: dict[str, float]
     picture: bytes | None
 
@@ -91,9 +93,8 @@ class ScreenedPhoto:
         return rows
 
     def as_dict(self) -> dict[str, Any]:
-        """The JSON answer. What was measured at the bundle's threshold is null where another threshold was applied."""
-        point = self.bundle.operating_point
-        measured = self.score_threshold == point.score_threshold
+        """The JSON answer. At a threshold that is not an operating point's, the figures are null."""
+        point = self.operating_point
         return {
             "model": {"name": self.bundle.name, "version": self.bundle.version, "sha256": self.bundle.sha256},
             "image": {"width": self.width, "height": self.height, "sha256": self.sha256},
@@ -103,10 +104,11 @@ class ScreenedPhoto:
             "detections": self.boxes(),
             "hidden_by_max_boxes": self.screening.hidden_by_max_boxes,
             "operating_point": {
-                "score_threshold": self.score_threshold,
-                "max_boxes": self.max_boxes,
-                "sensitivity": point.sensitivity if measured else None,
-                "false_positives_per_image": point.false_positives_per_image if measured else None,
+                "name": point.name,
+                "score_threshold": point.score_threshold,
+                "max_boxes": point.max_boxes,
+                "sensitivity": point.sensitivity,
+                "false_positives_per_image": point.false_positives_per_image,
             },
             "timings_ms": {stage: round(self.timings_ms[stage], 2) for stage in STAGES},
         }
@@ -163,16 +165,18 @@ class Screener:
             engine: the detector, started.
 
         Raises:
+            InvalidParameter: the bundle does not have the operating point.
             PhotoError: the photo cannot be used.
             DeadlineExceeded: its detections came too late.
             RuntimeUnavailable, WorkerDied: see `Engine.detect`.
         """
+        point = engine.bundle.point(options.operating_point).applied(options.threshold, options.max_boxes)
         with self.admission.photo_permit() as permit:
             way = _Way(data, options, engine, permit)
             async with self.admission.deadline():
                 opened = await self._decode(way)
                 detections = await self._detect(way, opened)
-            screening, score_threshold, max_boxes = _judge(way, detections, opened.quality)
+            screening = _judge(way, detections, opened.quality, point)
             drawn = await self._draw(way, opened, screening)
             picture = await self._encode(way, drawn)
         return ScreenedPhoto(
@@ -181,8 +185,7 @@ class Screener:
             height=opened.height,
             sha256=opened.sha256,
             screening=screening,
-            score_threshold=score_threshold,
-            max_boxes=max_boxes,
+            operating_point=point,
             timings_ms={stage: permit.timings_ms[stage] for stage in STAGES},
             picture=picture,
         )
@@ -256,19 +259,14 @@ def _open(way: _Way, limits: Limits) -> _Opened:
     )
 
 
-def _judge(way: _Way, detections: Detections, quality: PhotoQuality) -> tuple[Screening, float, int]:
-    """The verdict, and the score threshold and box limit that were applied."""
-    options, bundle = way.options, way.engine.bundle
-    point = bundle.operating_point
-    threshold = point.score_threshold if options.threshold is None else options.threshold
-    max_boxes = point.max_boxes if options.max_boxes is None else options.max_boxes
-    screening = screen(
+def _judge(way: _Way, detections: Detections, quality: PhotoQuality, point: OperatingPoint) -> Screening:
+    bundle = way.engine.bundle
+    return screen(
         bundle.calibrated(detections),
         quality,
         seen=detections,
         screened_class_id=bundle.screened_class_id,
-        score_threshold=threshold,
-        max_boxes=max_boxes,
-        classes=options.classes,
+        score_threshold=point.score_threshold,
+        max_boxes=point.max_boxes,
+        classes=way.options.classes,
     )
-    return screening, threshold, max_boxes

@@ -172,6 +172,11 @@ class Settings:
     models: tuple[ModelChoice, ...] = _setting(
         (), "Further models to serve, by /detect?model=NAME; each takes memory.", _models()
     )
+    operating_point: str | None = _setting(
+        None,
+        "Operating point unless a request names one or a threshold; empty takes the model's default.",
+        _optional(_text("a name that every model served has")),
+    )
     watch_s: float = _setting(
         0.0, "Seconds between checks of the store for another version; 0 never checks.", _number(0, 86400)
     )

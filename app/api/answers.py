@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.detector.operating_points import Curve, OperatingPoint
 from app.photo.quality import Reason
 from app.screening import Verdict
 
@@ -23,7 +24,13 @@ EXAMPLE: dict[str, Any] = {
         }
     ],
     "hidden_by_max_boxes": 0,
-    "operating_point": {"score_threshold": 0.42, "max_boxes": 5, "sensitivity": 0.8, "false_positives_per_image": 1.1},
+    "operating_point": {
+        "name": "balanced",
+        "score_threshold": 0.42,
+        "max_boxes": 5,
+        "sensitivity": 0.8,
+        "false_positives_per_image": 1.1,
+    },
     "timings_ms": {"decode": 3.1, "queue": 0.1, "inference": 11.0, "draw": 0.0, "encode": 0.0},
 }
 
@@ -67,10 +74,11 @@ class Detection(BaseModel):
 class AppliedOperatingPoint(BaseModel):
     """Threshold and box limit as applied, and the accuracy measured there."""
 
+    name: str | None = Field(description="Null if the model names none, or the request gave a threshold.")
     score_threshold: float
     max_boxes: int
-    sensitivity: float | None = Field(description="Null at another threshold than the model's own.")
-    false_positives_per_image: float | None = Field(description="Null at another threshold than the model's own.")
+    sensitivity: float | None = Field(description="Null at another threshold than the operating point's.")
+    false_positives_per_image: float | None = Field(description="Null at another threshold than the operating point's.")
 
 
 class Timings(BaseModel):
@@ -113,8 +121,18 @@ class ModelEntry(BaseModel):
     runtime: str | None = Field(description="Runtime of a live model: litert or tensorflow.")
     device: str | None = Field(description="Device of a live model: cpu, or gpu with the GPU's name.")
     classes: dict[int, str]
-    operating_point: dict[str, Any] | None
+    operating_point: OperatingPoint | None = Field(description="The default: its threshold, and the figures there.")
+    operating_points: dict[str, OperatingPoint] = Field(description="By the name that /detect?operating_point= takes.")
+    curve: str | None = Field(description="Path of the figures at every threshold, if the model has them.")
     card: str = Field(description="Path of the model card.")
+
+
+class CurveAnswer(BaseModel):
+    """The figures of one bundle over all thresholds."""
+
+    name: str
+    version: int
+    curve: Curve | None = Field(description="Null if the model has none.")
 
 
 class ModelList(BaseModel):

@@ -12,8 +12,17 @@ from app.errors import InvalidParameter
 from app.screen_photo import Options
 from app.screening import MAX_BOXES_BOUNDS, ClassSelection
 
+PointName = Annotated[
+    str | None, Query(description="An operating point of the model, see /models; if omitted, the default one.")
+]
 Threshold = Annotated[
-    float | None, Query(ge=0, le=1, allow_inf_nan=False, description="Lowest score shown; if omitted, the model's own.")
+    float | None,
+    Query(
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Lowest score shown; overrides operating_point, and if omitted is that of the operating point.",
+    ),
 ]
 MaxBoxes = Annotated[
     int | None,
@@ -31,12 +40,15 @@ Model = Annotated[str | None, Query(description="A live model, see /models; if o
 
 
 async def _options(
+    operating_point: PointName = None,
     threshold: Threshold = None,
     max_boxes: MaxBoxes = None,
     classes: Classes = ClassSelection.CARIES,
     lang: Language = "en",
 ) -> Options:
-    return Options(threshold=threshold, max_boxes=max_boxes, classes=classes, lang=lang)
+    return Options(
+        operating_point=operating_point, threshold=threshold, max_boxes=max_boxes, classes=classes, lang=lang
+    )
 
 
 PhotoOptions = Annotated[Options, Depends(_options)]

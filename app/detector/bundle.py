@@ -14,14 +14,15 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO
 
 from app.detector.calibration import Calibration
 from app.detector.detections import Detections
-from app.errors import BundleError, RuntimeUnavailable, UnknownModel
+from app.detector.operating_points import Curve, OperatingPoint, read_curve, read_operating_points
+from app.errors import BundleError, InvalidParameter, RuntimeUnavailable, UnknownModel
 
 FORMAT_VERSION = 3
 READ_VERSIONS = (1, 2, 3)
@@ -41,25 +42,6 @@ _BLOCK = 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class OperatingPoint:
-    """The score threshold that a detector is used at, and its figures there.
-
-    Attributes:
-        score_threshold: 0 to 1; boxes of the screened class below it are not shown.
-        max_boxes: at most this many boxes are shown.
-        sensitivity: share of carious teeth found at this threshold; None if not measured.
-        false_positives_per_image: boxes shown that match no carious tooth, per photo; None if not measured.
-        measured_on: description of the photos.
-    """
-
-    score_threshold: float
-    max_boxes: int
-    sensitivity: float | None
-    false_positives_per_image: float | None
-    measured_on: str
-
-
-@dataclass(frozen=True, slots=True)
 class Bundle:
     """A bundle, as `read_bundle` returns it.
 
@@ -73,6 +55,9 @@ class Bundle:
         operating_point: the default score threshold and box limit.
         calibration: maps the detector's scores to those that the threshold applies to; None leaves them unchanged.
         manifest: the contents of `bundle.json`.
+        operating_points: those with a name, the default one too.
+        curve: figures over all thresholds, if measured.
+        replaces: names of the models that this one took the place of.
     """
 
     path: Path
@@ -86,6 +71,9 @@ class Bundle:
     operating_point: OperatingPoint
     calibration: Calibration | None
     manifest: Mapping[str, Any]
+    operating_points: Mapping[str, OperatingPoint] = field(default_factory=dict)
+    curve: Curve | None = None
+    replaces: tuple[str, ...] = ()
 
     @property
     def card(self) -> str:
@@ -124,6 +112,21 @@ class Bundle:
         if {"sha256": digest.hexdigest(), "bytes": size} != self.manifest["files"].get(name):
             raise BundleError(_altered(file))
 
+    def point(self, name: str | None = None) -> OperatingPoint:
+        """The operating point of a name; None means the default one.
+
+        Raises:
+            InvalidParameter: the bundle has no such point; the message lists its points.
+        """
+        if name is None:
+            return self.operating_point
+        if name not in self.operating_points:
+            known = ", ".join(self.operating_points) or "none"
+            raise InvalidParameter(
+                f"the operating point {name[:60]!r} is unknown; those of {self.name} {self.version} are: {known}"
+            )
+        return self.operating_points[name]
+
     def calibrated(self, detections: Detections) -> Detections:
         """The detections with the scores that `operating_point` applies to."""
         return detections if self.calibration is None else self.calibration.apply(detections)
@@ -154,7 +157,7 @@ def read_bundle(path: Path, *, verify: bool = True) -> Bundle:
     try:
         class_names = {int(entry["id"]): str(entry["name"]) for entry in manifest["classes"]}
         ids = {name: class_id for class_id, name in class_names.items()}
-        point = manifest["operating_point"]
+        default, points = read_operating_points(manifest)
         bundle = Bundle(
             path=path,
             name=str(manifest["model"]["name"]),
@@ -164,15 +167,12 @@ def read_bundle(path: Path, *, verify: bool = True) -> Bundle:
             screened_class_id=ids[manifest["screened_class"]],
             input_height=int(manifest["input"]["height"]),
             input_width=int(manifest["input"]["width"]),
-            operating_point=OperatingPoint(
-                score_threshold=float(point["score_threshold"]),
-                max_boxes=int(point["max_boxes"]),
-                sensitivity=point["sensitivity"],
-                false_positives_per_image=point["false_positives_per_image"],
-                measured_on=str(point["measured_on"]),
-            ),
+            operating_point=default,
             calibration=Calibration.from_dict(manifest["calibration"]) if "calibration" in manifest else None,
             manifest=MappingProxyType(manifest),
+            operating_points=MappingProxyType(points),
+            curve=read_curve(manifest),
+            replaces=_replaced(manifest),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise BundleError(f"{path / MANIFEST} lacks or misstates {error}") from error
@@ -213,6 +213,13 @@ def find_bundle(store: Path, name: str | None = None, version: int | None = None
     held = ", ".join(f"{found} {number}" for found, number, _ in bundles) or "no bundle"
     wanted = f"{name or 'any model'}{'' if version is None else f' version {version}'}"
     raise UnknownModel(f"{wanted} is not in the model store {store}, which holds {held}")
+
+
+def _replaced(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    names = manifest.get("replaces", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) and MODEL_NAME.fullmatch(name) for name in names):
+        raise ValueError(f"replaces: {names!r} is not a list of model names")
+    return tuple(names)
 
 
 def _file_names(path: Path) -> list[str]:

@@ -1,6 +1,7 @@
 """The engine: one live bundle, a queue of decoded photos, and workers that detect them. Admission bounds the queue."""
 
 import asyncio
+import dataclasses
 import functools
 import time
 from collections.abc import Callable
@@ -12,9 +13,9 @@ from app.detector.runtimes import Pixels, Runtime, RuntimeOptions
 from app.detector.runtimes.load import load_runtime, may_be_tensorflow
 from app.detector.runtimes.process import WorkerProcess
 from app.detector.worker_thread import WorkerThread
-from app.errors import RuntimeUnavailable
+from app.errors import BundleError, InvalidParameter, RuntimeUnavailable
 from app.process.cores import usable_cores
-from app.settings import Isolation, Settings
+from app.settings import Isolation, Settings, variable
 
 CLOSE_S = 2.0
 """Seconds until a closed engine kills the processes that still detect."""
@@ -144,7 +145,18 @@ def build_engine_from_settings(settings: Settings, *, load: Callable[..., Runtim
 
 
 def build_engine(bundle: Bundle, settings: Settings, *, load: Callable[..., Runtime] | None = None) -> Engine:
-    """The engine of a bundle, not started; `load`, if given, creates its runtimes in place of `load_runtime`."""
+    """The engine of a bundle, not started; its default operating point is that of the settings.
+
+    Args:
+        load: creates its runtimes in place of `load_runtime`.
+
+    Raises:
+        BundleError: the bundle does not have the operating point of the settings.
+    """
+    try:
+        bundle = dataclasses.replace(bundle, operating_point=bundle.point(settings.operating_point))
+    except InvalidParameter as error:
+        raise BundleError(f"{variable('operating_point')} cannot be applied: {error}") from error
     load = load or (WorkerProcess if settings.isolation is Isolation.PROCESS else load_runtime)
     cores = usable_cores()
     if settings.workers:

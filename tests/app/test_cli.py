@@ -16,6 +16,7 @@ from PIL import Image
 
 from app.cli import main
 from app.records.key_file import KEY
+from tests.app.api.live_server import POINTS, write_bundle
 from tests.conftest import ROOT
 
 
@@ -51,6 +52,9 @@ def test_models(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models"]) == 0
     said = capsys.readouterr().out
     assert said.startswith("* stand-in 1  threshold 0.5, sensitivity 0.80, false positives per image not measured")
+    write_bundle(store, version=2, operating_points=POINTS)
+    assert main(["models"]) == 0
+    assert "image 1.50, operating points balanced, specific (default balanced)  /" in capsys.readouterr().out
     assert main(["models", "--model-store", str(store / "nothing")]) == 1
     assert "no bundle" in capsys.readouterr().err
 

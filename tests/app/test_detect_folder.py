@@ -14,6 +14,7 @@ from PIL import Image
 
 from app import detect_folder as folder
 from app.cli import main
+from tests.app.api.live_server import POINTS, write_bundle
 from tests.conftest import ROOT
 
 
@@ -50,12 +51,12 @@ def test_detect_writes_pictures_and_the_table(tmp_path: Path, capfd: pytest.Capt
             **{"file": str(carious), "verdict": "caries_suspected", "reasons": "", "teeth_seen": "3"},
             **{"class": "caries", "class_id": "2", "score": "0.8"},
             **{"xmin": "160.0", "ymin": "24.0", "xmax": "240.0", "ymax": "120.0"},
-            **{"hidden_by_max_boxes": "0", "result": "[Result]a.png"},
+            **{"hidden_by_max_boxes": "0", "operating_point": "", "result": "[Result]a.png"},
         },
         {
             **{"file": str(sound), "verdict": "no_caries_found", "reasons": "", "teeth_seen": "3"},
             **dict.fromkeys(("class", "class_id", "score", "xmin", "ymin", "xmax", "ymax"), ""),
-            **{"hidden_by_max_boxes": "0", "result": "[Result]b.png"},
+            **{"hidden_by_max_boxes": "0", "operating_point": "", "result": "[Result]b.png"},
         },
     ]
     said = capfd.readouterr()
@@ -88,6 +89,26 @@ def test_detect_options(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> No
     assert answer["hidden_by_max_boxes"] == 1
     assert answer["operating_point"]["sensitivity"] is None
     assert [row["hidden_by_max_boxes"] for row in read_table(tmp_path / "out")] == ["1", "1"]
+
+
+def test_detect_at_a_named_operating_point(
+    tmp_path: Path, store: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_bundle(store, version=2, operating_points=POINTS)
+    photo, out = write_photo(tmp_path / "a.jpg"), tmp_path / "out"
+    monkeypatch.setenv("CARIES_OPERATING_POINT", "balanced")
+    command = ["detect", str(photo), "--out", str(out), "--json"]
+    for flags, name, threshold in (
+        ([], "balanced", 0.5),
+        (["--operating-point", "specific"], "specific", 0.7),
+        (["--threshold", "0.6"], None, 0.6),
+    ):
+        assert main([*command, *flags]) == 0
+        point = json.loads(capfd.readouterr().out)["operating_point"]
+        assert (point["name"], point["score_threshold"]) == (name, threshold)
+        assert {row["operating_point"] for row in read_table(out)} == {name or ""}
+    assert main([*command, "--operating-point", "keen"]) == 1
+    assert "'keen' is unknown; those of stand-in 2 are: balanced, specific" in capfd.readouterr().err
 
 
 @pytest.mark.usefixtures("store")

@@ -22,11 +22,8 @@ from app.photo.decoding import Photo
 from app.photo.limits import Limits
 from app.screen_photo import Options, Screener
 from tests.app.api.live_server import make_photo
-from tests.app.detector.stand_ins import BUNDLE as ENGINE_BUNDLE
-from tests.app.detector.stand_ins import Held
+from tests.app.detector.stand_ins import BUNDLE, Held
 from tests.app.photo.pictures import HARD
-
-BUNDLE = SimpleNamespace(input_height=32, input_width=32)
 
 
 class SlowDecoder:
@@ -202,7 +199,7 @@ def test_decoding_stops_at_the_deadline() -> None:
 
 def test_a_photo_that_waits_for_the_detector_beyond_the_deadline_is_withdrawn() -> None:
     held = Held()
-    engine = Engine(ENGINE_BUNDLE, lambda: held)
+    engine = Engine(BUNDLE, lambda: held)
     engine.start()
     held.seen.clear()
     held.gate.clear()

@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
-from app.detector.bundle import MANIFEST, Bundle, OperatingPoint, read_bundle
+from app.detector.bundle import MANIFEST, Bundle, read_bundle
+from app.detector.operating_points import OperatingPoint
 from app.detector.runtimes import Runtime
 from app.detector.runtimes.litert import LiteRTRuntime
 from app.detector.runtimes.tensorflow import TensorFlowRuntime

@@ -71,6 +71,7 @@ async def _fields(data: bytes | None, screened: ScreenedPhoto | None) -> dict[st
         "input_sha256": screened.sha256,
         "model": f"{bundle.name}/{bundle.version}",
         "model_sha256": bundle.sha256,
+        "operating_point": screened.operating_point.name,
         "verdict": screening.verdict.value,
         "teeth_seen": screening.teeth_seen,
         "boxes": len(screening.shown),

@@ -1,7 +1,6 @@
 """`GET /models` and the model cards: the models of the store, and which are live."""
 
 import asyncio
-import dataclasses
 import logging
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
-from app.api.answers import ModelEntry, ModelList, problem_responses
+from app.api.answers import CurveAnswer, ModelEntry, ModelList, problem_responses
 from app.api.parameters import known_parameters_only
 from app.api.problems import quoted
 from app.api.service import service_of
@@ -20,6 +19,8 @@ from app.errors import BundleError, UnknownModel
 logger = logging.getLogger(__name__)
 
 router = APIRouter(dependencies=[Depends(known_parameters_only)])
+
+Version = Annotated[int | None, Query(ge=1, le=10**9, description="If omitted, the live version, or else the newest.")]
 
 
 @router.get("/models", response_model=ModelList, summary="List the models")
@@ -41,14 +42,25 @@ async def models(request: Request) -> ModelList:
 async def card(
     request: Request,
     model: str,
-    version: Annotated[
-        int | None, Query(ge=1, le=10**9, description="If omitted, the live version, or else the newest.")
-    ] = None,
+    version: Version = None,
 ) -> Response:
     """The model card as Markdown: intended use, measured figures, limits, data credit."""
     service = service_of(request)
     text = await asyncio.to_thread(_card, service.settings.model_store, service.models.engines, model, version)
     return Response(text, media_type="text/markdown; charset=utf-8")
+
+
+@router.get(
+    "/models/{model}/curve",
+    responses=problem_responses({404: "The store does not have it.", 422: "A parameter is invalid."}),
+    summary="Read the figures at every threshold",
+)
+async def curve(request: Request, model: str, version: Version = None) -> CurveAnswer:
+    """Sensitivity, false positives and photo-level figures over ascending thresholds, by source and their mean."""
+    service = service_of(request)
+    store, engines = service.settings.model_store, service.models.engines
+    bundle = await asyncio.to_thread(_bundle, store, engines, model, version)
+    return CurveAnswer(name=bundle.name, version=bundle.version, curve=bundle.curve)
 
 
 def _list(store: Path, engines: list[Engine]) -> ModelList:
@@ -75,12 +87,22 @@ def _entry(name: str, version: int, path: Path, engines: list[Engine]) -> ModelE
         runtime=live.runtime.name if live is not None else None,
         device=live.runtime.device if live is not None else None,
         classes=dict(bundle.class_names) if bundle else {},
-        operating_point=dataclasses.asdict(bundle.operating_point) if bundle else None,
+        operating_point=bundle.operating_point if bundle else None,
+        operating_points=dict(bundle.operating_points) if bundle else {},
+        curve=f"/models/{name}/curve?version={version}" if bundle and bundle.curve else None,
         card=f"/models/{name}/card?version={version}",
     )
 
 
 def _card(store: Path, engines: list[Engine], model: str, version: int | None) -> str:
+    bundle = _bundle(store, engines, model, version)
+    try:
+        return bundle.card
+    except OSError as error:
+        raise BundleError(f"{bundle.path} has no readable model card") from error
+
+
+def _bundle(store: Path, engines: list[Engine], model: str, version: int | None) -> Bundle:
     if version is None:
         version = next((engine.bundle.version for engine in engines if engine.bundle.name == model), None)
     stored = list_bundles(store)
@@ -89,7 +111,4 @@ def _card(store: Path, engines: list[Engine], model: str, version: int | None) -
         wanted = f"{quoted(model)}{'' if version is None else f' version {version}'}"
         known = ", ".join(f"{name} {number}" for name, number, _ in stored) or "no model"
         raise UnknownModel(f"{wanted} is not in the store, which has {known}")
-    try:
-        return read_bundle(paths[-1], verify=False).card
-    except OSError as error:
-        raise BundleError(f"{paths[-1]} has no readable model card") from error
+    return read_bundle(paths[-1], verify=False)

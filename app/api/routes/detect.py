@@ -25,6 +25,7 @@ _HEADERS = {
     "X-Caries-Verdict": "caries_suspected, no_caries_found or not_assessable.",
     "X-Caries-Reasons": "Why the photo is not assessable, separated by commas.",
     "X-Caries-Model": "Name/version.",
+    "X-Caries-Operating-Point": "Name of the operating point; empty if it has none or threshold overrode it.",
     "X-Caries-Teeth-Seen": "Teeth of any class.",
     "X-Caries-Boxes": "Boxes shown.",
     "X-Caries-Hidden": "Further boxes that the box limit hides.",
@@ -99,6 +100,7 @@ async def detect(
             screener.admission.caller_permit(),
             contextlib.suppress(ClientDisconnect),
         ):
+            engine.bundle.point(options.operating_point)  # an unknown name is refused before the photo is read
             data = await read_photo(request, service.settings)
             screened = await unless_client_leaves(request, screener.screen(data, options, engine))
     finally:
@@ -136,6 +138,7 @@ def _headers(screened: ScreenedPhoto) -> dict[str, str]:
         "X-Caries-Verdict": screening.verdict.value,
         "X-Caries-Reasons": ",".join(reason.value for reason in screening.reasons),
         "X-Caries-Model": f"{screened.bundle.name}/{screened.bundle.version}",
+        "X-Caries-Operating-Point": screened.operating_point.name or "",
         "X-Caries-Teeth-Seen": str(screening.teeth_seen),
         "X-Caries-Boxes": str(len(screening.shown)),
         "X-Caries-Hidden": str(screening.hidden_by_max_boxes),

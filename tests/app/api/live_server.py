@@ -56,13 +56,41 @@ class StandIn(Runtime):
         return Detections(np.array(boxes, np.float32), np.array([0.9, 0.8, 0.61237, 0.45]), np.array([1, 2, 2, 1]))
 
 
-def write_bundle(folder: Path, *, name: str = MODEL, version: int = 1) -> Path:
-    """A bundle without model files that any reader accepts."""
+def write_bundle(folder: Path, *, name: str = MODEL, version: int = 1, **keys: Any) -> Path:
+    """A bundle without model files that any reader accepts; further keys of its manifest by keyword.
+
+    With `operating_points`, the default one is `balanced`.
+    """
     path = folder / name / str(version)
     path.mkdir(parents=True)
     (path / "MODEL_CARD.md").write_text(f"# {name} {version}\n\nNot a medical device.\n", encoding="utf-8")
-    write_manifest(path, manifest(name, version))
+    of_point = {"name": "balanced"} if "operating_points" in keys else {}
+    write_manifest(path, manifest(name, version, **of_point) | keys)
     return path
+
+
+POINTS: dict[str, dict[str, Any]] = {
+    "balanced": {
+        **{"score_threshold": 0.5, "sensitivity": 0.8, "precision": 0.6, "f1": 0.7, "false_positives_per_image": 1.5},
+        **{"photo_sensitivity": 0.94, "photo_specificity": 0.8, "goal": "highest mean F1", "is_reached": True},
+        "by_source": {
+            "clinic": {
+                **{"photos": 408, "sensitivity": 0.8, "precision": 0.6, "f1": 0.7, "false_positives_per_image": 1.5},
+                **{"photo_sensitivity": 0.94, "photo_specificity": None},
+            }
+        },
+    },
+    "specific": {"score_threshold": 0.7, "sensitivity": 0.6, "false_positives_per_image": 0.5},
+}
+"""Operating points of a bundle whose default one is `balanced`."""
+
+_FIGURES = {"sensitivity": [0.9, 0.5], "false_positives_per_image": [2.5, 1], "photo_sensitivity": [1, 0.8]}
+CURVE = {
+    "score_thresholds": [0.2, 0.6],
+    "sources": {"clinic": {**_FIGURES, "photo_specificity": None}},
+    "mean": {**_FIGURES, "photo_specificity": [0.1, 0.9]},
+}
+"""Figures of such a bundle over its thresholds."""
 
 
 class Live:

@@ -23,7 +23,7 @@ from tests.app.api.live_server import Live, assert_problem
         ("treshold=0.1", "did you mean threshold?"),
         ("Threshold=0.1", "did you mean threshold?"),
         ("maxboxes=3", "did you mean max_boxes?"),
-        ("zzzz=3", "known are threshold, max_boxes, classes, lang, format, model"),
+        ("zzzz=3", "known are operating_point, threshold, max_boxes, classes, lang, format, model"),
         ("threshold=0.1&threshold=0.9", "more than once"),
         ("lang=" + 500 * "x", "xxx..."),
     ],

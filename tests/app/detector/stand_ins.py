@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from app.detector.bundle import Bundle, OperatingPoint
+from app.detector.bundle import Bundle
 from app.detector.detections import Detections
 from app.detector.engine import Engine
+from app.detector.operating_points import OperatingPoint
 from app.detector.runtimes import Runtime
 from tests.app.detector.listed import listed
 

@@ -16,10 +16,12 @@ from app.errors import RuntimeUnavailable
 from app.settings import ModelChoice, Settings
 from tests.app.api.live_server import (
     JSON,
+    POINTS,
     Live,
     StandIn,
     Start,
     answered_by,
+    assert_problem,
     live_models,
     serving,
     wait_for,
@@ -41,6 +43,24 @@ def test_another_model_becomes_the_default(start: Start, tmp_path: Path, photo: 
         assert answered_by(live, photo) == ("aaa", 1)
         assert live_models(live) == [("aaa", 1, True)]
         assert live.client.post("/detect?model=stand-in", content=photo).status_code == 404
+
+
+def test_a_bundle_without_the_settings_operating_point_is_refused(start: Start, tmp_path: Path, photo: bytes) -> None:
+    write_bundle(tmp_path, version=2, operating_points=POINTS)
+    with start(operating_point="specific") as live:
+        assert live.client.post("/detect", content=photo).headers["x-caries-operating-point"] == "specific"
+        refused = assert_problem(live.client.post("/models/reload", json={"version": 1}), 409, "reload-refused")
+        assert "CARIES_OPERATING_POINT cannot be applied: the operating point 'specific'" in refused["detail"]
+        assert "those of stand-in 1 are: none; live: stand-in 2" in refused["detail"]
+        assert answered_by(live, photo) == ("stand-in", 2)
+
+
+def test_an_unknown_operating_point_in_the_settings_fails_at_the_start(tmp_path: Path, stand_in: StandIn) -> None:
+    write_bundle(tmp_path, operating_points=POINTS)
+    failed = threading.Event()
+    settings = Settings(model_store=tmp_path, operating_point="keen")
+    with serving(settings, load=lambda *_, **__: stand_in, on_failure=failed.set):
+        assert failed.wait(10)
 
 
 @pytest.mark.parametrize("version", [None, 2])

@@ -23,7 +23,7 @@ from app.errors import AuditError
 from app.process.metrics import Metrics
 from app.records.audit import AuditLog
 from app.records.key_file import KeyFile, Role
-from tests.app.api.live_server import StandIn, Start, records, wait_for, write_bundle
+from tests.app.api.live_server import POINTS, StandIn, Start, records, wait_for, write_bundle
 from tests.app.api.server_process import running
 
 
@@ -45,12 +45,21 @@ def test_a_screened_photo_is_recorded_with_digest_and_verdict(start: Start, phot
         "input_sha256": hashlib.sha256(photo).hexdigest(),
         "model": "stand-in/1",
         "model_sha256": sha256,
+        "operating_point": None,
         "verdict": "caries_suspected",
         "teeth_seen": 4,
         "boxes": 1,
         "hidden": 1,
     }
     assert second["hidden"] == 0
+
+
+def test_the_operating_point_is_recorded(start: Start, photo: bytes, tmp_path: Path) -> None:
+    write_bundle(tmp_path, version=2, operating_points=POINTS)
+    with start(audit=tmp_path / "audit") as live:
+        for query in ("", "?operating_point=specific", "?threshold=0.5"):
+            live.client.post(f"/detect{query}", content=photo)
+    assert [line["operating_point"] for line in records(tmp_path / "audit")] == ["balanced", "specific", None]
 
 
 def test_refusals_are_recorded_with_their_problem(start: Start, photo: bytes, tmp_path: Path) -> None:

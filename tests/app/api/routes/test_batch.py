@@ -29,6 +29,7 @@ from app.photo.encoding import encode
 from app.records.key_file import KeyFile, Role
 from app.settings import Settings
 from tests.app.api.live_server import (
+    POINTS,
     Live,
     StandIn,
     Start,
@@ -137,6 +138,15 @@ def test_results_equal_those_of_single_photos_in_the_order_sent(live: Live, phot
         assert got == [{"index": index, **answer} for index, answer in enumerate(single, 1)]
     assert live.metric("caries_verdicts_total", verdict="caries_suspected") == len(photos) * (1 + len(sent))
     assert live.service.screener.admission.callers == 0
+
+
+def test_the_operating_point_applies_to_all_photos(start: Start, tmp_path: Path, photos: list[bytes]) -> None:
+    write_bundle(tmp_path, version=2, operating_points=POINTS)
+    with start() as live:
+        answered = results(live.client.post(f"{BATCH}?operating_point=specific", files=form(photos)))
+        assert {result["operating_point"]["name"] for result in answered} == {"specific"}
+        refused = live.client.post(f"{BATCH}?operating_point=keen", files=form(photos))
+        assert "are: balanced, specific" in assert_problem(refused, 422, "invalid-parameter")["detail"]
 
 
 def test_real_boxes(real: Live, example_photos: list[Path]) -> None:

@@ -4,7 +4,7 @@ import threading
 from pathlib import Path
 
 from app.settings import Settings
-from tests.app.api.live_server import Start, serving, write_bundle
+from tests.app.api.live_server import CURVE, POINTS, Start, serving, write_bundle
 
 
 def test_empty_store(tmp_path: Path) -> None:
@@ -44,3 +44,18 @@ def test_models_and_cards(start: Start, tmp_path: Path) -> None:
             assert response.status_code == status, address
             assert response.headers["content-type"] == "application/problem+json"
             assert str(tmp_path) not in response.text
+
+
+def test_operating_points_and_curve(start: Start, tmp_path: Path) -> None:
+    write_bundle(tmp_path, version=2, operating_points=POINTS, curve=CURVE)
+    with start(operating_point="specific") as live:
+        without, entry = live.client.get("/models").json()["models"]
+        assert (without["operating_points"], without["curve"], without["operating_point"]["name"]) == ({}, None, None)
+        assert entry["operating_point"] == entry["operating_points"]["specific"], "the default of the settings"
+        point = entry["operating_points"]["balanced"]
+        assert {name: point[name] for name in POINTS["balanced"]} == POINTS["balanced"]
+        assert (point["max_boxes"], point["measured_on"]) == (5, "nothing")
+        assert live.client.get(entry["curve"]).json() == {"name": "stand-in", "version": 2, "curve": CURVE}
+        assert live.client.get("/models/stand-in/curve?version=1").json()["curve"] is None
+        for address, status in (("/models/nothing/curve", 404), ("/models/stand-in/curve?version=0", 422)):
+            assert live.client.get(address).status_code == status

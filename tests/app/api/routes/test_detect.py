@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -24,6 +25,7 @@ from app.screen_photo import STAGES
 from app.settings import Isolation
 from tests.app.api.live_server import (
     JSON,
+    POINTS,
     Live,
     StandIn,
     Start,
@@ -32,6 +34,7 @@ from tests.app.api.live_server import (
     make_photo,
     wait_for,
     without_timings,
+    write_bundle,
 )
 
 GIF = b"GIF89a" + bytes(100)
@@ -53,6 +56,7 @@ def test_json_answer(live: Live, photo: bytes) -> None:
     ]
     assert answer["teeth_seen"] == 4
     assert answer["operating_point"] == {
+        "name": None,
         "score_threshold": 0.5,
         "max_boxes": 5,
         "sensitivity": 0.8,
@@ -120,6 +124,7 @@ def test_headers_summarize_the_answer(live: Live, photo: bytes) -> None:
             "x-caries-verdict": "caries_suspected",
             "x-caries-reasons": "",
             "x-caries-model": "stand-in/1",
+            "x-caries-operating-point": "",
             "x-caries-teeth-seen": "4",
             "x-caries-boxes": "1",
             "x-caries-hidden": "1",
@@ -159,6 +164,7 @@ def test_parameters_are_applied(live: Live, photo: bytes) -> None:
     everything = live.client.post("/detect?classes=all&threshold=0.4", content=photo, headers=JSON).json()
     assert [entry["class"] for entry in everything["detections"]] == ["normal", "caries", "caries", "normal"]
     assert everything["operating_point"] == {
+        "name": None,
         "score_threshold": 0.4,
         "max_boxes": 5,
         "sensitivity": None,
@@ -170,6 +176,33 @@ def test_parameters_are_applied(live: Live, photo: bytes) -> None:
     assert capped["operating_point"]["max_boxes"] == 1
     korean, english = (live.client.post(f"/detect?lang={lang}", content=photo).content for lang in ("ko", "en"))
     assert korean != english
+
+
+def test_an_operating_point_is_chosen_by_name(start: Start, tmp_path: Path, photo: bytes) -> None:
+    write_bundle(tmp_path, version=2, operating_points=POINTS)
+    with start() as live:
+
+        def asked(query: str) -> tuple[int, str | None, float, float | None, str]:
+            answer = live.client.post(f"/detect?{query}", content=photo, headers=JSON)
+            assert ScreeningAnswer.model_validate(answer.json())
+            point = answer.json()["operating_point"]
+            header = answer.headers["x-caries-operating-point"]
+            shown = len(answer.json()["detections"])
+            return shown, point["name"], point["score_threshold"], point["sensitivity"], header
+
+        assert asked("") == (2, "balanced", 0.5, 0.8, "balanced")
+        assert asked("operating_point=specific") == (1, "specific", 0.7, 0.6, "specific")
+        assert asked("operating_point=specific&threshold=0.5") == (2, None, 0.5, None, "")
+        assert asked("threshold=0.5") == (2, None, 0.5, 0.8, "")
+        refused = assert_problem(
+            live.client.post("/detect?operating_point=keen&threshold=0.5", content=photo), 422, "invalid-parameter"
+        )
+        assert refused["detail"] == (
+            "the operating point 'keen' is unknown; those of stand-in 2 are: balanced, specific"
+        )
+    with start(model_version=1) as live:
+        answer = live.client.post("/detect?operating_point=balanced", content=photo)
+        assert "those of stand-in 1 are: none" in assert_problem(answer, 422, "invalid-parameter")["detail"]
 
 
 def asks_for_much(live: Live) -> socket.socket:
