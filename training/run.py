@@ -85,7 +85,7 @@ def configure_step(folder: RunFolder, recipe: Recipe, *, validation_fold: int | 
 
     Raises:
         RunError: the records are missing, none is left to train on, or the folder has a training of another recipe,
-            held-out fold, weights of data sets, or of other photos, labels or folds.
+            held-out fold, weights of data sets or unlabelled teeth, or of other photos, labels or folds.
     """
     data_sets = folder.data_sets()
     by_set = record_files(folder.records, data_sets)
@@ -119,11 +119,14 @@ def configure_step(folder: RunFolder, recipe: Recipe, *, validation_fold: int | 
         "validation_fold": validation_fold,
         "photos_sha256": folder.photos_sha256(),
         "sampling": sampling,
+        "teeth_from": folder.teeth_from(),
     }
     if folder.checkpoints.exists() and folder.state.exists():
         if folder.configured() != (recipe, validation_fold):
             raise RunError(f"{folder.path} has a training of another recipe or fold: choose another folder")
         folder.check_photos()
+        if folder.recorded("teeth_from") != folder.teeth_from():
+            raise RunError(f"{folder.path} has a training with other unlabelled teeth: choose another folder")
         if folder.recorded("sampling", sampling) != sampling:
             raise RunError(f"{folder.path} has a training with other weights of the data sets: choose another folder")
     folder.path.mkdir(parents=True, exist_ok=True)

@@ -20,9 +20,10 @@ from typing import Any, Self
 
 from training.data.annotations import AnnotatedPhoto
 from training.data.data_sets import DataSet, load_data_sets
-from training.data.prepare import PHOTOS, SETS
+from training.data.prepare import PHOTOS, SETS, TEETH
 from training.data.sampling import describe_sets, effective_sampling, training_part
 from training.data.saved_photos import load_photos, saved_photos_sha256
+from training.data.unlabelled_teeth import saved_detector
 from training.errors import TrainingError
 from training.recipe import Recipe
 
@@ -92,6 +93,10 @@ class RunFolder:
     def data_sets(self) -> list[DataSet]:
         """The data sets of the prepared photos; none if an earlier version prepared them."""
         return load_data_sets(self.records / SETS)
+
+    def teeth_from(self) -> dict[str, str] | None:
+        """Name and SHA-256 of the detector that found teeth without a label, None if none did."""
+        return saved_detector(self.records / TEETH)
 
     def training_photos(self) -> list[AnnotatedPhoto]:
         """The photos that the training draws from."""

@@ -12,14 +12,21 @@ from training.commands import AddArguments, argument
 from training.data.annotations import FOLDS, AnnotatedPhoto, AnnotationError, Source
 from training.data.formats import FORMATS
 from training.data.pooling import read_sets
+from training.data.source import ToothDetector
 from training.errors import TrainingError
+from training.measure.detectors import find_detector
 from training.model.multi_scale import Sizes
 from training.recipe import SHIPPED_RECIPE, Recipe, RecipeError
 
+NO_DETECTOR = Path("none")
+PREPARED = "those prepared before"
 
-def add_data_arguments(parser: argparse.ArgumentParser, *, default: str = "") -> None:
+
+def add_data_arguments(parser: argparse.ArgumentParser, *, default: str = "", is_training: bool = False) -> None:
     """Annotated photos, required unless there is a default, and how to read them."""
-    text = f"annotated photos, a folder or a zip file; may be repeated{default and f' (default: {default})'}"
+    text = (
+        f"annotated photos: a folder, zip file or dataset.toml; may be repeated{default and f' (default: {default})'}"
+    )
     parser.add_argument("--data", type=Path, action="append", required=not default, help=text)
     parser.add_argument(
         "--format", default="auto", choices=("auto", *FORMATS), help="of the labels (default: by their content)"
@@ -31,20 +38,44 @@ def add_data_arguments(parser: argparse.ArgumentParser, *, default: str = "") ->
     parser.add_argument(
         "--skip-invalid", action="store_true", help="leave out and list photos with problems (default: refuse the data)"
     )
+    if is_training:
+        parser.add_argument(
+            "--teeth-from",
+            type=Path,
+            help="a bundle, run or checkpoint that finds teeth without a label, where not every tooth has one; none "
+            "trains on them as background",
+        )
+    else:
+        parser.set_defaults(teeth_from=NO_DETECTOR)
 
 
-add_optional_data_arguments = partial(add_data_arguments, default="those prepared before")
+add_training_data_arguments = partial(add_data_arguments, is_training=True)
+add_optional_data_arguments = partial(add_data_arguments, default=PREPARED)
+add_optional_training_data_arguments = partial(add_data_arguments, default=PREPARED, is_training=True)
 
 
 def read_source(arguments: argparse.Namespace) -> Source:
-    """How to read the annotated photos. Raises AnnotationError: a `--rename` is not of the form LABEL=CLASS."""
+    """How to read the annotated photos. Raises AnnotationError: a `--rename` is not of the form LABEL=CLASS;
+    DetectorError: `--teeth-from` is not a detector."""
     rename = {}
     for text in arguments.rename:
         label, equals, name = text.partition("=")
         if not equals:
             raise AnnotationError(f"--rename {text} is not of the form LABEL=CLASS")
         rename[label.strip()] = name.strip()
-    return Source(arguments.format, rename, arguments.split_seed, skip_invalid=arguments.skip_invalid)
+    teeth_from: Path | None = arguments.teeth_from
+    tooth_detector = None
+    if teeth_from not in (None, NO_DETECTOR):
+        detector = find_detector(teeth_from)
+        tooth_detector = ToothDetector(detector.bundle.name, detector.bundle.sha256, detector.load)
+    return Source(
+        arguments.format,
+        rename,
+        arguments.split_seed,
+        skip_invalid=arguments.skip_invalid,
+        teeth_from=tooth_detector,
+        allow_partial_labels=teeth_from == NO_DETECTOR,
+    )
 
 
 def read_photos(arguments: argparse.Namespace, *, unpack_to: Path | None = None) -> list[AnnotatedPhoto]:

@@ -7,10 +7,10 @@ from pathlib import Path
 from training import run as steps
 from training.commands import argument, command, out
 from training.commands.arguments import (
-    add_data_arguments,
     add_model_arguments,
     add_optional_data_arguments,
     add_recipe_and_fold_arguments,
+    add_training_data_arguments,
     check_threshold,
     cross_validation,
     read_fold,
@@ -35,7 +35,7 @@ bundle_version = argument("--version", type=int, default=1, help="of the bundle 
 
 @command(
     "all steps: prepare, configure, train, export, tflite, evaluate, package",
-    add_data_arguments,
+    add_training_data_arguments,
     out("folder of the run; created if missing"),
     add_recipe_and_fold_arguments,
     bundle_version,
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 @command(
     "check the photos and labels, group look-alikes, write label map and TFRecords",
-    add_data_arguments,
+    add_training_data_arguments,
     out("folder of the run; created if missing"),
 )
 def prepare(arguments: argparse.Namespace) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from training.commands import argument, command, out
 from training.commands.arguments import (
-    add_data_arguments,
-    add_optional_data_arguments,
+    add_optional_training_data_arguments,
     add_recipe_arguments,
+    add_training_data_arguments,
     folds_argument,
     parse_settings,
     read_folds,
@@ -35,7 +35,7 @@ from training.sweep.trials import FINISHED, Outcome, Scale, known_outcomes, run_
 
 @command(
     "train a recipe once per fold and measure it on the photos held out",
-    add_data_arguments,
+    add_training_data_arguments,
     out("folder of the cross-validation; created if missing"),
     add_recipe_arguments,
     folds_argument,
@@ -92,7 +92,7 @@ def review(arguments: argparse.Namespace) -> None:
 
 @command(
     "run the study's trials, or search its parameters; finished trials are not repeated",
-    add_optional_data_arguments,
+    add_optional_training_data_arguments,
     out("folder of the sweep; created if missing"),
     argument("--trials", default="all", help="of the study, such as r01,r05-r09 (default all)"),
     argument("--search", type=int, metavar="N", help="search with Optuna until N trials have ended instead"),

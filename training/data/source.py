@@ -3,11 +3,12 @@
 import shutil
 import zipfile
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path, PurePath, PurePosixPath
 
+from app.detector.runtimes import Runtime
 from app.photo.formats import PHOTO_SUFFIXES
 from training.data.formats import FORMATS, FormatError, LabelFile, find_label_files
 from training.data.formats.registry import SPLITS, is_hidden
@@ -27,16 +28,31 @@ class AnnotationError(TrainingError):
 
 
 @dataclass(frozen=True, slots=True)
+class ToothDetector:
+    """The detector that finds the teeth: its name, the SHA-256 of its bundle or file, and how to load it."""
+
+    name: str
+    sha256: str
+    load: Callable[[], Runtime]
+
+    def as_dict(self) -> dict[str, str]:
+        return {"name": self.name, "sha256": self.sha256}
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """How to read annotated photos: the format, a key of `training.data.formats.FORMATS`, or `auto` to recognize it;
     labels to rename, such as `cavity` to `caries`; the seed of the folds, if no `folds.csv` gives them; the folder for
-    the contents of a zip file; whether to leave out photos with problems instead of refusing the data."""
+    the contents of a zip file; whether to leave out photos with problems instead of refusing the data; the detector of
+    teeth without a label (`training.data.unlabelled_teeth`); whether to train on such teeth as background."""
 
     format: str = "auto"
     rename: Mapping[str, str] = field(default_factory=dict)
     split_seed: int = 0
     unpack_to: Path | None = None
     skip_invalid: bool = False
+    teeth_from: ToothDetector | None = None
+    allow_partial_labels: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,6 +99,6 @@ def test_a_run_keeps_the_descriptions_of_all_sets(tmp_path, capsys) -> None:
     assert run.data_sets() == [DataSet("a"), DataSet("clinic", "", "CC0", Labels.NEARLY_EVERY_TOOTH)]
     assert {(photo.source, photo.group.split(":")[0]) for photo in run.photos()} == {("a", "a"), ("clinic", "clinic")}
     assert json.loads((run.records / "sets.json").read_text())[1]["labels"] == "nearly every tooth"
-    assert "clinic: labelled are nearly every tooth\n" in capsys.readouterr().err
+    assert "clinic: boxes on nearly every tooth\n" in capsys.readouterr().err
     (run.records / "sets.json").unlink()
     assert run.data_sets() == []

@@ -90,3 +90,22 @@ def test_no_random_operation_of_the_augmentation_is_stateful(built) -> None:
     operations = {node.op for function in graph.library.function for node in function.node_def}
     assert operations & {"StatelessRandomUniformV2", "StatelessSampleDistortedBoundingBox"}
     assert not operations & STATEFUL_OPERATIONS
+
+
+def test_the_anchors_of_a_box_of_weight_0_are_left_out_of_the_loss(built) -> None:
+    import tensorflow as tf
+
+    _, model = built
+    photo, shapes = model.preprocess(tf.zeros((1, 128, 128, 3)))
+    predictions = model.predict(photo, shapes)
+    # The detector is sure of both classes at every anchor, so that each one outside a labelled tooth costs much.
+    key = "class_predictions_with_background"
+    predictions[key] = tf.fill(tf.shape(predictions[key]), 5.0)
+
+    def loss(*weights: float) -> float:
+        boxes = tf.constant([[0.1, 0.1, 0.5, 0.5], [0.5, 0.5, 0.9, 0.9]][: len(weights)])
+        classes = tf.one_hot([1] * len(weights), 2)
+        model.provide_groundtruth([boxes], [classes], groundtruth_weights_list=[tf.constant(weights)])
+        return float(model.loss(predictions, shapes)["Loss/classification_loss"])
+
+    assert 0.95 * loss(1.0) < loss(1.0, 0.0) < 0.999 * loss(1.0)
