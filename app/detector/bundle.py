@@ -10,6 +10,7 @@
 `training.release.package` writes bundles with `write_manifest`; `read_bundle` reads them.
 """
 
+import contextlib
 import hashlib
 import json
 import re
@@ -202,7 +203,7 @@ def find_bundle(store: Path, name: str | None = None, version: int | None = None
     """The folder of a model's bundle: the newest version, unless one is named; the first model, unless one is named.
 
     Raises:
-        UnknownModel: the store has no such bundle; the message lists its bundles.
+        UnknownModel: the store has no such bundle; the message lists its bundles and names the model that replaced it.
     """
     bundles = list_bundles(store)
     if name is None and bundles:
@@ -212,7 +213,24 @@ def find_bundle(store: Path, name: str | None = None, version: int | None = None
         return matches[-1]
     held = ", ".join(f"{found} {number}" for found, number, _ in bundles) or "no bundle"
     wanted = f"{name or 'any model'}{'' if version is None else f' version {version}'}"
-    raise UnknownModel(f"{wanted} is not in the model store {store}, which holds {held}")
+    successor = replacements(store).get(name or "")
+    raise UnknownModel(f"{wanted} is not in the model store {store}, which holds {held}{took_its_place(successor)}")
+
+
+def replacements(store: Path) -> dict[str, str]:
+    """Models that are gone from the store, each with the model that lists it under `replaces`."""
+    stored = list_bundles(store)
+    found: dict[str, str] = {}
+    for name, _, path in stored:
+        with contextlib.suppress(BundleError):
+            found |= dict.fromkeys(read_bundle(path, verify=False).replaces, name)
+    present = {name for name, _, _ in stored}
+    return {gone: name for gone, name in found.items() if gone not in present}
+
+
+def took_its_place(successor: str | None) -> str:
+    """The end of a message that refuses a model; empty without a successor."""
+    return "" if successor is None else f"; {successor} took its place"
 
 
 def _replaced(manifest: Mapping[str, Any]) -> tuple[str, ...]:

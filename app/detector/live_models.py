@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.detector.bundle import Bundle, find_bundle, read_bundle
+from app.detector.bundle import Bundle, find_bundle, read_bundle, replacements, took_its_place
 from app.detector.engine import Engine, build_engine
 from app.detector.runtimes import Runtime
 from app.errors import BundleError, CariesError, ReloadRefused, ReloadRunning, UnknownModel
@@ -54,6 +54,7 @@ class LiveModels:
         self._settings = settings
         self._load = load
         self._live: dict[str, LiveModel] = {}
+        self._replacements: dict[str, str] = {}
         self._replacing: asyncio.Task[list[Engine]] | None = None
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -93,7 +94,8 @@ class LiveModels:
         """
         live = self._live.get(self.default if name is None else name)
         if live is None:
-            raise UnknownModel(f"{(name or '')[:60]!r} is not live; live are {', '.join(sorted(self._live))}")
+            text = f"{(name or '')[:60]!r} is not live; live are {', '.join(sorted(self._live))}"
+            raise UnknownModel(text + took_its_place(self._replacements.get(name or "")))
         live.users += 1
         try:
             yield live.engine
@@ -177,6 +179,8 @@ class LiveModels:
                 engine = await asyncio.to_thread(self._start, name, version, live.engine if live else None)
                 if engine is not None:
                     started[slot] = engine
+            # Read here, so that refusing a request needs no file.
+            self._replacements = await asyncio.to_thread(replacements, self._settings.model_store)
         except BaseException:
             for engine in started.values():
                 await asyncio.to_thread(engine.close)

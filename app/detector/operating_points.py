@@ -27,6 +27,8 @@ class SourceFigures:
     false_positives_per_image: float | None
     photo_sensitivity: Share
     photo_specificity: Share
+    photos_cleared: Share
+    not_assessable: Share
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ class OperatingPoint:
         precision, f1: of the boxes shown.
         photo_sensitivity: share of photos with caries that are suspected.
         photo_specificity: share of photos without caries that are not suspected.
+        photos_cleared: share of photos with caries that are called `no_caries_found`.
+        not_assessable: share of photos.
         goal: what the threshold was chosen for.
         is_reached: whether it was reached.
         by_source: figures by data set.
@@ -58,6 +62,8 @@ class OperatingPoint:
     f1: Share = None
     photo_sensitivity: Share = None
     photo_specificity: Share = None
+    photos_cleared: Share = None
+    not_assessable: Share = None
     goal: str | None = None
     is_reached: bool | None = None
     by_source: Mapping[str, SourceFigures] = field(default_factory=dict)
@@ -192,9 +198,11 @@ def _source(values: _Object) -> SourceFigures:
 
 
 def _figures(values: _Object) -> dict[str, float | None]:
-    shares = ("sensitivity", "precision", "f1", "photo_sensitivity", "photo_specificity")
+    of_photos = ("photo_sensitivity", "photo_specificity", "photos_cleared", "not_assessable")
     count = values.number("false_positives_per_image", math.inf)
-    return {name: values.number(name) for name in shares} | {"false_positives_per_image": count}
+    return {name: values.number(name) for name in ("sensitivity", "precision", "f1", *of_photos)} | {
+        "false_positives_per_image": count
+    }
 
 
 def _along(values: _Object, length: int) -> CurveFigures:

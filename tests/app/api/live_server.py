@@ -72,11 +72,13 @@ def write_bundle(folder: Path, *, name: str = MODEL, version: int = 1, **keys: A
 POINTS: dict[str, dict[str, Any]] = {
     "balanced": {
         **{"score_threshold": 0.5, "sensitivity": 0.8, "precision": 0.6, "f1": 0.7, "false_positives_per_image": 1.5},
-        **{"photo_sensitivity": 0.94, "photo_specificity": 0.8, "goal": "highest mean F1", "is_reached": True},
+        **{"photo_sensitivity": 0.94, "photo_specificity": 0.8, "photos_cleared": 0.04, "not_assessable": 0.02},
+        **{"goal": "highest mean F1", "is_reached": True},
         "by_source": {
             "clinic": {
                 **{"photos": 408, "sensitivity": 0.8, "precision": 0.6, "f1": 0.7, "false_positives_per_image": 1.5},
-                **{"photo_sensitivity": 0.94, "photo_specificity": None},
+                **{"photo_sensitivity": 0.94, "photo_specificity": None, "photos_cleared": 0.04},
+                **{"not_assessable": 0.02},
             }
         },
     },

@@ -2,8 +2,9 @@ import json
 
 import pytest
 
-from app.detector.bundle import MANIFEST, find_bundle, list_bundles, read_bundle, write_manifest
+from app.detector.bundle import MANIFEST, find_bundle, list_bundles, read_bundle, replacements, write_manifest
 from app.errors import BundleError, UnknownModel
+from tests.app.api.live_server import write_bundle
 from tests.app.detector.stand_ins import manifest
 
 
@@ -93,3 +94,15 @@ def test_the_newest_version_wins(tmp_path) -> None:
         find_bundle(tmp_path, "teeth", 3)
     with pytest.raises(UnknownModel, match="holds no bundle"):
         find_bundle(tmp_path / "gums")
+
+
+def test_a_refusal_names_the_model_that_replaced_a_gone_one(tmp_path) -> None:
+    write_bundle(tmp_path, name="teeth", replaces=["gums", "jaws"])
+    write_bundle(tmp_path, name="jaws")
+    (write_bundle(tmp_path, name="broken") / MANIFEST).write_text("{")
+    assert replacements(tmp_path) == {"gums": "teeth"}, "jaws is still in the store"
+    with pytest.raises(UnknownModel, match=r"gums is not in the model store .* teeth 1; teeth took its place$"):
+        find_bundle(tmp_path, "gums")
+    for name, version in (("lips", None), ("jaws", 2)):
+        with pytest.raises(UnknownModel, match=r"teeth 1$"):
+            find_bundle(tmp_path, name, version)

@@ -63,6 +63,23 @@ def test_an_unknown_operating_point_in_the_settings_fails_at_the_start(tmp_path:
         assert failed.wait(10)
 
 
+def test_a_request_for_a_gone_model_learns_which_one_replaced_it(start: Start, tmp_path: Path, photo: bytes) -> None:
+    write_bundle(tmp_path, version=2, replaces=["old"])
+    with start() as live:
+        for answer in (
+            live.client.post("/detect?model=old", content=photo),
+            live.client.post("/detect/batch?model=old", files={"files": photo}),
+            live.client.post("/models/reload", json={"model": "old"}),
+            live.client.get("/models/old/card"),
+        ):
+            assert "; stand-in took its place" in assert_problem(answer, 404, "unknown-model")["detail"]
+        unknown = live.client.post("/detect?model=other", content=photo)
+        assert "took its place" not in assert_problem(unknown, 404, "unknown-model")["detail"]
+        write_bundle(tmp_path, version=3, replaces=["other"])
+        live.client.post("/models/reload")
+        assert "; stand-in took its place" in live.client.post("/detect?model=other", content=photo).json()["detail"]
+
+
 @pytest.mark.parametrize("version", [None, 2])
 def test_a_reload_without_a_name_restores_the_settings_models(
     start: Start, tmp_path: Path, photo: bytes, version: int | None
