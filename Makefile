@@ -42,11 +42,11 @@ test: check $(ALL)/.installed
 test-systems: $(ALL)/.installed
 	$(ALL)/bin/python $(PYTEST) -m "slow or not slow"
 
-# TEETH_FROM=DETECTOR finds the teeth without a label where not every tooth has one.
+# TEETH_FROM=DETECTOR finds the teeth without a label where not every tooth has one; START_FROM=DETECTOR gives the weights to start from.
 # Train the shipped recipe on DATA="FOLDER [FOLDER ...]" into $(OUT)/bundle. Rerun to resume an interrupted training.
 train: data-folders $(ALL)/.installed
 	$(ALL)/bin/python -m training run $(foreach folder,$(DATA),--data $(folder)) \
-		$(if $(TEETH_FROM),--teeth-from $(TEETH_FROM)) --out $(OUT)
+		$(if $(TEETH_FROM),--teeth-from $(TEETH_FROM)) $(if $(START_FROM),--start-from $(START_FROM)) --out $(OUT)
 
 data-folders:
 	@test -n "$(strip $(DATA))" || { echo 'Name the folders of annotated photos: make $(MAKECMDGOALS) DATA="FOLDER [FOLDER ...]"' >&2; exit 2; }

@@ -5,18 +5,12 @@ zooms at random shows the detector larger objects than the complete photos of la
 compensates for (Touvron et al. 2019, "Fixing the train-test resolution discrepancy").
 """
 
-import re
 import shutil
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 from app.detector.bundle import Bundle
 from training.measure.held_out import check_held_out
-from training.measure.predictions import DetectorError
-from training.model.checkpoints import find_checkpoint
-from training.model.configure import configure, parse_pipeline
-from training.model.model_runtime import build_variables
+from training.model.checkpoints import find_checkpoint, restore_saved_model
 from training.model.multi_scale import Sizes
 from training.recipe import Recipe
 from training.run import configure_step
@@ -32,20 +26,17 @@ def enlarge(
     the new size if None is given.
 
     Raises:
-        DetectorError: the bundle's variables are not those of its recipe's detector.
+        CheckpointError: the bundle's variables are not those of its recipe's detector.
         RecipeError: a size is not allowed, or the architecture runs at one size only.
         RunError: there are no records, the folder has another training, or the bundle was trained on the fold.
     """
-    from training.compat import tf
-
     if validation_fold is not None:
         check_held_out(bundle, validation_fold)
     recipe = _at_sizes(Recipe.from_dict(bundle.manifest["recipe"]), sizes)
     recipe = replace(recipe, model_name=name or recipe.model_name)
     configure_step(folder, recipe, validation_fold=validation_fold)
-    model = _restored(bundle, recipe)
-    saved = tf.train.CheckpointManager(tf.train.Checkpoint(model=model), str(folder.checkpoints), max_to_keep=1)
-    saved.save(checkpoint_number=recipe.num_steps)
+    pipeline = folder.pipeline_config.read_text(encoding="utf-8")
+    restore_saved_model(bundle.path, pipeline, save_to=folder.checkpoints, step=recipe.num_steps)
     trained_at = bundle.manifest.get("trained_input_size", bundle.input_height)
     folder.trained_at.write_text(f"{trained_at}\n", encoding="utf-8")
 
@@ -67,31 +58,3 @@ def _at_sizes(recipe: Recipe, sizes: Sizes) -> Recipe:
         recipe.check_use(["multi_scale"])
     name = f"{recipe.model_name.removesuffix(f'-{recipe.input_size}')}-{size}"
     return replace(recipe, input_size=size, multi_scale=tuple(multi_scale), model_name=name)
-
-
-def _restored(bundle: Bundle, recipe: Recipe) -> Any:
-    """The API's detection model with the variables of the bundle's SavedModel, matched by name."""
-    from training.compat import leave_training_mode, tf
-    from object_detection.builders import model_builder
-
-    unused = Path("unused")
-    text = configure(
-        recipe, label_map=unused, train_records=[unused], validation_records=[unused], fine_tune_checkpoint=None
-    )
-    leave_training_mode()
-    model = model_builder.build(parse_pipeline(text).model, is_training=False)
-    build_variables(model, recipe.input_size, recipe.input_size)
-    saved = {_name(variable): variable for variable in tf.saved_model.load(str(bundle.path)).model_variables}
-    ours = {_name(variable): variable for variable in model.variables}
-    if ours.keys() != saved.keys() or len(ours) != len(model.variables):
-        different = ", ".join(sorted(ours.keys() ^ saved.keys())[:3])
-        raise DetectorError(f"the variables of {bundle.path} are not those of its recipe's detector: {different}")
-    for name, variable in ours.items():
-        variable.assign(saved[name])
-    return model
-
-
-def _name(variable: Any) -> str:
-    """A variable's name without the number of its outermost layer, which depends on the process:
-    `feature_extractor_1/projection_2/bias:0` is `feature_extractor/projection_2/bias:0`."""
-    return re.sub(r"^([^/]*?)_\d+/", r"\1/", variable.name.strip())

@@ -24,6 +24,7 @@ from training.model.augmentation import Augmentation
 from training.model.checkpoints import find_checkpoint
 from training.model.configure import configure, parse_pipeline
 from training.model.pretrained.restore import fine_tune_source
+from training.model.pretrained.start import Start
 from training.model.train import CHECKPOINT_EVERY, Schedule, train
 from training.model.validation import Validation
 from training.output import write_file
@@ -43,9 +44,11 @@ def run(
     validation_fold: int | None = 0,
     version: int = 1,
     source: Source | None = None,
+    start: Start | None = None,
     cross_validation: Path | None = None,
 ) -> Bundle:
-    """All steps, from annotated photos to a bundle; a `validation_fold` of None trains on all folds.
+    """All steps, from annotated photos to a bundle; a `validation_fold` of None trains on all folds; the weights start
+    from the recipe's pretrained ones unless `start` names others.
 
     Raises:
         RunError: `out` has a run of another recipe or other data.
@@ -55,7 +58,7 @@ def run(
     if cross_validation is not None:
         check_same_training(cross_validation, recipe)
     prepare_step(data, folder, source)
-    configure_step(folder, recipe, validation_fold=validation_fold)
+    configure_step(folder, recipe, validation_fold=validation_fold, start=start)
     train_step(folder)
     export_step(folder)
     if can_be_converted(parse_pipeline(folder.pipeline_config.read_text(encoding="utf-8"))):
@@ -78,14 +81,18 @@ def prepare_step(data: Sequence[Path], folder: RunFolder, source: Source | None 
     say(textwrap.indent(summary, " " * 10))
 
 
-def configure_step(folder: RunFolder, recipe: Recipe, *, validation_fold: int | None) -> None:
-    """Write `pipeline.config` and the files that it refers to; a `validation_fold` of None trains on all folds.
+def configure_step(
+    folder: RunFolder, recipe: Recipe, *, validation_fold: int | None, start: Start | None = None
+) -> None:
+    """Write `pipeline.config` and the files that it refers to; a `validation_fold` of None trains on all folds; the
+    weights start from the recipe's pretrained ones unless `start` names others.
 
     The configuration lists the records of a data set as often as its photos are drawn in an epoch.
 
     Raises:
         RunError: the records are missing, none is left to train on, or the folder has a training of another recipe,
-            held-out fold, weights of data sets or unlabelled teeth, or of other photos, labels or folds.
+            held-out fold, weights of data sets, unlabelled teeth, initial weights, photos, labels or folds.
+        CheckpointError: the start is a detector of another architecture.
     """
     data_sets = folder.data_sets()
     by_set = record_files(folder.records, data_sets)
@@ -120,18 +127,23 @@ def configure_step(folder: RunFolder, recipe: Recipe, *, validation_fold: int | 
         "photos_sha256": folder.photos_sha256(),
         "sampling": sampling,
         "teeth_from": folder.teeth_from(),
+        "started_from": start.as_dict() if start else None,
     }
     if folder.checkpoints.exists() and folder.state.exists():
         if folder.configured() != (recipe, validation_fold):
             raise RunError(f"{folder.path} has a training of another recipe or fold: choose another folder")
         folder.check_photos()
+        if folder.recorded("started_from") != state["started_from"]:
+            raise RunError(f"{folder.path} has a training that started from other weights: choose another folder")
         if folder.recorded("teeth_from") != folder.teeth_from():
             raise RunError(f"{folder.path} has a training with other unlabelled teeth: choose another folder")
         if folder.recorded("sampling", sampling) != sampling:
             raise RunError(f"{folder.path} has a training with other weights of the data sets: choose another folder")
     folder.path.mkdir(parents=True, exist_ok=True)
     fine_tune = None
-    if recipe.pretrained != NO_PRETRAINED:
+    if start:
+        fine_tune = start.fine_tune(recipe, folder.path / "pretrained" / "start")
+    elif recipe.pretrained != NO_PRETRAINED:
         fine_tune = fine_tune_source(recipe.pretrained, recipe.architecture, folder.path / "pretrained")
     pipeline = configure(
         recipe,
@@ -257,6 +269,7 @@ def package_step(
         trained_input_size=trained_at,
         sets=describe_sets(folder.data_sets(), photos, drawn, recipe.sampling),
         replaces=replaces,
+        origin={key: value for key in ("started_from", "teeth_from") if (value := folder.recorded(key))},
     )
     say(f"package   {bundle.path}")
     return bundle

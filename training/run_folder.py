@@ -21,7 +21,7 @@ from typing import Any, Self
 from training.data.annotations import AnnotatedPhoto
 from training.data.data_sets import DataSet, load_data_sets
 from training.data.prepare import PHOTOS, SETS, TEETH
-from training.data.sampling import describe_sets, effective_sampling, training_part
+from training.data.sampling import effective_sampling, training_part
 from training.data.saved_photos import load_photos, saved_photos_sha256
 from training.data.unlabelled_teeth import saved_detector
 from training.errors import TrainingError
@@ -108,11 +108,6 @@ class RunFolder:
             share=recipe.training_share,
             seed=recipe.seed,
         )
-
-    def described_sets(self) -> list[dict[str, Any]]:
-        """The data sets with their numbers of photos and boxes, see `training.data.sampling.describe_sets`."""
-        recipe, _ = self.configured()
-        return describe_sets(self.data_sets(), self.photos(), self.training_photos(), recipe.sampling)
 
     def photos_of_fold(self, fold: int | None) -> list[AnnotatedPhoto]:
         """The prepared photos of one fold; none if None."""

@@ -16,6 +16,7 @@ from training.data.source import ToothDetector
 from training.errors import TrainingError
 from training.measure.detectors import find_detector
 from training.model.multi_scale import Sizes
+from training.model.pretrained.start import Start, find_start
 from training.recipe import SHIPPED_RECIPE, Recipe, RecipeError
 
 NO_DETECTOR = Path("none")
@@ -95,6 +96,18 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
 def add_recipe_and_fold_arguments(parser: argparse.ArgumentParser) -> None:
     add_recipe_arguments(parser)
     add_fold_argument("fold to hold out; none trains on all photos and measures on none (default 0)")(parser)
+
+
+start_from = argument(
+    "--start-from",
+    type=Path,
+    help="a bundle, run or checkpoint whose weights to start from (default: the recipe's pretrained weights)",
+)
+
+
+def read_start(arguments: argparse.Namespace) -> Start | None:
+    """The weights of `--start-from`, if any. Raises CheckpointError, BundleError: see `find_start`."""
+    return find_start(arguments.start_from) if arguments.start_from else None
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:

@@ -17,7 +17,9 @@ from training.commands.arguments import (
     read_photos,
     read_recipe,
     read_source,
+    read_start,
     replaces_argument,
+    start_from,
 )
 from training.data.annotations import FOLDS
 from training.measure.comparison import write_difference
@@ -38,6 +40,7 @@ bundle_version = argument("--version", type=int, default=1, help="of the bundle 
     add_training_data_arguments,
     out("folder of the run; created if missing"),
     add_recipe_and_fold_arguments,
+    start_from,
     bundle_version,
     cross_validation,
 )
@@ -49,6 +52,7 @@ def run(arguments: argparse.Namespace) -> None:
         validation_fold=read_fold(arguments),
         version=arguments.version,
         source=read_source(arguments),
+        start=read_start(arguments),
         cross_validation=arguments.cross_validation,
     )
     print(bundle.path)
@@ -67,11 +71,12 @@ def prepare(arguments: argparse.Namespace) -> None:
     "a recipe to pipeline.config; shows the differences from the stock one",
     out("folder of the run, with records"),
     add_recipe_and_fold_arguments,
+    start_from,
 )
 def configure(arguments: argparse.Namespace) -> None:
     folder = RunFolder(arguments.out)
     recipe = read_recipe(arguments)
-    steps.configure_step(folder, recipe, validation_fold=read_fold(arguments))
+    steps.configure_step(folder, recipe, validation_fold=read_fold(arguments), start=read_start(arguments))
     print(f"{folder.pipeline_config}, compared with the stock {recipe.architecture}:")
     text = folder.pipeline_config.read_text(encoding="utf-8")
     for name, stock, ours in differences_from_stock(text, recipe.architecture):
@@ -87,11 +92,14 @@ def configure(arguments: argparse.Namespace) -> None:
     "configure and train, or resume an interrupted training",
     out("folder of the run, with records"),
     add_recipe_and_fold_arguments,
+    start_from,
     argument("--checkpoint-every", type=int, default=100, help="steps between checkpoints (default 100)"),
 )
 def train(arguments: argparse.Namespace) -> None:
     folder = RunFolder(arguments.out)
-    steps.configure_step(folder, read_recipe(arguments), validation_fold=read_fold(arguments))
+    steps.configure_step(
+        folder, read_recipe(arguments), validation_fold=read_fold(arguments), start=read_start(arguments)
+    )
     steps.train_step(folder, checkpoint_every=max(1, arguments.checkpoint_every))
 
 

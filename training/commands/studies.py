@@ -2,6 +2,7 @@
 
 import argparse
 import shlex
+from functools import partial
 from pathlib import Path
 
 from training.commands import argument, command, out
@@ -16,6 +17,8 @@ from training.commands.arguments import (
     read_recipe,
     read_sizes,
     read_source,
+    read_start,
+    start_from,
 )
 from training.cross_validation import assess_folds, enlarge_fold, quantize_fold, train_fold
 from training.data.annotations import FOLDS
@@ -99,6 +102,7 @@ def review(arguments: argparse.Namespace) -> None:
     argument("--list", action="store_true", help="list the study's trials, run nothing"),
     argument("--recipe", type=Path, default=STOCK_RECIPE, help="what a trial changes (default: the stock's)"),
     argument("--set", action="append", default=[], metavar="KEY=VALUE", help="the same in every trial"),
+    start_from,
     argument("--scale-steps", type=float, default=1.0, help="factor of steps and warm-up (default 1)"),
     argument("--scale-batch", type=float, default=1.0, help="factor of the batch size (default 1)"),
     argument("--fold", type=int, default=0, choices=range(FOLDS), help="fold that is held out (default 0)"),
@@ -123,12 +127,20 @@ def sweep(arguments: argparse.Namespace) -> int:
     scale = Scale(arguments.scale_steps, arguments.scale_batch, parse_settings(arguments.set))
     command = f"python -m training sweep {shlex.join(_arguments(arguments))}"
     heading = f"`{command}` on {this_machine()}; fold {arguments.fold} held out."
+    start = read_start(arguments)
     outcomes: list[Outcome] = []
 
     def run_one(trial: Trial) -> Outcome:
         say(f"trial     {trial.name}")
         outcome = run_trial_once(
-            root, base, trial, scale, run_trial, fold=arguments.fold, retry_failed=arguments.retry_failed
+            root,
+            base,
+            trial,
+            scale,
+            partial(run_trial, start=start),
+            fold=arguments.fold,
+            started_from=start.sha256 if start else "",
+            retry_failed=arguments.retry_failed,
         )
         outcomes.append(outcome)
         write_results(root, outcomes, heading)
@@ -154,4 +166,5 @@ def _arguments(arguments: argparse.Namespace) -> list[str]:
     """The arguments that decide the result, without the folders."""
     given = ["--search", str(arguments.search)] if arguments.search else ["--trials", arguments.trials]
     given += [f"--set={setting}" for setting in arguments.set]
+    given += ["--start-from", arguments.start_from.name] if arguments.start_from else []
     return [*given, "--scale-steps", f"{arguments.scale_steps:g}", "--scale-batch", f"{arguments.scale_batch:g}"]

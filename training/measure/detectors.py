@@ -21,7 +21,7 @@ from training.measure.predictions import THREADS, DetectorError, load_exported, 
 from training.measure.report import CROSS_FITTED
 from training.measure.sources import SourcesAssessment, assess_sources
 from training.measure.verdicts import photo_qualities, photo_verdicts
-from training.model.checkpoints import find_checkpoint, load_checkpoint
+from training.model.checkpoints import find_checkpoint, find_pipeline_config, load_checkpoint
 from training.model.configure import input_size_of, parse_pipeline
 from training.run_folder import RunFolder
 
@@ -70,7 +70,7 @@ def find_detector(path: Path, *, model: str = "float32", input_size: int | None 
     if (path / "pipeline.config").is_file() and (path / "checkpoints").is_dir():
         return _checkpoint(path / "checkpoints", path.name)
     if (path / "checkpoint").is_file() or Path(f"{path}.index").is_file():
-        return _checkpoint(path, path.name)
+        return _checkpoint(path, path.name if path.is_dir() else path.absolute().parent.name)
     raise DetectorError(
         f"{path} is not a detector: it has neither {MANIFEST} (a bundle), saved_model.pb (a SavedModel), checkpoint or "
         "ckpt-*.index (a checkpoint), nor is it a .tflite file"
@@ -126,7 +126,7 @@ def heading_of(
 
 
 def _saved_model(path: Path, input_size: int | None) -> Detector:
-    config = _find_config(path)
+    config = find_pipeline_config(path)
     if input_size is not None:
         size = input_size, input_size
     elif config is not None:
@@ -141,7 +141,7 @@ def _saved_model(path: Path, input_size: int | None) -> Detector:
 
 
 def _checkpoint(place: Path, name: str) -> Detector:
-    config = _find_config(place)
+    config = find_pipeline_config(place)
     if config is None:
         raise DetectorError(f"there is no pipeline.config next to {place} or in the two folders above")
     size = input_size_of(parse_pipeline(config.read_text(encoding="utf-8")))
@@ -154,11 +154,6 @@ def _checkpoint(place: Path, name: str) -> Detector:
 
     index = checkpoint.with_name(f"{checkpoint.name}.index")
     return _without_bundle("checkpoint", place, f"{name}-{checkpoint.name}", index, size, load)
-
-
-def _find_config(path: Path) -> Path | None:
-    folders = [*([path.resolve()] if path.is_dir() else []), *path.resolve().parents][:3]
-    return next((folder / "pipeline.config" for folder in folders if (folder / "pipeline.config").is_file()), None)
 
 
 def _without_bundle(

@@ -1,11 +1,14 @@
 """Find and load the checkpoints of a training."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from training.errors import TrainingError
-from training.model.configure import input_size_of, parse_pipeline
+from training.model.configure import configure, input_size_of, parse_pipeline
 from training.model.model_runtime import ModelRuntime, build_variables
+from training.recipe import Recipe
 from training.run_folder import RunFolder
 
 BEST = "best"
@@ -55,3 +58,44 @@ def load_checkpoint(pipeline_config: Path, checkpoint: Path, *, multi_scale: Seq
     except AssertionError as error:
         raise CheckpointError(f"{checkpoint} is not a checkpoint of the detector in {pipeline_config}") from error
     return runtime
+
+
+def find_pipeline_config(place: Path) -> Path | None:
+    """The `pipeline.config` of a detector in a folder or with a prefix: in its folder or one of the two above."""
+    folders = [*([place.resolve()] if place.is_dir() else []), *place.resolve().parents][:3]
+    return next((folder / "pipeline.config" for folder in folders if (folder / "pipeline.config").is_file()), None)
+
+
+def unused_pipeline(recipe: Recipe) -> str:
+    """The text of a recipe's `pipeline.config`, to build its detector but not to train it."""
+    unused = Path("unused")
+    return configure(
+        recipe, label_map=unused, train_records=[unused], validation_records=[unused], fine_tune_checkpoint=None
+    )
+
+
+def restore_saved_model(saved_model: Path, pipeline: str, *, save_to: Path, step: int = 0) -> Path:
+    """Save the variables of a SavedModel, matched by name, as a checkpoint of the detector in the text of a
+    `pipeline.config`, and return its prefix. Raises CheckpointError: they are not those of this detector."""
+    from training.compat import leave_training_mode, tf
+    from object_detection.builders import model_builder
+
+    leave_training_mode()
+    configuration = parse_pipeline(pipeline)
+    model = model_builder.build(configuration.model, is_training=False)
+    build_variables(model, *input_size_of(configuration))
+    saved = {_name(variable): variable for variable in tf.saved_model.load(str(saved_model)).model_variables}
+    ours = {_name(variable): variable for variable in model.variables}
+    if ours.keys() != saved.keys() or len(ours) != len(model.variables):
+        different = ", ".join(sorted(ours.keys() ^ saved.keys())[:3])
+        raise CheckpointError(f"the variables of {saved_model} are not those of its recipe's detector: {different}")
+    for name, variable in ours.items():
+        variable.assign(saved[name])
+    manager = tf.train.CheckpointManager(tf.train.Checkpoint(model=model), str(save_to), max_to_keep=1)
+    return Path(manager.save(checkpoint_number=step))
+
+
+def _name(variable: Any) -> str:
+    """A variable's name without the number of its outermost layer, which depends on the process:
+    `feature_extractor_1/projection_2/bias:0` is `feature_extractor/projection_2/bias:0`."""
+    return re.sub(r"^([^/]*?)_\d+/", r"\1/", variable.name.strip())

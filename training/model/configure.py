@@ -26,8 +26,9 @@ def configure(
 ) -> str:
     """The text of a `pipeline.config`.
 
-    Fine-tuning starts from the prefix of a checkpoint, None for random weights, of the type `classification` for a
-    backbone, `detection` for an entire detector. Raises RecipeError: an augmentation step is not one of the API's.
+    Fine-tuning starts from the prefix of a checkpoint, None for random weights. Its type is `classification` for a
+    backbone, `detection` for a detector without its predictors of boxes and classes, `full` with them. Raises
+    RecipeError: an augmentation step is not one of the API's.
     """
     from google.protobuf import text_format
 

@@ -106,7 +106,7 @@ def model_card(manifest: Mapping[str, Any]) -> str:
         num_steps=recipe["num_steps"],
         batch_size=recipe["batch_size"],
         trained_at=_trained_at(trained_at, height) if trained_at else "",
-        pretrained_weights=manifest["pretrained_weights"],
+        pretrained_weights=_initial_weights(manifest),
         photos=data["photos"],
         training_photos=data["training_photos"],
         validation_photos=data["photos"] - data["training_photos"],
@@ -177,6 +177,15 @@ def _points(points: Mapping[str, Mapping[str, Any]]) -> str:
         for name, point in points.items()
     )
     return f"{goals}\n{markdown_table(headings, rows)}"
+
+
+def _initial_weights(manifest: Mapping[str, Any]) -> str:
+    weights = str(manifest["pretrained_weights"])
+    if start := manifest.get("started_from"):
+        weights = f"{start['name']} (sha256 {start['sha256'][:12]})"
+    if finder := manifest.get("teeth_from"):
+        weights += f". Teeth without a label were found by {finder['name']} (sha256 {finder['sha256'][:12]})"
+    return weights
 
 
 def _trained_at(trained: int, runs: int) -> str:

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from app.detector.bundle import CARD, LABEL_MAP, Bundle, read_bundle, write_manifest
@@ -39,6 +40,7 @@ def package(
     trained_input_size: int | None = None,
     sets: Sequence[Mapping[str, Any]] = (),
     replaces: Sequence[str] = (),
+    origin: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
 ) -> Bundle:
     """Write the bundle `store/<model_name>/<version>/`, completely or not at all, and return it verified.
 
@@ -51,6 +53,8 @@ def package(
         trained_input_size: pixels, if the weights were trained at another size than the recipe's.
         sets: see `training.data.sampling.describe_sets`.
         replaces: names of the models that this one takes the place of.
+        origin: name and SHA-256 of the weights that the training started from (`started_from`) and of the detector that
+            found teeth without a label (`teeth_from`), if any.
 
     Raises:
         ParityError: the float32 TFLite model differs from the SavedModel by more than rounding.
@@ -99,6 +103,7 @@ def package(
         },
         "checkpoint": checkpoint,
         "pretrained_weights": credit(recipe.pretrained),
+        **origin,
         "tools": {name: importlib.metadata.version(name) for name in TOOLS},
     }
     if evidence.points.curve:

@@ -21,12 +21,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from training.data.prepare import PHOTOS
+from training.data.prepare import PHOTOS, SETS, TEETH
 from training.errors import TrainingError
 from training.machine import this_machine
 from training.measure.predictions import predict
 from training.measure.sources import assess_sources
 from training.model.checkpoints import load_trained
+from training.model.pretrained.start import Start
 from training.model.train import LOSSES, seconds_trained
 from training.output import write_file
 from training.recipe import Recipe, RecipeError
@@ -111,11 +112,11 @@ def scaled_recipe(base: Recipe, trial: Trial, scale: Scale) -> Recipe:
     )
 
 
-def run_trial(records: Path, out: Path, recipe: Recipe, fold: int) -> dict[str, float]:
+def run_trial(records: Path, out: Path, recipe: Recipe, fold: int, *, start: Start | None = None) -> dict[str, float]:
     """Train a recipe on shared records, or resume, and return its figures on the held-out fold. Raises RunError: no
     tooth is labelled on the held-out fold."""
     folder = RunFolder(out, shared_records=records)
-    configure_step(folder, recipe, validation_fold=fold)
+    configure_step(folder, recipe, validation_fold=fold, start=start)
     train_step(folder)
     photos = folder.photos_of_fold(fold)
     if not any(len(photo.class_ids) for photo in photos):
@@ -126,15 +127,24 @@ def run_trial(records: Path, out: Path, recipe: Recipe, fold: int) -> dict[str, 
 
 
 def run_trial_once(
-    sweep: Path, base: Recipe, trial: Trial, scale: Scale, runner: Runner, *, fold: int, retry_failed: bool = False
+    sweep: Path,
+    base: Recipe,
+    trial: Trial,
+    scale: Scale,
+    runner: Runner,
+    *,
+    fold: int,
+    started_from: str = "",
+    retry_failed: bool = False,
 ) -> Outcome:
-    """Run a trial in the folder of a sweep unless its outcome is known, and write the outcome."""
+    """Run a trial in the folder of a sweep unless its outcome is known, and write the outcome; `started_from` is the
+    SHA-256 of the weights that the runner starts from, if they are not the recipe's."""
     try:
         recipe = scaled_recipe(base, trial, scale)
     except RecipeError as error:
         refused = _outcome(trial, trial.name, REFUSED, error=str(error))
         return refused.write(sweep / "trials" / trial.name / RECORD)
-    key = f"{trial.name}-{_identity(recipe, fold, sweep / 'records')}"
+    key = f"{trial.name}-{_identity(recipe, fold, sweep / 'records', started_from)}"
     folder = sweep / "trials" / key
     record = folder / RECORD
     if record.exists():
@@ -177,13 +187,14 @@ def sole_use(sweep: Path) -> Iterator[None]:
         yield
 
 
-def _identity(recipe: Recipe, fold: int, records: Path) -> str:
-    photos = records / PHOTOS
-    data = hashlib.sha256(photos.read_bytes()).hexdigest() if photos.exists() else ""
+def _identity(recipe: Recipe, fold: int, records: Path, started_from: str) -> str:
+    files = [records / name for name in (PHOTOS, SETS, TEETH) if (records / name).exists()]
+    data = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest() if files else ""
+    start = {"started_from": started_from} if started_from else {}
     values = {
         key: value for key, value in recipe.as_dict().items() if key not in ADDED_SINCE or value != ADDED_SINCE[key]
     }
-    content = json.dumps({**values, "model_name": "", "fold": fold, "data": data}, sort_keys=True)
+    content = json.dumps({**values, "model_name": "", "fold": fold, "data": data, **start}, sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:8]
 
 

@@ -82,6 +82,17 @@ def test_the_named_points_are_in_the_manifest_with_their_figures_by_source(pack)
     assert manifest["operating_points"]["sensitive"]["score_threshold"] == 0.05
 
 
+def test_the_weights_started_from_and_the_detector_of_teeth_are_named(pack) -> None:
+    origin = {
+        "started_from": {"name": "first ckpt-7", "sha256": "a" * 64},
+        "teeth_from": {"name": "finder", "sha256": "b" * 64},
+    }
+    bundle = pack(origin=origin)
+    assert {key: bundle.manifest[key] for key in origin} == origin
+    assert "Pretrained weights: first ckpt-7 (sha256 aaaaaaaaaaaa). Teeth without a label were found by" in bundle.card
+    assert "started_from" not in pack().manifest
+
+
 def test_every_data_set_is_described_and_credited(pack) -> None:
     sets = [
         {

@@ -65,3 +65,5 @@ def test_a_trial_from_before_a_key_was_added_keeps_its_hash(tmp_path) -> None:
     assert outcome.key == f"t-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
     turned = run_trial_once(tmp_path, BASE, Trial("t", {"rotation": 5.0}), Scale(), Runner(), fold=0)
     assert turned.key != outcome.key
+    started = run_trial_once(tmp_path, BASE, Trial("t", {}), Scale(), Runner(), fold=0, started_from="abc")
+    assert started.key != outcome.key

@@ -10,7 +10,7 @@ from training.recipe import COCO_BACKBONE
 
 
 class FineTune(NamedTuple):
-    """The checkpoint's prefix and its `fine_tune_checkpoint_type`, `classification` or `detection`."""
+    """The checkpoint's prefix and its `fine_tune_checkpoint_type`, see `training.model.configure.configure`."""
 
     prefix: Path
     type: str
