@@ -10,10 +10,14 @@ from app.detector.calibration import Calibration, teeth, tooth_features
 from app.detector.detections import Detections
 from training.data.annotations import CLASS_IDS, AnnotatedPhoto
 from training.errors import TrainingError
-from training.measure.metrics import SCREENED_CLASS, Floats, half_of, match
+from training.measure.metrics import SCREENED_CLASS, Floats, match, part_of
 
 RIDGE = 1e-3
 """Weight of the L2 penalty, which keeps the weights finite on separable data."""
+
+PARTS = 5
+"""Of photos of one fold. Calibrations on few photos differ in scale, so that one threshold does not fit all parts: with
+two parts of 800 photos F1 is 0.05 lower than with five."""
 
 
 class CalibrationError(TrainingError):
@@ -54,11 +58,10 @@ def cross_fitted(
     *,
     fitted_on: Sequence[Detections] | None = None,
 ) -> list[Detections]:
-    """The predictions of each fold, calibrated on the other folds, by default on their own `predictions`; of each half
-    by group (`training.measure.metrics.half_of`) on the other half, if the photos are of one fold. Raises
-    CalibrationError: fewer than two parts, or see `fit`."""
+    """The predictions of each fold, calibrated on the other folds, by default on their own `predictions`. Photos of one
+    fold are divided by group into `PARTS` instead. Raises CalibrationError: fewer than two parts, or see `fit`."""
     folds = [photo.fold for photo in photos]
-    parts = folds if len(set(folds)) > 1 else [half_of(photo) for photo in photos]
+    parts = folds if len(set(folds)) > 1 else [part_of(photo, PARTS) for photo in photos]
     if len(set(parts)) < 2:
         raise CalibrationError("photos of one group only: calibration is judged on photos that it was not fitted on")
     fitted_on = predictions if fitted_on is None else fitted_on

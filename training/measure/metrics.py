@@ -126,9 +126,14 @@ def best_f1(matches: Sequence[Matches]) -> tuple[float, Counts]:
     return float(scores[best]), Counts(int(true[best]), int(shown[best]), labelled, len(matches))
 
 
+def part_of(photo: AnnotatedPhoto, parts: int) -> int:
+    """The number of a part for cross-fitting, the same for all photos of a group."""
+    return hashlib.sha256(photo.group.encode()).digest()[0] % parts
+
+
 def half_of(photo: AnnotatedPhoto) -> int:
-    """0 or 1, the same for all photos of a group: a half for cross-fitting."""
-    return hashlib.sha256(photo.group.encode()).digest()[0] % 2
+    """0 or 1, see `part_of`."""
+    return part_of(photo, 2)
 
 
 def bootstrap_draws(

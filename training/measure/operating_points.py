@@ -45,7 +45,7 @@ class Goal:
 
     def __str__(self) -> str:
         bounds = [
-            f"at most {share:.0%} of the photos {kind}"
+            f"at most {100 * share:g} % of the photos {kind}"
             for share, kind in (
                 (self.max_cleared, "with caries called no_caries_found"),
                 (self.max_suspected, "without caries suspected"),

@@ -17,8 +17,8 @@ MEAN = "mean"
 
 SAME_PHOTOS = "The score threshold was chosen on these same photos, so the figures at it are optimistic."
 CROSS_FITTED = (
-    "Calibration and score threshold come from these same photos, cross-fitted: each half, by group, is measured with "
-    "those of the other."
+    "Calibration and score threshold come from these same photos, cross-fitted by group: each fifth is calibrated on "
+    "the others, and each half is measured at the threshold of the other."
 )
 
 

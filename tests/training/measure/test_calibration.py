@@ -7,9 +7,9 @@ import pytest
 from app.detector.detections import Detections
 from tests.app.detector.listed import listed
 from training.data.annotations import AnnotatedPhoto
-from training.measure.calibration import CalibrationError, cross_fitted, fit
+from training.measure.calibration import PARTS, CalibrationError, cross_fitted, fit
 from training.measure.curves import reliability
-from training.measure.metrics import half_of, match
+from training.measure.metrics import match, part_of
 
 
 def sample(photos: int = 60, *, seed: int = 5) -> tuple[list[AnnotatedPhoto], list[Detections]]:
@@ -67,11 +67,11 @@ def test_another_precision_is_calibrated_as_the_first_one() -> None:
     )
 
 
-def test_photos_of_one_fold_are_calibrated_by_halves() -> None:
+def test_photos_of_one_fold_are_calibrated_by_parts() -> None:
     photos, predictions = sample()
     photos = [replace(photo, fold=0, group=str(number)) for number, photo in enumerate(photos)]
-    first = half_of(photos[0])
-    others = [place for place, photo in enumerate(photos) if half_of(photo) != first]
+    first = part_of(photos[0], PARTS)
+    others = [place for place, photo in enumerate(photos) if part_of(photo, PARTS) != first]
     expected = fit([photos[place] for place in others], [predictions[place] for place in others])
     found = cross_fitted(photos, predictions)
     assert found[0].scores == pytest.approx(expected.apply(predictions[0]).scores)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from training.data.annotations import AnnotatedPhoto
-from training.measure.metrics import Matches
+from training.measure.metrics import Matches, best_f1, half_of
 from training.measure.operating_points import (
     CURVE_FIGURES,
     GOALS,
@@ -128,6 +128,18 @@ def test_a_goal_out_of_reach_is_missed_at_the_highest_f1() -> None:
         ),
     )
     assert point.score_threshold == best
+
+
+def test_bounds_that_all_photos_break_do_not_count_in_a_half_that_keeps_them() -> None:
+    """In one half the photos with caries score just above the others, in the other just below."""
+    photos, found, _ = made_up("one", 0.0)
+    tops = [
+        0.2 if (item.labelled > 0) == (half_of(photo) == 0) else 0.1 for photo, item in zip(photos, found, strict=True)
+    ]
+    point = points_of((photos, found, tops)).default
+    assert not point.is_reached
+    first = [item for photo, item in zip(photos, found, strict=True) if half_of(photo) == 0]
+    assert point.of_photos[[half_of(photo) == 1 for photo in photos]] == pytest.approx(best_f1(first)[0])
 
 
 def test_a_source_with_few_photos_without_caries_sets_no_bound_on_them() -> None:

@@ -32,7 +32,7 @@ def test_the_verdicts_are_those_of_the_server_at_every_threshold() -> None:
     photos = [AnnotatedPhoto(Path("x.jpg"), 9, 9, *empty, "g", 0)] * 150
     verdicts = photo_verdicts(photos, seen, scored, qualities)
     every = []
-    for threshold in THRESHOLDS:
+    for threshold in [*THRESHOLDS, *np.concatenate([one.scores for one in scored[:30]]).tolist()]:
         expected = [
             screen(after, quality, seen=before, screened_class_id=2, score_threshold=threshold).verdict
             for before, after, quality in zip(seen, scored, qualities, strict=True)
