@@ -23,7 +23,12 @@ MEASURED = {
     **{"photo_sensitivity": 0.9, "photo_specificity": None, "photos_cleared": 0.1, "not_assessable": 0.0},
 }
 POINT = OperatingPoint(0.123456, "a goal", True, np.zeros(1), {"clinic": MEASURED}, MEASURED, {"clinic": 4})
-POINTS = OperatingPoints({"balanced": POINT, "sensitive": replace(POINT, score_threshold=0.05)}, {"mean": {}})
+ALONG = {
+    **{"sensitivity": [0.9, 0.5], "false_positives_per_image": [2.0, 1.0]},
+    **{"photo_sensitivity": [0.95, 0.8], "photo_specificity": None},
+}
+CURVE = {"score_thresholds": [0.1, 0.2], "sources": {"clinic": ALONG}, "mean": ALONG}
+POINTS = OperatingPoints({"balanced": POINT, "sensitive": replace(POINT, score_threshold=0.05)}, CURVE)
 EVIDENCE = Evidence("fold 0, 1 photos", {"saved_model": FIGURES}, POINTS, 2)
 
 
@@ -74,7 +79,7 @@ def test_the_manifest_states_figures_and_photos(pack) -> None:
 def test_the_named_points_are_in_the_manifest_with_their_figures_by_source(pack) -> None:
     manifest = pack().manifest
     assert manifest["operating_point"]["name"] == "balanced"
-    assert manifest["curve"] == {"mean": {}}
+    assert manifest["curve"] == CURVE
     assert list(manifest["operating_points"]) == ["balanced", "sensitive"]
     balanced = manifest["operating_points"]["balanced"]
     assert balanced.items() >= {"score_threshold": 0.1234, "goal": "a goal", "is_reached": True, "f1": 0.6667}.items()
