@@ -49,7 +49,8 @@ COPY --from=store /srv/model_store /srv/model_store
 COPY --from=store --chown=10001:10001 /var/lib/caries /var/lib/caries
 ENV PATH=/opt/caries/bin PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
     SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
-    CARIES_MODEL_STORE=/srv/model_store CARIES_HOST=0.0.0.0 CARIES_KEYS=/var/lib/caries/keys.json
+    CARIES_MODEL_STORE=/srv/model_store CARIES_HOST=0.0.0.0 CARIES_KEYS=/var/lib/caries/keys.json \
+    CARIES_STATE=/var/lib/caries
 USER 10001
 VOLUME /var/lib/caries
 EXPOSE 8000

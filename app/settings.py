@@ -35,8 +35,9 @@ class RuntimeKind(StrEnum):
 
 
 class Precision(StrEnum):
-    """Which LiteRT model to run; TensorFlow always runs float32."""
+    """Which LiteRT model to run; `auto` is the faster one. TensorFlow always runs float32."""
 
+    AUTO = "auto"
     FLOAT32 = "float32"
     INT8 = "int8"
 
@@ -186,9 +187,14 @@ class Settings:
         _one_of(RuntimeKind),
     )
     precision: Precision = _setting(
-        Precision.FLOAT32,
-        "LiteRT model to run; int8 takes less memory and, where the processor has instructions for it, less time.",
+        Precision.AUTO,
+        "LiteRT model to run; auto times both at the start and runs the faster. Pin one for replicas of a service.",
         _one_of(Precision),
+    )
+    state: Path | None = _setting(
+        None,
+        "Folder in which the server keeps measured times for its next start; empty measures at each.",
+        _optional(_path("a folder")),
     )
     host: str = _setting(
         "127.0.0.1", "Address to listen on; 0.0.0.0 is every network.", _text("an address or host name")

@@ -23,13 +23,12 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from app.detector.bundle import find_bundle, read_bundle
+from app.detector.bundle import TFLITE_MODELS, find_bundle, read_bundle
 from app.detector.detections import Detections
 from app.detector.runtimes.load import load_runtime
 from app.photo.decoding import decode
 from app.photo.quality import assess_quality, screened_side
 from app.screening import screen
-from app.settings import Precision
 from training.data.annotations import AnnotatedPhoto, read_annotated_photos
 from training.measure.coco import average_precisions, coco_evaluation
 
@@ -49,7 +48,7 @@ def main() -> int:
     bundle = read_bundle(arguments.bundle or find_bundle(ROOT / "model_store"))
     shorter_side = arguments.shorter_side or screened_side(bundle.input_height, bundle.input_width)
     photos = read_annotated_photos(arguments.data)[: arguments.photos]
-    runtimes = {str(precision): load_runtime(bundle, "litert", precision=precision) for precision in Precision}
+    runtimes = {name: load_runtime(bundle, "litert", precision=name) for name in TFLITE_MODELS}
     found: dict[str, tuple[list[Detections], list[Detections]]] = {name: ([], []) for name in runtimes}
     other_reasons, other_verdicts = 0, dict.fromkeys(runtimes, 0)
     for photo in tqdm(photos, unit="photo"):

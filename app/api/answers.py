@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.detector.operating_points import Curve, OperatingPoint
+from app.detector.precision import PrecisionChoice
 from app.photo.quality import Reason
 from app.screening import Verdict
 
@@ -120,6 +121,7 @@ class ModelEntry(BaseModel):
     sha256: str | None
     runtime: str | None = Field(description="Runtime of a live model: litert or tensorflow.")
     device: str | None = Field(description="Device of a live model: cpu, or gpu with the GPU's name.")
+    precision: PrecisionChoice | None = Field(description="Precision of a live model, and why it runs.")
     classes: dict[int, str]
     operating_point: OperatingPoint | None = Field(description="The default: its threshold, and the figures there.")
     operating_points: dict[str, OperatingPoint] = Field(description="By the name that /detect?operating_point= takes.")

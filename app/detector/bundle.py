@@ -82,9 +82,9 @@ class Bundle:
         return (self.path / CARD).read_text(encoding="utf-8")
 
     @property
-    def has_tflite(self) -> bool:
-        """Whether LiteRT can run it."""
-        return (self.path / FLOAT32_MODEL).exists()
+    def precisions(self) -> list[str]:
+        """The precisions of its TFLite files; empty if LiteRT cannot run it."""
+        return [precision for precision, file in TFLITE_MODELS.items() if (self.path / file).exists()]
 
     def tflite(self, precision: str) -> Path:
         """The TFLite file of a precision, `float32` or `int8`.
@@ -94,7 +94,7 @@ class Bundle:
         """
         file = self.path / TFLITE_MODELS[precision]
         if not file.exists():
-            raise RuntimeUnavailable(f"{self.name} {self.version} holds no {file.name}: choose the tensorflow runtime")
+            raise RuntimeUnavailable(f"{self.name} {self.version} has no {file.name}: use another precision or runtime")
         return file
 
     def copy_verified(self, file: Path, to: BinaryIO) -> None:

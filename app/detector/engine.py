@@ -9,6 +9,7 @@ from concurrent.futures import Future
 
 from app.detector.bundle import Bundle, find_bundle, read_bundle
 from app.detector.photo_queue import Inference, Job, PhotoQueue
+from app.detector.precision import PrecisionChoice, PrecisionChooser
 from app.detector.runtimes import Pixels, Runtime, RuntimeOptions
 from app.detector.runtimes.load import load_runtime, may_be_tensorflow
 from app.detector.runtimes.process import WorkerProcess
@@ -44,6 +45,7 @@ class Engine:
         load_first: Callable[[], Runtime] | None = None,
         workers: int = 1,
         batch_wait_s: float = 0.0,
+        chooser: PrecisionChooser | None = None,
     ) -> None:
         """Prepare the workers; `start` starts them.
 
@@ -52,9 +54,11 @@ class Engine:
             load: creates a runtime; each worker calls it in its thread.
             load_first: likewise for the first worker, which gets the photos that come alone; None means `load`.
             workers: number of workers.
+            chooser: chose the precision, or will while the runtimes are created.
             batch_wait_s: seconds that an incomplete batch waits for more photos while there are several callers.
         """
         self.bundle = bundle
+        self._chooser = chooser
         self.queue = PhotoQueue()
         loads = [load_first or load, *[load] * (workers - 1)]
         self.workers = [
@@ -94,6 +98,11 @@ class Engine:
         if self._runtime is None:
             raise RuntimeUnavailable("the detector is not loaded yet")
         return self._runtime
+
+    @property
+    def precision(self) -> PrecisionChoice | None:
+        """The precision and why it was chosen; None if it was not."""
+        return self._chooser.choice if self._chooser else None
 
     @property
     def waiting(self) -> int:
@@ -159,15 +168,19 @@ def build_engine(bundle: Bundle, settings: Settings, *, load: Callable[..., Runt
         raise BundleError(f"{variable('operating_point')} cannot be applied: {error}") from error
     load = load or (WorkerProcess if settings.isolation is Isolation.PROCESS else load_runtime)
     cores = usable_cores()
+    litert = not may_be_tensorflow(bundle, settings.runtime)
     if settings.workers:
         workers = settings.workers
-    elif may_be_tensorflow(bundle, settings.runtime):
+    elif not litert:
         workers = 1  # it uses all cores for one inference, or one batch; a second copy would take half a gigabyte more
     else:
         workers = min(max(1, cores // (settings.threads or 1)), MAX_WORKERS)
     threads = settings.threads or max(1, cores // workers)
-    options: RuntimeOptions = {"precision": settings.precision, "threads": threads, "batch_size": settings.batch_size}
+    chooser = PrecisionChooser(bundle, settings.precision, litert=litert, state=settings.state)
+    options: RuntimeOptions = {"threads": threads, "batch_size": settings.batch_size}
+    options |= {"chooser": chooser} if chooser.chosen is None else {"precision": chooser.chosen}
     start = functools.partial(load, bundle, settings.runtime, **options)
     alone_threads = settings.threads or min(cores, max(threads, MAX_ALONE_THREADS))
     start_first = functools.partial(start, alone_threads=alone_threads)
-    return Engine(bundle, start, load_first=start_first, workers=workers, batch_wait_s=settings.batch_wait_ms / 1000)
+    wait_s = settings.batch_wait_ms / 1000
+    return Engine(bundle, start, load_first=start_first, workers=workers, batch_wait_s=wait_s, chooser=chooser)

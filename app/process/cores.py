@@ -1,9 +1,13 @@
-"""How many processor cores this process may use."""
+"""The processor, and how many of its cores this process may use."""
 
+import contextlib
+import hashlib
 import os
+import platform
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
+CPU_INFO = Path("/proc/cpuinfo")
 MEMBERSHIP = Path("/proc/self/cgroup")
 
 
@@ -14,6 +18,18 @@ def usable_cores() -> int:
     the slowest answers would pay for.
     """
     return max(1, int(min([len(os.sched_getaffinity(0)), *_limits()])))
+
+
+def processor_model() -> str:
+    """The processor's name and a digest of its instruction sets, which virtual machines of the same name may lack."""
+    found: dict[str, str] = {}
+    with contextlib.suppress(OSError):
+        for line in CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines():
+            name, _, value = line.partition(":")
+            found.setdefault(name.strip(), value.strip())
+    instructions = found.get("flags") or found.get("Features") or ""
+    name = found.get("model name") or found.get("CPU part") or "unknown"
+    return f"{platform.machine()} {name}, {hashlib.sha256(instructions.encode()).hexdigest()[:12]}"
 
 
 def _limits() -> list[float]:

@@ -18,7 +18,7 @@ from app.detector.bundle import Bundle, write_manifest
 from app.detector.detections import Detections
 from app.detector.engine import build_engine_from_settings
 from app.detector.runtimes import Runtime
-from app.settings import RuntimeKind, Settings
+from app.settings import Precision, RuntimeKind, Settings
 from tests.app.api.live_server import Live, StandIn, Start, make_photo, serving, write_bundle
 from tests.app.detector.stand_ins import manifest
 
@@ -36,7 +36,7 @@ def start(tmp_path: Path, stand_in: StandIn) -> Start:
 
     @contextmanager
     def begin(**settings: Any) -> Iterator[Live]:
-        made = Settings(model_store=tmp_path, **settings)
+        made = Settings(model_store=tmp_path, precision=Precision.FLOAT32, **settings)
         with serving(made, load=lambda *_, **__: stand_in) as live:
             live.wait_until_ready()
             yield live
@@ -63,7 +63,8 @@ def live(start: Start) -> Iterator[Live]:
 )
 def real(request: pytest.FixtureRequest, shipped_bundle: Bundle) -> Iterator[Live]:
     """A ready server with the shipped bundle, once with each runtime."""
-    with serving(Settings(model_store=shipped_bundle.path.parents[1], runtime=RuntimeKind(request.param))) as running:
+    store, kind = shipped_bundle.path.parents[1], RuntimeKind(request.param)
+    with serving(Settings(model_store=store, runtime=kind, precision=Precision.FLOAT32)) as running:
         running.wait_until_ready()
         yield running
 

@@ -154,7 +154,7 @@ def test_serve_creates_the_first_key_and_shows_it_once(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_serve_on_the_committed_bundle(tmp_path: Path) -> None:
     started = time.monotonic()
-    server = run("serve", "--port", "0", CARIES_RUNTIME="litert")
+    server = run("serve", "--port", "0", CARIES_RUNTIME="litert", CARIES_PRECISION="float32")
     assert server.stderr is not None
     said = ""
     while "ready:" not in said:

@@ -15,7 +15,7 @@ FIELDS = [field.name for field in dataclasses.fields(Settings)]
 def test_defaults() -> None:
     settings = Settings.read({})
     assert settings == Settings()
-    assert (settings.runtime, settings.precision, settings.workers) == (RuntimeKind.AUTO, Precision.FLOAT32, None)
+    assert (settings.runtime, settings.precision, settings.workers) == (RuntimeKind.AUTO, Precision.AUTO, None)
     assert (settings.docs, settings.audit_fsync, settings.models) == (True, False, ())
     assert settings.formats == tuple(PhotoFormat)
     assert (settings.host, settings.port) == ("127.0.0.1", 8000)

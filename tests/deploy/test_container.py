@@ -171,7 +171,7 @@ def test_it_writes_only_to_its_volume(container: Container, example_photos: list
     walk = "import os\nfor folder, _, names in os.walk('/var/lib/caries'):\n  for name in names:\n"
     walk += "    path = os.path.join(folder, name); print(path, oct(os.stat(path).st_mode & 0o777))"
     written = dict(line.split() for line in container.python(walk).splitlines())
-    assert {path.split("/")[4] for path in written} == {"keys.json", "audit"}
+    assert {path.split("/")[4] for path in written} == {"keys.json", "audit", "precision.json"}
     assert set(written.values()) == {"0o600"}
 
 

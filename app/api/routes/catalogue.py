@@ -86,6 +86,7 @@ def _entry(name: str, version: int, path: Path, engines: list[Engine]) -> ModelE
         sha256=bundle.sha256 if bundle else None,
         runtime=live.runtime.name if live is not None else None,
         device=live.runtime.device if live is not None else None,
+        precision=live.precision if live is not None else None,
         classes=dict(bundle.class_names) if bundle else {},
         operating_point=bundle.operating_point if bundle else None,
         operating_points=dict(bundle.operating_points) if bundle else {},

@@ -4,7 +4,7 @@ A worker process imports this package, so it must not import anything heavy.
 """
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypedDict
 
 import numpy as np
@@ -16,17 +16,30 @@ Pixels = npt.NDArray[np.uint8]
 """A photo, `[height, width, 3]`, RGB, upright."""
 
 
+class ChoosesPrecision(Protocol):
+    """Chooses between the TFLite models of a bundle, once for all workers."""
+
+    @property
+    def chosen(self) -> str | None:
+        """The precision; None until it is measured."""
+
+    def choose(self, time: Callable[[], dict[str, float]]) -> str:
+        """The precision; `time` gives milliseconds by precision, and is called unless they are known."""
+
+
 class RuntimeOptions(TypedDict, total=False):
     """How to load a runtime.
 
     Attributes:
         precision: int8 requires LiteRT.
+        chooser: chooses the precision of LiteRT, in place of `precision`.
         threads: CPU threads for one inference.
         alone_threads: CPU threads of LiteRT for `detect_alone`; None means `threads`.
         batch_size: photos per call of TensorFlow; more than one only if the bundle supports it.
     """
 
     precision: str
+    chooser: ChoosesPrecision
     threads: int
     alone_threads: int | None
     batch_size: int

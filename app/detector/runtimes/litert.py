@@ -1,5 +1,8 @@
 """LiteRT: the detector on a CPU, without TensorFlow."""
 
+import math
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,11 @@ from app.detector.detections import Detections
 from app.detector.fusion import fuse
 from app.detector.runtimes import Pixels, Runtime, fitted
 from app.errors import RuntimeUnavailable
+
+TIMING_S = 0.3
+"""Seconds that timing the models of a bundle may take."""
+
+MAX_TIMED_RUNS = 5
 
 
 def model_input(
@@ -59,6 +67,11 @@ class LiteRTRuntime(Runtime):
         except (OSError, ValueError, RuntimeError) as error:
             raise RuntimeUnavailable(f"{model} cannot be loaded: {error}") from error
 
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Of a photo that needs no resizing."""
+        return self._model.input_shape
+
     def detect(self, pixels: Pixels) -> Detections:
         return fuse(self.detect_by_size(pixels))
 
@@ -70,6 +83,28 @@ class LiteRTRuntime(Runtime):
         return self._model.detect_by_size(pixels)
 
 
+def time_models(models: Mapping[str, Path], *, threads: int = 1, mapped: bool = False) -> dict[str, float]:
+    """Milliseconds of one inference by each model: the fastest of up to `MAX_TIMED_RUNS`.
+
+    The models take turns, so that other work on the machine affects all. Each runs once; further runs end when the next
+    one would exceed `TIMING_S`, loading included.
+
+    Raises:
+        RuntimeUnavailable: one of them cannot be loaded.
+    """
+    end = time.perf_counter() + TIMING_S
+    loaded = {name: LiteRTRuntime(path, threads=threads, mapped=mapped) for name, path in models.items()}
+    fastest = dict.fromkeys(models, math.inf)
+    for number in range(MAX_TIMED_RUNS):
+        for name, runtime in loaded.items():
+            started = time.perf_counter()
+            if number and started + fastest[name] > end:
+                break
+            runtime.detect(np.zeros(runtime.input_shape, np.uint8))
+            fastest[name] = min(fastest[name], time.perf_counter() - started)
+    return {name: round(seconds * 1000, 2) for name, seconds in fastest.items()}
+
+
 class _Model:
     """One interpreter and the indices of its input and outputs."""
 
@@ -79,7 +114,8 @@ class _Model:
         signature = interpreter.get_signature_runner()
         ((_, details),) = signature.get_input_details().items()
         self._input: int = details["index"]
-        _, self._height, self._width, _ = (int(size) for size in details["shape"])
+        _, height, width, channels = (int(size) for size in details["shape"])
+        self.input_shape = height, width, channels
         outputs = signature.get_output_details()
         # The signature's outputs are in reverse order of the postprocessing, once per input size: count, scores,
         # classes from 0, boxes.
@@ -88,7 +124,8 @@ class _Model:
 
     def detect_by_size(self, pixels: Pixels) -> list[Detections]:
         # Written directly into the model's input. No view of it may exist when the model runs.
-        model_input(pixels, self._height, self._width, out=self._interpreter.tensor(self._input)())
+        height, width, _ = self.input_shape
+        model_input(pixels, height, width, out=self._interpreter.tensor(self._input)())
         self._interpreter.invoke()
         return [self._detections(outputs) for outputs in self._outputs]
 

@@ -3,11 +3,12 @@
 Photos are resized by the server and written to shared memory; only short messages and detections pass through a socket.
 A photo of 640x480 takes under 1 ms longer than in a thread of the server (`benchmarks/isolation.py`).
 
-    server to worker    first JSON: what to run and how, with a TFLite model as a file descriptor; then three bytes per
-                        call: the first slot of the shared memory, how many slots, whether the call may use all cores
-    worker to server    first JSON: the attributes of the `Runtime`, or an error; then per call one byte, DONE or
-                        FAILED, and for each photo the number n of its boxes as uint32 and float32 `[n, 6]`, or the text
-                        of the error
+    server to worker    first JSON: what to run and how, with TFLite models as file descriptors, preceded by the same
+                        with `time` if the worker is to time them; then three bytes per call: the first slot of the
+                        shared memory, how many slots, whether the call may use all cores
+    worker to server    first JSON: the times, if it was to measure them; the attributes of the `Runtime`; or an error.
+                        Then per call one byte, DONE or FAILED, and for each photo the number n of its boxes as uint32
+                        and float32 `[n, 6]`, or the text of the error
 """
 
 import math

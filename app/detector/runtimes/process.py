@@ -9,12 +9,12 @@ import struct
 import subprocess
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Unpack
 
-from app.detector.bundle import Bundle
+from app.detector.bundle import TFLITE_MODELS, Bundle
 from app.detector.detections import Detections
 from app.detector.runtimes import Pipeline, Pixels, Runtime, RuntimeOptions, fitted
 from app.detector.runtimes.load import may_be_tensorflow
@@ -60,11 +60,14 @@ class WorkerProcess(Runtime):
         shape = (slots, bundle.input_height, bundle.input_width, 3)
         job: dict[str, Any] = {"model": None, "path": str(bundle.path), "sha256": bundle.sha256, "kind": kind}
         job |= {"shape": shape, "options": options}
-        self._model: _Model | None = None
+        models: dict[str, _Model] = {}
+        chooser = options.pop("chooser", None)
         if not may_be_tensorflow(bundle, kind):
-            self._model = _shared_model(bundle, bundle.tflite(options.get("precision", Precision.FLOAT32)))
-            job |= {"model": self._model.memory}
-            job |= {"options": {name: value for name, value in options.items() if name in LITERT_OPTIONS}}
+            chosen = options.get("precision", Precision.FLOAT32) if chooser is None else chooser.chosen
+            candidates = TFLITE_MODELS if chosen is None else (chosen,)
+            models = {name: _shared_model(bundle, bundle.tflite(name)) for name in candidates}
+            job["options"] = {name: value for name, value in options.items() if name in LITERT_OPTIONS}
+        job["models"] = memories = {name: model.memory for name, model in models.items()}
         with anonymous_memory("photos") as photos:
             os.ftruncate(photos, math.prod(shape))
             self._inputs = shared_array(photos, shape)
@@ -73,16 +76,18 @@ class WorkerProcess(Runtime):
                 self._process = start_module(
                     "app.detector.runtimes.worker",
                     (theirs.fileno(), photos),
-                    pass_fds=[theirs.fileno(), photos, *([self._model.memory] if self._model else [])],
+                    pass_fds=[theirs.fileno(), photos, *memories.values()],
                     stdin=subprocess.DEVNULL,
                 )
         self.pid = self._process.pid
+        self._model: _Model | None = None
         try:
-            with self._death_noticed():
-                send(self._socket, json.dumps(job).encode())
-                loaded = json.loads(receive(self._socket))
-            if error := loaded.get("error"):
-                raise RuntimeUnavailable(self._model.with_file_name(error) if self._model else error)
+            if chooser is not None and len(models) > 1:
+                job["model"] = chooser.choose(lambda: self._load({"time": True, **job}, models)["times"])
+            elif models:
+                (job["model"],) = models
+            loaded = self._load(job, models)
+            self._model = models.get(job["model"])
             # The kernel makes waiting for an answer raise BlockingIOError after this time, at no cost per photo.
             timeval = struct.pack("ll", int(HANG_S), int(HANG_S % 1 * 1e6))
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
@@ -94,6 +99,17 @@ class WorkerProcess(Runtime):
         self.batch_size: int = loaded["batch_size"]
         self.detects_alone: bool = loaded["detects_alone"]
         self.begun = 0
+
+    def _load(self, job: dict[str, Any], models: Mapping[str, "_Model"]) -> dict[str, Any]:
+        """The worker's answer to a job, before it serves."""
+        with self._death_noticed():
+            send(self._socket, json.dumps(job).encode())
+            answer: dict[str, Any] = json.loads(receive(self._socket))
+        if error := answer.get("error"):
+            for model in models.values():
+                error = model.with_file_name(error)
+            raise RuntimeUnavailable(error)
+        return answer
 
     @property
     def alive(self) -> bool:

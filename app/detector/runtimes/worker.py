@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from app.detector.runtimes import Runtime
-from app.detector.runtimes.litert import LiteRTRuntime
+from app.detector.runtimes.litert import LiteRTRuntime, time_models
 from app.detector.runtimes.messages import DONE, FAILED, MODEL, pack, receive, send, shared_array
 from app.process.memory import keep_freed_blocks, unmap_pages
 from app.process.subprocesses import ignore_shutdown_signals
@@ -28,9 +28,10 @@ def load(job: dict[str, Any]) -> Runtime:
     """
     if job["model"] is not None:
         try:
-            return LiteRTRuntime(Path(f"/proc/self/fd/{job['model']}"), mapped=True, **job["options"])
+            return LiteRTRuntime(_file(job["models"][job["model"]]), mapped=True, **job["options"])
         finally:
-            os.close(job["model"])
+            for memory in job["models"].values():
+                os.close(memory)
             # LiteRT has packed the weights into its own memory. Pages that are read again are mapped again.
             unmap_pages(MODEL)
     keep_freed_blocks()
@@ -45,6 +46,10 @@ def load(job: dict[str, Any]) -> Runtime:
     return load_runtime(bundle, job["kind"], **job["options"])
 
 
+def _file(memory: int) -> Path:
+    return Path(f"/proc/self/fd/{memory}")
+
+
 def serve(connection: socket.socket, memory: int) -> None:
     """Load the runtime, then answer calls until the server closes the socket or ends.
 
@@ -54,6 +59,11 @@ def serve(connection: socket.socket, memory: int) -> None:
     """
     job = json.loads(receive(connection))
     try:
+        if job.get("time"):
+            models = {name: _file(memory) for name, memory in job["models"].items()}
+            times = time_models(models, threads=job["options"].get("threads", 1), mapped=True)
+            send(connection, json.dumps({"times": times}).encode())
+            job = json.loads(receive(connection))
         runtime = load(job)
     except Exception as error:
         send(connection, json.dumps({"error": str(error)}).encode())

@@ -38,6 +38,10 @@ sys.exit(app.cli.main(sys.argv[1:]))
 """The server as the command starts it, with a detector that finishes a photo once a file exists."""
 
 
+PINNED = ("--runtime", "litert", "--precision", "float32")
+"""So that answers do not depend on the machine's load at the start."""
+
+
 class Server:
     """A server process.
 
@@ -79,7 +83,7 @@ def running(store: Path, *flags: str, gate: Path | None = None) -> Iterator[Serv
 def real(bundle: Any, store: Path, *flags: str) -> Iterator[Server]:
     """A ready server with the shipped detector on LiteRT."""
     shutil.copytree(bundle.path, store / bundle.name / str(bundle.version))
-    with started("-m", "app", "serve", "--model-store", str(store), "--runtime", "litert", *flags) as server:
+    with started("-m", "app", "serve", "--model-store", str(store), *PINNED, *flags) as server:
         yield server
 
 

@@ -83,6 +83,7 @@ class Server:
         _, key = KeyFile(folder / "keys.json").add("reception", Role.DETECT)
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("CARIES_", "OTEL_"))}
         flags = ["--port", "0", "--model-store", str(ROOT / "model_store"), "--keys", str(folder / "keys.json")]
+        flags += ["--precision", "float32"]
         flags += ["--audit", str(folder / "audit"), "--log-format", "json", "--log-level", "debug", "--upload-s", "2"]
         self._log = (folder / "log").open("wb")
         self.process = subprocess.Popen(

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from app.detector.bundle import FLOAT32_MODEL, Bundle, write_manifest
-from app.settings import Isolation, RuntimeKind, Settings
+from app.settings import Isolation, Precision, RuntimeKind, Settings
 from benchmarks.process_tree import children
 from tests.app.api.live_server import Live, serving, wait_for
 
@@ -37,6 +37,16 @@ def state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
+def isolated_settings(store: Path, *, workers: int) -> Settings:
+    return Settings(
+        model_store=store,
+        runtime=RuntimeKind.LITERT,
+        precision=Precision.FLOAT32,
+        workers=workers,
+        isolation=Isolation.PROCESS,
+    )
+
+
 @pytest.fixture
 def workers() -> Workers:
     """A function that lists the process ids of the workers started by this test, in order."""
@@ -47,10 +57,7 @@ def workers() -> Workers:
 @pytest.fixture
 def isolated(shipped_bundle: Bundle, workers: Workers) -> Iterator[Live]:
     """A ready server with the shipped bundle and two worker processes."""
-    settings = Settings(
-        model_store=shipped_bundle.path.parents[1], runtime=RuntimeKind.LITERT, workers=2, isolation=Isolation.PROCESS
-    )
-    with serving(settings) as running:
+    with serving(isolated_settings(shipped_bundle.path.parents[1], workers=2)) as running:
         running.wait_until_ready()
         yield running
     assert workers() == []
@@ -96,9 +103,7 @@ def test_not_ready_without_a_replacement_worker_until_a_reload(
     photo = example_photos[0].read_bytes()
     bundle = shutil.copytree(shipped_bundle.path, tmp_path / shipped_bundle.name / str(shipped_bundle.version))
     model = (bundle / FLOAT32_MODEL).read_bytes()
-    with serving(
-        Settings(model_store=tmp_path, runtime=RuntimeKind.LITERT, workers=1, isolation=Isolation.PROCESS)
-    ) as live:
+    with serving(isolated_settings(tmp_path, workers=1)) as live:
         live.wait_until_ready()
         (bundle / FLOAT32_MODEL).write_bytes(model[: len(model) // 2])
         assert live.client.post("/detect", content=photo).status_code == 200
@@ -124,9 +129,7 @@ def test_versions_change_under_load_with_the_real_detector(
         path = shutil.copytree(shipped_bundle.path, tmp_path / shipped_bundle.name / str(version))
         model = {"name": shipped_bundle.name, "version": version}
         write_manifest(path, {**shipped_bundle.manifest, "model": model})
-    with serving(
-        Settings(model_store=tmp_path, runtime=RuntimeKind.LITERT, workers=1, isolation=Isolation.PROCESS)
-    ) as live:
+    with serving(isolated_settings(tmp_path, workers=1)) as live:
         live.wait_until_ready()
         stop = threading.Event()
         seen: list[tuple[int, str]] = []

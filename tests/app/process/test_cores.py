@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.process import cores
-from app.process.cores import usable_cores
+from app.process.cores import processor_model, usable_cores
 
 
 @pytest.fixture
@@ -19,6 +19,29 @@ def cgroup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(cores, "MEMBERSHIP", membership)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)))
     return folder
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("processor : 0\nmodel name\t: Xeon\nflags : sse\n\nmodel name : Other\n", "Xeon"),
+        ("CPU part\t: 0xd0c\nFeatures : fp\n", "0xd0c"),
+        ("", "unknown"),
+    ],
+)
+def test_the_processor_is_known_by_name_and_instructions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, name: str
+) -> None:
+    monkeypatch.setattr(cores, "CPU_INFO", tmp_path / "cpuinfo")
+    (tmp_path / "cpuinfo").write_text(text, encoding="utf-8")
+    found = processor_model()
+    assert f" {name}, " in found
+    assert processor_model() == found
+    (tmp_path / "cpuinfo").write_text(text + "\n", encoding="utf-8")
+    assert processor_model() == found
+    if text:
+        (tmp_path / "cpuinfo").write_text(text.replace("sse", "avx512_vnni").replace("fp", "i8mm"), encoding="utf-8")
+        assert processor_model() != found
 
 
 @pytest.mark.parametrize(

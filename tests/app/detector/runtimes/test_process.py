@@ -19,6 +19,7 @@ from app.detector.bundle import FLOAT32_MODEL, INT8_MODEL, Bundle, read_bundle, 
 from app.detector.detections import Detections
 from app.detector.engine import Engine
 from app.detector.photo_queue import Inference, Job
+from app.detector.precision import PrecisionChooser
 from app.detector.runtimes import messages, process
 from app.detector.runtimes.load import load_runtime
 from app.detector.runtimes.messages import MODEL
@@ -86,7 +87,7 @@ def test_same_error_for_an_unusable_bundle_as_in_the_thread(shipped_bundle, tmp_
     (tmp_path / "MODEL_CARD.md").write_text("nothing else")
     write_manifest(tmp_path, manifest)
     for load in (load_runtime, WorkerProcess):
-        with pytest.raises(RuntimeUnavailable, match=r"holds no model\.tflite"):
+        with pytest.raises(RuntimeUnavailable, match=r"has no model\.tflite"):
             load(read_bundle(tmp_path), "litert")
 
 
@@ -144,6 +145,45 @@ def test_workers_of_a_bundle_share_its_model_in_immutable_memory(shipped_bundle,
             elif of_model and line.startswith("Rss:"):
                 resident += int(line.split()[1]) * 1024
         assert resident < shipped_bundle.tflite(Precision.FLOAT32).stat().st_size / 4
+
+
+@pytest.mark.parametrize("faster", ["float32", "int8"])
+def test_the_first_worker_times_the_models_and_all_run_the_faster(shipped_bundle, photo, faster) -> None:
+    times: list[dict[str, float]] = []
+
+    class Chooser:
+        chosen: str | None = None
+
+        def choose(self, time: Callable[[], dict[str, float]]) -> str:
+            if not times:
+                times.append(time())
+            return faster
+
+    chooser = Chooser()
+    here = load_runtime(shipped_bundle, "litert", precision=faster).detect(photo)
+    in_thread = load_runtime(shipped_bundle, "litert", chooser=chooser)
+    assert (in_thread.detect(photo).scores == here.scores).all()
+    times.clear()
+    for later in (None, None, faster):
+        chooser.chosen = later
+        with closing(WorkerProcess(shipped_bundle, "litert", chooser=chooser)) as worker:
+            assert (worker.detect(photo).scores == here.scores).all()
+            opened = [file for file in Path(f"/proc/{worker.pid}/fd").iterdir() if MODEL in str(file.readlink())]
+            assert len({file.stat().st_ino for file in opened}) == 1, "the slower model stays in memory"
+    assert len(times) == 1
+    assert min(times[0].values()) > 0
+    assert set(times[0]) == {"float32", "int8"}
+
+
+def test_a_model_that_cannot_be_timed_is_named_by_its_file(own_bundle) -> None:
+    (own_bundle.path / INT8_MODEL).write_bytes(b"no model")
+    manifest = {key: value for key, value in own_bundle.manifest.items() if key not in ("files", "format_version")}
+    write_manifest(own_bundle.path, manifest)
+    bundle = read_bundle(own_bundle.path)
+    chooser = PrecisionChooser(bundle, Precision.AUTO, litert=True)
+    with pytest.raises(RuntimeUnavailable, match=rf"{own_bundle.path}/{INT8_MODEL} cannot be loaded"):
+        WorkerProcess(bundle, "litert", chooser=chooser)
+    assert chooser.chosen is None
 
 
 def test_a_model_that_cannot_be_loaded_is_named_by_its_file(own_bundle) -> None:
