@@ -34,7 +34,7 @@ class PrecisionReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PrecisionChoice:
-    """The precision that runs, why, and the times of one inference on one thread, if they were measured."""
+    """The precision that runs, why, and the times of one inference by a worker, if they were measured."""
 
     precision: Precision
     reason: PrecisionReason
