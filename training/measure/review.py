@@ -24,9 +24,7 @@ import numpy.typing as npt
 from app.detector.boxes import SAME_TOOTH_IOU, box_iou
 from app.detector.calibration import FLOOR, teeth
 from app.detector.detections import Detections
-from app.photo.decoding import decode
-from app.photo.quality import assess_quality
-from app.screening import Verdict, screen
+from app.screening import Verdict
 from training.data.annotations import CLASS_IDS, AnnotatedPhoto
 from training.errors import TrainingError
 from training.explore.sheets import contact_sheet, tooth_in_place
@@ -36,6 +34,7 @@ from training.measure.dispersion import dispersion_table, excess
 from training.measure.metrics import RESAMPLES, SCREENED_CLASS, Floats, Matches, at_threshold, best_f1, match_class
 from training.measure.out_of_fold import OutOfFold
 from training.measure.report import figure_text
+from training.measure.verdicts import photo_qualities, photo_verdicts
 from training.output import markdown_table, write_file
 
 MAX_MISSES, MAX_LABELS = 30, 50
@@ -83,7 +82,7 @@ class JudgedTooth:
 
 def review(found: OutOfFold, out: Path, *, kinds: Path | None = None, resamples: int = RESAMPLES) -> str:
     """Write verdicts, figures and lists of photos and teeth, and return verdicts and figures as text. Each fold is
-    calibrated on the others; scores stay as they are if there is one fold, or not enough to calibrate on.
+    calibrated on the others, a single fold in parts; scores stay as they are if there is not enough to calibrate on.
 
     Args:
         kinds: a CSV file with a column `image`, a row for each photo, and a column for each way to group them.
@@ -138,13 +137,11 @@ def verdicts(
 ) -> dict[str, dict[Verdict, int]]:
     """The server's verdicts on photos with and without labelled caries. Raises PhotoError: a photo can no longer be
     read."""
-    screened = CLASS_IDS[SCREENED_CLASS]
     labelled, clean = f"{SCREENED_CLASS} labelled", "none labelled"
     counts = {kind: dict.fromkeys(Verdict, 0) for kind in (labelled, clean)}
-    for photo, before, after in zip(photos, seen, scored, strict=True):
-        quality = assess_quality(decode(photo.path.read_bytes()).pixels)
-        answer = screen(after, quality, seen=before, screened_class_id=screened, score_threshold=threshold)
-        counts[labelled if (photo.class_ids == screened).any() else clean][answer.verdict] += 1
+    found = photo_verdicts(photos, seen, scored, photo_qualities(photos))
+    for has_class, verdict in zip(found.has_class, found.at(threshold), strict=True):
+        counts[labelled if has_class else clean][verdict] += 1
     return counts
 
 

@@ -1,4 +1,5 @@
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from training.cli import main
 from training.data.annotations import AnnotatedPhoto
 from training.measure.calibration import cross_fitted
 from training.measure.metrics import best_f1, match_class
-from training.measure.out_of_fold import read_out_of_fold
+from training.measure.out_of_fold import OutOfFold, read_out_of_fold
 from training.measure.review import JudgedTooth, caries_probabilities, contradicted, review, worst_misses
 
 
@@ -70,9 +71,11 @@ def test_teeth_whose_label_is_contradicted_come_first(cross_validation, tmp_path
     assert of_carious[0] == of_carious[2] + of_carious[3]
 
 
-def test_a_single_fold_is_reviewed_without_calibration(cross_validation, tmp_path) -> None:
-    text = review(read_out_of_fold(cross_validation, [2]), tmp_path, resamples=5)
-    assert text.startswith("Not calibrated: ")
+def test_photos_of_one_group_are_reviewed_without_calibration(cross_validation, tmp_path) -> None:
+    found = read_out_of_fold(cross_validation, [2])
+    photos = [replace(photo, group="one") for photo in found.photos]
+    text = review(OutOfFold(photos, found.predictions), tmp_path, resamples=5)
+    assert text.startswith("Not calibrated: photos of one group only")
     assert text.count("Not calibrated") == 1
     assert (tmp_path / "labels.png").exists()
 
