@@ -30,6 +30,7 @@ def test_weights_are_saved_and_older_files_are_loaded(tmp_path) -> None:
     save_photos([replace(photo, weights=weights)], tmp_path / "photos.json")
     (loaded,) = load_photos(tmp_path / "photos.json")
     np.testing.assert_array_equal(loaded.weights, weights)
+    assert loaded.weights is not None
     assert loaded.weights.dtype == np.float32
     (entry,) = json.loads((tmp_path / "photos.json").read_text())
     del entry["weights"], entry["source"]

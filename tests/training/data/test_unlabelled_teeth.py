@@ -7,6 +7,7 @@ import pytest
 
 from app.detector.detections import Detections
 from app.detector.runtimes import Runtime
+from tests.app.detector.listed import listed
 from tests.training.rendered_sets import rendered
 from training.cli import main
 from training.data.annotations import AnnotatedPhoto, Source
@@ -27,9 +28,7 @@ def box(left: float, top: float = 0.1, size: float = 0.1) -> list[float]:
 def found(*detections: tuple[list[float], float, int], labelled=(), labels=Labels.CARIOUS_TEETH_ONLY) -> list:
     """Left edges and weights of the unlabelled teeth."""
     boxes, scores, class_ids = zip(*detections, strict=True)
-    teeth = unlabelled_teeth(
-        np.array(labelled, np.float32).reshape(-1, 4), Detections(np.array(boxes), scores, class_ids), labels
-    )
+    teeth = unlabelled_teeth(np.array(labelled, np.float32).reshape(-1, 4), listed(boxes, scores, class_ids), labels)
     return [(round(float(one[1]), 3), float(weight)) for one, weight in zip(teeth.boxes, teeth.weights, strict=True)]
 
 
@@ -74,9 +73,11 @@ def test_teeth_are_added_as_normal_after_the_labels() -> None:
     assert with_teeth(photo, None) is photo
     both = with_teeth(photo, teeth)
     assert both.class_ids.tolist() == [CARIES, NORMAL, NORMAL]
+    assert both.weights is not None
     assert both.weights.tolist() == [1, 0.5, 0]
     assert both.boxes[:, 0].tolist() == [0, 1, 1]
     again = with_teeth(replace(photo, weights=np.array([3], np.float32)), teeth)
+    assert again.weights is not None
     assert again.weights.tolist() == [3, 0.5, 0]
 
 
@@ -87,7 +88,7 @@ class Finder(Runtime):
     device = "cpu"
 
     def detect(self, pixels) -> Detections:
-        return Detections(np.array([[0, 0, 0.02, 0.02]]), [0.9], [NORMAL])
+        return listed([[0, 0, 0.02, 0.02]], [0.9], [NORMAL])
 
 
 @pytest.fixture

@@ -53,8 +53,9 @@ def made_up(
 
 def points_of(*sources: tuple[list, list, list[float]]) -> OperatingPoints:
     """All photos are assessable."""
-    photos, found, tops = ([item for source in sources for item in source[part]] for part in range(3))
-    scores = np.array(tops)
+    photos = [photo for source in sources for photo in source[0]]
+    found = [item for source in sources for item in source[1]]
+    scores = np.array([top for source in sources for top in source[2]])
     return operating_points(
         photos, found, PhotoVerdicts(scores, scores, np.array([item.labelled > 0 for item in found]))
     )
@@ -104,10 +105,12 @@ def test_bounds_that_the_highest_f1_keeps_do_not_move_the_threshold() -> None:
 
 
 def test_figures_are_of_each_source_and_their_mean_counts_sources_equally() -> None:
-    small = tuple(part[::4] for part in made_up("small", 0.1, seed=2))
+    photos, found_there, tops = made_up("small", 0.1, seed=2)
+    small = photos[::4], found_there[::4], tops[::4]
     found = points_of(made_up("large", 0.0), small).default
     assert found.photos == {"large": 100, "small": 25}
-    sensitivities = [found.by_source[name]["sensitivity"] for name in ("large", "small")]
+    sensitivities = [found.by_source[name]["sensitivity"] or 0.0 for name in ("large", "small")]
+    assert all(sensitivities)
     assert found.mean["sensitivity"] == pytest.approx(np.mean(sensitivities))
     entry = found.as_dict()
     assert entry["by_source"]["small"]["photos"] == 25

@@ -8,6 +8,7 @@ import pytest
 from app.detector.detections import Detections
 from app.photo.quality import PhotoQuality
 from app.screening import Verdict, screen
+from tests.app.detector.listed import listed
 from training.data.annotations import AnnotatedPhoto
 from training.measure.verdicts import photo_verdicts
 
@@ -20,7 +21,7 @@ def random_photo(random: np.random.Generator) -> Detections:
     count = random.integers(0, 7)
     places = random.choice(10, count, replace=False)
     boxes = np.array([[0.2, 0.1 * n, 0.5, 0.1 * n + 0.08] for n in places], np.float32).reshape(-1, 4)
-    return Detections(boxes, random.uniform(0.02, 0.95, count), random.integers(1, 3, count))
+    return listed(boxes, random.uniform(0.02, 0.95, count), random.integers(1, 3, count))
 
 
 def test_the_verdicts_are_those_of_the_server_at_every_threshold() -> None:
@@ -48,7 +49,7 @@ def test_shares_are_of_the_photos_of_each_kind() -> None:
         for class_id in (2, 1)
     )
     boxes = np.array([[0.2, 0.1 * n, 0.5, 0.1 * n + 0.08] for n in range(4)], np.float32)
-    suspect = Detections(boxes, [0.9, 0.9, 0.9, 0.5], [1, 1, 1, 2])
+    suspect = listed(boxes, [0.9, 0.9, 0.9, 0.5], [1, 1, 1, 2])
     photos, seen = [ill, ill, well, well], [suspect, Detections.empty(), suspect, suspect]
     verdicts = photo_verdicts(photos, seen, seen, [GOOD] * 4)
     assert verdicts.shares(np.array([0.4, 0.4, 0.4, 0.6])) == {
