@@ -64,8 +64,10 @@ def write_bundle(folder: Path, *, name: str = MODEL, version: int = 1, **keys: A
     path = folder / name / str(version)
     path.mkdir(parents=True)
     (path / "MODEL_CARD.md").write_text(f"# {name} {version}\n\nNot a medical device.\n", encoding="utf-8")
-    of_point = {"name": "balanced"} if "operating_points" in keys else {}
-    write_manifest(path, manifest(name, version, **of_point) | keys)
+    content = manifest(name, version)
+    if "operating_points" in keys:
+        content["operating_point"]["name"] = "balanced"
+    write_manifest(path, content | keys)
     return path
 
 
