@@ -5,6 +5,7 @@ from typing import Any
 
 from app.screening import Verdict
 from training.measure.metrics import RESAMPLES
+from training.measure.operating_points import DEFAULT_POINT
 from training.measure.report import figures_table
 from training.output import markdown_table
 from training.release.parity import PER_PHOTO
@@ -120,11 +121,11 @@ def model_card(manifest: Mapping[str, Any]) -> str:
         figures=figures_table(models),
         by_source=_by_source(models),
         calibration=_CALIBRATION if "calibration" in manifest else "",
-        default=point["name"],
+        default=point.get("name", DEFAULT_POINT),
         score_threshold=point["score_threshold"],
         max_boxes=point["max_boxes"],
         point_measured_on=point["measured_on"],
-        points=_points(manifest["operating_points"]),
+        points=_points(manifest.get("operating_points", {})),
         per_photo=PER_PHOTO,
         parity=_parity_table(manifest["parity"]),
     )
@@ -151,7 +152,9 @@ def _by_source(models: Mapping[str, Any]) -> str:
 
 
 def _points(points: Mapping[str, Mapping[str, Any]]) -> str:
-    """The goals, and a row for each point and source."""
+    """The goals, and a row for each point and source; nothing without named points, as in older bundles."""
+    if not points:
+        return ""
     rows = []
     for name, point in points.items():
         sources = point["by_source"]
