@@ -12,7 +12,7 @@ from pathlib import Path
 
 from app.admission import Admission
 from app.detector.engine import Engine, build_engine_from_settings
-from app.errors import CariesError
+from app.errors import CariesError, OutputError
 from app.photo.formats import PHOTO_SUFFIXES, PICTURE_SUFFIXES
 from app.screen_photo import Options, ScreenedPhoto, Screener
 from app.settings import Settings
@@ -64,7 +64,7 @@ def detect_photos(
         try:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise CariesError(f"{out} cannot be used for the results: {error.strerror}") from error
+            raise OutputError(f"{out} cannot be used for the results: {error.strerror}") from error
         engine = engine or build_engine_from_settings(settings)
         engine.start()
         try:

@@ -135,8 +135,8 @@ class _Opened:
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
-    """One photo on its way: what was sent and asked for, its detector and its permit."""
+class _Job:
+    """One photo: what was sent and asked for, its detector and its permit."""
 
     data: bytes
     options: Options
@@ -172,13 +172,13 @@ class Screener:
         """
         point = engine.bundle.point(options.operating_point).applied(options.threshold, options.max_boxes)
         with self.admission.photo_permit() as permit:
-            way = _Way(data, options, engine, permit)
+            job = _Job(data, options, engine, permit)
             async with self.admission.deadline():
-                opened = await self._decode(way)
-                detections = await self._detect(way, opened)
-            screening = _judge(way, detections, opened.quality, point)
-            drawn = await self._draw(way, opened, screening)
-            picture = await self._encode(way, drawn)
+                opened = await self._decode(job)
+                detections = await self._detect(job, opened)
+            screening = _judge(job, detections, opened.quality, point)
+            drawn = await self._draw(job, opened, screening)
+            picture = await self._encode(job, drawn)
         return ScreenedPhoto(
             bundle=engine.bundle,
             width=opened.width,
@@ -194,34 +194,34 @@ class Screener:
         """Wait for the photo threads to end; the engines stay open."""
         self.admission.close()
 
-    async def _decode(self, way: _Way) -> _Opened:
-        await way.permit.acquire()
+    async def _decode(self, job: _Job) -> _Opened:
+        await job.permit.acquire()
         try:
-            opened = await way.permit.run("decode", lambda: _open(way, self._small_limits))
+            opened = await job.permit.run("decode", lambda: _open(job, self._small_limits))
         except PhotoTooCostly:
             raise
         except PhotoTooLarge:  # by its header, so nothing was decoded
-            way.permit.release()
-            await way.permit.acquire(large=True)
-            opened = await way.permit.run("decode", lambda: _open(way, self._limits))
+            job.permit.release()
+            await job.permit.acquire(large=True)
+            opened = await job.permit.run("decode", lambda: _open(job, self._limits))
         if opened.photo is None:
-            way.permit.release()  # what remains is small
+            job.permit.release()  # what remains is small
         return opened
 
-    async def _detect(self, way: _Way, opened: _Opened) -> Detections:
-        inference = await way.engine.detect(opened.model_input, alone=self.admission.alone)
-        way.permit.timings_ms["queue"] += inference.queue_ms
-        way.permit.timings_ms["inference"] += inference.inference_ms
+    async def _detect(self, job: _Job, opened: _Opened) -> Detections:
+        inference = await job.engine.detect(opened.model_input, alone=self.admission.alone)
+        job.permit.timings_ms["queue"] += inference.queue_ms
+        job.permit.timings_ms["inference"] += inference.inference_ms
         tracing.record("inference", inference.inference_ms)
         return inference.detections
 
-    async def _draw(self, way: _Way, opened: _Opened, screening: Screening) -> Pixels | None:
-        bundle = way.engine.bundle
+    async def _draw(self, job: _Job, opened: _Opened, screening: Screening) -> Pixels | None:
+        bundle = job.engine.bundle
         if opened.photo is None:
             return None
         # The detector saw the scaled photo, so that the boxes do not depend on the format of the answer.
         if not opened.photo.is_full_size:
-            opened.photo = await way.permit.run("decode", lambda: decode(way.data, self._limits))
+            opened.photo = await job.permit.run("decode", lambda: decode(job.data, self._limits))
 
         def annotate(photo: Photo) -> Pixels:
             return drawing.annotate(
@@ -230,37 +230,37 @@ class Screener:
                 class_names=bundle.class_names,
                 screened_class_id=bundle.screened_class_id,
                 model=f"{bundle.name} v{bundle.version}",
-                lang=way.options.lang,
+                lang=job.options.lang,
             )
 
-        drawn = await way.permit.run("draw", functools.partial(annotate, opened.photo))
+        drawn = await job.permit.run("draw", functools.partial(annotate, opened.photo))
         opened.photo = None  # it must not take memory while its copy is encoded
         return drawn
 
-    async def _encode(self, way: _Way, drawn: Pixels | None) -> bytes | None:
-        media_type = way.options.media_type
+    async def _encode(self, job: _Job, drawn: Pixels | None) -> bytes | None:
+        media_type = job.options.media_type
         if drawn is None or media_type is None:
             return None
         threads = min(usable_cores(), MAX_ENCODER_THREADS) if self.admission.alone else 1
-        return await way.permit.run("encode", lambda: encode(drawn, media_type, threads=threads))
+        return await job.permit.run("encode", lambda: encode(drawn, media_type, threads=threads))
 
 
-def _open(way: _Way, limits: Limits) -> _Opened:
-    bundle = way.engine.bundle
+def _open(job: _Job, limits: Limits) -> _Opened:
+    bundle = job.engine.bundle
     side = screened_side(bundle.input_height, bundle.input_width)
-    photo = decode(way.data, limits, shorter_side=side, wanted=lambda: way.permit.wanted)
+    photo = decode(job.data, limits, shorter_side=side, wanted=lambda: job.permit.wanted)
     return _Opened(
         photo.width,
         photo.height,
         photo.sha256,
         quality=assess_quality(photo.pixels, shorter_side=min(photo.width, photo.height)),
         model_input=fitted(photo.pixels, bundle.input_height, bundle.input_width),
-        photo=photo if way.options.media_type else None,
+        photo=photo if job.options.media_type else None,
     )
 
 
-def _judge(way: _Way, detections: Detections, quality: PhotoQuality, point: OperatingPoint) -> Screening:
-    bundle = way.engine.bundle
+def _judge(job: _Job, detections: Detections, quality: PhotoQuality, point: OperatingPoint) -> Screening:
+    bundle = job.engine.bundle
     return screen(
         bundle.calibrated(detections),
         quality,
@@ -268,5 +268,5 @@ def _judge(way: _Way, detections: Detections, quality: PhotoQuality, point: Oper
         screened_class_id=bundle.screened_class_id,
         score_threshold=point.score_threshold,
         max_boxes=point.max_boxes,
-        classes=way.options.classes,
+        classes=job.options.classes,
     )

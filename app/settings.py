@@ -117,7 +117,7 @@ def _several_of(choices: type[E]) -> Check[tuple[E, ...]]:
             raise ValueError
         return chosen
 
-    return Check(f"one or several of {', '.join(choices)}, separated by commas", parse)
+    return Check(f"one or more of {', '.join(choices)}, separated by commas", parse)
 
 
 def _text(allowed: str) -> Check[str]:
@@ -148,7 +148,7 @@ def _models() -> Check[tuple[ModelChoice, ...]]:
             chosen[name] = ModelChoice(name, int(version) if slash else None)
         return tuple(chosen.values())
 
-    return Check("names separated by commas, each once and with /VERSION if need be, or empty", parse)
+    return Check("names separated by commas, each once, optionally followed by /VERSION, or empty", parse)
 
 
 def _optional(check: Check[T]) -> Check[T | None]:
@@ -197,7 +197,7 @@ class Settings:
         _optional(_path("a folder")),
     )
     host: str = _setting(
-        "127.0.0.1", "Address to listen on; 0.0.0.0 is every network.", _text("an address or host name")
+        "127.0.0.1", "Address to listen on; 0.0.0.0 listens on all networks.", _text("an address or host name")
     )
     port: int = _setting(8000, "Port to listen on; 0 takes a free one.", _whole_number(0, 65535))
     keys: Path | None = _setting(
@@ -240,11 +240,9 @@ class Settings:
         32, "Requests that may wait; more are answered 503 before their photo is read.", _whole_number(0, 10_000)
     )
     batch_photos: int = _setting(
-        32, "Most photos of one request to /detect/batch; no more than requests in a minute.", _whole_number(1, 1_000)
+        32, "Maximum photos per batch; the limit of requests per minute also applies.", _whole_number(1, 1_000)
     )
-    batch_bytes: int = _setting(
-        128 * 2**20, "Most bytes of the photos of one batch together, as sent.", _whole_number(1024, 2**31)
-    )
+    batch_bytes: int = _setting(128 * 2**20, "Maximum total bytes of a batch, as sent.", _whole_number(1024, 2**31))
     batches_open: int = _setting(
         4, "Batches in memory at a time, with all bytes that were sent; more are answered 503.", _whole_number(1, 256)
     )

@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-AVOIDED = re.compile(r"\b(beside|anew|nobody|somebody|whoever|anybody|whatever)\b", re.IGNORECASE)
+AVOIDED = re.compile(r"(?<![a-z])(beside|anew|nobody|somebody|whoever|anybody|whatever)(?![a-z])", re.IGNORECASE)
 """`next to` or `besides`, `again`, and the client, caller or operator by name."""
 
 PLACES = (

@@ -29,7 +29,7 @@ def repackage(
     operating point and card again, as a bundle in `folder.bundles`.
 
     The weights do not change, and the SavedModel keeps its own suppression; the TFLite models return boxes from
-    `nms_score_threshold` on, None leaves it as it is. `replaces` names the models that the bundle takes the place of.
+    `nms_score_threshold` on, None leaves it as it is. `replaces` names the models that the bundle replaces.
 
     Raises:
         AnnotationError: the data has problems.

@@ -232,7 +232,7 @@ def package_step(
     Args:
         cross_validation: folder of a cross-validation of the same recipe, which gives figures, calibration and
             operating points; without it they come from the held-out fold.
-        replaces: names of the models that this one takes the place of.
+        replaces: names of the models that this one replaces.
 
     Raises:
         RunError: no fold was held out and no cross-validation is given.

@@ -58,7 +58,7 @@ class Bundle:
         manifest: the contents of `bundle.json`.
         operating_points: those with a name, the default one too.
         curve: figures over all thresholds, if measured.
-        replaces: names of the models that this one took the place of.
+        replaces: names of the models that this one replaced.
     """
 
     path: Path
@@ -211,10 +211,12 @@ def find_bundle(store: Path, name: str | None = None, version: int | None = None
     matches = [path for found, number, path in bundles if found == name and version in (None, number)]
     if matches:
         return matches[-1]
-    held = ", ".join(f"{found} {number}" for found, number, _ in bundles) or "no bundle"
+    contained = ", ".join(f"{found} {number}" for found, number, _ in bundles) or "no bundle"
     wanted = f"{name or 'any model'}{'' if version is None else f' version {version}'}"
     successor = replacements(store).get(name or "")
-    raise UnknownModel(f"{wanted} is not in the model store {store}, which holds {held}{took_its_place(successor)}")
+    raise UnknownModel(
+        f"{wanted} is not in the model store {store}, which contains {contained}{replaced_by(successor)}"
+    )
 
 
 def replacements(store: Path) -> dict[str, str]:
@@ -228,9 +230,9 @@ def replacements(store: Path) -> dict[str, str]:
     return {gone: name for gone, name in found.items() if gone not in present}
 
 
-def took_its_place(successor: str | None) -> str:
+def replaced_by(successor: str | None) -> str:
     """The end of a message that refuses a model; empty without a successor."""
-    return "" if successor is None else f"; {successor} took its place"
+    return "" if successor is None else f"; {successor} replaced it"
 
 
 def _replaced(manifest: Mapping[str, Any]) -> tuple[str, ...]:

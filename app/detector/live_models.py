@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.detector.bundle import Bundle, find_bundle, read_bundle, replacements, took_its_place
+from app.detector.bundle import Bundle, find_bundle, read_bundle, replaced_by, replacements
 from app.detector.engine import Engine, build_engine
 from app.detector.runtimes import Runtime
 from app.errors import BundleError, CariesError, ReloadRefused, ReloadRunning, UnknownModel
@@ -95,7 +95,7 @@ class LiveModels:
         live = self._live.get(self.default if name is None else name)
         if live is None:
             text = f"{(name or '')[:60]!r} is not live; live are {', '.join(sorted(self._live))}"
-            raise UnknownModel(text + took_its_place(self._replacements.get(name or "")))
+            raise UnknownModel(text + replaced_by(self._replacements.get(name or "")))
         live.users += 1
         try:
             yield live.engine
@@ -227,7 +227,7 @@ def _check(bundle: Bundle, path: Path, replaced: Bundle | None) -> None:
         BundleError: says what is wrong.
     """
     if (bundle.name, str(bundle.version)) != (path.parent.name, path.name):
-        raise BundleError(f"{path} holds {bundle.name} {bundle.version}")
+        raise BundleError(f"{path} contains {bundle.name} {bundle.version}")
     screened = bundle.class_names[bundle.screened_class_id]
     if screened != SCREENED_CLASS:
         raise BundleError(f"{path} screens for {screened!r}; it must screen for {SCREENED_CLASS!r}")

@@ -18,7 +18,7 @@ Share = float | None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFigures:
-    """The figures on one source's photos at one threshold, as of `OperatingPoint`; `photos` is their number."""
+    """The figures on one source's photos at one threshold, see `OperatingPoint`; `photos` is their number."""
 
     photos: int | None
     sensitivity: Share
@@ -80,7 +80,7 @@ class OperatingPoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurveFigures:
-    """Figures as of `OperatingPoint`, at each threshold of a curve; None if the source lacks photos without caries."""
+    """Figures, see `OperatingPoint`, at each threshold of a curve; None if the source lacks photos without caries."""
 
     sensitivity: tuple[float, ...]
     false_positives_per_image: tuple[float, ...]
@@ -113,18 +113,20 @@ def read_operating_points(manifest: Mapping[str, Any]) -> tuple[OperatingPoint, 
         return default, named
     point = named.setdefault(default.name, default)
     if point.score_threshold != default.score_threshold:
-        raise ValueError(f"operating_point.score_threshold: it is not that of operating_points.{default.name}")
+        raise ValueError(
+            f"operating_point.score_threshold differs from operating_points.{default.name}.score_threshold"
+        )
     return point, named
 
 
 def read_curve(manifest: Mapping[str, Any]) -> Curve | None:
-    """The curve of a manifest, if it has one; raises as `read_operating_points`."""
+    """The curve of a manifest, if it has one; same errors as `read_operating_points`."""
     if "curve" not in manifest:
         return None
     curve = _Object(manifest["curve"], "curve")
     thresholds = curve.numbers("score_thresholds", None)
     if not thresholds or any(low >= high for low, high in pairwise(thresholds)):
-        raise ValueError("curve.score_thresholds: the numbers must ascend")
+        raise ValueError("curve.score_thresholds: the thresholds must be in ascending order")
     sources = {name: _along(figures, len(thresholds)) for name, figures in curve.object("sources").objects().items()}
     return Curve(score_thresholds=thresholds, sources=sources, mean=_along(curve.object("mean"), len(thresholds)))
 
@@ -152,7 +154,7 @@ class _Object:
     def optional(self, name: str, kind: type[T]) -> T | None:
         value = self.values.get(name)
         if value is not None and not isinstance(value, kind):
-            raise ValueError(f"{self.key}.{name}: {value!r} is not of the type {kind.__name__}")
+            raise ValueError(f"{self.key}.{name}: {value!r} is not of type {kind.__name__}")
         return value
 
     def number(self, name: str, high: float = 1) -> float | None:
@@ -176,7 +178,7 @@ class _Object:
 
 
 def _point(values: _Object, default: OperatingPoint | None = None) -> OperatingPoint:
-    """The point; what is missing there and common to all points is as in `default`."""
+    """The point; values shared by all points are taken from `default`."""
     for name in ("sensitivity", "false_positives_per_image"):
         values.required(name)
     sources = values.object("by_source").objects() if "by_source" in values.values else {}

@@ -125,7 +125,7 @@ def test_serve_without_a_model_exits_with_the_reason(tmp_path: Path) -> None:
     server = run("serve", "--port", "0", "--model-store", str(tmp_path))
     _, said = server.communicate(timeout=60)
     assert server.returncode == 1
-    assert "holds no bundle" in said
+    assert "contains no bundle" in said
 
 
 def test_serve_on_a_network_without_keys_is_refused(tmp_path: Path) -> None:

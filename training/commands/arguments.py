@@ -138,7 +138,7 @@ replaces_argument = argument(
     action="append",
     default=[],
     metavar="MODEL",
-    help="name of a model that the bundle takes the place of; may be repeated",
+    help="name of a model that the bundle replaces; may be repeated",
 )
 
 

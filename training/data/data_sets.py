@@ -59,7 +59,7 @@ class DataSet:
                 near = difflib.get_close_matches(key, [*known, "photos"], n=1, cutoff=0.0)[0]
                 raise AnnotationError(f"{key} is not a key of a data set; the nearest one is {near}")
             if key != "weight" and not isinstance(value, str):
-                raise AnnotationError(f"{key} is {value!r}, allowed is a text")
+                raise AnnotationError(f"{key} is {value!r}, allowed is a string")
         if not values["name"].strip():
             raise AnnotationError("name is empty")
         labels = values.get("labels", Labels.EVERY_TOOTH)
@@ -114,7 +114,7 @@ def _parse(text: str, where: str, name: str) -> tuple[DataSet, str]:
         values = tomllib.loads(text)
         photos = values.pop("photos", ".")
         if not isinstance(photos, str):
-            raise AnnotationError(f"photos is {photos!r}, allowed is a text")
+            raise AnnotationError(f"photos is {photos!r}, allowed is a string")
         return DataSet.from_dict(values, name=name), photos
     except tomllib.TOMLDecodeError as error:
         raise AnnotationError(f"{where} cannot be read: {error}") from error

@@ -26,14 +26,14 @@ from training.data.source import AnnotationError, Source, ToothDetector
 from training.output import write_file
 
 MIN_SCORE = 0.12
-"""Of a detection that may be a tooth; scores are the detector's own, not calibrated."""
+"""Lowest score of a possible tooth, uncalibrated."""
 MIN_NORMAL_SCORE = 0.30
 MIN_CARIES_SCORE = 0.40
 MAX_TEETH = 60
 """Considered on a photo."""
 
 LABELLED_OVERLAP = 0.5
-"""Intersection over the smaller area from which a tooth is a labelled one."""
+"""A detection that overlaps a label by at least this share of the smaller box is the labelled tooth."""
 DUPLICATE_IOU, DUPLICATE_OVERLAP = 0.35, 0.7
 """Above which a box repeats a better one."""
 IGNORED_IOU, IGNORED_OVERLAP = 0.2, 0.5
@@ -56,8 +56,8 @@ def check_labels(data_sets: Sequence[DataSet], source: Source) -> None:
     for data_set in data_sets:
         if data_set.labels is Labels.CARIOUS_TEETH_ONLY and not (source.teeth_from or source.allow_partial_labels):
             raise AnnotationError(
-                f"{data_set.name}: only carious teeth are labelled, so the others would be trained on as background: "
-                "give --teeth-from a bundle, run or checkpoint that finds them, or --teeth-from none"
+                f"{data_set.name}: only carious teeth are labelled, so the others would be learned as background; give "
+                "--teeth-from a bundle, run or checkpoint that finds them, or --teeth-from none"
             )
 
 

@@ -16,8 +16,8 @@ RIDGE = 1e-3
 """Weight of the L2 penalty, which keeps the weights finite on separable data."""
 
 PARTS = 5
-"""Of photos of one fold. Calibrations on few photos differ in scale, so that one threshold does not fit all parts: with
-two parts of 800 photos F1 is 0.05 lower than with five."""
+"""Parts into which the photos of a single fold are divided. Calibrations on fewer photos differ in scale, so that one
+threshold fits them less well."""
 
 
 class CalibrationError(TrainingError):

@@ -1,5 +1,4 @@
-"""Calibration and operating points from photos that the detector was not trained on, without judging them by
-themselves."""
+"""Cross-fitted calibration and operating points from photos that the detector was not trained on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -39,7 +39,7 @@ def training_batches(
     def build(reader: Any, batch_size: int, transform_input_data_fn: Any, input_context: Any, **_: Any) -> Any:
         per_replica = input_context.get_per_replica_batch_size(batch_size) if input_context else batch_size
         share = batch_size // workers
-        records, order = _read(reader.tf_record_input_reader.input_path)
+        records, order = read_records(reader.tf_record_input_reader.input_path)
         count = len(order)
         records, order = tf.constant(records, tf.string), tf.constant(order, tf.int64)
         decoder = decoder_builder.build(reader)
@@ -74,7 +74,7 @@ def training_batches(
         inputs.INPUT_BUILDER_UTIL_MAP["dataset_build"] = replaced
 
 
-def _read(paths: Sequence[str]) -> tuple[list[bytes], list[int]]:
+def read_records(paths: Sequence[str]) -> tuple[list[bytes], list[int]]:
     """The records of each file once, and their positions in the order of `paths`."""
     from training.compat import tf
 

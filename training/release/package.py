@@ -52,7 +52,7 @@ def package(
         held_out_fold: None if the training saw all folds.
         trained_input_size: pixels, if the weights were trained at another size than the recipe's.
         sets: see `training.data.sampling.describe_sets`.
-        replaces: names of the models that this one takes the place of.
+        replaces: names of the models that this one replaces.
         origin: name and SHA-256 of the weights that the training started from (`started_from`) and of the detector that
             found teeth without a label (`teeth_from`), if any.
 

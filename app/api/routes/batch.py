@@ -112,7 +112,7 @@ class _Answer(Response):
         admission, stayed = service.screener.admission, None
         try:
             with service.models.use(self._model) as engine, admission.batch_permit():
-                engine.bundle.point(self._options.operating_point)  # refused as one, before the photos are read
+                engine.bundle.point(self._options.operating_point)  # refuses the batch before any photo is read
                 sources = await read_batch(self._request, service.settings)
                 context = context_of(scope)
                 if context.count_more:

@@ -12,7 +12,7 @@ from app.api.answers import CurveAnswer, ModelEntry, ModelList, problem_response
 from app.api.parameters import known_parameters_only
 from app.api.problems import quoted
 from app.api.service import service_of
-from app.detector.bundle import Bundle, list_bundles, read_bundle, replacements, took_its_place
+from app.detector.bundle import Bundle, list_bundles, read_bundle, replaced_by, replacements
 from app.detector.engine import Engine
 from app.errors import BundleError, UnknownModel
 
@@ -111,6 +111,6 @@ def _bundle(store: Path, engines: list[Engine], model: str, version: int | None)
     if not paths:
         wanted = f"{quoted(model)}{'' if version is None else f' version {version}'}"
         known = ", ".join(f"{name} {number}" for name, number, _ in stored) or "no model"
-        successor = took_its_place(replacements(store).get(model))
+        successor = replaced_by(replacements(store).get(model))
         raise UnknownModel(f"{wanted} is not in the store, which has {known}{successor}")
     return read_bundle(paths[-1], verify=False)

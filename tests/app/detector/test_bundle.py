@@ -92,7 +92,7 @@ def test_the_newest_version_wins(tmp_path) -> None:
     assert find_bundle(tmp_path) == tmp_path / "gums" / "1"
     with pytest.raises(UnknownModel, match=r"teeth version 3 is not in the model store .* teeth 10"):
         find_bundle(tmp_path, "teeth", 3)
-    with pytest.raises(UnknownModel, match="holds no bundle"):
+    with pytest.raises(UnknownModel, match="contains no bundle"):
         find_bundle(tmp_path / "gums")
 
 
@@ -101,7 +101,7 @@ def test_a_refusal_names_the_model_that_replaced_a_gone_one(tmp_path) -> None:
     write_bundle(tmp_path, name="jaws")
     (write_bundle(tmp_path, name="broken") / MANIFEST).write_text("{")
     assert replacements(tmp_path) == {"gums": "teeth"}, "jaws is still in the store"
-    with pytest.raises(UnknownModel, match=r"gums is not in the model store .* teeth 1; teeth took its place$"):
+    with pytest.raises(UnknownModel, match=r"gums is not in the model store .* teeth 1; teeth replaced it$"):
         find_bundle(tmp_path, "gums")
     for name, version in (("lips", None), ("jaws", 2)):
         with pytest.raises(UnknownModel, match=r"teeth 1$"):

@@ -7,8 +7,8 @@ from app.detector.calibration import Calibration, teeth, tooth_features
 from app.detector.detections import Detections
 from tests.app.detector.listed import listed
 
-FIRST, BESIDE_FIRST, SECOND = [0.1, 0.1, 0.3, 0.2], [0.1, 0.11, 0.3, 0.21], [0.1, 0.5, 0.3, 0.6]
-OPINIONS = listed([FIRST, BESIDE_FIRST, SECOND, SECOND], [0.6, 0.4, 0.3, 0.01], [1, 2, 2, 1])
+FIRST, NEXT_TO_FIRST, SECOND = [0.1, 0.1, 0.3, 0.2], [0.1, 0.11, 0.3, 0.21], [0.1, 0.5, 0.3, 0.6]
+OPINIONS = listed([FIRST, NEXT_TO_FIRST, SECOND, SECOND], [0.6, 0.4, 0.3, 0.01], [1, 2, 2, 1])
 
 
 def test_overlapping_boxes_of_any_class_are_one_tooth() -> None:

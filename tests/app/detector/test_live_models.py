@@ -72,12 +72,12 @@ def test_a_request_for_a_gone_model_learns_which_one_replaced_it(start: Start, t
             live.client.post("/models/reload", json={"model": "old"}),
             live.client.get("/models/old/card"),
         ):
-            assert "; stand-in took its place" in assert_problem(answer, 404, "unknown-model")["detail"]
+            assert "; stand-in replaced it" in assert_problem(answer, 404, "unknown-model")["detail"]
         unknown = live.client.post("/detect?model=other", content=photo)
-        assert "took its place" not in assert_problem(unknown, 404, "unknown-model")["detail"]
+        assert "replaced it" not in assert_problem(unknown, 404, "unknown-model")["detail"]
         write_bundle(tmp_path, version=3, replaces=["other"])
         live.client.post("/models/reload")
-        assert "; stand-in took its place" in live.client.post("/detect?model=other", content=photo).json()["detail"]
+        assert "; stand-in replaced it" in live.client.post("/detect?model=other", content=photo).json()["detail"]
 
 
 @pytest.mark.parametrize("version", [None, 2])
@@ -135,7 +135,7 @@ def have_other_classes(path: Path) -> str:
 
 def hold_another_version(path: Path) -> str:
     rewrite(path, model={"name": "stand-in", "version": 1})
-    return "holds stand-in 1"
+    return "contains stand-in 1"
 
 
 BAD = [

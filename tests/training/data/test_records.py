@@ -86,16 +86,16 @@ def test_a_training_is_not_resumed_with_other_weights_of_the_sets(run, small_rec
 
 
 def test_a_file_drawn_twice_is_in_memory_once(run) -> None:
-    from training.model.batches import _read
+    from training.model.batches import read_records
 
     first, second = (str(run.records / f"{name}.fold_1.tfrecord") for name in ("1_a", "2_b"))
-    records, order = _read([first, second, first])
+    records, order = read_records([first, second, first])
     counts = len(photos_in(first)), len(photos_in(second))
     assert len(records) == sum(counts)
     assert order == [*range(sum(counts)), *range(counts[0])]
 
 
-def test_records_of_one_set_do_not_stay_beside_those_of_two(run, tmp_path) -> None:
+def test_preparing_one_set_removes_the_records_of_two(run, tmp_path) -> None:
     assert main(["prepare", "--data", str(tmp_path / "a"), "--out", str(run.path)]) == 0
     assert {path.stem for path in run.records.glob("*.tfrecord")} == {f"fold_{fold}" for fold in range(5)}
 

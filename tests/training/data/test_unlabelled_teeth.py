@@ -142,7 +142,10 @@ def test_the_detector_is_run_once_for_the_same_photos(data, source, loaded, tmp_
 def test_only_carious_teeth_without_a_detector_are_refused(data, tmp_path, capsys) -> None:
     command = ["prepare", *(f"--data={path}" for path in data), "--out", str(tmp_path / "run")]
     assert main(command) == 1
-    assert "partly: only carious teeth are labelled, so the others would be trained on" in capsys.readouterr().err
+    assert (
+        "partly: only carious teeth are labelled, so the others would be learned as background"
+        in capsys.readouterr().err
+    )
     assert not (tmp_path / "run").exists()
     assert main([*command, "--teeth-from", "none"]) == 0
     assert RunFolder(tmp_path / "run").teeth_from() is None

@@ -78,7 +78,7 @@ def test_photos_of_one_fold_are_calibrated_by_parts() -> None:
     assert error_of_caries(photos, found) < 0.1 < error_of_caries(photos, predictions)
 
 
-def test_every_source_has_the_same_say_whatever_its_number_of_photos() -> None:
+def test_sources_have_equal_weight_regardless_of_their_photos() -> None:
     """One source is right in 70 % of its teeth, the other in 30 %: the probability is halfway."""
     photos, predictions = sample(60)
     few_photos, few = sample(6, seed=6)

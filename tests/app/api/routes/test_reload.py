@@ -34,7 +34,7 @@ def test_reload_the_newest_version_and_roll_back(start: Start, tmp_path: Path, p
 @pytest.mark.parametrize(
     ("body", "status", "says"),
     [
-        ('{"model": "nothing"}', 404, "nothing is not in the model store, which holds stand-in 1"),
+        ('{"model": "nothing"}', 404, "nothing is not in the model store, which contains stand-in 1"),
         ('{"version": 7}', 404, "stand-in version 7"),
         ('{"version": 0}', 422, "version is '0'"),
         ('{"version": "1"}', 422, "version is '1'"),
