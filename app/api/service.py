@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -163,6 +164,9 @@ class Service:
         self._screener = Screener(Admission.from_settings(self.settings), self.settings.limits)
         for engine in self.models.engines:
             logger.info("ready: %s, %.1f s", _describe(engine), time.monotonic() - started)
+        # The start leaves garbage that an idle server would keep.
+        gc.collect()
+        return_free_pages()
         if self.settings.watch_s:
             self._run_until_closed(self._watch())
 
