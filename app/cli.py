@@ -18,7 +18,7 @@ from app.detector.bundle import find_bundle, list_bundles, read_bundle
 from app.errors import BundleError, CariesError, SettingsError
 from app.photo.formats import MEDIA_TYPES
 from app.records.key_file import KeyFile, Role
-from app.screening import MAX_BOXES_BOUNDS
+from app.screening import MAX_BOXES_BOUNDS, THRESHOLD_BOUNDS
 from app.settings import LogFormat, Settings, describe, flag, variable
 
 if TYPE_CHECKING:
@@ -130,8 +130,8 @@ def _read_settings(parsed: argparse.Namespace) -> Settings:
 
 def _threshold(text: str) -> float:
     value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
+    if value not in THRESHOLD_BOUNDS:
+        raise argparse.ArgumentTypeError(f"{text} is not from {THRESHOLD_BOUNDS}")
     return value
 
 

@@ -18,7 +18,7 @@ class Bounds:
     low: int
     high: int
 
-    def __contains__(self, value: int) -> bool:
+    def __contains__(self, value: float) -> bool:
         return self.low <= value <= self.high
 
     def __str__(self) -> str:
@@ -27,6 +27,9 @@ class Bounds:
 
 MAX_BOXES_BOUNDS = Bounds(1, 100)
 """Boxes that callers may ask for."""
+
+THRESHOLD_BOUNDS = Bounds(0, 1)
+"""Of a score threshold."""
 
 TOOTH_SCORE = 0.4
 """Lowest score at which a box of any class counts as a tooth."""

@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 from app.api.problems import quoted
 from app.errors import InvalidParameter
 from app.screen_photo import Options
-from app.screening import MAX_BOXES_BOUNDS, ClassSelection
+from app.screening import MAX_BOXES_BOUNDS, THRESHOLD_BOUNDS, ClassSelection
 
 PointName = Annotated[
     str | None, Query(description="An operating point of the model, see /models; if omitted, the default one.")
@@ -18,8 +18,8 @@ PointName = Annotated[
 Threshold = Annotated[
     float | None,
     Query(
-        ge=0,
-        le=1,
+        ge=THRESHOLD_BOUNDS.low,
+        le=THRESHOLD_BOUNDS.high,
         allow_inf_nan=False,
         description="Lowest score shown; overrides operating_point, and if omitted is that of the operating point.",
     ),

@@ -1,9 +1,11 @@
+import math
+
 import numpy as np
 import pytest
 
 from app.detector.detections import Detections
 from app.photo.quality import PhotoQuality, Reason
-from app.screening import MAX_BOXES_BOUNDS, ClassSelection, Verdict, screen
+from app.screening import MAX_BOXES_BOUNDS, THRESHOLD_BOUNDS, ClassSelection, Verdict, screen
 from tests.app.detector.listed import listed
 
 GOOD = PhotoQuality(shorter_side=300, luminance=120.0, sharpness=0.3, tissue=0.6)
@@ -61,6 +63,7 @@ def test_teeth_are_counted_before_calibration() -> None:
 def test_callers_may_ask_for_1_to_100_boxes() -> None:
     assert str(MAX_BOXES_BOUNDS) == "1 to 100"
     assert [n for n in (0, 1, 100, 101) if n in MAX_BOXES_BOUNDS] == [1, 100]
+    assert [score for score in (-0.1, 0.0, 1.0, 1.1, math.nan) if score in THRESHOLD_BOUNDS] == [0.0, 1.0]
 
 
 def test_max_boxes_keeps_the_highest_and_counts_the_rest() -> None:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from app.screening import THRESHOLD_BOUNDS
 from training.commands import AddArguments, argument
 from training.data.annotations import FOLDS, AnnotatedPhoto, AnnotationError, Source
 from training.data.formats import FORMATS
@@ -143,8 +144,8 @@ replaces_argument = argument(
 
 
 def check_threshold(arguments: argparse.Namespace) -> None:
-    if arguments.threshold is not None and not 0 <= arguments.threshold <= 1:
-        raise TrainingError(f"--threshold is {arguments.threshold:g}, allowed is 0 to 1")
+    if arguments.threshold is not None and arguments.threshold not in THRESHOLD_BOUNDS:
+        raise TrainingError(f"--threshold is {arguments.threshold:g}, allowed is {THRESHOLD_BOUNDS}")
 
 
 def read_folds(arguments: argparse.Namespace) -> list[int]:
