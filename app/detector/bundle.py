@@ -94,7 +94,8 @@ class Bundle:
         """
         file = self.path / TFLITE_MODELS[precision]
         if not file.exists():
-            raise RuntimeUnavailable(f"{self.name} {self.version} has no {file.name}: use another precision or runtime")
+            others = f"{' or '.join(self.precisions)} precision" if self.precisions else "the tensorflow runtime"
+            raise RuntimeUnavailable(f"{self.name} {self.version} has no {file.name}: choose {others}")
         return file
 
     def copy_verified(self, file: Path, to: BinaryIO) -> None:

@@ -2,8 +2,16 @@ import json
 
 import pytest
 
-from app.detector.bundle import MANIFEST, find_bundle, list_bundles, read_bundle, replacements, write_manifest
-from app.errors import BundleError, UnknownModel
+from app.detector.bundle import (
+    INT8_MODEL,
+    MANIFEST,
+    find_bundle,
+    list_bundles,
+    read_bundle,
+    replacements,
+    write_manifest,
+)
+from app.errors import BundleError, RuntimeUnavailable, UnknownModel
 from tests.app.api.live_server import write_bundle
 from tests.app.detector.stand_ins import manifest
 
@@ -106,3 +114,12 @@ def test_a_refusal_names_the_model_that_replaced_a_gone_one(tmp_path) -> None:
     for name, version in (("lips", None), ("jaws", 2)):
         with pytest.raises(UnknownModel, match=r"teeth 1$"):
             find_bundle(tmp_path, name, version)
+
+
+def test_a_missing_tflite_file_is_refused_with_what_the_bundle_has(tmp_path) -> None:
+    path = write_bundle(tmp_path)
+    with pytest.raises(RuntimeUnavailable, match=r"has no model\.tflite: choose the tensorflow runtime$"):
+        read_bundle(path).tflite("float32")
+    (path / INT8_MODEL).touch()
+    with pytest.raises(RuntimeUnavailable, match=r"has no model\.tflite: choose int8 precision$"):
+        read_bundle(path, verify=False).tflite("float32")
