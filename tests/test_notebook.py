@@ -37,6 +37,7 @@ def test_every_command_of_the_program_is_on_the_page() -> None:
 
 TESTED_ALONE = {
     "cross-validate": "test_cross_validation.py",
+    "learning-curve": "test_learning_curve.py",
     "enlarge": "test_multi_scale.py",
     "repackage": "test_repackage.py",
     "review": "test_review.py",

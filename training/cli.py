@@ -20,7 +20,7 @@ COMMANDS = {
     "detect": "bundles",
     "package": "steps",
     **dict.fromkeys(("repackage", "archive", "install"), "bundles"),
-    **dict.fromkeys(("sweep", "cross-validate", "review"), "studies"),
+    **dict.fromkeys(("sweep", "cross-validate", "learning-curve", "review"), "studies"),
     "enlarge": "bundles",
     "render": "photos",
 }

@@ -17,31 +17,33 @@ from training.measure.report import SAME_PHOTOS, write_assessment
 from training.measure.sources import assess_sources
 from training.model.checkpoints import load_trained
 from training.model.multi_scale import Sizes, sizes_text
+from training.model.pretrained.start import Start
 from training.model.train import seconds_trained
 from training.output import write_file
 from training.recipe import NAMES, Recipe
-from training.run import configure_step, export_step, say, tflite_step, train_step
+from training.run import check_same_input, configure_step, export_step, say, tflite_step, train_step
 from training.run_folder import RunFolder
 
 SECONDS = "seconds.json"
 
 
-def train_fold(folder: Path, recipe: Recipe, fold: int) -> None:
-    """Train with a fold held out and predict on it; resume an interrupted training, skip a finished fold.
+def train_held_out(run: RunFolder, recipe: Recipe, fold: int, start: Start | None = None) -> None:
+    """Train with a fold held out and predict on it; resume an interrupted training, skip a finished one.
 
     Raises:
-        CrossValidationError: the fold was finished with another recipe.
-        RunError: it was started with other photos, labels or folds.
+        CrossValidationError: the training was finished with another recipe or held-out fold.
+        RunError: it has other photos, labels, folds, unlabelled teeth, weights of data sets or initial weights.
     """
-    run = fold_folder(folder, fold)
     if (run.path / PREDICTIONS["float32"]).exists():
-        of_fold, _ = run.configured()
-        if differences := of_fold.differences(recipe, apart_from=NAMES):
+        of_run, held_out = run.configured()
+        if differences := of_run.differences(recipe, apart_from=NAMES):
             raise CrossValidationError(f"{run.path} was trained by another recipe: {differences}")
-        run.check_photos()
-        say(f"fold {fold}    finished earlier")
+        if held_out != fold:
+            raise CrossValidationError(f"{run.path} was trained with fold {held_out} held out instead of {fold}")
+        check_same_input(run, recipe, start)
+        say(f"{run.path.name.replace('_', ' '):9} finished earlier")
         return
-    configure_step(run, recipe, validation_fold=fold)
+    configure_step(run, recipe, validation_fold=fold, start=start)
     train_step(run)
     write_file(run.path / SECONDS, json.dumps(round(seconds_trained(run.checkpoints))) + "\n")
     _predict(run, fold, "float32", load_trained(run))

@@ -28,10 +28,22 @@ def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> st
 
 def plot_png(draw: Callable[[Any, Any], None], subject: Any, size_inches: tuple[float, float], dpi: int) -> bytes:
     """A plot as PNG; `draw` takes Matplotlib's axes and the subject."""
+    return _plot(draw, subject, size_inches, dpi=dpi, format="png", metadata={"Software": None})
+
+
+def plot_svg(draw: Callable[[Any, Any], None], subject: Any, size_inches: tuple[float, float]) -> bytes:
+    """The same as SVG; equal plots have equal bytes."""
+    from matplotlib import rc_context
+
+    with rc_context({"svg.hashsalt": ""}):
+        return _plot(draw, subject, size_inches, format="svg", metadata={"Date": None})
+
+
+def _plot(draw: Callable[[Any, Any], None], subject: Any, size_inches: tuple[float, float], **options: Any) -> bytes:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=size_inches, dpi=dpi, layout="constrained")
+    figure = Figure(figsize=size_inches, layout="constrained")
     draw(figure.add_subplot(), subject)
     encoded = io.BytesIO()
-    figure.savefig(encoded, format="png", metadata={"Software": None})
+    figure.savefig(encoded, **options)
     return encoded.getvalue()

@@ -132,13 +132,7 @@ def configure_step(
     if folder.checkpoints.exists() and folder.state.exists():
         if folder.configured() != (recipe, validation_fold):
             raise RunError(f"{folder.path} has a training of another recipe or fold: choose another folder")
-        folder.check_photos()
-        if folder.recorded("started_from") != state["started_from"]:
-            raise RunError(f"{folder.path} has a training that started from other weights: choose another folder")
-        if folder.recorded("teeth_from") != folder.teeth_from():
-            raise RunError(f"{folder.path} has a training with other unlabelled teeth: choose another folder")
-        if folder.recorded("sampling", sampling) != sampling:
-            raise RunError(f"{folder.path} has a training with other weights of the data sets: choose another folder")
+        check_same_input(folder, recipe, start)
     folder.path.mkdir(parents=True, exist_ok=True)
     fine_tune = None
     if start:
@@ -158,6 +152,19 @@ def configure_step(
     )
     write_file(folder.pipeline_config, pipeline)
     write_file(folder.state, json.dumps(state, indent=2) + "\n")
+
+
+def check_same_input(folder: RunFolder, recipe: Recipe, start: Start | None) -> None:
+    """Raise RunError if the run trained on other photos, labels, folds, unlabelled teeth or weights of data sets than
+    prepared, or started from other weights."""
+    folder.check_photos()
+    if folder.recorded("started_from") != (start.as_dict() if start else None):
+        raise RunError(f"{folder.path} has a training that started from other weights: choose another folder")
+    if folder.recorded("teeth_from") != folder.teeth_from():
+        raise RunError(f"{folder.path} has a training with other unlabelled teeth: choose another folder")
+    sampling = effective_sampling(folder.data_sets(), recipe.sampling)
+    if folder.recorded("sampling", sampling) != sampling:
+        raise RunError(f"{folder.path} has a training with other weights of the data sets: choose another folder")
 
 
 def train_step(folder: RunFolder, *, checkpoint_every: int = CHECKPOINT_EVERY) -> None:

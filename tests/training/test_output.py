@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from training.output import file_sha256, markdown_table, plot_png, write_file
+from training.output import file_sha256, markdown_table, plot_png, plot_svg, write_file
 
 
 def test_an_interrupted_write_leaves_the_earlier_content(tmp_path, monkeypatch) -> None:
@@ -37,3 +37,9 @@ def test_a_plot_is_a_png_of_the_size_asked_for_without_its_software() -> None:
     with Image.open(io.BytesIO(png)) as picture:
         assert (picture.format, picture.size) == ("PNG", (150, 100))
         assert "Software" not in picture.info
+
+
+def test_equal_plots_are_equal_svg_files() -> None:
+    first, second = (plot_svg(lambda axes, values: axes.plot(values), [1, 3, 2], (3.0, 2.0)) for _ in range(2))
+    assert b"<svg" in first
+    assert first == second

@@ -16,9 +16,10 @@ from training.data.pooling import read_sets
 from training.data.source import ToothDetector
 from training.errors import TrainingError
 from training.measure.detectors import find_detector
+from training.measure.metrics import RESAMPLES
 from training.model.multi_scale import Sizes
 from training.model.pretrained.start import Start, find_start
-from training.recipe import SHIPPED_RECIPE, Recipe, RecipeError
+from training.recipe import RANGES, SHIPPED_RECIPE, Recipe, RecipeError
 
 NO_DETECTOR = Path("none")
 PREPARED = "those prepared before"
@@ -143,6 +144,11 @@ replaces_argument = argument(
 )
 
 
+resamples_argument = argument(
+    "--resamples", type=int, default=RESAMPLES, help=f"of the intervals (default {RESAMPLES})"
+)
+
+
 def check_threshold(arguments: argparse.Namespace) -> None:
     if arguments.threshold is not None and arguments.threshold not in THRESHOLD_BOUNDS:
         raise TrainingError(f"--threshold is {arguments.threshold:g}, allowed is {THRESHOLD_BOUNDS}")
@@ -158,6 +164,19 @@ def read_folds(arguments: argparse.Namespace) -> list[int]:
     if not folds or not set(folds) <= set(range(FOLDS)):
         raise TrainingError(f"--folds is {text!r}, allowed are numbers from 0 to {FOLDS - 1} separated by commas")
     return folds
+
+
+def read_shares(arguments: argparse.Namespace) -> list[float]:
+    """The shares of the training photos, ascending. Raises TrainingError: they are not shares."""
+    text: str = arguments.shares
+    low, high = RANGES["training_share"]
+    try:
+        shares = sorted({float(part) for part in text.split(",")})
+    except ValueError:
+        shares = []
+    if not shares or not all(low <= share <= high for share in shares):
+        raise TrainingError(f"--shares is {text!r}, allowed are numbers from {low:g} to {high:g} separated by commas")
+    return shares
 
 
 def read_input_sizes(arguments: argparse.Namespace) -> list[Sizes]:

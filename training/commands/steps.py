@@ -19,13 +19,13 @@ from training.commands.arguments import (
     read_source,
     read_start,
     replaces_argument,
+    resamples_argument,
     start_from,
 )
 from training.data.annotations import FOLDS
 from training.measure.comparison import write_difference
 from training.measure.detectors import assess_detector, find_detector, heading_of
 from training.measure.held_out import saw_fold
-from training.measure.metrics import RESAMPLES
 from training.measure.report import write_assessment
 from training.model.augmentation import Augmentation
 from training.model.configure import differences_from_stock
@@ -137,7 +137,7 @@ def tflite(arguments: argparse.Namespace) -> None:
         type=float,
         help="score of caries (default: the bundle's, else chosen on the photos, cross-fitted)",
     ),
-    argument("--resamples", type=int, default=RESAMPLES, help=f"of the intervals (default {RESAMPLES})"),
+    resamples_argument,
     add_model_arguments,
 )
 def evaluate(arguments: argparse.Namespace) -> None:

@@ -15,17 +15,20 @@ from training.commands.arguments import (
     read_folds,
     read_input_sizes,
     read_recipe,
+    read_shares,
     read_sizes,
     read_source,
     read_start,
+    resamples_argument,
     start_from,
 )
-from training.cross_validation import assess_folds, enlarge_fold, quantize_fold, train_fold
+from training.cross_validation import assess_folds, enlarge_fold, quantize_fold, train_held_out
 from training.data.annotations import FOLDS
+from training.learning_curve import learning_curve as train_learning_curve
 from training.machine import this_machine
 from training.measure.calibration import CalibrationError
 from training.measure.comparison import compare_precisions, compare_sizes, table_of_sizes
-from training.measure.out_of_fold import read_out_of_fold
+from training.measure.out_of_fold import fold_folder, read_out_of_fold
 from training.measure.review import review as review_errors
 from training.recipe import Recipe
 from training.run import prepare_step, say
@@ -34,6 +37,8 @@ from training.sweep.report import STOCK_RECIPE, SweepError, Trial, choose, read_
 from training.sweep.search import search
 from training.sweep.table import write_results
 from training.sweep.trials import FINISHED, Outcome, Scale, known_outcomes, run_trial, run_trial_once, sole_use
+
+held_out_fold = argument("--fold", type=int, default=0, choices=range(FOLDS), help="fold that is held out (default 0)")
 
 
 @command(
@@ -58,7 +63,7 @@ def cross_validate(arguments: argparse.Namespace) -> None:
     every = (None, *enlarged)
     prepare_step(arguments.data, RunFolder(folder), read_source(arguments))
     for fold in folds:
-        train_fold(folder, recipe, fold)
+        train_held_out(fold_folder(folder, fold), recipe, fold)
         for sizes in enlarged:
             enlarge_fold(folder, fold, sizes)
         if arguments.int8:
@@ -77,6 +82,28 @@ def cross_validate(arguments: argparse.Namespace) -> None:
             is_compared = False
     if enlarged and is_compared:
         print(table_of_sizes(folder, every, has_int8=arguments.int8), end="")
+
+
+@command(
+    "train a recipe on shares of the photos and measure how the figures grow with them",
+    add_training_data_arguments,
+    out("folder of the learning curve; created if missing"),
+    add_recipe_arguments,
+    start_from,
+    held_out_fold,
+    argument(
+        "--shares",
+        default="0.0625,0.25,1",
+        help="of the training photos of each data set, above 0 and at most 1 (default 0.0625,0.25,1)",
+    ),
+    resamples_argument,
+)
+def learning_curve(arguments: argparse.Namespace) -> None:
+    shares, recipe, start = read_shares(arguments), read_recipe(arguments), read_start(arguments)
+    prepare_step(arguments.data, RunFolder(arguments.out), read_source(arguments))
+    resamples = max(1, arguments.resamples)
+    text = train_learning_curve(arguments.out, recipe, shares, fold=arguments.fold, start=start, resamples=resamples)
+    print(text, end="")
 
 
 @command(
@@ -105,7 +132,7 @@ def review(arguments: argparse.Namespace) -> None:
     start_from,
     argument("--scale-steps", type=float, default=1.0, help="factor of steps and warm-up (default 1)"),
     argument("--scale-batch", type=float, default=1.0, help="factor of the batch size (default 1)"),
-    argument("--fold", type=int, default=0, choices=range(FOLDS), help="fold that is held out (default 0)"),
+    held_out_fold,
     argument("--seed", type=int, default=0, help="of the search (default 0)"),
     argument("--retry-failed", action="store_true", help="try trials again that failed"),
 )

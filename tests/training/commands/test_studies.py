@@ -19,6 +19,14 @@ def test_a_sweep_that_cannot_start_says_why(tmp_path, capsys, arguments, message
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("shares", ["0,1", "0.5,2", "half", "", "nan"])
+def test_shares_that_are_none_are_refused(small_data, tmp_path, capsys, shares) -> None:
+    out = tmp_path / "curve"
+    assert main(["learning-curve", "--data", str(small_data), "--out", str(out), "--shares", shares]) == 1
+    assert f"--shares is {shares!r}, allowed are numbers from 0.001 to 1" in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_the_list_shows_the_state_of_each_trial(tmp_path, capsys) -> None:
     run_trial_once(tmp_path, BASE, read_report()[0], Scale(0.1), Runner(), fold=0)
     assert main(["sweep", "--out", str(tmp_path), "--list", "--trials", "r01-r02"]) == 0
