@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,36 +12,55 @@ from PIL import Image
 from app.detector.detections import Detections
 from training import cross_validation
 from training.cli import main
+from training.commands import studies
 from training.data.annotations import AnnotatedPhoto
 from training.learning_curve import Part, learning_curve, per_doubling, write_curve
-from training.measure.predictions import save_predictions
 from training.measure.sources import SourcesAssessment, assess_sources
 from training.model.pretrained.start import Start
+from training.model.train import LOSSES
 from training.recipe import Recipe
-from training.run import configure_step, prepare_step, train_step
+from training.run import prepare_step, train_step
 from training.run_folder import RunFolder
 
 
-def test_a_detector_is_trained_once_for_each_share(small_data, small_recipe, tmp_path, capsys, monkeypatch) -> None:
+class FindsNothing:
+    def detect(self, pixels: object) -> Detections:
+        return Detections.empty()
+
+
+def no_training(run: RunFolder) -> None:
+    """In place of a training of a minute."""
+    run.checkpoints.mkdir()
+    (run.checkpoints / LOSSES).write_text('{"step": 1, "seconds": 1.0}\n')
+
+
+@pytest.mark.parametrize("is_real", [False, pytest.param(True, marks=pytest.mark.systems)])
+def test_a_detector_is_trained_once_for_each_share(
+    small_data, small_recipe, tmp_path, capsys, monkeypatch, is_real
+) -> None:
+    train = train_step if is_real else no_training
+    trained = []
+    if not is_real:
+        monkeypatch.setattr(cross_validation, "load_trained", lambda run: FindsNothing())
     out = tmp_path / "curve"
     command = ["learning-curve", "--data", str(small_data), "--out", str(out), "--recipe", str(small_recipe)]
     command += ["--set", "num_steps=2", "--set", "warmup_steps=1", "--set", "batch_norm_decay=0.001"]
     command += ["--shares", "1,0.25", "--resamples", "20"]
 
-    def interrupted_at_the_full_share(run: RunFolder) -> None:
-        if run.path.name == "share_1":
+    def interrupted_once_at_the_full_share(run: RunFolder) -> None:
+        trained.append(run.path.name)
+        if trained == ["share_0.25", "share_1"]:
             raise KeyboardInterrupt
-        train_step(run)
+        train(run)
 
-    with monkeypatch.context() as patched:
-        patched.setattr(cross_validation, "train_step", interrupted_at_the_full_share)
-        assert main(command) == 130
+    monkeypatch.setattr(cross_validation, "train_step", interrupted_once_at_the_full_share)
+    assert main(command) == 130
     assert not (out / "learning_curve.md").exists()
     capsys.readouterr()
     assert main(command) == 0
     captured = capsys.readouterr()
     assert "share 0.25 finished earlier" in captured.err
-    assert captured.err.count("train     2 steps") == 1
+    assert trained == ["share_0.25", "share_1", "share_1"]
     assert captured.out == (out / "learning_curve.md").read_text()
 
     runs = [RunFolder.part(out / f"share_{share}") for share in ("0.25", "1")]
@@ -55,31 +75,27 @@ def test_a_detector_is_trained_once_for_each_share(small_data, small_recipe, tmp
     assert "2 photos of fold 0, held out from 2 trainings of 2 steps each" in captured.out
     assert "Each doubling of the photos gave" in captured.out
 
-    other_weights = ["--start-from", str(out / "share_1")]
     for options, message in (
         (["--set", "seed=9"], "share_0.25 was trained by another recipe: seed 1 instead of 9"),
         (["--fold", "1"], "share_0.25 was trained with fold 0 held out instead of 1"),
-        (other_weights, "share_0.25 has a training that started from other weights"),
     ):
         assert main([*command, *options]) == 1
         assert message in capsys.readouterr().err
+    monkeypatch.setattr(studies, "read_start", lambda arguments: Start("other", "0", "", tmp_path))
+    assert main(command) == 1
+    assert "share_0.25 has a training that started from other weights" in capsys.readouterr().err
+    assert len(trained) == 3
 
 
 def test_no_part_stops_before_the_others(small_data, small_recipe, tmp_path, monkeypatch) -> None:
     recipe = replace(Recipe.read(small_recipe), evaluate_every=1, early_stop_after=1)
-    trained = {}
-
-    def finds_nothing(run: RunFolder, recipe: Recipe, fold: int, start: Start | None) -> None:
-        trained[run.path.name] = recipe
-        configure_step(run, recipe, validation_fold=fold, start=start)
-        nothing = {photo.path.name: Detections.empty() for photo in run.photos_of_fold(fold)}
-        save_predictions(nothing, run.path / "predictions.npz")
-
-    monkeypatch.setattr("training.learning_curve.train_held_out", finds_nothing)
+    monkeypatch.setattr(cross_validation, "train_step", no_training)
+    monkeypatch.setattr(cross_validation, "load_trained", lambda run: FindsNothing())
     prepare_step([small_data], RunFolder(tmp_path))
     text = learning_curve(tmp_path, recipe, [0.5, 1], fold=0, resamples=5)
-    for name, share in (("share_0.5", 0.5), ("share_1", 1)):
-        assert trained[name] == replace(recipe, training_share=share, early_stop_after=0)
+    for share in (0.5, 1):
+        configured, _ = RunFolder(tmp_path / f"share_{share:g}").configured()
+        assert configured == replace(recipe, training_share=share, early_stop_after=0)
     assert "Share 1 is not calibrated: " in text
     assert text.endswith("Each doubling of the photos gave +0.000 [+0.000, +0.000] F1.\n")
 
@@ -102,7 +118,7 @@ def assessed(found: float, sources: tuple[str, ...]) -> SourcesAssessment:
     classes = np.full(8, 2, np.int32)
     seen = round(8 * found)
     photos = [
-        AnnotatedPhoto(f"{number}.jpg", 640, 480, boxes, classes, str(number), 0, sources[number % len(sources)])
+        AnnotatedPhoto(Path(f"{number}.jpg"), 640, 480, boxes, classes, str(number), 0, sources[number % len(sources)])
         for number in range(12)
     ]
     detections = Detections(boxes[:seen], np.full(seen, 0.9, np.float32), classes[:seen])
