@@ -42,11 +42,20 @@ test: check $(ALL)/.installed
 test-systems: $(ALL)/.installed
 	$(ALL)/bin/python $(PYTEST) -m "slow or not slow"
 
+TRAINING = $(ALL)/bin/python -m training
+RELEASE := training/recipes/release
+FROM_DATA = $(foreach folder,$(DATA),--data $(folder))
+FOUND_TEETH = --teeth-from $(or $(TEETH_FROM),$(OUT)/teeth)
+
 # TEETH_FROM=DETECTOR finds the teeth without a label where not every tooth has one; START_FROM=DETECTOR gives the weights to start from.
-# Train the shipped recipe on DATA="FOLDER [FOLDER ...]" into $(OUT)/bundle. Rerun to resume an interrupted training.
+# Train the shipped detector on DATA="FOLDER [FOLDER ...]" into $(OUT)/bundle. Rerun to resume an interrupted training.
 train: data-folders $(ALL)/.installed
-	$(ALL)/bin/python -m training run $(foreach folder,$(DATA),--data $(folder)) \
-		$(if $(TEETH_FROM),--teeth-from $(TEETH_FROM)) $(if $(START_FROM),--start-from $(START_FROM)) --out $(OUT)
+ifndef START_FROM
+	$(TRAINING) prepare $(FROM_DATA) --teeth-from leave-out --out $(OUT)/teeth
+	$(TRAINING) train --recipe $(RELEASE)/teeth-320.toml --out $(OUT)/teeth
+endif
+	$(TRAINING) run $(FROM_DATA) $(if $(START_FROM),$(if $(TEETH_FROM),--teeth-from $(TEETH_FROM)),$(FOUND_TEETH)) \
+		--recipe $(RELEASE)/caries-320.toml --start-from $(or $(START_FROM),$(OUT)/teeth) --out $(OUT)
 
 data-folders:
 	@test -n "$(strip $(DATA))" || { echo 'Name the folders of annotated photos: make $(MAKECMDGOALS) DATA="FOLDER [FOLDER ...]"' >&2; exit 2; }

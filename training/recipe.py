@@ -178,12 +178,9 @@ class Recipe:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """The recipe in a TOML file. Raises RecipeError: not TOML, an unknown key (with the nearest known one), or a
-        value out of range."""
-        try:
-            values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise RecipeError(f"{path} cannot be read: {error}") from error
+        """The recipe in a TOML file. The key `based_on` names another recipe, relative to the file, whose keys this one
+        changes. Raises RecipeError: not TOML, an unknown key (with the nearest known one), or a value out of range."""
+        values = _read_values(path, ())
         try:
             recipe = cls.from_dict(values)
             recipe.check_use(values)
@@ -229,6 +226,24 @@ class Recipe:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def _read_values(path: Path, changed_by: tuple[Path, ...]) -> dict[str, Any]:
+    """The keys of a recipe and of those that it is based on; `changed_by` are the recipes that are based on it."""
+    try:
+        values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"{path} cannot be read: {error}") from error
+    base = values.pop("based_on", None)
+    if base is None:
+        return values
+    if not isinstance(base, str):
+        raise _refusal(f"{path.name}: based_on", base, "is the path of a recipe")
+    read = (*changed_by, path.resolve())
+    base_path = (path.parent / base).resolve()
+    if base_path in read:
+        raise RecipeError(f"{path.name}: based_on is {base!r}, a recipe that is based on this one")
+    return {**_read_values(base_path, read), **values}
 
 
 def _refusal(key: str, value: Any, allowed: str) -> RecipeError:

@@ -1,10 +1,12 @@
 import csv
-from dataclasses import replace
 
 import pytest
 
 from training.commands.arguments import with_settings
 from training.recipe import SHIPPED_RECIPE, Recipe, RecipeError
+
+STAGES = ("teeth-320", "caries-320")
+"""Recipes of the release, in the order of the stages."""
 
 
 def read(tmp_path, text) -> Recipe:
@@ -13,25 +15,54 @@ def read(tmp_path, text) -> Recipe:
     return Recipe.read(path)
 
 
-@pytest.mark.parametrize("path", sorted(SHIPPED_RECIPE.parent.glob("*320*.toml")), ids=lambda path: path.stem)
+RECIPES = SHIPPED_RECIPE.parent
+
+
+@pytest.mark.parametrize(
+    "path", sorted(RECIPES.rglob("*-3??.toml")), ids=lambda path: f"{path.parent.name}-{path.stem}"
+)
 def test_the_recipes_are_valid(path) -> None:
     recipe = Recipe.read(path)
-    assert recipe.input_size == 320
+    assert recipe.input_size == int(path.stem[-3:])
     assert recipe.num_steps * recipe.batch_size >= 4000
+
+
+def test_the_second_stage_can_start_from_the_first() -> None:
+    teeth, caries = (Recipe.read(RECIPES / "release" / f"{name}.toml") for name in STAGES)
+    assert (teeth.architecture, teeth.aspect_ratios) == (caries.architecture, caries.aspect_ratios)
+
+
+def test_a_recipe_changes_the_keys_of_the_one_it_is_based_on(tmp_path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "base.toml").write_text("model_name = 'base'\nbatch_size = 4\nseed = 7")
+    (tmp_path / "sub" / "middle.toml").write_text("based_on = '../base.toml'\nseed = 8")
+    recipe = read(tmp_path, "based_on = 'sub/middle.toml'\nmodel_name = 'mine'")
+    assert (recipe.model_name, recipe.batch_size, recipe.seed) == ("mine", 4, 8)
+
+
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [
+        ("'none.toml'", "none.toml cannot be read"),
+        ("3", "based_on is 3, allowed is the path of a recipe"),
+        ("'recipe.toml'", "based_on is 'recipe.toml', a recipe that is based on this one"),
+    ],
+)
+def test_a_wrong_base_is_refused(tmp_path, base, message) -> None:
+    with pytest.raises(RecipeError, match=message):
+        read(tmp_path, f"based_on = {base}\nmodel_name = 'm'")
 
 
 def test_the_recipes_of_the_trials_are_valid() -> None:
     with (SHIPPED_RECIPE.parent / "trials.csv").open(newline="", encoding="utf-8") as file:
         changes = [row["changes to caries-320.toml"] for row in csv.DictReader(file)]
     trained = [with_settings(Recipe.read(SHIPPED_RECIPE), text.split("; ")) for text in changes if text]
-    assert {recipe.num_steps for recipe in trained} == {400, 600, 1000, 2000}
+    assert {recipe.num_steps for recipe in trained} == {400, 600, 1000, 2000, 2800}
 
 
-def test_the_shipped_recipe_is_that_of_the_shipped_detectors(fast_bundle, shipped_bundle) -> None:
-    recipe = Recipe.read(SHIPPED_RECIPE)
-    assert Recipe.from_dict(fast_bundle.manifest["recipe"]) == recipe
-    at_both_sizes = replace(recipe, model_name=shipped_bundle.name, input_size=416, multi_scale=(320,))
-    assert Recipe.from_dict(shipped_bundle.manifest["recipe"]) == at_both_sizes
+def test_the_last_stage_is_the_recipe_of_the_shipped_detector(shipped_bundle) -> None:
+    recipe = Recipe.from_dict(shipped_bundle.manifest["recipe"])
+    assert recipe == Recipe.read(RECIPES / "release" / f"{STAGES[-1]}.toml")
 
 
 def test_sampling_is_a_table_in_a_recipe_and_in_a_setting(tmp_path) -> None:

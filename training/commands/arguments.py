@@ -13,7 +13,7 @@ from training.commands import AddArguments, argument
 from training.data.annotations import FOLDS, AnnotatedPhoto, AnnotationError, Source
 from training.data.formats import FORMATS
 from training.data.pooling import read_sets
-from training.data.source import ToothDetector
+from training.data.source import PartialLabels, ToothDetector
 from training.errors import TrainingError
 from training.measure.detectors import find_detector
 from training.measure.metrics import RESAMPLES
@@ -21,7 +21,12 @@ from training.model.multi_scale import Sizes
 from training.model.pretrained.start import Start, find_start
 from training.recipe import RANGES, SHIPPED_RECIPE, Recipe, RecipeError
 
-NO_DETECTOR = Path("none")
+WITHOUT_DETECTOR = {
+    None: PartialLabels.REFUSE,
+    Path("none"): PartialLabels.BACKGROUND,
+    Path("leave-out"): PartialLabels.LEAVE_OUT,
+}
+"""Values of `--teeth-from` that are not detectors."""
 PREPARED = "those prepared before"
 
 
@@ -45,11 +50,11 @@ def add_data_arguments(parser: argparse.ArgumentParser, *, default: str = "", is
         parser.add_argument(
             "--teeth-from",
             type=Path,
-            help="a bundle, run or checkpoint that finds teeth without a label, where not every tooth has one; none "
-            "trains on them as background",
+            help="a bundle, run or checkpoint that finds teeth without a label, where not every tooth has one; "
+            "leave-out trains without data sets of carious teeth only, none trains on their other teeth as background",
         )
     else:
-        parser.set_defaults(teeth_from=NO_DETECTOR)
+        parser.set_defaults(teeth_from=Path("none"))
 
 
 add_training_data_arguments = partial(add_data_arguments, is_training=True)
@@ -68,7 +73,7 @@ def read_source(arguments: argparse.Namespace) -> Source:
         rename[label.strip()] = name.strip()
     teeth_from: Path | None = arguments.teeth_from
     tooth_detector = None
-    if teeth_from not in (None, NO_DETECTOR):
+    if teeth_from not in WITHOUT_DETECTOR:
         detector = find_detector(teeth_from)
         tooth_detector = ToothDetector(detector.bundle.name, detector.bundle.sha256, detector.load)
     return Source(
@@ -77,7 +82,7 @@ def read_source(arguments: argparse.Namespace) -> Source:
         arguments.split_seed,
         skip_invalid=arguments.skip_invalid,
         teeth_from=tooth_detector,
-        allow_partial_labels=teeth_from == NO_DETECTOR,
+        partial_labels=WITHOUT_DETECTOR.get(teeth_from, PartialLabels.REFUSE),
     )
 
 

@@ -6,7 +6,7 @@
     credit = "Clinic A, 2026"       owner and origin, for the model card
     licence = "CC BY 4.0"
     labels = "every tooth"          or "nearly every tooth", "carious teeth only"
-    weight = 1                      how often each of its photos is drawn in an epoch, 1 to 20, unless the recipe says
+    weight = 1                      how often each of its photos is drawn in an epoch, 0 to 20, unless the recipe says
     photos = "photos"               folder or zip file of photos and labels, relative to this file (default: its folder)
 
 A folder without one takes the description in `training/recipes/data` that has its name, if any.
@@ -66,8 +66,8 @@ class DataSet:
         if labels not in list(Labels):
             raise AnnotationError(f"labels is {labels!r}, allowed are {', '.join(map(repr, map(str, Labels)))}")
         weight = values.get("weight", 1)
-        if not isinstance(weight, int) or isinstance(weight, bool) or not 1 <= weight <= MAX_WEIGHT:
-            raise AnnotationError(f"weight is {weight!r}, allowed is a whole number from 1 to {MAX_WEIGHT}")
+        if not isinstance(weight, int) or isinstance(weight, bool) or not 0 <= weight <= MAX_WEIGHT:
+            raise AnnotationError(f"weight is {weight!r}, allowed is a whole number from 0 to {MAX_WEIGHT}")
         return cls(**{**values, "labels": Labels(labels)})
 
     def as_dict(self) -> dict[str, Any]:

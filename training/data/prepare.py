@@ -14,8 +14,8 @@ from training.data.records import record_files, write_records
 from training.data.saved_photos import save_photos, write_splits
 from training.data.unlabelled_teeth import (
     FoundTeeth,
-    check_labels,
     find_unlabelled_teeth,
+    usable_sets,
     with_teeth,
 )
 
@@ -33,7 +33,7 @@ def prepare(data: Sequence[Path], out: Path, source: Source | None = None) -> st
 
     In sets in which not every tooth is labelled, the source's detector finds the others, see
     `training.data.unlabelled_teeth`. Zip files are unpacked to `out/unpacked`. Returns a summary of several lines.
-    Raises AnnotationError: see `read_sets` and `check_labels`; nothing is written.
+    Raises AnnotationError: see `read_sets` and `usable_sets`; nothing is written.
     """
     source = source or Source()
     existed = out.exists()
@@ -45,7 +45,7 @@ def prepare(data: Sequence[Path], out: Path, source: Source | None = None) -> st
         source = replace(source, unpack_to=checked)
     try:
         read = read_sets(data, source)
-        check_labels(read.data_sets, source)
+        data_sets = usable_sets(read.data_sets, source)
     except AnnotationError:
         if has_zip:
             shutil.rmtree(checked, ignore_errors=True)
@@ -76,7 +76,7 @@ def prepare(data: Sequence[Path], out: Path, source: Source | None = None) -> st
             write_records(file, [photo for photo in trained if (photo.source, photo.fold) == (name, fold)])
     write_splits(photos, out / "folds.csv")
     save_photos(photos, out / PHOTOS)
-    save_data_sets(read.data_sets, out / SETS)
+    save_data_sets(data_sets, out / SETS)
     (out / SKIPPED).unlink(missing_ok=True)
     if read.problems:
         (out / SKIPPED).write_text("".join(f"{line}\n" for line in read.problems), encoding="utf-8")

@@ -5,6 +5,7 @@ import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from itertools import chain
 from pathlib import Path, PurePath, PurePosixPath
 
@@ -39,12 +40,20 @@ class ToothDetector:
         return {"name": self.name, "sha256": self.sha256}
 
 
+class PartialLabels(StrEnum):
+    """How to use a data set in which only carious teeth are labelled, without a detector of the others."""
+
+    REFUSE = "refuse"
+    BACKGROUND = "none"
+    LEAVE_OUT = "leave-out"
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """How to read annotated photos: the format, a key of `training.data.formats.FORMATS`, or `auto` to recognize it;
     labels to rename, such as `cavity` to `caries`; the seed of the folds, if no `folds.csv` gives them; the folder for
     the contents of a zip file; whether to leave out photos with problems instead of refusing the data; the detector of
-    teeth without a label (`training.data.unlabelled_teeth`); whether to train on such teeth as background."""
+    teeth without a label (`training.data.unlabelled_teeth`), and what to do without one."""
 
     format: str = "auto"
     rename: Mapping[str, str] = field(default_factory=dict)
@@ -52,7 +61,7 @@ class Source:
     unpack_to: Path | None = None
     skip_invalid: bool = False
     teeth_from: ToothDetector | None = None
-    allow_partial_labels: bool = False
+    partial_labels: PartialLabels = PartialLabels.REFUSE
 
 
 @dataclass(frozen=True, slots=True)

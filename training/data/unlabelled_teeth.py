@@ -22,7 +22,7 @@ from app.photo.decoding import decode
 from training.data.annotations import CLASS_IDS, AnnotatedPhoto
 from training.data.data_sets import DataSet, Labels
 from training.data.saved_photos import photos_sha256
-from training.data.source import AnnotationError, Source, ToothDetector
+from training.data.source import AnnotationError, PartialLabels, Source, ToothDetector
 from training.output import write_file
 
 MIN_SCORE = 0.12
@@ -50,15 +50,18 @@ class FoundTeeth:
     weights: npt.NDArray[np.float32]
 
 
-def check_labels(data_sets: Sequence[DataSet], source: Source) -> None:
-    """Raise AnnotationError if only carious teeth are labelled, and the source neither has a detector of the others nor
-    allows that."""
-    for data_set in data_sets:
-        if data_set.labels is Labels.CARIOUS_TEETH_ONLY and not (source.teeth_from or source.allow_partial_labels):
-            raise AnnotationError(
-                f"{data_set.name}: only carious teeth are labelled, so the others would be learned as background; give "
-                "--teeth-from a bundle, run or checkpoint that finds them, or --teeth-from none"
-            )
+def usable_sets(data_sets: Sequence[DataSet], source: Source) -> list[DataSet]:
+    """The data sets, those that are left out for their labels with a weight of 0. Raises AnnotationError: only carious
+    teeth are labelled, and the source neither has a detector of the others nor says what to do."""
+    if source.teeth_from or source.partial_labels is PartialLabels.BACKGROUND:
+        return list(data_sets)
+    partial = [data_set for data_set in data_sets if data_set.labels is Labels.CARIOUS_TEETH_ONLY]
+    if partial and source.partial_labels is PartialLabels.REFUSE:
+        raise AnnotationError(
+            f"{partial[0].name}: only carious teeth are labelled, so the others would be learned as background; give "
+            "--teeth-from a bundle, run or checkpoint that finds them, --teeth-from leave-out or --teeth-from none"
+        )
+    return [replace(data_set, weight=0) if data_set in partial else data_set for data_set in data_sets]
 
 
 def find_unlabelled_teeth(

@@ -70,9 +70,9 @@ def test_known_data_sets_are_recognized_by_folder_name_unless_described(path, tm
     [
         ("lables = 'every tooth'", "lables is not a key of a data set; the nearest one is labels"),
         ("labels = 'some'", "labels is 'some', allowed are 'every tooth', 'nearly every tooth', 'carious teeth only'"),
-        ("weight = 0", "weight is 0, allowed is a whole number from 1 to 20"),
-        ("weight = true", "weight is True, allowed is a whole number from 1 to 20"),
-        ("weight = 1.5", "weight is 1.5, allowed is a whole number from 1 to 20"),
+        ("weight = -1", "weight is -1, allowed is a whole number from 0 to 20"),
+        ("weight = true", "weight is True, allowed is a whole number from 0 to 20"),
+        ("weight = 1.5", "weight is 1.5, allowed is a whole number from 0 to 20"),
         ("credit = 3", "credit is 3, allowed is a string"),
         ("photos = 3", "photos is 3, allowed is a string"),
         ("name = ' '", "name is empty"),

@@ -13,7 +13,7 @@ from training.cli import main
 from training.data.annotations import AnnotatedPhoto, Source
 from training.data.data_sets import Labels
 from training.data.prepare import prepare
-from training.data.source import ToothDetector
+from training.data.source import PartialLabels, ToothDetector
 from training.data.unlabelled_teeth import FoundTeeth, unlabelled_teeth, with_teeth
 from training.run import configure_step
 from training.run_folder import RunError, RunFolder
@@ -153,6 +153,19 @@ def test_only_carious_teeth_without_a_detector_are_refused(data, tmp_path, capsy
     assert "is not a detector" in capsys.readouterr().err
 
 
+def test_sets_of_carious_teeth_only_are_left_out_of_the_training_on_request(data, small_recipe, tmp_path) -> None:
+    from training.recipe import Recipe
+
+    run = RunFolder(tmp_path / "run")
+    command = ["prepare", *(f"--data={path}" for path in data), "--out", str(run.path), "--teeth-from", "leave-out"]
+    assert main(command) == 0
+    assert {data_set.name: data_set.weight for data_set in run.data_sets()} == {"fully": 1, "partly": 0}
+    assert {photo.source for photo in run.photos()} == {"fully", "partly"}
+    configure_step(run, Recipe.read(small_recipe), validation_fold=None)
+    assert {photo.source for photo in run.training_photos()} == {"fully"}
+    assert "partly" not in run.pipeline_config.read_text().partition("eval_input_reader")[0]
+
+
 def test_a_training_is_not_resumed_with_other_teeth(data, source, small_recipe, tmp_path) -> None:
     from training.recipe import Recipe
 
@@ -162,6 +175,6 @@ def test_a_training_is_not_resumed_with_other_teeth(data, source, small_recipe, 
     configure_step(run, recipe, validation_fold=0)
     run.checkpoints.mkdir()
     configure_step(run, recipe, validation_fold=0)
-    prepare(data, run.records, Source(allow_partial_labels=True))
+    prepare(data, run.records, Source(partial_labels=PartialLabels.BACKGROUND))
     with pytest.raises(RunError, match="a training with other unlabelled teeth"):
         configure_step(run, recipe, validation_fold=0)
