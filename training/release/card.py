@@ -183,9 +183,11 @@ def _points(points: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _initial_weights(manifest: Mapping[str, Any]) -> str:
-    weights = str(manifest["pretrained_weights"])
+    weights = str(manifest["pretrained_weights"]) or "unknown"
     if start := manifest.get("started_from"):
-        weights = f"{start['name']} (sha256 {start['sha256'][:12]})"
+        weights += (
+            f"\nThe training started from {start['name']} (sha256 {start['sha256'][:12]}), which started from them"
+        )
     if finder := manifest.get("teeth_from"):
         weights += f". Teeth without a label were found by {finder['name']} (sha256 {finder['sha256'][:12]})"
     return weights

@@ -53,7 +53,7 @@ def package(
         trained_input_size: pixels, if the weights were trained at another size than the recipe's.
         sets: see `training.data.sampling.describe_sets`.
         replaces: names of the models that this one replaces.
-        origin: name and SHA-256 of the weights that the training started from (`started_from`) and of the detector that
+        origin: the weights that the training started from (`started_from`, see `Start.as_dict`) and the detector that
             found teeth without a label (`teeth_from`), if any.
 
     Raises:
@@ -68,6 +68,7 @@ def package(
         name: int(sum((photo.class_ids == class_id).sum() for photo in photos)) for name, class_id in CLASS_IDS.items()
     }
     points = {name: point.as_dict() for name, point in evidence.points.points.items()}
+    start = origin.get("started_from")
     manifest: dict[str, Any] = {
         "model": {"name": recipe.model_name, "version": version},
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -102,7 +103,7 @@ def package(
             "sets": list(sets),
         },
         "checkpoint": checkpoint,
-        "pretrained_weights": credit(recipe.pretrained),
+        "pretrained_weights": start.get("pretrained_weights", "") if start else credit(recipe.pretrained),
         **origin,
         "tools": {name: importlib.metadata.version(name) for name in TOOLS},
     }

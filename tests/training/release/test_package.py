@@ -89,12 +89,14 @@ def test_the_named_points_are_in_the_manifest_with_their_figures_by_source(pack)
 
 def test_the_weights_started_from_and_the_detector_of_teeth_are_named(pack) -> None:
     origin = {
-        "started_from": {"name": "first ckpt-7", "sha256": "a" * 64},
+        "started_from": {"name": "first ckpt-7", "sha256": "a" * 64, "pretrained_weights": "A backbone"},
         "teeth_from": {"name": "finder", "sha256": "b" * 64},
     }
     bundle = pack(origin=origin)
     assert {key: bundle.manifest[key] for key in origin} == origin
-    assert "Pretrained weights: first ckpt-7 (sha256 aaaaaaaaaaaa). Teeth without a label were found by" in bundle.card
+    assert bundle.manifest["pretrained_weights"] == "A backbone"
+    assert "Pretrained weights: A backbone\nThe training started from first ckpt-7 (sha256 aaaaaaaaaaaa)" in bundle.card
+    assert "Teeth without a label were found by finder (sha256 bbbbbbbbbbbb)" in bundle.card
     assert "started_from" not in pack().manifest
 
 

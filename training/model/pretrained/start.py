@@ -13,9 +13,11 @@ from training.model.checkpoints import (
     unused_pipeline,
 )
 from training.model.configure import detector_message, parse_pipeline
+from training.model.pretrained.catalogue import credit
 from training.model.pretrained.restore import FineTune
 from training.output import file_sha256
 from training.recipe import Recipe
+from training.run_folder import RunFolder
 
 DATA = "data-00000-of-00001"
 """Suffix of the file of a checkpoint, or of a SavedModel's variables, that has the weights."""
@@ -23,16 +25,18 @@ DATA = "data-00000-of-00001"
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The weights to start from: a name, the SHA-256 of their file, the text of the detector's `pipeline.config`, and
-    the prefix of a checkpoint or the folder of a bundle."""
+    """The weights to start from: a name, the SHA-256 of their file, the text of the detector's `pipeline.config`, the
+    prefix of a checkpoint or the folder of a bundle, and the credit of the pretrained weights that their own training
+    started from, empty if unknown."""
 
     name: str
     sha256: str
     pipeline: str
     weights: Path
+    pretrained_weights: str = ""
 
     def as_dict(self) -> dict[str, str]:
-        return {"name": self.name, "sha256": self.sha256}
+        return {"name": self.name, "sha256": self.sha256, "pretrained_weights": self.pretrained_weights}
 
     def fine_tune(self, recipe: Recipe, out: Path) -> FineTune:
         """The checkpoint to fine-tune from; that of a bundle is written to the folder `out`.
@@ -56,14 +60,26 @@ def find_start(place: Path) -> Start:
         bundle = read_bundle(place)
         pipeline = unused_pipeline(Recipe.from_dict(bundle.manifest["recipe"]))
         digest = file_sha256(place / "variables" / f"variables.{DATA}")
-        return Start(f"{bundle.name} {bundle.version}", digest, pipeline, place)
+        return Start(f"{bundle.name} {bundle.version}", digest, pipeline, place, bundle.manifest["pretrained_weights"])
     is_run = (place / "pipeline.config").is_file() and (place / "checkpoints").is_dir()
     prefix = find_checkpoint(place / "checkpoints" if is_run else place)
     config = find_pipeline_config(prefix)
     if config is None:
         raise CheckpointError(f"there is no pipeline.config next to {prefix} or in the two folders above")
     name = f"{config.parent.name} {prefix.name}"
-    return Start(name, file_sha256(Path(f"{prefix}.{DATA}")), config.read_text(encoding="utf-8"), prefix)
+    digest = file_sha256(Path(f"{prefix}.{DATA}"))
+    return Start(
+        name, digest, config.read_text(encoding="utf-8"), prefix, _pretrained_weights(RunFolder(config.parent))
+    )
+
+
+def _pretrained_weights(run: RunFolder) -> str:
+    if not run.state.exists():
+        return ""
+    if start := run.recorded("started_from"):
+        return str(start.get("pretrained_weights", ""))
+    recipe, _ = run.configured()
+    return credit(recipe.pretrained)
 
 
 def _extractor(pipeline: Any) -> tuple[str, str]:

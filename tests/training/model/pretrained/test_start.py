@@ -59,11 +59,16 @@ def test_every_layer_starts_from_the_weights_of_a_run(run, prepared, small_recip
         np.testing.assert_allclose(trained[name], value, atol=1e-5, err_msg=name)
     state = json.loads((prepared / "run.json").read_text())
     digest = file_sha256(run / "checkpoints" / "ckpt-7.data-00000-of-00001")
-    assert state["started_from"] == {"name": "first ckpt-7", "sha256": digest}
+    # The first run has no run.json, so that its own start is unknown.
+    assert state["started_from"] == {"name": "first ckpt-7", "sha256": digest, "pretrained_weights": ""}
     # It is resumed from the same weights only.
     assert train(prepared, small_recipe, "--start-from", str(run / "checkpoints" / "ckpt-7")) == 0
     assert train(prepared, small_recipe) == 1
     assert "a training that started from other weights" in capsys.readouterr().err
+    (prepared / "run.json").write_text(json.dumps({**state, "started_from": None}))
+    assert find_start(prepared).pretrained_weights == "none"
+    (prepared / "run.json").write_text(json.dumps({**state, "started_from": {"pretrained_weights": "A backbone"}}))
+    assert find_start(prepared).pretrained_weights == "A backbone"
 
 
 def test_the_predictors_start_from_random_weights_where_the_anchors_differ(run, small_recipe, tmp_path) -> None:
@@ -83,14 +88,14 @@ def test_places_without_weights_are_refused(run, tmp_path) -> None:
         find_start(tmp_path / "a" / "b" / "c" / "ckpt-7")
 
 
-def test_the_weights_of_a_bundle_become_a_checkpoint(fast_bundle, rendered_data, tmp_path) -> None:
-    recipe = Recipe.from_dict(fast_bundle.manifest["recipe"])
-    start = find_start(fast_bundle.path)
-    assert start.name == f"{fast_bundle.name} {fast_bundle.version}"
+def test_the_weights_of_a_bundle_become_a_checkpoint(shipped_bundle, rendered_data, tmp_path) -> None:
+    recipe = Recipe.from_dict(shipped_bundle.manifest["recipe"])
+    start = find_start(shipped_bundle.path)
+    assert start.name == f"{shipped_bundle.name} {shipped_bundle.version}"
     found = start.fine_tune(recipe, tmp_path / "start")
     assert found.type == "full"
     (tmp_path / "pipeline.config").write_text(unused_pipeline(recipe))
     pixels = decode(min((rendered_data / "img_train").iterdir()).read_bytes()).pixels
     ours = load_checkpoint(tmp_path / "pipeline.config", found.prefix).detect(pixels)
-    theirs = LiteRTRuntime(fast_bundle.tflite("float32")).detect(pixels)
+    theirs = LiteRTRuntime(shipped_bundle.tflite("float32")).detect(pixels)
     np.testing.assert_allclose(ours.scores[:10], theirs.scores[:10], atol=1e-3)
