@@ -35,6 +35,7 @@ SHARE_A_RUN = (
     "test_held_out.py",
     "test_multi_scale.py",
     "test_repackage.py",
+    "test_review.py",
     "test_tflite.py",
 )
 """Files whose tests use `tiny_run`, a training of minutes."""
@@ -110,28 +111,22 @@ def shipped_bundle(model_store):
 
 
 @pytest.fixture(scope="session")
-def fast_bundle(model_store):
-    """The bundle whose detector runs at one input size only."""
-    from app.detector.bundle import find_bundle, read_bundle
-
-    return read_bundle(find_bundle(model_store, "caries-ssd-mobilenet-v2-fpnlite-320"))
-
-
-@pytest.fixture(scope="session", params=["caries-ssd-mobilenet-v2-fpnlite", "caries-ssd-mobilenet-v2-fpnlite-320"])
-def each_bundle(request, model_store):
-    """Each of the repository's bundles."""
-    from app.detector.bundle import find_bundle, read_bundle
-
-    return read_bundle(find_bundle(model_store, request.param))
-
-
-@pytest.fixture(scope="session")
 def real_photos() -> Path:
     """Folder of real photos, which are not part of the repository."""
     folder = Path(os.environ.get("CARIES_TEST_PHOTOS", ROOT.parent / "shared" / "data" / "tooth-photos"))
     if not folder.is_dir():
         pytest.skip("the real photos are not installed: set CARIES_TEST_PHOTOS")
     return folder
+
+
+@pytest.fixture(scope="session")
+def data_sets() -> list[Path]:
+    """The folders of the three sets of real photos that the shipped detector was trained on, apart from fold 0."""
+    folder = ROOT.parent / "shared" / "data"
+    folders = [folder / name for name in ("tooth-photos", "dentalai", "ahmed2025")]
+    if not all(path.is_dir() for path in folders):
+        pytest.skip("the data sets are not installed")
+    return folders
 
 
 @pytest.fixture(scope="session")

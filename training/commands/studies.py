@@ -7,6 +7,7 @@ from pathlib import Path
 
 from training.commands import argument, command, out
 from training.commands.arguments import (
+    add_optional_data_arguments,
     add_optional_training_data_arguments,
     add_recipe_arguments,
     add_training_data_arguments,
@@ -14,6 +15,7 @@ from training.commands.arguments import (
     parse_settings,
     read_folds,
     read_input_sizes,
+    read_photos,
     read_recipe,
     read_shares,
     read_sizes,
@@ -24,11 +26,15 @@ from training.commands.arguments import (
 )
 from training.cross_validation import assess_folds, enlarge_fold, quantize_fold, train_held_out
 from training.data.annotations import FOLDS
+from training.errors import TrainingError
 from training.learning_curve import learning_curve as train_learning_curve
 from training.machine import this_machine
 from training.measure.calibration import CalibrationError
 from training.measure.comparison import compare_precisions, compare_sizes, table_of_sizes
-from training.measure.out_of_fold import fold_folder, read_out_of_fold
+from training.measure.detectors import find_detector
+from training.measure.held_out import check_held_out
+from training.measure.out_of_fold import OutOfFold, fold_folder, read_out_of_fold
+from training.measure.predictions import predict
 from training.measure.review import review as review_errors
 from training.recipe import Recipe
 from training.run import prepare_step, say
@@ -107,16 +113,28 @@ def learning_curve(arguments: argparse.Namespace) -> None:
 
 
 @command(
-    "verdicts and errors of a cross-validated detector, by kind of photo and by tooth",
-    argument("--cross-validation", type=Path, required=True, help="folder of cross-validate"),
-    argument("--input-size", help="the predictions at this size, or at 416+320 (default: the recipe's)"),
+    "verdicts and errors of a detector on held-out photos, by kind of photo and by tooth",
+    argument("--cross-validation", type=Path, help="folder of cross-validate, whose predictions to use"),
+    argument("--model", type=Path, help="a bundle, SavedModel, .tflite file, checkpoint or run instead"),
+    add_optional_data_arguments,
+    argument("--input-size", help="of --cross-validation: 416, or 416+320 for both (default: the recipe's)"),
     out("folder for figures, lists and pictures of teeth"),
     argument("--kinds", type=Path, help="CSV: image, and a column per way to group photos"),
     folds_argument,
 )
 def review(arguments: argparse.Namespace) -> None:
-    sizes = read_sizes("--input-size", arguments.input_size) if arguments.input_size else None
-    found = read_out_of_fold(arguments.cross_validation, read_folds(arguments), sizes=sizes)
+    folds = read_folds(arguments)
+    if arguments.cross_validation:
+        sizes = read_sizes("--input-size", arguments.input_size) if arguments.input_size else None
+        found = read_out_of_fold(arguments.cross_validation, folds, sizes=sizes)
+    elif arguments.model and arguments.data:
+        detector = find_detector(arguments.model)
+        photos = [photo for photo in read_photos(arguments) if photo.fold in folds]
+        for fold in folds:
+            check_held_out(detector.bundle, fold)
+        found = OutOfFold(photos, predict(detector.load(), photos))
+    else:
+        raise TrainingError("give --cross-validation FOLDER, or --model DETECTOR and --data FOLDER")
     print(review_errors(found, arguments.out, kinds=arguments.kinds), end="")
 
 

@@ -1,4 +1,4 @@
-"""Where a cross-validated detector goes wrong: photo by photo, by kind of photo, and tooth by tooth.
+"""Where a detector goes wrong on photos that it was not trained on: by photo, by kind of photo, and by tooth.
 
 Written to the folder:
 
@@ -7,6 +7,7 @@ Written to the folder:
     photos.csv            every photo, those with the most errors that go together first
     by_kind.md            figures by photo size, and by the kinds of a table, such as the view of the mouth
     misses.csv, .png      the carious teeth that were suspected least
+    false_marks.csv, .png the boxes of caries with the highest scores that have no label of caries
     labels.csv, .png      the labels that the detector contradicts most
 
 The pictures show the photos: share them only where the photos may be shared.
@@ -15,7 +16,7 @@ The pictures show the photos: share them only where the photos may be shared.
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,14 +32,24 @@ from training.explore.sheets import contact_sheet, tooth_in_place
 from training.measure.assessment import assess
 from training.measure.calibration import CalibrationError, cross_fitted
 from training.measure.dispersion import dispersion_table, excess
-from training.measure.metrics import RESAMPLES, SCREENED_CLASS, Floats, Matches, at_threshold, best_f1, match_class
+from training.measure.metrics import (
+    MATCH_IOU,
+    RESAMPLES,
+    SCREENED_CLASS,
+    Floats,
+    Matches,
+    at_threshold,
+    best_f1,
+    match,
+    match_class,
+)
 from training.measure.out_of_fold import OutOfFold
 from training.measure.report import figure_text
 from training.measure.verdicts import photo_qualities, photo_verdicts
 from training.output import markdown_table, write_file
 
-MAX_MISSES, MAX_LABELS = 30, 50
-"""Teeth in each list."""
+MAX_TEETH = 50
+"""In each list."""
 
 SIZES = (200, 320, 640)
 """Upper bounds of the kinds of photo by size, pixels of the longer side."""
@@ -92,6 +103,8 @@ def review(found: OutOfFold, out: Path, *, kinds: Path | None = None, resamples:
         PhotoError: a photo can no longer be read.
     """
     groups = [("longer side", [_size(photo) for photo in found.photos])]
+    if len({photo.source for photo in found.photos}) > 1:
+        groups.append(("data set", [photo.source for photo in found.photos]))
     if kinds is not None:
         groups += read_kinds(kinds, found.photos)
     try:
@@ -111,8 +124,9 @@ def review(found: OutOfFold, out: Path, *, kinds: Path | None = None, resamples:
     for name, text in (("verdicts", answers), ("dispersion", spread), ("by_kind", figures)):
         write_file(out / f"{name}.md", note + text)
     _write_photos(found.photos, matches, threshold, out / "photos.csv")
-    _write_teeth(worst_misses(judged)[:MAX_MISSES], out / "misses")
-    _write_teeth(contradicted(judged)[:MAX_LABELS], out / "labels")
+    _write_teeth(worst_misses(judged)[:MAX_TEETH], out / "misses")
+    _write_teeth(contradicted(judged)[:MAX_TEETH], out / "labels")
+    _write_marks(false_marks(found.photos, scored)[:MAX_TEETH], out / "false_marks")
     return f"{note}{answers}\n{spread}\n{figures}"
 
 
@@ -213,6 +227,46 @@ def contradicted(judged: Iterable[JudgedTooth]) -> list[JudgedTooth]:
     found = [(tooth, tooth.caries) for tooth in judged if tooth.caries is not None]
     found.sort(key=lambda pair: pair[1] if pair[0].is_carious else 1 - pair[1])
     return [tooth for tooth, _ in found]
+
+
+@dataclass(frozen=True, slots=True)
+class FalseMark:
+    """A box of caries, float32 `[4]`, without a label of caries: its score, and the class of the labelled tooth that it
+    overlaps by half, None if there is none."""
+
+    photo: AnnotatedPhoto
+    box: npt.NDArray[np.float32]
+    score: float
+    class_id: int | None
+
+
+def false_marks(photos: Sequence[AnnotatedPhoto], predictions: Sequence[Detections]) -> list[FalseMark]:
+    """The boxes of caries on these photos that match no label of caries, highest score first."""
+    marks = []
+    screened = CLASS_IDS[SCREENED_CLASS]
+    for photo, found in zip(photos, predictions, strict=True):
+        of_class = found.where(found.class_ids == screened)
+        overlaps = box_iou(of_class.boxes, photo.boxes)
+        for row in np.flatnonzero(~match(photo, found, screened).correct):
+            label = int(overlaps[row].argmax()) if len(photo.boxes) else -1
+            is_tooth = label >= 0 and overlaps[row, label] >= MATCH_IOU
+            class_id = int(photo.class_ids[label]) if is_tooth else None
+            marks.append(FalseMark(photo, of_class.boxes[row], float(of_class.scores[row]), class_id))
+    return sorted(marks, key=lambda mark: -mark.score)
+
+
+def _write_marks(marks: Sequence[FalseMark], path: Path) -> None:
+    names = {class_id: name for name, class_id in CLASS_IDS.items()}
+    rows = [
+        (mark.photo.path.name, names.get(mark.class_id or 0, "none"), f"{mark.score:.2f}", *mark.box.round(4).tolist())
+        for mark in marks
+    ]
+    _write_csv(path.with_suffix(".csv"), ("image", "label", "score", "ymin", "xmin", "ymax", "xmax"), rows)
+    if marks:
+        screened = np.array([CLASS_IDS[SCREENED_CLASS]], np.int32)
+        pictures = [tooth_in_place(replace(mark.photo, boxes=mark.box[None], class_ids=screened), 0) for mark in marks]
+        titles = [f"{Path(image).stem}: {label}, {score}" for image, label, score, *_ in rows]
+        contact_sheet(pictures, columns=5, titles=titles).save(path.with_suffix(".png"))
 
 
 def _write_photos(photos: Sequence[AnnotatedPhoto], matches: Sequence[Matches], threshold: float, path: Path) -> None:

@@ -12,7 +12,14 @@ from training.data.annotations import AnnotatedPhoto
 from training.measure.calibration import cross_fitted
 from training.measure.metrics import best_f1, match_class
 from training.measure.out_of_fold import OutOfFold, read_out_of_fold
-from training.measure.review import JudgedTooth, caries_probabilities, contradicted, review, worst_misses
+from training.measure.review import (
+    JudgedTooth,
+    caries_probabilities,
+    contradicted,
+    false_marks,
+    review,
+    worst_misses,
+)
 
 
 def test_teeth_whose_label_is_contradicted_come_first(cross_validation, tmp_path) -> None:
@@ -97,6 +104,27 @@ def test_a_table_of_kinds_that_cannot_be_used_is_refused(cross_validation, tmp_p
     assert main([*command, "--kinds", str(kinds)]) == 1
     assert message in capsys.readouterr().err
     assert not (tmp_path / "review").exists()
+
+
+def test_a_detector_is_reviewed_on_the_fold_that_it_did_not_see(forms, rendered_data, tmp_path, capsys) -> None:
+    command = ["review", "--model", str(forms["bundle"]), "--data", str(rendered_data), "--out", str(tmp_path / "out")]
+    assert main([*command, "--folds", "0,1"]) == 1
+    assert "was trained on fold 1" in capsys.readouterr().err
+    assert main([*command, "--folds", "0"]) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} >= {"misses.csv", "false_marks.csv", "verdicts.md"}
+    assert main(["review", "--out", str(tmp_path / "out")]) == 1
+    assert "give --cross-validation FOLDER, or --model DETECTOR and --data FOLDER" in capsys.readouterr().err
+
+
+def test_false_marks_are_the_boxes_of_caries_without_a_label_of_caries() -> None:
+    boxes = np.array([[0, 0, 0.1, 0.1], [0, 0.2, 0.1, 0.3], [0, 0.4, 0.1, 0.5]], np.float32)
+    photo = AnnotatedPhoto(Path("a.jpg"), 100, 100, boxes[:2], np.array([2, 1], np.int32), "a", 0)
+    found = Detections(
+        boxes[[2, 0, 1, 1]], np.array([0.9, 0.8, 0.7, 0.6], np.float32), np.array([2, 2, 2, 1], np.int32)
+    )
+    marks = false_marks([photo], [found])
+    assert [(round(mark.score, 1), mark.class_id) for mark in marks] == [(0.9, None), (0.7, 1)]
+    assert marks[1].box.tolist() == boxes[1].tolist()
 
 
 def test_missed_teeth_are_the_worst_misses_and_contradict_nothing() -> None:
