@@ -34,14 +34,13 @@ THRESHOLD_BOUNDS = Bounds(0, 1)
 TOOTH_SCORE = 0.4
 """Lowest score at which a box of any class counts as a tooth."""
 
-CLEAR_TOOTH_SCORE = 0.6
+CLEAR_TOOTH_SCORE = 0.64
 """The same if nothing is suspect: what a detector mistakes for teeth in other pictures mostly scores less. Of photos of
-mouths that the detector was not trained on, at most two in a hundred are lost by it (docs/quality.md, "Verdicts")."""
+mouths that the detector was not trained on, at most three in a hundred are lost by it (docs/quality.md, "Verdicts")."""
 
-MIN_TEETH_TO_SUSPECT = 2
-MIN_TEETH_TO_CLEAR = 3
-"""Teeth that a verdict takes. Other pictures yield a stray box or two, so it takes more teeth to say that nothing was
-found than to point at one, which the reader can check."""
+MIN_TEETH_TO_CLEAR = 2
+"""Teeth that it takes to say that nothing was found. One is enough to point at, as in a close-up, since the reader can
+check it."""
 
 
 class Verdict(StrEnum):
@@ -90,9 +89,9 @@ def screen(
     """Select the boxes to show, and reach a verdict.
 
     The verdict depends on all detections of the screened class, also those not shown: `not_assessable` for an unusable
-    photo or one with too few teeth, else `caries_suspected` if a detection of the screened class reaches the threshold,
-    else `no_caries_found`. A suspect that reaches the threshold counts as a tooth even below `TOOTH_SCORE`. A suspect
-    tooth is not also listed as another class.
+    photo, else `caries_suspected` if a detection of the screened class reaches the threshold, else `not_assessable` for
+    one with too few teeth, else `no_caries_found`. A suspect that reaches the threshold counts as a tooth even below
+    `TOOTH_SCORE`. A suspect tooth is not also listed as another class.
 
     Args:
         detections: everything the detector saw, with scores calibrated if the bundle has a calibration.
@@ -109,11 +108,8 @@ def screen(
     seen = detections if seen is None else seen
     teeth_seen = count_teeth(seen.where(seen.scores >= TOOTH_SCORE).joined(suspects))
     reasons = quality.reasons
-    if suspect.any():
-        is_enough = teeth_seen >= MIN_TEETH_TO_SUSPECT
-    else:
-        is_enough = count_teeth(seen.where(seen.scores >= CLEAR_TOOTH_SCORE)) >= MIN_TEETH_TO_CLEAR
-    if not is_enough:
+    clear_teeth = count_teeth(seen.where(seen.scores >= CLEAR_TOOTH_SCORE))
+    if not suspect.any() and clear_teeth < MIN_TEETH_TO_CLEAR:
         reasons += (Reason.TOO_FEW_TEETH if teeth_seen else Reason.NO_TEETH_SEEN,)
     if reasons:
         verdict = Verdict.NOT_ASSESSABLE
