@@ -43,7 +43,7 @@ def main() -> int:
     """Print medians and single values."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--precision", choices=("float32", "int8"), default="float32")
+    parser.add_argument("--precision", choices=("auto", "float32", "int8"), default="float32")
     parser.add_argument("--model", help="name in the store (default: the one served by default)")
     arguments = parser.parse_args()
     runs = [measure(arguments.precision, arguments.model) for _ in range(arguments.runs)]

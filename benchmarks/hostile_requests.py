@@ -46,8 +46,8 @@ VALUES = (
 ACCEPTS = ("application/json", "*/*", "", "image/*;q=0", ";;;", "a" * 3000, "image/png;q=nan", "\xff")
 PATHS = (
     "/", "//", "/detect/", "/detect/batch", "/detect/batch?format=zip", "/models", "/models/../card",
-    "/models/%00/card", "/models/x/card?version=0", "/models/caries-ssd-mobilenet-v2-fpnlite/card", "/models/reload",
-    "/problems/..", "/problems/%2e", "/docs", "/%", "/openapi.json", "/metrics", "/health/ready",
+    "/models/%00/card", "/models/x/card?version=0", "/models/caries-ssd-mobilenet-v2-fpnlite-320/card",
+    "/models/reload", "/problems/..", "/problems/%2e", "/docs", "/%", "/openapi.json", "/metrics", "/health/ready",
     "/docs-static/../../etc/passwd", "/" + "a" * 9000, "*", "/치아",
 )  # fmt: skip
 METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "TRACE", "CONNECT", "x" * 30)

@@ -1,8 +1,8 @@
-"""Write the figures of the shipped detectors, as their bundles state them, into the tables of the documentation.
+"""Write the figures of the shipped detector, as its bundle states them, into the tables of the documentation.
 
     python -m benchmarks.shipped_figures
 
-A row that starts with a figure's label gets the value of each bundle with its 95 % interval; further columns stay.
+A row that starts with a figure's label gets the value of each column with its 95 % interval; further columns stay.
 """
 
 from __future__ import annotations
@@ -10,11 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from app.detector.bundle import list_bundles, read_bundle
+from app.detector.bundle import find_bundle, read_bundle
+from training.measure.verdicts import NOT_ASSESSABLE, WITH_CLEARED, WITHOUT_SUSPECTED
 
 ROOT = Path(__file__).parents[1]
 READMES = ("README.md", "README.ko.md")
+SOURCES = ("tooth-photos", "dentalai", "ahmed2025")
+MEAN = "mean"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,55 +27,76 @@ class Page:
 
     Attributes:
         labels: label of the row to name of the figure in `bundle.json`.
-        precisions: the columns for each bundle.
+        columns: precision, and data set or `MEAN`.
+        has_points: whether there is a row for each operating point and data set.
     """
 
     labels: Mapping[str, str]
-    precisions: tuple[str, ...]
+    columns: tuple[tuple[str, str], ...]
+    has_points: bool = False
 
 
 ALL_FIGURES = (
-    "mAP@.5",
-    "AP@.5 normal",
-    "AP@.5 caries",
+    "F1",
+    "sensitivity",
+    "precision",
     "best F1 caries",
+    "AP@.5 caries",
+    "mAP@.5",
     "photo AUC",
-    "photo sensitivity",
-    "photo specificity",
+    WITH_CLEARED,
+    WITHOUT_SUSPECTED,
+    NOT_ASSESSABLE,
     "calibration error",
 )
+RATES = (
+    "sensitivity",
+    "precision",
+    "f1",
+    "false_positives_per_image",
+    "photos_cleared",
+    "photo_specificity",
+    "not_assessable",
+)
+"""Of an operating point."""
+
+OF_READMES = tuple(("float32", source) for source in (MEAN, *SOURCES))
 
 PAGES = {
-    "docs/quality.md": Page({name: name for name in ALL_FIGURES}, ("float32", "int8")),
+    "docs/quality.md": Page({name: name for name in ALL_FIGURES}, (("int8", MEAN), *OF_READMES), has_points=True),
     "README.md": Page(
         {
-            "mAP at IoU 0.5": "mAP@.5",
-            "best F1, caries": "best F1 caries",
-            "photo sensitivity": "photo sensitivity",
-            "photo specificity": "photo specificity",
+            "F1, caries": "F1",
+            "AP at IoU 0.5, caries": "AP@.5 caries",
+            "photos with caries cleared": WITH_CLEARED,
+            "photos without caries suspected": WITHOUT_SUSPECTED,
         },
-        ("float32",),
+        OF_READMES,
     ),
     "README.ko.md": Page(
         {
-            "mAP (IoU 0.5)": "mAP@.5",
-            "우식 F1 최고값": "best F1 caries",
-            "사진 단위 민감도": "photo sensitivity",
-            "사진 단위 특이도": "photo specificity",
+            "우식 F1": "F1",
+            "우식 AP (IoU 0.5)": "AP@.5 caries",
+            "우식이 있는데 소견 없음으로 판정": WITH_CLEARED,
+            "우식이 없는데 의심으로 판정": WITHOUT_SUSPECTED,
         },
-        ("float32",),
+        OF_READMES,
     ),
 }
 
 
 def shipped_figures(model_store: Path, page: Page) -> dict[str, list[str]]:
-    """Label of each row to the cells of every bundle, by model name, in the page's precisions."""
-    models = [
-        bundle.manifest["metrics"]["models"][precision]
-        for bundle in (read_bundle(path, verify=False) for _, _, path in list_bundles(model_store))
-        for precision in page.precisions
-    ]
-    return {label: [_cell(**model["figures"][name]) for model in models] for label, name in page.labels.items()}
+    """Label of each row to the cells of the page's columns."""
+    manifest = read_bundle(find_bundle(model_store), verify=False).manifest
+    models = manifest["metrics"]["models"]
+    columns = [models[model] if source == MEAN else models[model]["sources"][source] for model, source in page.columns]
+    figures = {label: [_cell(one["figures"][name]) for one in columns] for label, name in page.labels.items()}
+    if page.has_points:
+        for name, point in manifest["operating_points"].items():
+            for source, rates in ((MEAN, point), *((source, point["by_source"][source]) for source in SOURCES)):
+                cells = ["-" if rates[rate] is None else f"{rates[rate]:.3f}" for rate in RATES]
+                figures[f"`{name}`, {source}"] = [f"{point['score_threshold']:.3f}", *cells]
+    return figures
 
 
 def shown_figures(text: str, figures: Mapping[str, list[str]]) -> dict[str, list[str]]:
@@ -91,9 +116,11 @@ def with_figures(text: str, figures: Mapping[str, list[str]]) -> str:
     return "\n".join(lines)
 
 
-def _cell(value: float, interval: list[float]) -> str:
-    low, high = interval
-    return f"{value:.3f} [{low:.3f}, {high:.3f}]"
+def _cell(figure: Mapping[str, Any]) -> str:
+    if figure["value"] is None:
+        return "-"
+    low, high = figure["interval"]
+    return f"{figure['value']:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from app.photo.quality import Reason
 from app.screening import Verdict
 
 EXAMPLE: dict[str, Any] = {
-    "model": {"name": "caries-ssd-mobilenet-v2-fpnlite", "version": 1, "sha256": "9f2c" + 60 * "0"},
+    "model": {"name": "caries-ssd-mobilenet-v2-fpnlite-320", "version": 5, "sha256": "9f2c" + 60 * "0"},
     "image": {"width": 1024, "height": 703, "sha256": "41ab" + 60 * "0"},
     "verdict": "caries_suspected",
     "reasons": [],

@@ -21,7 +21,7 @@ from app.photo.quality import Reason
 from app.screening import Screening, Verdict
 
 NAMES: Mapping[int, str] = {1: "normal", 2: "caries"}
-MODEL = "caries-ssd-mobilenet-v2-fpnlite-320 v1"
+MODEL = "caries-ssd-mobilenet-v2-fpnlite-320 v5"
 BOXES = Detections(
     np.array([[0.3, 0.3, 0.5, 0.45], [0.3, 0.42, 0.5, 0.55], [0.55, 0.3, 0.7, 0.4]], np.float32),
     np.array([0.91, 0.5, 0.98], np.float32),

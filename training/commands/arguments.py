@@ -73,7 +73,7 @@ def read_source(arguments: argparse.Namespace) -> Source:
         rename[label.strip()] = name.strip()
     teeth_from: Path | None = arguments.teeth_from
     tooth_detector = None
-    if teeth_from not in WITHOUT_DETECTOR:
+    if teeth_from is not None and teeth_from not in WITHOUT_DETECTOR:
         detector = find_detector(teeth_from)
         tooth_detector = ToothDetector(detector.bundle.name, detector.bundle.sha256, detector.load)
     return Source(

@@ -1,4 +1,4 @@
-"""What the committed detectors say, through the runtime that serves them."""
+"""What the committed detector finds, through the runtime that serves it."""
 
 import json
 from collections import Counter, defaultdict
@@ -8,7 +8,9 @@ import pytest
 import skimage.data
 
 from app.detector.boxes import box_iou
+from app.detector.bundle import find_bundle
 from app.detector.runtimes.load import load_runtime
+from app.errors import BundleError
 from app.photo.decoding import decode
 from app.photo.encoding import encode
 from app.photo.quality import assess_quality
@@ -17,17 +19,17 @@ from benchmarks.other_pictures import pictures
 
 
 @pytest.fixture(scope="module")
-def judge(each_bundle):
-    runtime = load_runtime(each_bundle, "litert", threads=2)
+def judge(shipped_bundle):
+    runtime = load_runtime(shipped_bundle, "litert", threads=2)
 
     def judge(pixels):
         seen = runtime.detect(pixels)
         return screen(
-            each_bundle.calibrated(seen),
+            shipped_bundle.calibrated(seen),
             assess_quality(pixels),
             seen=seen,
-            screened_class_id=each_bundle.screened_class_id,
-            score_threshold=each_bundle.operating_point.score_threshold,
+            screened_class_id=shipped_bundle.screened_class_id,
+            score_threshold=shipped_bundle.operating_point.score_threshold,
             max_boxes=100,
         )
 
@@ -99,12 +101,17 @@ def test_a_photo_of_teeth_is_assessable(judge, real_photos) -> None:
     assert verdicts[Verdict.NOT_ASSESSABLE] <= 4, verdicts
 
 
-def test_the_first_by_name_is_the_default(each_bundle, shipped_bundle) -> None:
-    assert shipped_bundle.name == "caries-ssd-mobilenet-v2-fpnlite"
-    assert shipped_bundle.manifest["input"]["multi_scale"] == [320]
-    assert each_bundle.input_height == (416 if each_bundle.name == shipped_bundle.name else 320)
+def test_one_look_is_the_default(shipped_bundle) -> None:
+    assert shipped_bundle.name == "caries-ssd-mobilenet-v2-fpnlite-320"
+    assert (shipped_bundle.input_height, shipped_bundle.input_width) == (320, 320)
+    assert "multi_scale" not in shipped_bundle.manifest["input"]
 
 
-def test_the_card_contains_what_a_clinic_must_know(each_bundle) -> None:
+def test_a_model_that_left_the_store_names_its_successor(model_store) -> None:
+    with pytest.raises(BundleError, match="caries-ssd-mobilenet-v2-fpnlite-320"):
+        find_bundle(model_store, "caries-ssd-mobilenet-v2-fpnlite")
+
+
+def test_the_card_contains_what_a_clinic_must_know(shipped_bundle) -> None:
     for words in ("not a medical device", "CC BY 4.0", "Intended use", "Limits", "Parity", "Apache-2.0"):
-        assert words in each_bundle.card
+        assert words in shipped_bundle.card

@@ -1,9 +1,11 @@
 from training.release.card import model_card
 
 
-def test_the_card_says_at_which_sizes_it_was_trained_and_runs(each_bundle) -> None:
-    is_enlarged = each_bundle.input_height != 320
-    assert each_bundle.manifest.get("trained_input_size") == (320 if is_enlarged else None)
-    for card in (each_bundle.card, model_card(each_bundle.manifest)):
-        assert ("at 320 x 320, whose weights run here at the larger size" in card) == is_enlarged
-        assert ("and, of the same photo, at 320 x 320, fused tooth by tooth" in card) == is_enlarged
+def test_the_card_says_at_which_sizes_it_was_trained_and_runs(shipped_bundle) -> None:
+    manifest = shipped_bundle.manifest
+    assert shipped_bundle.card == model_card(manifest)
+    assert "at 320 x 320 pixels, trained with" in shipped_bundle.card
+    both = {**manifest, "trained_input_size": 256, "input": {**manifest["input"], "multi_scale": [256]}}
+    card = model_card(both)
+    assert "at 256 x 256, whose weights run here at the larger size" in card
+    assert "and, of the same photo, at 256 x 256, fused tooth by tooth" in card
