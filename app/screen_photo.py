@@ -20,7 +20,7 @@ from app.photo.pixels import Pixels
 from app.photo.quality import PhotoQuality, assess_quality, screened_side
 from app.process import tracing
 from app.process.cores import usable_cores
-from app.screening import ClassSelection, Screening, screen
+from app.screening import TOOTH_SCORE, ClassSelection, Evidence, Screening, screen
 
 STAGES = ("decode", "queue", "inference", "draw", "encode")
 """Where a photo's time goes. `queue` is all waiting: for permits, for threads and for the detector."""
@@ -43,6 +43,8 @@ class Options:
         classes: which classes are listed and drawn.
         lang: language of the drawn labels.
         media_type: of the annotated picture; None draws none.
+        plain: the picture is the upright photo alone, without boxes and legend.
+        evidence: the JSON answer has the `Evidence`.
     """
 
     operating_point: str | None = None
@@ -51,6 +53,8 @@ class Options:
     classes: ClassSelection = ClassSelection.CARIES
     lang: Literal["en", "ko"] = "en"
     media_type: MediaType | None = None
+    plain: bool = False
+    evidence: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +68,8 @@ class ScreenedPhoto:
         screening: verdict and boxes.
         operating_point: as applied, see `OperatingPoint.applied`.
         timings_ms: milliseconds by stage, see `STAGES`.
-        picture: the annotated photo, if one was asked for.
+        picture: the annotated or plain photo, if one was asked for.
+        evidence: of the verdict, if it was asked for.
     """
 
     bundle: Bundle
@@ -75,6 +80,7 @@ class ScreenedPhoto:
     operating_point: OperatingPoint
     timings_ms: dict[str, float]
     picture: bytes | None
+    evidence: Evidence | None
 
     def boxes(self) -> list[dict[str, Any]]:
         """The boxes shown, highest score first, in pixels of the upright photo."""
@@ -111,7 +117,30 @@ class ScreenedPhoto:
                 "false_positives_per_image": point.false_positives_per_image,
             },
             "timings_ms": {stage: round(self.timings_ms[stage], 2) for stage in STAGES},
+            **({} if self.evidence is None else {"evidence": _evidence_dict(self.evidence)}),
         }
+
+
+def _evidence_dict(evidence: Evidence) -> dict[str, Any]:
+    return {
+        "screened_class_id": evidence.screened_class_id,
+        "reasons": [reason.value for reason in evidence.reasons],
+        "detections": _columns(evidence.detections),
+        "seen": _columns(evidence.seen),
+    }
+
+
+def _columns(detections: Detections) -> dict[str, Any]:
+    return {
+        "boxes": [_exact(box) for box in detections.boxes.tolist()],
+        "scores": _exact(detections.scores.tolist()),
+        "class_ids": detections.class_ids.tolist(),
+    }
+
+
+def _exact(values: list[float]) -> list[float]:
+    """In as few digits as give every float32 back."""
+    return [float(f"{value:.9g}") for value in values]
 
 
 @dataclass(slots=True)
@@ -188,6 +217,7 @@ class Screener:
             operating_point=point,
             timings_ms={stage: permit.timings_ms[stage] for stage in STAGES},
             picture=picture,
+            evidence=_evidence(job, detections, opened.quality) if options.evidence else None,
         )
 
     def close(self) -> None:
@@ -224,6 +254,8 @@ class Screener:
             opened.photo = await job.permit.run("decode", lambda: decode(job.data, self._limits))
 
         def annotate(photo: Photo) -> Pixels:
+            if job.options.plain:
+                return photo.pixels
             return drawing.annotate(
                 photo.pixels,
                 screening,
@@ -269,4 +301,14 @@ def _judge(job: _Job, detections: Detections, quality: PhotoQuality, point: Oper
         score_threshold=point.score_threshold,
         max_boxes=point.max_boxes,
         classes=job.options.classes,
+    )
+
+
+def _evidence(job: _Job, detections: Detections, quality: PhotoQuality) -> Evidence:
+    bundle = job.engine.bundle
+    return Evidence(
+        screened_class_id=bundle.screened_class_id,
+        reasons=quality.reasons,
+        detections=bundle.calibrated(detections),
+        seen=detections.where(detections.scores >= TOOTH_SCORE),
     )

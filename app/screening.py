@@ -76,6 +76,23 @@ class Screening:
     hidden_by_max_boxes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What `screen` decides by besides the caller's options.
+
+    Attributes:
+        screened_class_id: the class that the verdict is about.
+        reasons: why the photo cannot be assessed, before teeth are counted.
+        detections: of all classes and scores, calibrated.
+        seen: the detections before calibration that count as teeth.
+    """
+
+    screened_class_id: int
+    reasons: tuple[Reason, ...]
+    detections: Detections
+    seen: Detections
+
+
 def screen(
     detections: Detections,
     quality: PhotoQuality,

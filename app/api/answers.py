@@ -92,6 +92,25 @@ class Timings(BaseModel):
     encode: float
 
 
+class DetectionColumns(BaseModel):
+    """Detections, highest score first."""
+
+    boxes: list[tuple[float, float, float, float]] = Field(
+        description="ymin, xmin, ymax, xmax as fractions of the photo's height and width."
+    )
+    scores: list[float]
+    class_ids: list[int]
+
+
+class EvidenceAnswer(BaseModel):
+    """What the verdict is decided by at any threshold. All numbers are float32."""
+
+    screened_class_id: int = Field(description="The class that the verdict is about.")
+    reasons: list[Reason] = Field(description="Why the photo is not assessable, before teeth are counted.")
+    detections: DetectionColumns = Field(description="All classes and scores, calibrated.")
+    seen: DetectionColumns = Field(description="Before calibration, those that count as teeth.")
+
+
 class ScreeningAnswer(BaseModel):
     """The answer of `POST /detect` as JSON."""
 
@@ -106,6 +125,7 @@ class ScreeningAnswer(BaseModel):
     hidden_by_max_boxes: int = Field(description="Further boxes that the box limit hides.")
     operating_point: AppliedOperatingPoint
     timings_ms: Timings
+    evidence: EvidenceAnswer | None = Field(None, description="Only with evidence=true.")
 
 
 class ModelEntry(BaseModel):

@@ -15,7 +15,7 @@ from app.api.middleware.audited import AuditRequests, RefusalTally
 from app.api.middleware.observe import Observe
 from app.api.middleware.security_headers import SecurityHeaders
 from app.api.problems import HANDLED, problem_answers
-from app.api.routes import batch, catalogue, detect, docs_page, health, reload
+from app.api.routes import batch, catalogue, detect, docs_page, health, page, reload
 from app.api.service import Service
 from app.detector.runtimes import Runtime
 from app.process import tracing
@@ -63,7 +63,7 @@ def create_app(
                 audit.close()
 
     tracing.configure()
-    routers = [room.router for room in (detect, batch, catalogue, reload, health)]
+    routers = [room.router for room in (detect, batch, catalogue, reload, health, page)]
     routes = [route for router in routers for route in router.routes]
     middleware = [  # outermost first
         Middleware(Observe, metrics=service.metrics),

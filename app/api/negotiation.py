@@ -1,12 +1,12 @@
 """Content negotiation (RFC 9110, section 12.5.1)."""
 
-import math
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import TypeVar
 
 from fastapi import Request
 
+from app.api.accept import qualities
 from app.api.problems import quoted
 from app.errors import NotAcceptable
 from app.photo import formats
@@ -59,7 +59,9 @@ def choose_format(accept: str | None, media_types: Mapping[AnyFormat, str]) -> A
     Raises:
         NotAcceptable: it excludes every format.
     """
-    ranges = _ranges(accept if accept and accept.strip() else "*/*")
+    ranges = qualities(accept if accept and accept.strip() else "*/*")
+    if "*" in ranges:  # short for */*
+        ranges["*/*"] = max(ranges["*"], ranges.get("*/*", 0.0))
     best, best_rank = None, (0.0, 0)
     for offered, media_type in media_types.items():
         covering = {(media_type, 2), (media_type.split("/")[0] + "/*", 1), ("*/*", 0)}
@@ -71,22 +73,3 @@ def choose_format(accept: str | None, media_types: Mapping[AnyFormat, str]) -> A
     if best is None:
         raise NotAcceptable(f"Accept is {quoted(accept)}; it must allow one of {', '.join(media_types.values())}")
     return best
-
-
-def _ranges(accept: str) -> dict[str, float]:
-    """Media range to quality, 0 to 1. Other parameters than q, and ranges with an invalid q, are ignored."""
-    ranges: dict[str, float] = {}
-    for part in accept.split(","):
-        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
-        quality = 1.0
-        for parameter in parameters:
-            key, _, value = parameter.partition("=")
-            if key.strip() == "q":
-                try:
-                    quality = float(value)
-                except ValueError:
-                    quality = math.nan
-        name = "*/*" if name == "*" else name
-        if name and 0 <= quality <= 1:
-            ranges[name] = max(quality, ranges.get(name, 0.0))
-    return ranges

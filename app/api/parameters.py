@@ -34,6 +34,10 @@ MaxBoxes = Annotated[
 ]
 Classes = Annotated[ClassSelection, Query(description="Caries only, or normal teeth as well.")]
 Language = Annotated[Literal["en", "ko"], Query(description="Language of the drawn labels.")]
+Plain = Annotated[bool, Query(description="The picture is the upright photo alone, without boxes and legend.")]
+WithEvidence = Annotated[
+    bool, Query(description="The JSON answer has all detections, so that a client can apply other thresholds itself.")
+]
 F = TypeVar("F", bound=StrEnum)
 AnswerFormat = Annotated[F | None, Query(description="Answer format; overrides Accept.")]
 Model = Annotated[str | None, Query(description="A live model, see /models; if omitted, the default one.")]
@@ -45,9 +49,17 @@ async def _options(
     max_boxes: MaxBoxes = None,
     classes: Classes = ClassSelection.CARIES,
     lang: Language = "en",
+    plain: Plain = False,
+    evidence: WithEvidence = False,
 ) -> Options:
     return Options(
-        operating_point=operating_point, threshold=threshold, max_boxes=max_boxes, classes=classes, lang=lang
+        operating_point=operating_point,
+        threshold=threshold,
+        max_boxes=max_boxes,
+        classes=classes,
+        lang=lang,
+        plain=plain,
+        evidence=evidence,
     )
 
 

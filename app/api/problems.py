@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from app import errors
+from app.api.accept import prefers_korean
 from app.api.context import context_of, method_of, route_of
 from app.process.metrics import Metrics
 
@@ -95,6 +96,39 @@ MALFORMED = Problem(400, "malformed-request", "The request is not valid HTTP")
 
 BY_SLUG = {problem.slug: problem for problem in (*PROBLEMS.values(), *HTTP_PROBLEMS.values(), MALFORMED)}
 
+TITLES_KO = {
+    "bad-form": "양식에 사진이 올바르게 들어 있지 않습니다",
+    "bad-archive": "zip 파일을 읽을 수 없습니다",
+    "key-needed": "올바른 API 키가 필요합니다",
+    "role-needed": "이 API 키의 권한으로는 할 수 없는 작업입니다",
+    "foreign-page": "다른 사이트의 페이지에서 온 요청은 받지 않습니다",
+    "unknown-model": "해당 모델이 없습니다",
+    "not-acceptable": "요청한 형식으로는 답할 수 없습니다",
+    "upload-too-slow": "업로드가 너무 오래 걸렸습니다",
+    "reload-refused": "사용 중인 모델을 교체하지 않았습니다",
+    "reload-running": "모델을 이미 다시 불러오는 중입니다",
+    "photo-too-large": "사진이 너무 큽니다",
+    "batch-too-large": "한 번에 보낸 사진이 너무 많거나 큽니다",
+    "unsupported-media-type": "이 형식의 데이터는 받지 않습니다",
+    "unsupported-photo": "지원하지 않는 사진 형식입니다",
+    "unreadable-photo": "사진이 손상되었거나 불완전하여 읽을 수 없습니다",
+    "invalid-parameter": "요청 값이 올바르지 않습니다",
+    "too-many-requests": "1분 동안의 요청이 너무 많습니다. 잠시 후 다시 시도해 주십시오",
+    "overloaded": "서버가 혼잡합니다. 잠시 후 다시 시도해 주십시오",
+    "shutting-down": "서버를 종료하는 중입니다",
+    "not-ready": "검출기를 준비하는 중입니다. 잠시 후 다시 시도해 주십시오",
+    "runtime-unavailable": "검출기가 실행되고 있지 않습니다",
+    "worker-died": "이 사진을 처리하던 중 검출기가 중단되었습니다",
+    "audit-failed": "감사 로그에 기록하지 못해 결과를 보내지 않았습니다",
+    "bundle-error": "모델 파일을 사용할 수 없습니다",
+    "deadline-exceeded": "제한 시간 안에 처리하지 못했습니다. 다시 시도해 주십시오",
+    "internal-error": "서버 내부 오류가 발생했습니다",
+    "not-found": "요청한 주소를 찾을 수 없습니다",
+    "method-not-allowed": "이 주소에서는 지원하지 않는 요청입니다",
+    "malformed-request": "올바른 HTTP 요청이 아닙니다",
+}
+"""The titles by slug, for clients whose `Accept-Language` prefers Korean."""
+
 HANDLED = (errors.CariesError, RequestValidationError, HTTPException)
 """The errors for which an application needs handlers; `AlwaysAnswer` answers all others."""
 
@@ -118,8 +152,12 @@ def quoted(value: object) -> str:
 
 
 def content_of(request: Request, error: Exception) -> dict[str, Any]:
-    """The JSON content of the answer to an error."""
-    return {**problem_of(error).as_dict(), "detail": _detail(request, error)}
+    """The JSON content of the answer to an error; its title is in the client's language."""
+    problem = problem_of(error)
+    own = problem.as_dict()
+    if prefers_korean(request.headers.getlist("accept-language")):
+        own["title"] = TITLES_KO.get(problem.slug, problem.title)
+    return {**own, "detail": _detail(request, error)}
 
 
 def problem_answers(metrics: Metrics) -> Answer:

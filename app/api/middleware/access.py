@@ -25,6 +25,7 @@ from app.records.keys_in_force import KeysInForce
 
 ROLES: dict[str, Role | None] = {
     "/": None,
+    "/page/*": None,
     "/docs": None,
     "/docs-static/*": None,
     "/openapi.json": None,

@@ -3,7 +3,7 @@
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from app.api.answers import Health, problem_responses
@@ -13,14 +13,6 @@ from app.api.service import service_of
 from app.process.metrics import CONTENT_TYPE
 
 router = APIRouter()
-
-
-@router.get("/", include_in_schema=False)
-async def root(request: Request) -> Response:
-    """Redirect to the interactive description, if it is served."""
-    if not service_of(request).settings.docs:
-        raise HTTPException(404)
-    return RedirectResponse("/docs")
 
 
 @router.get("/health/live", summary="Check that the server is alive")

@@ -59,3 +59,16 @@ def test_unknown_address_and_method(live: Live) -> None:
     response = live.client.get("/detect")
     assert_problem(response, 405, "method-not-allowed")
     assert response.headers["allow"] == "POST"
+
+
+def test_titles_are_in_korean_for_clients_that_prefer_it(live: Live) -> None:
+    assert set(problems.TITLES_KO) == set(problems.BY_SLUG)
+    for language, title in (("ko-KR,ko;q=0.9,en;q=0.8", "지원하지 않는 사진 형식입니다"), ("en,ko;q=0.5", None)):
+        response = live.client.post("/detect", content=b"GIF89a", headers={"Accept-Language": language})
+        body = response.json()
+        assert body["title"] == (title or "The picture format is not accepted")
+        assert body["type"] == "/problems/unsupported-photo"
+        assert body["detail"].startswith("GIF files are not accepted")
+    sent = {"files": ("1.gif", b"GIF89a")}
+    (result,) = live.client.post("/detect/batch", files=sent, headers={"Accept-Language": "ko"}).json()["results"]
+    assert result["problem"]["title"] == "지원하지 않는 사진 형식입니다"

@@ -71,6 +71,7 @@ def test_open_paths_and_paths_that_need_a_key(start: Start, path: Path, key: str
             assert live.client.get(address).status_code in (200, 307), address
         for script in ("swagger-ui-bundle.js", "swagger-ui.css"):
             assert live.client.get(f"/docs-static/{script}").status_code == 200
+        assert live.client.get("/page/none.js").status_code == 404
         for method, address in GUARDED:
             response = live.client.request(method, address)
             assert "Authorization: Bearer KEY" in assert_refused(response, 401, "key-needed"), address

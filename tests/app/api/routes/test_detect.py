@@ -21,7 +21,9 @@ from app.api.protocol import Protocol
 from app.detector.detections import Detections
 from app.photo.encoding import encode
 from app.photo.formats import PhotoFormat
+from app.photo.quality import PhotoQuality
 from app.screen_photo import STAGES
+from app.screening import ClassSelection, screen
 from app.settings import Isolation
 from tests.app.api.live_server import (
     JSON,
@@ -64,7 +66,55 @@ def test_json_answer(live: Live, photo: bytes) -> None:
     }
     assert list(answer["timings_ms"]) == list(STAGES)
     assert answer["timings_ms"]["draw"] == answer["timings_ms"]["encode"] == 0
-    assert ScreeningAnswer.model_validate(answer).model_dump(mode="json", by_alias=True) == answer
+    assert described(answer) == answer
+
+
+@pytest.mark.parametrize("threshold", [0, 0.4, 0.41, 0.61237, 0.6124, 0.8, 0.81, 1])
+@pytest.mark.parametrize("classes", ClassSelection)
+def test_the_evidence_decides_at_any_threshold(
+    live: Live, photo: bytes, threshold: float, classes: ClassSelection
+) -> None:
+    answer = live.client.post("/detect?evidence=true", content=photo, headers=JSON).json()
+    assert described(answer) == answer
+    evidence = answer["evidence"]
+    seen, detections = (Detections(*map(np.array, evidence[name].values())) for name in ("seen", "detections"))
+    decided = screen(
+        detections,
+        PhotoQuality(240, 130, 0.3, 0.9),
+        screened_class_id=evidence["screened_class_id"],
+        score_threshold=threshold,
+        classes=classes,
+        seen=seen,
+    )
+    query = f"?threshold={threshold}&classes={classes}"
+    answer = live.client.post(f"/detect{query}", content=photo, headers=JSON).json()
+    assert "evidence" not in answer
+    assert evidence["reasons"] == []
+    assert (answer["verdict"], answer["teeth_seen"]) == (decided.verdict, decided.teeth_seen)
+    assert [row["score"] for row in answer["detections"]] == [round(score, 4) for _, score, _ in decided.shown]
+
+
+def test_evidence_has_every_float32_exactly(live: Live, stand_in: StandIn, photo: bytes) -> None:
+    rng = np.random.default_rng(1)
+    made = Detections.from_raw(rng.random((50, 4)), rng.random(50), rng.integers(1, 3, 50))
+    stand_in.detect = lambda _: made  # type: ignore[method-assign]
+    columns = live.client.post("/detect?evidence=1", content=photo, headers=JSON).json()["evidence"]["detections"]
+    assert (np.array(columns["boxes"], np.float32) == made.boxes).all()
+    assert (np.array(columns["scores"], np.float32) == made.scores).all()
+    assert columns["class_ids"] == made.class_ids.tolist()
+
+
+def test_a_plain_picture_is_the_upright_photo_alone(live: Live) -> None:
+    data = make_photo(1400, 1000)
+    response = live.client.post("/detect?plain=true", content=data)
+    picture = Image.open(io.BytesIO(response.content)).convert("RGB")
+    assert (np.asarray(picture) == np.asarray(Image.open(io.BytesIO(data)))).all()
+    assert response.headers["x-caries-boxes"] == "2"
+
+
+def described(answer: dict[str, Any]) -> dict[str, Any]:
+    """The answer as OpenAPI describes it."""
+    return ScreeningAnswer.model_validate(answer).model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
 def box(xmin: float, ymin: float, xmax: float, ymax: float) -> dict[str, float]:

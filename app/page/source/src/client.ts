@@ -1,0 +1,132 @@
+/** Requests to the server. Lost connections and a busy server are retried; the server's own sentence ends a photo. */
+
+import type { Answer, Curve, ModelEntry, Problem } from "./answers";
+
+export type Failure =
+  | { kind: "problem"; problem: Problem }
+  | { kind: "connection" }
+  | { kind: "file" };
+
+/** A request that failed for good. */
+export class RequestFailed extends Error {
+  constructor(readonly failure: Failure) {
+    super(failure.kind === "problem" ? failure.problem.title : failure.kind);
+  }
+}
+
+export interface Waiting {
+  reason: "busy" | "connection";
+  seconds: number;
+}
+
+export interface Call {
+  signal: AbortSignal;
+  language: string;
+  /** Told before each pause between two tries. */
+  onWait: (waiting: Waiting) => void;
+}
+
+const MAX_TRIES = 8;
+const MAX_TRIES_AFTER_CRASH = 2; // this very photo may be what crashes the detector
+const MAX_BACKOFF_S = 20;
+const RETRIED_STATUSES = [429, 502, 503, 504];
+
+/** Screens one photo; `query` as in docs/api.md. */
+export async function detect(photo: Blob, query: Record<string, string>, call: Call): Promise<Answer> {
+  const response = await post(photo, { format: "json", evidence: "true", ...query }, call);
+  return (await response.json()) as Answer;
+}
+
+/** The server's picture of a photo. */
+export async function picture(photo: Blob, query: Record<string, string>, call: Call): Promise<Blob> {
+  return (await post(photo, query, call)).blob();
+}
+
+export async function liveModels(call: Call): Promise<ModelEntry[]> {
+  const response = await retried(() => fetch("models", options(call)), call);
+  const { models } = (await response.json()) as { models: ModelEntry[] };
+  return models.filter((model) => model.live).sort((a, b) => Number(b.default) - Number(a.default));
+}
+
+export async function curveOf(model: ModelEntry, call: Call): Promise<Curve | null> {
+  if (!model.curve) return null;
+  const response = await retried(() => fetch(`.${model.curve}`, options(call)), call);
+  return ((await response.json()) as { curve: Curve | null }).curve;
+}
+
+async function post(photo: Blob, query: Record<string, string>, call: Call): Promise<Response> {
+  const address = `detect?${new URLSearchParams(query)}`;
+  const send = () =>
+    fetch(address, { ...options(call, { "Content-Type": "application/octet-stream" }), method: "POST", body: photo });
+  return retried(send, call, photo);
+}
+
+/** Every request goes through here: a sign-in would add its headers. */
+function options(call: Call, headers: Record<string, string> = {}): RequestInit {
+  return {
+    signal: call.signal,
+    credentials: "same-origin",
+    headers: { Accept: "application/json, */*;q=0.5", "Accept-Language": call.language, ...headers },
+  };
+}
+
+async function retried(send: () => Promise<Response>, call: Call, photo?: Blob): Promise<Response> {
+  for (let tries = 1; ; tries += 1) {
+    const backoff = Math.min(MAX_BACKOFF_S, 2 ** (tries - 1)) * (0.75 + Math.random() / 2);
+    let response: Response;
+    try {
+      response = await send();
+    } catch (error) {
+      if (call.signal.aborted) throw error;
+      if (photo && !(await isReadable(photo))) throw new RequestFailed({ kind: "file" });
+      if (tries >= MAX_TRIES) throw new RequestFailed({ kind: "connection" });
+      await pause("connection", backoff, call);
+      continue;
+    }
+    if (response.ok) return response;
+    const problem = await problemOf(response);
+    const most = problem.type.endsWith("/worker-died") ? MAX_TRIES_AFTER_CRASH : MAX_TRIES;
+    if (!RETRIED_STATUSES.includes(response.status) || tries >= most) {
+      throw new RequestFailed({ kind: "problem", problem });
+    }
+    const asked = Number(response.headers.get("Retry-After")) || 0;
+    await pause("busy", Math.max(asked, backoff), call);
+  }
+}
+
+async function problemOf(response: Response): Promise<Problem> {
+  try {
+    const problem = (await response.json()) as Partial<Problem>;
+    if (problem.title) return { type: "", detail: "", status: response.status, ...problem, title: problem.title };
+  } catch {
+    // Not the server's own answer but that of a proxy.
+  }
+  return { type: "", title: `${response.status} ${response.statusText}`.trim(), status: response.status, detail: "" };
+}
+
+async function isReadable(photo: Blob): Promise<boolean> {
+  try {
+    await photo.slice(0, 1).arrayBuffer();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Waits; a connection that comes back ends the wait. */
+function pause(reason: Waiting["reason"], seconds: number, call: Call): Promise<void> {
+  call.onWait({ reason, seconds });
+  return new Promise((resolve, reject) => {
+    const end = (settle: () => void) => () => {
+      clearTimeout(timer);
+      removeEventListener("online", resume);
+      call.signal.removeEventListener("abort", cancel);
+      settle();
+    };
+    const resume = end(resolve);
+    const cancel = end(() => reject(call.signal.reason));
+    const timer = setTimeout(resume, seconds * 1000);
+    if (reason === "connection") addEventListener("online", resume);
+    call.signal.addEventListener("abort", cancel);
+  });
+}
