@@ -10,7 +10,7 @@ CHECK := .venv/check
 ALL := .venv/all
 PYTEST := -m pytest -n 2 --dist loadscope --no-loadscope-reorder --durations 30
 
-.PHONY: run check style types layers test test-systems train lock image offline-kit bench bench-floor bench-server \
+.PHONY: run check style types layers test test-systems train page lock image offline-kit bench bench-floor bench-server \
 	bench-peers clean help data-folders
 
 # Serve, post the example photos to the server, keep serving.
@@ -116,6 +116,21 @@ lock: $(ALL)/.installed
 	$(COMPILE) --extra tracing --output-file requirements/serve.txt pyproject.toml
 	$(COMPILE) --extra tracing --extra check --constraint requirements/serve.txt --output-file requirements/check.txt pyproject.toml
 	$(COMPILE) --extra tracing --extra tensorflow --extra training --extra check --extra dev --constraint requirements/serve.txt --output-file requirements/all.txt pyproject.toml
+
+PAGE := build/page
+BUILT ?= app/page/built
+
+# Build the page from app/page/source into app/page/built. Needs npm, which installs the Node that builds.
+page: $(PAGE)/.installed
+	rm -rf $(PAGE)/src $(PAGE)/public $(BUILT)
+	cp -R app/page/source/. $(PAGE)
+	cd $(PAGE) && npm run --silent build -- --outDir $(abspath $(BUILT)) --emptyOutDir --logLevel warn
+
+$(PAGE)/.installed: app/page/source/package.json app/page/source/package-lock.json
+	mkdir -p $(PAGE)
+	cp $^ $(PAGE)
+	cd $(PAGE) && npm ci --silent --no-fund --no-audit
+	touch $@
 
 BUILD_NETWORK ?= default
 

@@ -145,6 +145,13 @@ def problem_of(error: Exception) -> Problem:
     return next(PROBLEMS[kind] for kind in type(error).__mro__ if kind in PROBLEMS)
 
 
+def title_of(problem: Problem, request: Request) -> str:
+    """The problem's title in the client's language."""
+    if prefers_korean(request.headers.getlist("accept-language")):
+        return TITLES_KO.get(problem.slug, problem.title)
+    return problem.title
+
+
 def quoted(value: object) -> str:
     """A client's value as messages repeat it: quoted, escaped and cut to `MAX_ECHO`."""
     text = str(value)
@@ -154,10 +161,7 @@ def quoted(value: object) -> str:
 def content_of(request: Request, error: Exception) -> dict[str, Any]:
     """The JSON content of the answer to an error; its title is in the client's language."""
     problem = problem_of(error)
-    own = problem.as_dict()
-    if prefers_korean(request.headers.getlist("accept-language")):
-        own["title"] = TITLES_KO.get(problem.slug, problem.title)
-    return {**own, "detail": _detail(request, error)}
+    return {**problem.as_dict(), "title": title_of(problem, request), "detail": _detail(request, error)}
 
 
 def problem_answers(metrics: Metrics) -> Answer:

@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 
 from app.api.answers import Health, problem_responses
 from app.api.parameters import known_parameters_only
-from app.api.problems import BY_SLUG
+from app.api.problems import BY_SLUG, title_of
 from app.api.service import service_of
 from app.process.metrics import CONTENT_TYPE
 
@@ -44,9 +44,9 @@ async def metrics(request: Request) -> Response:
     dependencies=[Depends(known_parameters_only)],
     summary="Explain a problem type",
 )
-async def problem(slug: str) -> dict[str, Any]:
-    """The `type` of a problem answer is this path."""
+async def problem(request: Request, slug: str) -> dict[str, Any]:
+    """The `type` of a problem answer is this path. The title is in Korean if `Accept-Language` prefers it."""
     if slug not in BY_SLUG:
         raise HTTPException(404)
     row = BY_SLUG[slug]
-    return {"type": row.type, "title": row.title, "status": row.status, "retry_after_s": row.retry_after_s}
+    return {"type": row.type, "title": title_of(row, request), "status": row.status, "retry_after_s": row.retry_after_s}

@@ -3,7 +3,6 @@ import { defineConfig } from "vite";
 export default defineConfig({
   base: "./", // the page also works below a proxy's path
   build: {
-    outDir: "built",
     assetsDir: "page",
     assetsInlineLimit: 0, // the Content-Security-Policy allows no data: addresses
     target: "es2022",

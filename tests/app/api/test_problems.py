@@ -69,6 +69,8 @@ def test_titles_are_in_korean_for_clients_that_prefer_it(live: Live) -> None:
         assert body["title"] == (title or "The picture format is not accepted")
         assert body["type"] == "/problems/unsupported-photo"
         assert body["detail"].startswith("GIF files are not accepted")
+        about = live.client.get(body["type"], headers={"Accept-Language": language}).json()
+        assert about["title"] == body["title"]
     sent = {"files": ("1.gif", b"GIF89a")}
     (result,) = live.client.post("/detect/batch", files=sent, headers={"Accept-Language": "ko"}).json()["results"]
     assert result["problem"]["title"] == "지원하지 않는 사진 형식입니다"

@@ -54,6 +54,13 @@ export async function curveOf(model: ModelEntry, call: Call): Promise<Curve | nu
   return ((await response.json()) as { curve: Curve | null }).curve;
 }
 
+/** The title of a problem in the call's language. */
+export async function titleOf(problem: Problem, call: Call): Promise<string> {
+  const response = await fetch(`.${problem.type}`, options(call));
+  const { title } = (await response.json()) as Partial<Problem>;
+  return title ?? problem.title;
+}
+
 async function post(photo: Blob, query: Record<string, string>, call: Call): Promise<Response> {
   const address = `detect?${new URLSearchParams(query)}`;
   const send = () =>

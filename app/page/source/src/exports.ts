@@ -17,7 +17,7 @@ export function asJson(results: Result[], point: OperatingPoint): string {
 function jsonOf({ photo, screened }: Result, point: OperatingPoint): object {
   const file = { file: photo.name };
   if (!screened) return { ...file, problem: photo.failure?.kind === "problem" ? photo.failure.problem : null };
-  const { answer, screening, marks } = screened;
+  const { answer, screening, byScore } = screened;
   return {
     ...file,
     screened_at: photo.screenedAt?.toISOString() ?? null,
@@ -26,9 +26,12 @@ function jsonOf({ photo, screened }: Result, point: OperatingPoint): object {
     verdict: screening.verdict,
     reasons: screening.reasons,
     teeth_seen: screening.teethSeen,
-    detections: [...marks]
-      .sort((a, b) => b.score - a.score)
-      .map(({ className, classId, score, box }) => ({ class: className, class_id: classId, score, box })),
+    detections: byScore.map(({ className, classId, score, box }) => ({
+      class: className,
+      class_id: classId,
+      score,
+      box,
+    })),
     hidden_by_max_boxes: screening.hiddenByMaxBoxes,
     operating_point: {
       name: point.name,

@@ -1,7 +1,7 @@
 /** The screening page: what its parts do together. */
 
 import type { Curve, ModelEntry, OperatingPoint } from "./answers";
-import { type Call, curveOf, liveModels, picture, RequestFailed } from "./client";
+import { type Call, curveOf, liveModels, picture, RequestFailed, titleOf } from "./client";
 import { byId, make } from "./elements";
 import { asCsv, asJson, type Result, save } from "./exports";
 import { figuresAt } from "./figures";
@@ -87,11 +87,11 @@ async function loadModel(name: string | null): Promise<void> {
   render();
 }
 
-/** The settings as an operating point, with the figures where they are the model's own. */
+/** The settings as an operating point, with the figures that the server's answer would have. */
 function appliedPoint({ point, threshold, maxBoxes }: Settings): OperatingPoint {
-  const named = [...Object.values(model?.operating_points ?? {}), model?.operating_point ?? FALLBACK];
-  const same = named.find((one) => one.score_threshold === threshold);
-  return { ...FALLBACK, ...same, name: point, score_threshold: threshold, max_boxes: maxBoxes };
+  const own = (point === null ? model?.operating_point : model?.operating_points[point]) ?? FALLBACK;
+  const figures = own.score_threshold === threshold ? own : FALLBACK;
+  return { ...figures, name: point, score_threshold: threshold, max_boxes: maxBoxes };
 }
 
 function current(): Settings {
@@ -482,8 +482,18 @@ addEventListener("beforeprint", renderReport);
 on("language", "change", () => {
   setLanguage(byId<HTMLSelectElement>("language").value as Language);
   speak();
+  void translateProblems();
 });
 on("theme", "change", () => setTheme(byId<HTMLSelectElement>("theme").value as Theme));
+
+/** The server's own sentences, which it wrote in the former language. */
+async function translateProblems(): Promise<void> {
+  for (const { failure } of photos.all) {
+    if (failure?.kind !== "problem" || !failure.problem.type) continue;
+    failure.problem.title = await titleOf(failure.problem, call()).catch(() => failure.problem.title);
+    render();
+  }
+}
 
 /** Puts everything into the chosen language. */
 function speak(): void {

@@ -19,6 +19,8 @@ export interface Screened {
   screening: Screening;
   /** Suspected teeth first, as the server draws them, then the others; each by score. */
   marks: Mark[];
+  /** The same by score alone, as in the server's JSON. */
+  byScore: Mark[];
 }
 
 /** Null for a photo without an answer. `classes` are the names by id. */
@@ -27,16 +29,15 @@ export function screened(photo: Photo, options: Options, classes: Record<string,
   if (!answer) return null;
   const { evidence, image } = answer;
   const screening = screen(evidence, options);
-  const isScreened = (classId: number) => classId === evidence.screened_class_id;
-  const marks = [...screening.shown]
-    .sort((a, b) => Number(isScreened(b.classId)) - Number(isScreened(a.classId)))
-    .map((detection, n) => ({
-      number: n + 1,
-      className: classes[detection.classId] ?? String(detection.classId),
-      classId: detection.classId,
-      isScreened: isScreened(detection.classId),
-      score: rounded(detection.score, 4),
-      box: pixels(detection.corners, image.width, image.height),
-    }));
-  return { photo, answer, screening, marks };
+  const byScore = screening.shown.map(({ corners, score, classId }) => ({
+    number: 0,
+    className: classes[classId] ?? String(classId),
+    classId,
+    isScreened: classId === evidence.screened_class_id,
+    score: rounded(score, 4),
+    box: pixels(corners, image.width, image.height),
+  }));
+  const marks = [...byScore].sort((a, b) => Number(b.isScreened) - Number(a.isScreened));
+  marks.forEach((mark, n) => (mark.number = n + 1));
+  return { photo, answer, screening, marks, byScore };
 }
