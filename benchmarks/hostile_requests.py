@@ -38,17 +38,21 @@ CONTENT_TYPES = (
     "multipart/form-data; boundary=" + "b" * 200, 'multipart/form-data; boundary="b', "text/plain", "application/json",
     "multipart/form-data; boundary=b; boundary=c", "multipart/form-data; boundary=\x01", "", "image/", "/", "é",
 )  # fmt: skip
-PARAMETERS = ("threshold", "max_boxes", "classes", "lang", "format", "model", "version", "x", "", "%00", "치아")
+PARAMETERS = (
+    "threshold", "max_boxes", "classes", "lang", "plain", "evidence", "format", "model", "version", "x", "", "%00",
+    "치아",
+)  # fmt: skip
 VALUES = (
     "nan", "inf", "-inf", "-1", "0", "1", "1e400", "1" * 400, "0x1", "all", "caries", "ko", "png", "json", "..", "%00",
     "%ff", "a" * 5000, "null", "[]", "true", "", "1&threshold=0", "0.5", "5", "%2e%2e%2f", "치아", "stand-in", "1.0",
 )  # fmt: skip
-ACCEPTS = ("application/json", "*/*", "", "image/*;q=0", ";;;", "a" * 3000, "image/png;q=nan", "\xff")
+ACCEPTS = ("application/json", "text/html", "*/*", "", "image/*;q=0", ";;;", "a" * 3000, "image/png;q=nan", "\xff")
 PATHS = (
     "/", "//", "/detect/", "/detect/batch", "/detect/batch?format=zip", "/models", "/models/../card",
     "/models/%00/card", "/models/x/card?version=0", "/models/caries-ssd-mobilenet-v2-fpnlite-320/card",
     "/models/reload", "/problems/..", "/problems/%2e", "/docs", "/%", "/openapi.json", "/metrics", "/health/ready",
-    "/docs-static/../../etc/passwd", "/" + "a" * 9000, "*", "/치아",
+    "/docs-static/../../etc/passwd", "/page/../index.html", "/page/%2e%2e/index.html", "/page/%00", "/page/",
+    "/" + "a" * 9000, "*", "/치아",
 )  # fmt: skip
 METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "TRACE", "CONNECT", "x" * 30)
 BODIES = (b"", b"{}", b'{"version": 1}', b'{"version": 1e400}', b"[" * 4000, b"\xff", b'{"model": "../x"}')

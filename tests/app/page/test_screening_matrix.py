@@ -228,7 +228,7 @@ def test_thirty_two_photos_and_no_more(clinic: Live, browser: Browser) -> None:
         expect(screen.page.locator("#strip")).to_be_hidden()
 
 
-def test_each_broken_photo_gets_the_servers_sentence(clinic: Live, browser: Browser) -> None:
+def test_each_broken_photo_gets_the_servers_sentence(clinic: Live, browser: Browser, tmp_path: Path) -> None:
     from playwright.sync_api import expect
 
     photos = {
@@ -239,11 +239,14 @@ def test_each_broken_photo_gets_the_servers_sentence(clinic: Live, browser: Brow
         "bomb.png": bomb(),
     }
     with opened(browser, clinic) as screen:
-        screen.add(("good.jpg", make_photo()), *photos.items())
+        for name, data in {"good.jpg": make_photo(), **photos}.items():
+            (tmp_path / name).write_bytes(data)
+        screen.page.set_input_files("#files", [tmp_path / name for name in ("good.jpg", *photos)])
         screen.wait_until_done(1 + len(photos))
         for name, data in photos.items():
             screen.open_photo(name)
             problem = clinic.client.post("/detect", content=data, headers=JSON).json()
+            assert problem["type"].startswith("/problems/")
             expect(screen.page.locator("#verdict")).to_contain_text(f"{problem['title']}: {problem['detail']}.")
         screen.open_photo("good.jpg")
         assert screen.verdict() == "Caries suspected"
@@ -289,7 +292,7 @@ def test_a_turned_photo_is_shown_upright(
             """async image => {
                 await image.decode();
                 const canvas = new OffscreenCanvas(image.naturalWidth, image.naturalHeight);
-                const context = canvas.getContext("2d");
+                const context = canvas.getContext("2d", { willReadFrequently: true });
                 context.drawImage(image, 0, 0);
                 const [x, y] = [canvas.width - 9, canvas.height - 9];
                 return [[8, 8], [x, 8], [x, y], [8, y]].map(([x, y]) => context.getImageData(x, y, 1, 1).data[2] > 128);

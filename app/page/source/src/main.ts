@@ -320,7 +320,10 @@ function row({ number, className: name, score, isScreened }: Mark): HTMLLIElemen
     {
       type: "button",
       className: isScreened ? "mark screened" : "mark",
-      onfocus: () => light(number),
+      onfocus: () => {
+        light(number);
+        viewer.reveal(number);
+      },
       onblur: () => light(null),
       onmouseenter: () => light(number),
       onmouseleave: () => light(null),

@@ -2,6 +2,7 @@
 
 import type { Answer } from "./answers";
 import { type Call, detect, type Failure, picture, RequestFailed, type Waiting } from "./client";
+import { mayTurn } from "./png";
 
 export const MAX_PHOTOS = 32;
 const CONCURRENT = 3;
@@ -125,7 +126,7 @@ function forget(photo: Photo): void {
 async function addPictures(photo: Photo, answer: Answer, call: Call): Promise<void> {
   const { width, height } = answer.image;
   let source = photo.file;
-  let bitmap = await bitmapOf(source);
+  let bitmap = (await mayTurn(source)) ? null : await bitmapOf(source);
   if (!bitmap || bitmap.width !== width || bitmap.height !== height) {
     bitmap?.close();
     try {

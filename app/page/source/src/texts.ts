@@ -32,7 +32,6 @@ interface Texts {
   fileGone: string;
   noPicture: string;
   tryAgain: string;
-  details: string;
   failed: string;
   previous: string;
   next: string;
@@ -105,7 +104,6 @@ const en: Texts = {
   fileGone: "The file cannot be read any more. Add the photo again.",
   noPicture: "The picture cannot be shown; the boxes are in the list.",
   tryAgain: "Try again",
-  details: "Details",
   failed: "Not screened",
   previous: "Previous photo",
   next: "Next photo",
@@ -207,7 +205,6 @@ const ko: Texts = {
   fileGone: "파일을 더 이상 읽을 수 없습니다. 사진을 다시 추가해 주세요.",
   noPicture: "사진을 화면에 표시할 수 없습니다. 표시 위치는 목록에 있습니다.",
   tryAgain: "다시 시도",
-  details: "자세히",
   failed: "분석하지 못함",
   previous: "이전 사진",
   next: "다음 사진",

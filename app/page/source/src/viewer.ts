@@ -82,12 +82,16 @@ export class Viewer {
     this.decorate();
   }
 
-  /** Lights up a mark, and brings it into view. */
+  /** Lights up a mark, or none. */
   light(number: number | null): void {
     this.lit = number;
     this.decorate();
+  }
+
+  /** Brings a mark into view. */
+  reveal(number: number): void {
     const mark = this.marks.find((one) => one.number === number);
-    if (mark && this.zoom > 1) this.reveal(mark);
+    if (mark && this.zoom > 1) this.centre(mark);
   }
 
   zoomBy(factor: number, centre?: Point): void {
@@ -176,7 +180,7 @@ export class Viewer {
     this.root.classList.toggle("zoomed", this.zoom > 1);
   }
 
-  private reveal({ box }: Mark): void {
+  private centre({ box }: Mark): void {
     const scale = this.scale();
     const { clientWidth, clientHeight } = this.root;
     const centre = { x: ((box.xmin + box.xmax) / 2) * scale, y: ((box.ymin + box.ymax) / 2) * scale };
