@@ -34,7 +34,7 @@ class Remembering(Runtime):
         self._known: dict[bytes, Detections] = {}
 
     def detect(self, pixels: Pixels) -> Detections:
-        key = hashlib.sha256(pixels).digest()
+        key = hashlib.sha256(pixels.tobytes()).digest()
         if key not in self._known:
             self._known[key] = self._runtime.detect(pixels)
         return self._known[key]
@@ -86,7 +86,7 @@ def crowded(rng: np.random.Generator) -> Detections:
     corners = rng.integers(0, 8, (count, 2)) / 8 if rng.random() < 0.5 else rng.random((count, 2))
     sides = rng.choice([0.0, 0.125, 0.25, 0.3], (count, 2))
     scores = np.where(rng.random(count) < 0.5, rng.choice([0.3, 0.4, 0.5, 0.6], count), rng.random(count))
-    return Detections(np.hstack([corners, corners + sides]).clip(0, 1), scores, rng.integers(1, 4, count))
+    return Detections(np.hstack([corners, corners + sides]).clip(0, 1), scores, rng.integers(1, 4, count, np.int32))
 
 
 def test_crowded_boxes_and_scores_on_the_bounds() -> None:

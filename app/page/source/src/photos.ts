@@ -2,7 +2,7 @@
 
 import type { Answer } from "./answers";
 import { type Call, detect, type Failure, picture, RequestFailed, type Waiting } from "./client";
-import { mayTurn } from "./png";
+import { mayTurn } from "./metadata";
 
 export const MAX_PHOTOS = 32;
 const CONCURRENT = 3;

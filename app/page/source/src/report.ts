@@ -43,6 +43,7 @@ function page(screened: Screened, threshold: number): HTMLElement {
     picture(screened),
     make("h3", { textContent: words.verdicts[screening.verdict] }),
     ...reasonsOf(screened, threshold).map((textContent) => make("p", { textContent })),
+    ...(screening.hiddenByMaxBoxes ? [make("p", { textContent: words.hidden(screening.hiddenByMaxBoxes) })] : []),
     ...(marks.length ? [table(marks), make("p", { className: "small", textContent: words.pixels })] : []),
     make("dl", {}, ...facts.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value)))),
   );

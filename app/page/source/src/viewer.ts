@@ -46,6 +46,7 @@ export class Viewer {
     root.addEventListener("keydown", (event) => this.onKey(event));
     root.addEventListener("pointerdown", (event) => this.onDown(event));
     root.addEventListener("pointermove", (event) => this.onMove(event));
+    root.addEventListener("click", (event) => this.onClick(event));
     for (const kind of ["pointerup", "pointercancel", "pointerleave"] as const) {
       root.addEventListener(kind, (event) => this.pointers.delete(event.pointerId));
     }
@@ -126,9 +127,6 @@ export class Viewer {
     layer?.setAttribute("tabindex", "-1");
     annotator.on("mouseEnterAnnotation", (annotation) => this.events.hover(numberOf(annotation)));
     annotator.on("mouseLeaveAnnotation", () => this.events.hover(null));
-    annotator.on("clickAnnotation", (annotation) => {
-      if (this.moved <= CLICK_SLACK) this.events.pick(numberOf(annotation));
-    });
     return annotator;
   }
 
@@ -220,9 +218,23 @@ export class Viewer {
       this.offset = { x: this.offset.x + (now.x - before.x) / 2, y: this.offset.y + (now.y - before.y) / 2 };
       this.zoomBy(spread(now) / spread(before), { x: (now.x + other.x) / 2, y: (now.y + other.y) / 2 });
     } else if (this.zoom > 1) {
+      this.root.setPointerCapture(event.pointerId); // a drag continues outside of the photo
       this.offset = { x: this.offset.x + now.x - before.x, y: this.offset.y + now.y - before.y };
       this.place();
     }
+  }
+
+  /** The smallest mark at the pointer: Annotorious reports short clicks only. */
+  private onClick(event: MouseEvent): void {
+    if (this.moved > CLICK_SLACK) return;
+    const scale = this.scale();
+    const at = this.at(event);
+    const [x, y] = [(at.x - this.offset.x) / scale, (at.y - this.offset.y) / scale];
+    const area = ({ box }: Mark) => (box.xmax - box.xmin) * (box.ymax - box.ymin);
+    const [mark] = this.marks
+      .filter(({ box }) => x >= box.xmin && x <= box.xmax && y >= box.ymin && y <= box.ymax)
+      .sort((a, b) => area(a) - area(b));
+    if (mark) this.events.pick(mark.number);
   }
 
   private onKey(event: KeyboardEvent): void {

@@ -97,7 +97,7 @@ def test_the_evidence_decides_at_any_threshold(
 def test_evidence_has_every_float32_exactly(live: Live, stand_in: StandIn, photo: bytes) -> None:
     rng = np.random.default_rng(1)
     made = Detections.from_raw(rng.random((50, 4)), rng.random(50), rng.integers(1, 3, 50))
-    stand_in.detect = lambda _: made  # type: ignore[method-assign]
+    stand_in.detect = lambda pixels: made  # type: ignore[method-assign]
     columns = live.client.post("/detect?evidence=1", content=photo, headers=JSON).json()["evidence"]["detections"]
     assert (np.array(columns["boxes"], np.float32) == made.boxes).all()
     assert (np.array(columns["scores"], np.float32) == made.scores).all()
