@@ -11,7 +11,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from app.settings import Precision, Settings
+from app.settings import ModelChoice, Precision, Settings
 from tests.app.api.live_server import CURVE, JSON, POINTS, Live, StandIn, Start, make_photo, serving, write_bundle
 from tests.app.page.screen import Screen, opened
 from tests.conftest import ROOT
@@ -363,6 +363,47 @@ def test_a_model_that_changes_meanwhile_is_said(clinic: Live, browser: Browser) 
         expect(screen.page.locator("#notices button")).to_have_count(0)
         screen.wait_until_done(2)
         assert [result["model"]["version"] for result in screen.saved_json()] == [2, 2]
+
+
+def test_photos_added_while_the_server_starts(tmp_path: Path, stand_in: StandIn, browser: Browser) -> None:
+    from playwright.sync_api import expect
+
+    write_bundle(tmp_path, operating_points=POINTS, curve=CURVE)
+    stand_in.gate.clear()
+    with serving(Settings(model_store=tmp_path, precision=Precision.FLOAT32), load=lambda *_, **__: stand_in) as live:
+        context = browser.new_context(base_url=f"http://127.0.0.1:{live.port}", locale="en-GB")
+        page = context.new_page()
+        page.goto("/")
+        screen = Screen(page)
+        screen.add(("a.jpg", make_photo()))
+        expect(page.locator("#over")).to_contain_text("The server is busy. Next try in")
+        stand_in.gate.set()
+        screen.wait_until_done(1)
+        expect(page.locator("#points button")).to_have_text(["Balanced 50 %", "Specific 70 %"])
+        expect(page.locator("#verdict h3")).to_have_text("Caries suspected")
+        context.close()
+
+
+def test_a_choice_of_two_models(tmp_path: Path, stand_in: StandIn, browser: Browser) -> None:
+    from playwright.sync_api import expect
+
+    write_bundle(tmp_path, name="first", operating_points=POINTS)
+    write_bundle(tmp_path, name="second")
+    settings = Settings(
+        model_store=tmp_path, precision=Precision.FLOAT32, model="first", models=(ModelChoice("second"),)
+    )
+    with serving(settings, load=lambda *_, **__: stand_in) as live:
+        live.wait_until_ready()
+        with opened(browser, live) as screen:
+            screen.add(("a.jpg", make_photo()))
+            screen.wait_until_done(1)
+            assert screen.saved_json()[0]["model"]["name"] == "first"
+            screen.page.select_option("#model", "second")
+            expect(screen.page.locator("#points button")).to_have_text(["Standard 50 %"])
+            expect(screen.page.locator("#points button")).to_have_attribute("aria-pressed", "true")
+            screen.wait_until_done(1)
+            expect(screen.page.locator("#verdict h3")).to_have_text("Caries suspected")
+            assert screen.saved_json()[0]["model"]["name"] == "second"
 
 
 def test_a_server_with_keys_says_that_it_needs_one(start: Start, tmp_path: Path, browser: Browser) -> None:

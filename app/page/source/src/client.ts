@@ -33,25 +33,25 @@ const RETRIED_STATUSES = [429, 502, 503, 504];
 
 /** Screens one photo; `query` as in docs/api.md. */
 export async function detect(photo: Blob, query: Record<string, string>, call: Call): Promise<Answer> {
-  const response = await post(photo, { format: "json", evidence: "true", ...query }, call);
-  return (await response.json()) as Answer;
+  const read = (response: Response) => response.json() as Promise<Answer>;
+  return post(photo, { format: "json", evidence: "true", ...query }, call, read);
 }
 
 /** The server's picture of a photo. */
 export async function picture(photo: Blob, query: Record<string, string>, call: Call): Promise<Blob> {
-  return (await post(photo, query, call)).blob();
+  return post(photo, query, call, (response) => response.blob());
 }
 
 export async function liveModels(call: Call): Promise<ModelEntry[]> {
-  const response = await retried(() => fetch("models", options(call)), call);
-  const { models } = (await response.json()) as { models: ModelEntry[] };
+  const read = (response: Response) => response.json() as Promise<{ models: ModelEntry[] }>;
+  const { models } = await retried(() => fetch("models", options(call)), read, call);
   return models.filter((model) => model.live).sort((a, b) => Number(b.default) - Number(a.default));
 }
 
 export async function curveOf(model: ModelEntry, call: Call): Promise<Curve | null> {
   if (!model.curve) return null;
-  const response = await retried(() => fetch(`.${model.curve}`, options(call)), call);
-  return ((await response.json()) as { curve: Curve | null }).curve;
+  const read = (response: Response) => response.json() as Promise<{ curve: Curve | null }>;
+  return (await retried(() => fetch(`.${model.curve}`, options(call)), read, call)).curve;
 }
 
 /** The title of a problem in the call's language. */
@@ -61,14 +61,14 @@ export async function titleOf(problem: Problem, call: Call): Promise<string> {
   return title ?? problem.title;
 }
 
-async function post(photo: Blob, query: Record<string, string>, call: Call): Promise<Response> {
+async function post<T>(photo: Blob, query: Record<string, string>, call: Call, read: Read<T>): Promise<T> {
   const address = `detect?${new URLSearchParams(query)}`;
   const send = () =>
     fetch(address, { ...options(call, { "Content-Type": "application/octet-stream" }), method: "POST", body: photo });
-  return retried(send, call, photo);
+  return retried(send, read, call, photo);
 }
 
-/** Every request goes through here: a sign-in would add its headers. */
+/** The headers of every request. */
 function options(call: Call, headers: Record<string, string> = {}): RequestInit {
   return {
     signal: call.signal,
@@ -77,12 +77,15 @@ function options(call: Call, headers: Record<string, string> = {}): RequestInit 
   };
 }
 
-async function retried(send: () => Promise<Response>, call: Call, photo?: Blob): Promise<Response> {
+type Read<T> = (response: Response) => Promise<T>;
+
+async function retried<T>(send: () => Promise<Response>, read: Read<T>, call: Call, photo?: Blob): Promise<T> {
   for (let tries = 1; ; tries += 1) {
     const backoff = Math.min(MAX_BACKOFF_S, 2 ** (tries - 1)) * (0.75 + Math.random() / 2);
     let response: Response;
     try {
       response = await send();
+      if (response.ok) return await read(response); // the connection may also be lost in the middle of an answer
     } catch (error) {
       if (call.signal.aborted) throw error;
       if (photo && !(await isReadable(photo))) throw new RequestFailed({ kind: "file" });
@@ -90,7 +93,6 @@ async function retried(send: () => Promise<Response>, call: Call, photo?: Blob):
       await pause("connection", backoff, call);
       continue;
     }
-    if (response.ok) return response;
     const problem = await problemOf(response);
     const most = problem.type.endsWith("/worker-died") ? MAX_TRIES_AFTER_CRASH : MAX_TRIES;
     if (!RETRIED_STATUSES.includes(response.status) || tries >= most) {

@@ -111,14 +111,16 @@ function screenedNow(photo: Photo): Screened | null {
 }
 
 function checkModel(): void {
-  const other = photos.all.find((photo) => photo.answer && model && photo.answer.model.sha256 !== model.sha256);
-  if (!other || notices.some((notice) => notice.text === texts().modelChanged)) return;
+  const answers = photos.all.flatMap((photo) => photo.answer ?? []);
+  const other = answers.find((answer) => answer.model.sha256 !== model?.sha256);
+  if (!other || !isNew("model", other.model.sha256)) return;
+  void loadModel(model?.name ?? null);
+  if (!model) return; // the page was opened before the server was ready
   const screenAgain = () => {
     notices = [];
     for (const photo of photos.all) if (photo.answer?.model.sha256 !== model?.sha256) photos.again(photo);
   };
   notify({ text: texts().modelChanged, detail: "", action: { text: texts().screenAgain, run: screenAgain } });
-  void loadModel(model?.name ?? null);
 }
 
 function notify(notice: (typeof notices)[number]): void {
