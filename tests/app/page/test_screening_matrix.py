@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -226,6 +227,8 @@ def test_thirty_two_photos_and_no_more(clinic: Live, browser: Browser) -> None:
         expect(screen.page.locator("#notices")).to_have_text("At most 32 photos at a time: 2 were left out.")
         screen.wait_until_done(32)
         expect(screen.page.locator("#report article")).to_have_count(32)
+        pages = re.findall(rb"/Type\s*/Page\b", screen.page.pdf(prefer_css_page_size=True))
+        assert len(pages) == 32, "one page a photo"
         screen.page.click("#remove-all")
         expect(screen.page.locator("#strip")).to_be_hidden()
 
