@@ -6,10 +6,9 @@
  */
 
 export const TOOTH_SCORE = 0.4;
-export const CLEAR_TOOTH_SCORE = 0.6;
+export const CLEAR_TOOTH_SCORE = 0.64;
 export const SAME_TOOTH_IOU = 0.5;
-export const MIN_TEETH_TO_SUSPECT = 2;
-export const MIN_TEETH_TO_CLEAR = 3;
+export const MIN_TEETH_TO_CLEAR = 2;
 
 /** `ymin, xmin, ymax, xmax` as fractions of the photo's height and width. */
 export type Corners = [number, number, number, number];
@@ -65,11 +64,9 @@ export function screen(evidence: Evidence, options: Options): Screening {
 
   const seen = rows(evidence.seen);
   const teethSeen = countTeeth([...seen.filter((row) => row.score >= f32(TOOTH_SCORE)), ...suspects]);
-  const isEnough = suspects.length
-    ? teethSeen >= MIN_TEETH_TO_SUSPECT
-    : countTeeth(seen.filter((row) => row.score >= f32(CLEAR_TOOTH_SCORE))) >= MIN_TEETH_TO_CLEAR;
+  const clearTeeth = countTeeth(seen.filter((row) => row.score >= f32(CLEAR_TOOTH_SCORE)));
   const reasons = [...evidence.reasons];
-  if (!isEnough) reasons.push(teethSeen ? "too_few_teeth" : "no_teeth_seen");
+  if (!suspects.length && clearTeeth < MIN_TEETH_TO_CLEAR) reasons.push(teethSeen ? "too_few_teeth" : "no_teeth_seen");
   return {
     verdict: reasons.length ? "not_assessable" : suspects.length ? "caries_suspected" : "no_caries_found",
     reasons,
