@@ -19,6 +19,9 @@ from training.measure.predictions import load_predictions, predict
 REFERENCE = {"mAP@.5": 0.683, "AP@.5 caries": 0.589, "F1": 0.518}
 """The same architecture after 1,000 steps on two of the data sets."""
 
+MAX_NOT_ASSESSABLE = {"tooth-photos": 0.02, "dentalai": 0.04, "ahmed2025": 0.02}
+"""Shares of the photos of each data set; the target of 0.03 is missed on dentalai, see docs/quality.md."""
+
 MODELS = {"float32": FLOAT32_MODEL, "int8": INT8_MODEL}
 
 
@@ -80,8 +83,7 @@ def test_the_reference_run_is_beaten(shipped_bundle) -> None:
         assert figures[name]["value"] > value, name
 
 
-def test_at_most_four_mouths_of_a_hundred_are_not_assessable(evidence) -> None:
-    """The target of three is missed on dentalai, see docs/quality.md."""
+def test_few_mouths_are_not_assessable(evidence) -> None:
     for model, figures in evidence.evaluations.items():
-        for source, of_source in figures["sources"].items():
-            assert of_source["figures"]["not assessable"]["value"] <= 0.04, (model, source)
+        for source, most in MAX_NOT_ASSESSABLE.items():
+            assert figures["sources"][source]["figures"]["not assessable"]["value"] <= most, (model, source)
