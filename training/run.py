@@ -218,7 +218,7 @@ def evaluate_step(folder: RunFolder) -> Evidence:
     """Run the exported models on the held-out photos, print and write their figures."""
     exported = _exported_models(folder)
     # The bundle's parity shows that the float32 TFLite model is the SavedModel but for rounding.
-    models = [model for model in exported if model in FILES] or exported
+    models = [model for model in exported if model != "saved_model" or "float32" not in exported]
     recipe, validation_fold = folder.configured()
     photos = _held_out(folder)
     say(f"evaluate  {len(photos)} photos of fold {validation_fold}")
