@@ -53,8 +53,7 @@ class RunFolder:
 
     @classmethod
     def part(cls, path: Path) -> Self:
-        """The run in this folder; a run of a cross-validation or a sweep, or a stage, shares the records of a folder
-        above."""
+        """The run in this folder; a run of a cross-validation or a sweep shares the records of a folder above."""
         absolute = path.absolute()
         records = (folder / RECORDS for folder in (absolute, *absolute.parents[:2]))
         return cls(path, shared_records=next((folder for folder in records if folder.exists()), None))

@@ -74,7 +74,7 @@ def prepare(arguments: argparse.Namespace) -> None:
     start_from,
 )
 def configure(arguments: argparse.Namespace) -> None:
-    folder = RunFolder.part(arguments.out)
+    folder = RunFolder(arguments.out)
     recipe = read_recipe(arguments)
     steps.configure_step(folder, recipe, validation_fold=read_fold(arguments), start=read_start(arguments))
     print(f"{folder.pipeline_config}, compared with the stock {recipe.architecture}:")
@@ -96,7 +96,7 @@ def configure(arguments: argparse.Namespace) -> None:
     argument("--checkpoint-every", type=int, default=100, help="steps between checkpoints (default 100)"),
 )
 def train(arguments: argparse.Namespace) -> None:
-    folder = RunFolder.part(arguments.out)
+    folder = RunFolder(arguments.out)
     steps.configure_step(
         folder, read_recipe(arguments), validation_fold=read_fold(arguments), start=read_start(arguments)
     )
