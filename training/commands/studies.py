@@ -32,7 +32,7 @@ from training.machine import this_machine
 from training.measure.calibration import CalibrationError
 from training.measure.comparison import compare_precisions, compare_sizes, table_of_sizes
 from training.measure.detectors import find_detector
-from training.measure.held_out import check_held_out
+from training.measure.held_out import saw_fold
 from training.measure.out_of_fold import OutOfFold, fold_folder, read_out_of_fold
 from training.measure.predictions import predict
 from training.measure.review import review as review_errors
@@ -129,9 +129,12 @@ def review(arguments: argparse.Namespace) -> None:
         found = read_out_of_fold(arguments.cross_validation, folds, sizes=sizes)
     elif arguments.model and arguments.data:
         detector = find_detector(arguments.model)
-        photos = [photo for photo in read_photos(arguments) if photo.fold in folds]
         for fold in folds:
-            check_held_out(detector.bundle, fold)
+            if saw_fold(arguments.model, detector.bundle, fold):
+                raise TrainingError(f"{arguments.model} was trained on fold {fold}: name others with --folds")
+        photos = [photo for photo in read_photos(arguments) if photo.fold in folds]
+        if not photos:
+            raise TrainingError(f"no photo is in the folds {arguments.folds}: name others with --folds")
         found = OutOfFold(photos, predict(detector.load(), photos))
     else:
         raise TrainingError("give --cross-validation FOLDER, or --model DETECTOR and --data FOLDER")
