@@ -21,11 +21,7 @@ from training.model.multi_scale import Sizes
 from training.model.pretrained.start import Start, find_start
 from training.recipe import RANGES, SHIPPED_RECIPE, Recipe, RecipeError
 
-WITHOUT_DETECTOR = {
-    None: PartialLabels.REFUSE,
-    Path("none"): PartialLabels.BACKGROUND,
-    Path("leave-out"): PartialLabels.LEAVE_OUT,
-}
+WITHOUT_DETECTOR = {Path(choice): choice for choice in PartialLabels}
 """Values of `--teeth-from` that are not detectors."""
 PREPARED = "those prepared before"
 
@@ -50,11 +46,12 @@ def add_data_arguments(parser: argparse.ArgumentParser, *, default: str = "", is
         parser.add_argument(
             "--teeth-from",
             type=Path,
+            default=Path(PartialLabels.REFUSE),
             help="a bundle, run or checkpoint that finds teeth without a label, where not every tooth has one; "
             "leave-out trains without data sets of carious teeth only, none trains on their other teeth as background",
         )
     else:
-        parser.set_defaults(teeth_from=Path("none"))
+        parser.set_defaults(teeth_from=Path(PartialLabels.BACKGROUND))
 
 
 add_training_data_arguments = partial(add_data_arguments, is_training=True)
@@ -71,9 +68,9 @@ def read_source(arguments: argparse.Namespace) -> Source:
         if not equals:
             raise AnnotationError(f"--rename {text} is not of the form LABEL=CLASS")
         rename[label.strip()] = name.strip()
-    teeth_from: Path | None = arguments.teeth_from
+    teeth_from: Path = arguments.teeth_from
     tooth_detector = None
-    if teeth_from is not None and teeth_from not in WITHOUT_DETECTOR:
+    if teeth_from not in WITHOUT_DETECTOR:
         detector = find_detector(teeth_from)
         tooth_detector = ToothDetector(detector.bundle.name, detector.bundle.sha256, detector.load)
     return Source(
