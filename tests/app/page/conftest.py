@@ -1,13 +1,17 @@
-"""Chromium for the tests of the page."""
+"""Chromium and a server for the tests of the page."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from app.settings import Precision, Settings
+from tests.app.api.live_server import CURVE, POINTS, Live, StandIn, serving, write_bundle
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -25,6 +29,15 @@ def start_chromium() -> Iterator[Browser]:
     expect.set_options(timeout=TIMEOUT_MS)
     with sync_playwright() as playwright:
         yield playwright.chromium.launch(executable_path=shutil.which(PROGRAM))
+
+
+@pytest.fixture
+def clinic(tmp_path: Path, stand_in: StandIn) -> Iterator[Live]:
+    """A server whose bundle has operating points and a curve."""
+    write_bundle(tmp_path, operating_points=POINTS, curve=CURVE)
+    with serving(Settings(model_store=tmp_path, precision=Precision.FLOAT32), load=lambda *_, **__: stand_in) as live:
+        live.wait_until_ready()
+        yield live
 
 
 @pytest.fixture(scope="session")

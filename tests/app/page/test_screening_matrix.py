@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,15 +24,6 @@ pytestmark = pytest.mark.systems
 HEIC = ROOT / "tests" / "data" / "four_colours.heic"
 SIZES = {"phone": (360, 740), "laptop": (1280, 800), "4k": (3840, 2160)}
 MAX_FIRST_PAINT_MS = 1000
-
-
-@pytest.fixture
-def clinic(tmp_path: Path, stand_in: StandIn) -> Iterator[Live]:
-    """A server whose bundle has operating points and a curve."""
-    write_bundle(tmp_path, operating_points=POINTS, curve=CURVE)
-    with serving(Settings(model_store=tmp_path, precision=Precision.FLOAT32), load=lambda *_, **__: stand_in) as live:
-        live.wait_until_ready()
-        yield live
 
 
 def size(name: str) -> dict[str, Any]:

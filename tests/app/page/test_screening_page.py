@@ -4,30 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from PIL import Image
 
-from app.settings import Precision, Settings
-from tests.app.api.live_server import CURVE, JSON, POINTS, Live, StandIn, make_photo, serving, write_bundle
+from tests.app.api.live_server import JSON, Live, make_photo
 from tests.app.page.screen import opened
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def clinic(tmp_path: Path, stand_in: StandIn) -> Iterator[Live]:
-    """A server whose bundle has operating points and a curve."""
-    write_bundle(tmp_path, operating_points=POINTS, curve=CURVE)
-    with serving(Settings(model_store=tmp_path, precision=Precision.FLOAT32), load=lambda *_, **__: stand_in) as live:
-        live.wait_until_ready()
-        yield live
 
 
 def test_from_photos_to_the_report(clinic: Live, browser: Browser) -> None:
