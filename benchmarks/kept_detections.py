@@ -7,6 +7,8 @@ draw the curves of docs/quality.md from them.
 from __future__ import annotations
 
 import argparse
+import shutil
+import tempfile
 from pathlib import Path
 
 from app.detector.bundle import find_bundle, read_bundle
@@ -17,6 +19,8 @@ from training.measure.predictions import load_exported, predict, save_prediction
 
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / "tests" / "data" / "fold_0"
+SHOWN = ("precision_recall.png", "froc.png", "reliability.png")
+"""In docs/quality.md."""
 
 
 def main() -> None:
@@ -33,7 +37,10 @@ def main() -> None:
         by_name = {photo.path.name: one for photo, one in zip(photos, found, strict=True)}
         save_predictions(by_name, KEPT / f"{model}.npz")
         if model == "float32":
-            write_plots(cross_fit(photos, found).assess(resamples=2), ROOT / "docs" / "quality")
+            with tempfile.TemporaryDirectory() as folder:
+                for plot in write_plots(cross_fit(photos, found).assess(resamples=2), Path(folder)):
+                    if plot.name in SHOWN:
+                        shutil.copy(plot, ROOT / "docs" / "quality")
 
 
 if __name__ == "__main__":
