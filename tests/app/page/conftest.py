@@ -40,9 +40,13 @@ def clinic(tmp_path: Path, stand_in: StandIn) -> Iterator[Live]:
         yield live
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """See `start_chromium`."""
+    """See `start_chromium`.
+
+    It ends with its module: Playwright keeps an event loop running in the thread of the tests, where `asyncio.run` of a
+    later test would fail.
+    """
     pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
     if shutil.which(PROGRAM) is None:
         pytest.skip("Chromium is not installed")
