@@ -1,5 +1,7 @@
 """Pictures of anything but mouths for the training, so that heaps of pale round objects are not detected as teeth."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
@@ -11,7 +13,8 @@ from training.render.photograph import photograph
 def render_other(seed: int, *, width: int = 640, height: int = 480) -> npt.NDArray[np.uint8]:
     """An RGB picture, uint8 `[height, width, 3]`: balls, panels, rings, strokes or stars on a cloudy background.
 
-    Even seeds use colours of mouths. The same arguments give the same picture.
+    They lie in a heap, or in rows like bricks, keys or beads. Even seeds use colours of mouths. The same arguments give
+    the same picture.
     """
     rng = stream(seed, 6)
     palette = _palette(rng, of_mouths=seed % 2 == 0)
@@ -19,16 +22,37 @@ def render_other(seed: int, *, width: int = 640, height: int = 480) -> npt.NDArr
     canvas = _ground(rng, palette, height, width)
     shape = _SHAPES[seed // 2 % len(_SHAPES)]
     size = height * rng.uniform(0.03, 0.2)
-    for _ in range(int(rng.integers(4, 16 + int(1500 // size)))):
+    arrange = _rows if rng.random() < 0.4 else _heap
+    for centre, angle, across in arrange(rng, size, width, height):
         colour = palette[rng.integers(len(palette))] * np.float32(rng.uniform(0.6, 1.15))
-        centre, angle = rng.uniform(0, (width, height)), rng.uniform(0, np.pi)
-        across = size * rng.uniform(0.4, 1.6, 2)
         dx, dy = x - centre[0], y - centre[1]
         u = (dx * np.cos(angle) + dy * np.sin(angle)) / across[0]
         v = (dy * np.cos(angle) - dx * np.sin(angle)) / across[1]
         cover, shade = shape(u, v, rng)
         canvas += cover[..., None] * (colour * shade[..., None] - canvas)
     return photograph(canvas, seed)
+
+
+_Place = tuple[npt.NDArray[np.floating], float, npt.NDArray[np.floating]]
+"""Centre x, y and half extents, in pixels, and angle in radians of a shape."""
+
+
+def _heap(rng: np.random.Generator, size: float, width: int, height: int) -> Iterator[_Place]:
+    for _ in range(int(rng.integers(4, 16 + int(1500 // size)))):
+        yield rng.uniform(0, (width, height)), rng.uniform(0, np.pi), size * rng.uniform(0.4, 1.6, 2)
+
+
+def _rows(rng: np.random.Generator, size: float, width: int, height: int) -> Iterator[_Place]:
+    """Rows of equal shapes with joints between them, every second one shifted."""
+    half = np.maximum(size, height * 0.05) * rng.uniform(0.5, 1.6, 2)
+    pitch = half * rng.uniform(1.9, 2.6)
+    angle, shift, tilt = rng.choice([0, rng.uniform(-0.2, 0.2)]), rng.choice([0, 0.5]), rng.uniform(-0.2, 0.2)
+    first = int(rng.integers(0, 3)) * 0.1 * height
+    for row in range(int((height - first) / pitch[1]) + 1 if rng.random() < 0.7 else 2):
+        for column in range(-1, int(width / pitch[0]) + 2):
+            centre_x = (column + shift * (row % 2)) * pitch[0]
+            centre = np.array([centre_x, first + row * pitch[1] + tilt * centre_x])
+            yield centre, angle, half * rng.uniform(0.95, 1.05, 2)
 
 
 def _palette(rng: np.random.Generator, *, of_mouths: bool) -> Floats:
