@@ -20,6 +20,9 @@ CariesError
     + TooManyRequests
     + ReloadRefused
     + ReloadRunning
+    + UnknownPhoto
+    + ReviewConflict
+    + ReadingClosed
   + ServerError
     + NotReady
     + ShuttingDown
@@ -28,6 +31,7 @@ CariesError
     + RuntimeUnavailable
     + WorkerDied
     + AuditError
+    + ReviewStoreError
     + BundleError
       + UnknownModel
   + OperatorError
@@ -123,6 +127,18 @@ class ReloadRunning(RequestError):
     """Another reload is running."""
 
 
+class UnknownPhoto(RequestError):
+    """The review store has no photo of this number."""
+
+
+class ReviewConflict(RequestError):
+    """The record changed since the client read it, or the photo's readings are not done."""
+
+
+class ReadingClosed(RequestError):
+    """Both blind readings are done, so neither can be changed."""
+
+
 class ServerError(CariesError):
     """The server cannot do its part; the request may be fine."""
 
@@ -153,6 +169,10 @@ class WorkerDied(ServerError):
 
 class AuditError(ServerError):
     """The audit log cannot be written or read."""
+
+
+class ReviewStoreError(ServerError):
+    """The review store cannot be read or written."""
 
 
 class BundleError(ServerError):

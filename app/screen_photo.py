@@ -18,6 +18,7 @@ from app.photo.formats import MediaType
 from app.photo.limits import DEFAULT_LIMITS, Limits
 from app.photo.pixels import Pixels
 from app.photo.quality import PhotoQuality, assess_quality, screened_side
+from app.photo.without_metadata import PictureFile, without_metadata
 from app.process import tracing
 from app.process.cores import usable_cores
 from app.screening import TOOTH_SCORE, ClassSelection, Evidence, Screening, screen
@@ -66,6 +67,7 @@ class ScreenedPhoto:
         width, height: of the upright photo, pixels.
         sha256: of the photo as it was sent.
         screening: verdict and boxes.
+        detections: everything the detector saw, calibrated if the bundle has a calibration.
         operating_point: as applied, see `OperatingPoint.applied`.
         timings_ms: milliseconds by stage, see `STAGES`.
         picture: the annotated or plain photo, if one was asked for.
@@ -77,6 +79,7 @@ class ScreenedPhoto:
     height: int
     sha256: str
     screening: Screening
+    detections: Detections
     operating_point: OperatingPoint
     timings_ms: dict[str, float]
     picture: bytes | None
@@ -205,7 +208,8 @@ class Screener:
             async with self.admission.deadline():
                 opened = await self._decode(job)
                 detections = await self._detect(job, opened)
-            screening = _judge(job, detections, opened.quality, point)
+            calibrated = engine.bundle.calibrated(detections)
+            screening = _judge(job, detections, calibrated, opened.quality, point)
             drawn = await self._draw(job, opened, screening)
             picture = await self._encode(job, drawn)
         return ScreenedPhoto(
@@ -214,11 +218,18 @@ class Screener:
             height=opened.height,
             sha256=opened.sha256,
             screening=screening,
+            detections=calibrated,
             operating_point=point,
             timings_ms={stage: permit.timings_ms[stage] for stage in STAGES},
             picture=picture,
             evidence=_evidence(job, detections, opened.quality) if options.evidence else None,
         )
+
+    async def without_metadata(self, data: bytes) -> PictureFile:
+        """The photo as it may be kept, see `app.photo.without_metadata`; raises PhotoError."""
+        with self.admission.photo_permit() as permit:
+            await permit.acquire(large=True)  # it is decoded in full, twice
+            return await permit.run("decode", lambda: without_metadata(data, self._limits))
 
     def close(self) -> None:
         """Wait for the photo threads to end; the engines stay open."""
@@ -291,13 +302,14 @@ def _open(job: _Job, limits: Limits) -> _Opened:
     )
 
 
-def _judge(job: _Job, detections: Detections, quality: PhotoQuality, point: OperatingPoint) -> Screening:
-    bundle = job.engine.bundle
+def _judge(
+    job: _Job, seen: Detections, calibrated: Detections, quality: PhotoQuality, point: OperatingPoint
+) -> Screening:
     return screen(
-        bundle.calibrated(detections),
+        calibrated,
         quality,
-        seen=detections,
-        screened_class_id=bundle.screened_class_id,
+        seen=seen,
+        screened_class_id=job.engine.bundle.screened_class_id,
         score_threshold=point.score_threshold,
         max_boxes=point.max_boxes,
         classes=job.options.classes,

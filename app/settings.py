@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
+from urllib.parse import urlsplit
 
 from app.errors import SettingsError
 from app.photo.formats import PhotoFormat
@@ -49,6 +50,14 @@ class Isolation(StrEnum):
     THREAD = "thread"
 
 
+class Blind(StrEnum):
+    """What blind readers start from, boxes without classes or none; `off` shows the detector's and each other's."""
+
+    OFF = "off"
+    UNCLASSED = "unclassed"
+    EMPTY = "empty"
+
+
 class LogFormat(StrEnum):
     """What a log line looks like."""
 
@@ -73,6 +82,19 @@ class ModelChoice(NamedTuple):
 
     def __str__(self) -> str:
         return self.name if self.version is None else f"{self.name}/{self.version}"
+
+
+class StoreLocation(NamedTuple):
+    """Where the reviews are: a folder, or a PostgreSQL database by its URL. As text, without the URL's password."""
+
+    folder: Path | None
+    url: str | None
+
+    def __str__(self) -> str:
+        if self.url is None:
+            return str(self.folder)
+        password = urlsplit(self.url).password
+        return self.url.replace(f":{password}@", ":***@", 1) if password else self.url
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +171,19 @@ def _models() -> Check[tuple[ModelChoice, ...]]:
         return tuple(chosen.values())
 
     return Check("names separated by commas, each once, optionally followed by /VERSION, or empty", parse)
+
+
+def _store_location() -> Check[StoreLocation]:
+    def parse(text: str) -> StoreLocation:
+        if not text or not text.isprintable():
+            raise ValueError
+        if text.startswith("postgresql://") and urlsplit(text).path.strip("/"):
+            return StoreLocation(None, text)
+        if "://" in text:
+            raise ValueError
+        return StoreLocation(Path(text), None)
+
+    return Check("a folder or postgresql://USER:PASSWORD@HOST/DATABASE", parse)
 
 
 def _optional(check: Check[T]) -> Check[T | None]:
@@ -283,6 +318,16 @@ class Settings:
         False,
         "on flushes each line to disk, so that a power cut loses none; costs milliseconds per request.",
         _switch(),
+    )
+    reviews: StoreLocation | None = _setting(
+        None,
+        "Folder, or PostgreSQL database, of the photos kept for review; empty keeps none.",
+        _optional(_store_location()),
+    )
+    reviews_blind: Blind = _setting(
+        Blind.OFF,
+        "What two blind readers of a photo start from: its boxes unclassed, or empty; off shows all to everyone.",
+        _one_of(Blind),
     )
     log_format: LogFormat = _setting(
         LogFormat.CONSOLE, "Format of a log line; json is one object each.", _one_of(LogFormat)

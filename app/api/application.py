@@ -42,6 +42,7 @@ def create_app(
     Raises:
         KeysError: the key file of the settings cannot be used.
         AuditError: the audit log cannot be written.
+        SettingsError, ReviewStoreError: the review store of the settings cannot be opened.
     """
     keys = KeysInForce(KeyFile(settings.keys)) if settings.keys else None
     service = Service(settings, load=load, on_failure=on_failure)
@@ -64,6 +65,11 @@ def create_app(
 
     tracing.configure()
     routers = [room.router for room in (detect, batch, catalogue, reload, health, page)]
+    if service.reviews is not None:
+        from app.api.routes import reviews  # it takes memory and an extra that other servers do without
+
+        routers.append(reviews.router)
+
     routes = [route for router in routers for route in router.routes]
     middleware = [  # outermost first
         Middleware(Observe, metrics=service.metrics),

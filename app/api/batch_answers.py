@@ -78,7 +78,7 @@ class AsZip(AsLines):
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         super().__init__(scope, receive, send)
         self._results: list[Result] = []
-        self._window = _Window()
+        self._window = Window()
         self._archive = zipfile.ZipFile(cast(BinaryIO, self._window), "w", zipfile.ZIP_STORED)
 
     async def add(self, result: Result, picture: bytes | None) -> None:
@@ -93,7 +93,7 @@ class AsZip(AsLines):
         await self._part(self._window.taken(), more=False)
 
 
-class _Window:
+class Window:
     """A file whose beginning is sent and dropped; `zipfile` seeks back no further than the member it is writing."""
 
     def __init__(self) -> None:

@@ -5,14 +5,23 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from fastapi import Request
+from pydantic import BaseModel, ValidationError
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from app.api.problems import quoted
-from app.errors import BadForm, BatchTooLarge, CariesError, PhotoTooLarge, UnsupportedMediaType, UploadTooSlow
+from app.errors import (
+    BadForm,
+    BatchTooLarge,
+    CariesError,
+    InvalidParameter,
+    PhotoTooLarge,
+    UnsupportedMediaType,
+    UploadTooSlow,
+)
 from app.photo.zip_photos import SIGNATURES, list_photos
 from app.settings import Settings
 
@@ -36,6 +45,8 @@ RAW_TYPES = ("", "application/octet-stream", "application/x-www-form-urlencoded"
 """Content types, besides image/*, of a body that is the photo itself. `curl --data-binary` sends the last one."""
 
 ZIP_TYPES = ("application/zip", "application/x-zip-compressed")
+
+M = TypeVar("M", bound=BaseModel)
 
 Source = Callable[[], bytes]
 """Returns a photo as sent, unpacked only now; raises PhotoError."""
@@ -142,6 +153,32 @@ def content_type(request: Request) -> str:
         raise UnsupportedMediaType(f"Content-Encoding is {quoted(encoding)}; send the body uncompressed")
     kind, _ = parse_options_header(request.headers.get("content-type", ""))
     return kind.decode("latin-1").strip().lower()
+
+
+async def read_json(request: Request, kind: type[M], *, max_bytes: int, upload_s: float) -> M | None:
+    """The JSON of the body, checked; None if the body is empty.
+
+    Raises:
+        InvalidParameter: it has more than `max_bytes`, or is not of this kind.
+        UploadTooSlow: it did not arrive in time.
+    """
+    body = b""
+    try:
+        async with asyncio.timeout(upload_s):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > max_bytes:
+                    raise InvalidParameter(f"the body has more than {max_bytes} bytes, the most that are accepted")
+    except TimeoutError:
+        raise UploadTooSlow(f"the body did not arrive within {upload_s:g} seconds") from None
+    if not body.strip():
+        return None
+    try:
+        return kind.model_validate_json(body.decode("utf-8", "replace"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the body"
+        raise InvalidParameter(f"{where} is {quoted(first['input'])}: {first['msg'].lower()}") from None
 
 
 async def _read_files(request: Request, upload: _Upload, *, fields: Sequence[str]) -> list[bytes]:

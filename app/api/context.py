@@ -7,6 +7,8 @@ from typing import Any
 from starlette.routing import Mount, Route
 from starlette.types import Scope
 
+from app.records.key_file import Role
+
 KEY = "context"
 """Where the scope's state has it."""
 
@@ -21,6 +23,7 @@ class RequestContext:
     Attributes:
         request_id: in the answer, the logs and the audit log.
         key_name: of the API key; None without a valid one.
+        role: of the API key; a server without keys allows everything.
         refused_unknown: access was refused to a client that did not identify itself.
         problem: slug of the answer's problem.
         audit_fields: what the request's line in the audit log says besides.
@@ -30,6 +33,7 @@ class RequestContext:
 
     request_id: str
     key_name: str | None = None
+    role: Role = Role.ADMIN
     refused_unknown: bool = False
     problem: str | None = None
     audit_fields: dict[str, Any] = field(default_factory=dict)

@@ -19,6 +19,7 @@ from app.detector.store_watch import StoreWatch
 from app.errors import CariesError, NotReady, ReloadRunning, ShuttingDown
 from app.process.memory import FREE_PAGES_S, return_free_pages
 from app.process.metrics import Metrics
+from app.reviews import open_store
 from app.screen_photo import STAGES, ScreenedPhoto, Screener
 from app.settings import Settings
 
@@ -32,6 +33,7 @@ class Service:
         models: the live ones; none before the warm-up.
         draining: readiness is off; requests are still accepted, and answered with `Connection: close`.
         closed: no more requests are accepted; accepted ones are answered.
+        reviews: the review store, if the settings name one.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Service:
         self.models = LiveModels(settings, load=load)
         self.draining = False
         self.closed = False
+        self.reviews = open_store(settings) if settings.reviews else None
         self._on_failure = on_failure
         self._screener: Screener | None = None
         self._failed = False
@@ -147,6 +150,8 @@ class Service:
             if self._screener is not None:
                 screener, self._screener = self._screener, None
                 await asyncio.to_thread(screener.close)
+            if self.reviews is not None:
+                self.reviews.close()
 
     async def _start(self) -> None:
         started = time.monotonic()

@@ -44,11 +44,13 @@ class Role(StrEnum):
     """What a key may do."""
 
     DETECT = "detect"
+    REVIEW = "review"
     ADMIN = "admin"
 
     def includes(self, other: Role) -> bool:
-        """Whether this role may do what `other` may."""
-        return self is Role.ADMIN or self is other
+        """Whether this role may do what `other` may; each may do what those before it may."""
+        roles = list(Role)
+        return roles.index(self) >= roles.index(other)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from app.detector.runtimes import Runtime
 from app.settings import Precision, RuntimeKind, Settings
 from tests.app.api.live_server import Live, StandIn, Start, make_photo, serving, write_bundle
 from tests.app.detector.stand_ins import manifest
+from tests.app.reviews.databases import location, postgresql  # noqa: F401
 
 
 @pytest.fixture

@@ -33,6 +33,8 @@ ROLES: dict[str, Role | None] = {
     "/health/ready": None,
     "/problems/*": None,
     "/models/reload": Role.ADMIN,
+    "/reviews": Role.REVIEW,
+    "/reviews/*": Role.REVIEW,
 }
 """The role that a path needs, None if it needs no key; `*` matches the rest. All other paths need `Role.DETECT`."""
 
@@ -152,7 +154,7 @@ class CheckAccess:
             await self._missing_keys.count(address)
             raise KeyNeeded("this path needs an API key; send the header Authorization: Bearer KEY or X-API-Key: KEY")
         key = self._keys.remembered(text) or await self._verify(self._keys, text, address)
-        context.key_name = key.name
+        context.key_name, context.role = key.name, key.role
         context.count_more = lambda times: self._requests.count(key.id, times=times)
         await self._requests.count(key.id)
         if not key.role.includes(role):
@@ -183,10 +185,12 @@ def declare_access(app: FastAPI, *, with_keys: bool) -> None:
             description.setdefault("components", {})["securitySchemes"] = SCHEMES
         for path, operations in description["paths"].items():
             role = needed_role(path)
-            statuses = {429, 401, 403} if role is Role.ADMIN else {429, 401}
+            statuses = {429, 401} if role is Role.DETECT else {429, 401, 403}
             for operation in operations.values() if role is not None else ():
                 if with_keys:
                     operation["security"] = [{name: []} for name in SCHEMES]
+                for parameter in operation.get("parameters", ()):
+                    parameter["required"] |= parameter["name"] == "reader" and not with_keys
                 operation["responses"] |= {
                     str(status): answer
                     for status, answer in problem_responses(REFUSALS if with_keys else REFUSALS_WITHOUT_KEYS).items()

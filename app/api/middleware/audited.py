@@ -42,6 +42,7 @@ async def record_photo(
     status: int = 200,
     failure: Exception | None = None,
     screened: ScreenedPhoto | None = None,
+    photo_id: int | None = None,
 ) -> None:
     """Write the line of one photo of a batch, if its request is audited; before any of its answer is sent.
 
@@ -49,6 +50,7 @@ async def record_photo(
         number: the photo's position in the batch, from 1.
         data: the photo as sent; None if it could not be unpacked.
         status: without a failure, the status that the photo alone would have had.
+        photo_id: its number in the review store, if it is kept.
 
     Raises:
         AuditError: the line cannot be written.
@@ -56,7 +58,8 @@ async def record_photo(
     record = context_of(request.scope).record
     if record is not None:
         problem = problem_of(failure) if failure else None
-        own = {"photo": number, "status": problem.status if problem else status}
+        own: dict[str, Any] = {"photo": number, "status": problem.status if problem else status}
+        own |= {} if photo_id is None else {"photo_id": photo_id}
         await record(own | {"problem": problem.slug if problem else None} | await _fields(data, screened))
 
 

@@ -58,7 +58,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
         }
     ),
 }
-_BODY = {
+BODY = {
     "required": True,
     "content": {
         "multipart/form-data": {
@@ -77,7 +77,7 @@ _BODY = {
 @router.post(
     "/detect/batch",
     responses=_RESPONSES,
-    openapi_extra={"requestBody": _BODY},
+    openapi_extra={"requestBody": BODY},
     summary="Screen several photos of teeth for caries",
 )
 async def detect_batch(

@@ -55,7 +55,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
         }
     ),
 }
-_BODY = {
+BODY = {
     "required": True,
     "content": {
         "multipart/form-data": {
@@ -75,7 +75,7 @@ _BODY = {
 @router.post(
     "/detect",
     responses=_RESPONSES,
-    openapi_extra={"requestBody": _BODY},
+    openapi_extra={"requestBody": BODY},
     summary="Screen one photo of teeth for caries",
 )
 async def detect(

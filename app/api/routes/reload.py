@@ -1,18 +1,16 @@
 """`POST /models/reload`: replace the live model or version without a restart."""
 
-import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from app.api.answers import LiveAnswer, ModelIdentity, problem_responses
+from app.api.body import read_json
 from app.api.parameters import known_parameters_only
-from app.api.problems import quoted
 from app.api.service import service_of
 from app.detector.bundle import MODEL_NAME
 from app.detector.engine import Engine
-from app.errors import InvalidParameter, UploadTooSlow
 
 MAX_BODY_BYTES = 4096
 """A model's name and a version need a fraction of it."""
@@ -62,7 +60,8 @@ async def reload(request: Request) -> LiveAnswer:
     one to roll back to, stays live until the next reload.
     """
     service = service_of(request)
-    asked = await _read(request, service.settings.upload_s)
+    asked = await read_json(request, ReloadRequest, max_bytes=MAX_BODY_BYTES, upload_s=service.settings.upload_s)
+    asked = asked or ReloadRequest()
     started = await service.reload(asked.model, asked.version)
     return LiveAnswer(
         reloaded=[_identity(engine) for engine in started],
@@ -73,25 +72,3 @@ async def reload(request: Request) -> LiveAnswer:
 def _identity(engine: Engine) -> ModelIdentity:
     bundle = engine.bundle
     return ModelIdentity(name=bundle.name, version=bundle.version, sha256=bundle.sha256)
-
-
-async def _read(request: Request, upload_s: float) -> ReloadRequest:
-    body = b""
-    try:
-        async with asyncio.timeout(upload_s):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > MAX_BODY_BYTES:
-                    raise InvalidParameter(
-                        f"the body has more than {MAX_BODY_BYTES} bytes; send model and version only"
-                    )
-    except TimeoutError:
-        raise UploadTooSlow(f"the body did not arrive within {upload_s:g} seconds") from None
-    if not body.strip():
-        return ReloadRequest()
-    try:
-        return ReloadRequest.model_validate_json(body.decode("utf-8", "replace"))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the body"
-        raise InvalidParameter(f"{where} is {quoted(first['input'])}: {first['msg'].lower()}") from None

@@ -1,0 +1,188 @@
+"""The database of the store: SQLite in a folder or PostgreSQL, at the newest schema, with one kind of error.
+
+SQLite writes ahead (WAL) and to the disk before a commit returns, so a killed process or a power cut loses nothing
+that was answered; deleted pages are overwritten. PostgreSQL does the same by its defaults, but for the overwriting.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import ssl
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from app.errors import ReviewStoreError, SettingsError
+from app.settings import StoreLocation, variable
+
+logger = logging.getLogger(__name__)
+
+FILE = "reviews.sqlite"
+"""The file of a folder, with its two companions of WAL."""
+
+BUSY_MS = 10_000
+"""Milliseconds that SQLite waits for another process, such as a command next to the server."""
+
+CONNECTIONS = 8
+"""To PostgreSQL, of one server."""
+
+MIGRATION_LOCK = 4_102_022
+"""Key of the advisory lock under which one of several servers migrates."""
+
+TIMEOUT_S = 60
+"""Seconds until a statement of PostgreSQL counts as lost."""
+
+DISK_FULL = "53100"
+"""PostgreSQL's error code (appendix A of its manual)."""
+
+_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", f"busy_timeout={BUSY_MS}")
+
+
+_MIGRATIONS = Path(__file__).with_name("migrations")
+
+
+class Database:
+    """Connections to the database of a location, which is created or upgraded first. Thread-safe.
+
+    Raises:
+        SettingsError: the URL cannot be used.
+        ReviewStoreError: the database cannot be reached or written, or is of a newer program.
+    """
+
+    def __init__(self, location: StoreLocation, *, revision: str = "head") -> None:
+        """Open the store; tests may ask for an older schema by its `revision`."""
+        folder = location.folder
+        self._writing = contextlib.nullcontext() if folder is None else threading.Lock()
+        with _translated():
+            self._engine = _postgresql(location.url or "") if folder is None else _sqlite(folder)
+            snapshot = {"isolation_level": "REPEATABLE READ"} if folder is None else {}
+            self._reads = self._engine.execution_options(**snapshot)
+            self._writes = self._engine.execution_options(writes=True)
+            try:
+                with self._writes.begin() as connection:
+                    _migrate(connection, revision)
+            except BaseException:
+                self._engine.dispose()
+                raise
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A transaction that sees one state of the database.
+
+        Raises:
+            ReviewStoreError: the database cannot be read.
+        """
+        with _translated(), Session(self._reads, expire_on_commit=False) as session:
+            yield session
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Session]:
+        """A transaction that is complete on the disk when the block has ended, or undone.
+
+        Raises:
+            ReviewStoreError: the database cannot be written.
+        """
+        # Threads of one process queue here in order; SQLite would let them poll.
+        with self._writing, _translated(), Session(self._writes, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def forget_deleted(self) -> None:
+        """Remove deleted photos from SQLite's log; PostgreSQL does so when it vacuums."""
+        if self._engine.dialect.name == "sqlite":
+            with _translated(), contextlib.closing(self._engine.raw_connection()) as connection:
+                connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._engine.dispose()
+
+
+def _sqlite(folder: Path) -> Engine:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = folder / FILE
+    file.touch(mode=0o600)
+    engine = create_engine(URL.create("sqlite", database=str(file)), hide_parameters=True)
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _: object) -> None:
+        connection.isolation_level = None  # transactions begin below, and include the changes of schema
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # One that begins to read and writes later would fail if another has written in between.
+        mode = "IMMEDIATE" if connection.get_execution_options().get("writes") else "DEFERRED"
+        connection.exec_driver_sql(f"BEGIN {mode}")
+
+    return engine
+
+
+def _postgresql(text: str) -> Engine:
+    try:
+        url = make_url(text)
+        mode = str(url.query.get("sslmode", "disable"))
+        context = {"disable": None, "require": _unverified(), "verify-full": ssl.create_default_context()}[mode]
+    except (ArgumentError, ValueError, KeyError):
+        raise SettingsError(
+            f"{variable('reviews')} is not a URL of PostgreSQL; write postgresql://USER:PASSWORD@HOST/DATABASE, and"
+            " after it ?sslmode=disable, require or verify-full"
+        ) from None
+    return create_engine(
+        url.set(drivername="postgresql+pg8000").difference_update_query(["sslmode"]),
+        connect_args={"ssl_context": context, "timeout": TIMEOUT_S},
+        pool_size=CONNECTIONS,
+        max_overflow=0,
+        pool_pre_ping=True,  # after PostgreSQL has restarted
+        hide_parameters=True,
+    )
+
+
+def _unverified() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def _migrate(connection: Connection, revision: str) -> None:
+    """Bring the schema to the revision, in the connection's transaction."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+    script = ScriptDirectory(str(_MIGRATIONS), version_locations=[str(_MIGRATIONS)])
+    known = [step.revision for step in script.walk_revisions()]
+    if revision not in ("head", *known):
+        raise ReviewStoreError(f"the schema {revision} is of a newer program; this one knows up to {known[0]}")
+    found = MigrationContext.configure(connection).get_current_revision()
+    if found is not None and found not in known:
+        raise ReviewStoreError(f"the review store has the schema {found} of a newer program; this one knows {known[0]}")
+    with EnvironmentContext(Config(), script, fn=lambda at, _: script._upgrade_revs(revision, at)) as environment:
+        environment.configure(connection=connection)
+        environment.run_migrations()
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """Raise every error of the database as ReviewStoreError."""
+    try:
+        yield
+    except (SQLAlchemyError, OSError) as error:
+        origin = error.orig if isinstance(error, DBAPIError) else error
+        # PostgreSQL's driver gives the fields of the server's message; those for details may repeat values.
+        fields = origin.args[0] if origin and origin.args and isinstance(origin.args[0], dict) else {}
+        reason = fields.get("M", str(origin))
+        logger.error("the review store failed: %s: %s", type(origin).__name__, reason)
+        if "disk is full" in reason or fields.get("C") == DISK_FULL or isinstance(error, OSError):
+            reason = "the disk is full" if not isinstance(error, OSError) else error.strerror
+            raise ReviewStoreError(f"the review store cannot be written: {reason}") from error
+        raise ReviewStoreError("the review store cannot be used; the cause is in the server's log") from error

@@ -1,0 +1,303 @@
+"""The review store: photos are kept, queued, read by one or two readers, and deleted.
+
+Pictures are in the database. So a photo and what was said about it are kept or deleted in one transaction, a backup
+is one snapshot, and several servers need no shared folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TypeVar
+
+from sqlalchemy import ColumnElement, Select, delete, func, select
+from sqlalchemy.orm import Session, selectinload
+
+from app.errors import ReadingClosed, ReviewConflict, UnknownPhoto
+from app.photo.without_metadata import PictureFile
+from app.reviews.database import Database
+from app.reviews.findings import Finding, disagreement
+from app.reviews.labels import READERS, Labels, State, View, agreed
+from app.reviews.schema import CONSENSUS, READING, FindingRow, PhotoRow, PictureRow, RecordRow
+from app.settings import Blind, StoreLocation
+
+PAGE = 200
+"""Photos that are in memory at a time, without their pictures, when all are read."""
+
+T = TypeVar("T")
+
+
+class Order(StrEnum):
+    """What a queue begins with: the photos from which a detector would learn most, or the oldest."""
+
+    UNCERTAINTY = "uncertainty"
+    DISAGREEMENT = "disagreement"
+    DATE = "date"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What a reader writes about a photo; `version` is that of the record it replaces, 0 if there is none."""
+
+    labels: Labels
+    reader: str
+    version: int = 0
+    view: View | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Photos to delete: one by its number, those of a patient, or those kept before a time; all that are given."""
+
+    photo_id: int | None = None
+    patient: str | None = None
+    kept_before: datetime | None = None
+
+    def condition(self) -> list[ColumnElement[bool]]:
+        conditions = []
+        if self.photo_id is not None:
+            conditions.append(PhotoRow.id == self.photo_id)
+        if self.patient is not None:
+            conditions.append(PhotoRow.patient == self.patient)
+        if self.kept_before is not None:
+            conditions.append(PhotoRow.kept_at < self.kept_before)
+        assert conditions, "a selection must select"
+        return conditions
+
+
+class ReviewStore:
+    """The photos at one location. Thread-safe; every method is one transaction and raises ReviewStoreError.
+
+    Attributes:
+        blind: how photos are read, see `Blind`.
+    """
+
+    def __init__(self, location: StoreLocation, blind: Blind = Blind.OFF) -> None:
+        """Open the store; create or upgrade it first. Raises as `Database`."""
+        self.blind = blind
+        self._database = Database(location)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._database.close()
+
+    def keep(
+        self, picture: PictureFile, findings: Sequence[Finding], *, by: str, patient: str | None, view: View | None
+    ) -> tuple[int, bool]:
+        """Keep a photo, and what each detector said, the default one first.
+
+        Returns:
+            Its number, and whether it is new: a photo that is kept already stays as it is.
+        """
+        sha256 = hashlib.sha256(picture.data).hexdigest()
+        with self._database.writing() as session:
+            known = session.scalar(select(PhotoRow.id).where(PhotoRow.sha256 == sha256))
+            if known is not None:
+                return known, False
+            photo = PhotoRow(
+                sha256=sha256,
+                media_type=picture.media_type,
+                width=picture.width,
+                height=picture.height,
+                kept_at=datetime.now(UTC),
+                kept_by=by,
+                patient=patient,
+                view=view,
+                state=State.WAITING,
+                readings=0,
+                uncertainty=findings[0].uncertainty,
+                disagreement=disagreement(findings),
+            )
+            session.add(photo)
+            session.flush()
+            session.add(PictureRow(photo_id=photo.id, data=picture.data))
+            session.add_all(_finding_row(photo.id, finding) for finding in findings)
+            return photo.id, True
+
+    def photo(self, photo_id: int) -> PhotoRow:
+        """A photo with its findings and records.
+
+        Raises:
+            UnknownPhoto: there is none of this number.
+        """
+        with self._database.reading() as session:
+            return _existing(photo_id, session.scalar(_complete(select(PhotoRow).where(PhotoRow.id == photo_id))))
+
+    def picture(self, photo_id: int) -> tuple[bytes, str]:
+        """The picture and its media type. Raises UnknownPhoto."""
+        columns = select(PictureRow.data, PhotoRow.media_type).join(PhotoRow).where(PhotoRow.id == photo_id)
+        with self._database.reading() as session:
+            data, media_type = _existing(photo_id, session.execute(columns).one_or_none())
+        return data, media_type
+
+    def counts(self) -> dict[State, int]:
+        """How many photos are in each state."""
+        with self._database.reading() as session:
+            rows = session.execute(select(PhotoRow.state, func.count()).group_by(PhotoRow.state))
+            found = {State(state): number for state, number in rows}
+        return {state: found.get(state, 0) for state in State}
+
+    def queue(self, *, reader: str, state: State | None, order: Order, limit: int, offset: int = 0) -> list[PhotoRow]:
+        """Photos in a state, or all; of those that wait, the ones that this reader has not read."""
+        query = select(PhotoRow)
+        if state is not None:
+            query = query.where(PhotoRow.state == state)
+        if state is State.WAITING:
+            query = query.where(PhotoRow.first_reader.is_distinct_from(reader))
+        match order:
+            case Order.UNCERTAINTY:
+                query = query.order_by(PhotoRow.uncertainty.desc(), PhotoRow.id.desc())
+            case Order.DISAGREEMENT:
+                query = query.order_by(PhotoRow.disagreement.desc(), PhotoRow.id.desc())
+            case Order.DATE:
+                query = query.order_by(PhotoRow.id)
+        with self._database.reading() as session:
+            return list(session.scalars(query.limit(limit).offset(offset)))
+
+    def visible_readings(self, photo: PhotoRow, reader: str) -> list[RecordRow]:
+        """The readings that this reader may see: in blind reading only the own one until both are done."""
+        readings = photo.all_readings
+        if self.blind is Blind.OFF or len(readings) >= READERS:
+            return readings
+        return [reading for reading in readings if reading.reader == reader]
+
+    def findings_visible(self, photo: PhotoRow) -> bool:
+        """Whether a reader may see what the detector said."""
+        return self.blind is Blind.OFF or photo.readings >= READERS
+
+    def write_reading(self, photo_id: int, entry: Entry) -> None:
+        """Write what a reader says about a photo.
+
+        Raises:
+            UnknownPhoto: there is none of this number.
+            InvalidParameter: the labels do not fit the photo.
+            ReadingClosed: both blind readings are done.
+            ReviewConflict: the reading has another version.
+        """
+        with self._database.writing() as session:
+            photo = _locked(session, photo_id)
+            entry.labels.check(photo.width, photo.height)
+            readings, is_blind = photo.all_readings, self.blind is not Blind.OFF
+            if is_blind and len(readings) >= READERS:
+                raise ReadingClosed(f"both readings of photo {photo_id} are done and closed; adjudicate instead")
+            own = next((reading for reading in readings if reading.reader == entry.reader), None)
+            written = _written(photo, own, READING, entry, is_blind)
+            session.add(written)
+            readings = readings if own else [*readings, written]
+            photo.readings = len(readings)
+            photo.first_reader = readings[0].reader if len(readings) == 1 else None
+            if photo.consensus is None and len(readings) >= self._needed:
+                shared = agreed([reading.labels for reading in readings])
+                photo.state = State.DONE if shared else State.DISPUTED
+
+    def write_consensus(self, photo_id: int, entry: Entry) -> None:
+        """Settle what the readings differ in; errors as of `write_reading`.
+
+        Raises:
+            ReviewConflict: the consensus has another version, or the readings are not done.
+        """
+        with self._database.writing() as session:
+            photo = _locked(session, photo_id)
+            entry.labels.check(photo.width, photo.height)
+            if photo.readings < self._needed:
+                raise ReviewConflict(
+                    f"photo {photo_id} has {photo.readings} readings; a consensus needs {self._needed} before it"
+                )
+            session.add(_written(photo, photo.consensus, CONSENSUS, entry, False))
+            photo.state = State.DONE
+
+    def delete(self, selection: Selection, record: Callable[[int, str], None]) -> int:
+        """Delete photos with all that was said about them, and return their number.
+
+        Args:
+            record: called with the number and digest of each before anything is deleted; if it raises, nothing is.
+        """
+        chosen = select(PhotoRow.id, PhotoRow.sha256).where(*selection.condition()).order_by(PhotoRow.id)
+        with self._database.writing() as session:
+            found = session.execute(chosen.with_for_update()).all()
+            for photo_id, sha256 in found:
+                record(photo_id, sha256)
+            for start in range(0, len(found), PAGE):
+                ids = [photo_id for photo_id, _ in found[start : start + PAGE]]
+                session.execute(delete(PhotoRow).where(PhotoRow.id.in_(ids)))
+        if found:
+            self._database.forget_deleted()
+        return len(found)
+
+    def photos(self, state: State | None = None) -> Iterator[PhotoRow]:
+        """All photos, or those in a state, by number, each complete but for its picture; read in several transactions."""
+        last = 0
+        while True:
+            query = select(PhotoRow).where(PhotoRow.id > last).order_by(PhotoRow.id).limit(PAGE)
+            if state is not None:
+                query = query.where(PhotoRow.state == state)
+            with self._database.reading() as session:
+                found = list(session.scalars(_complete(query)))
+            yield from found
+            if len(found) < PAGE:
+                return
+            last = found[-1].id
+
+    @property
+    def _needed(self) -> int:
+        """Readings that settle a photo."""
+        return 1 if self.blind is Blind.OFF else READERS
+
+
+def consensus_labels(photo: PhotoRow) -> Labels | None:
+    """The labels that a photo is trained with: the adjudicated ones, or those that its readings share."""
+    if photo.consensus is not None:
+        return photo.consensus.labels
+    return agreed([reading.labels for reading in photo.all_readings]) if photo.state == State.DONE else None
+
+
+def view_of(photo: PhotoRow) -> str | None:
+    """The photo's view: as it was kept, or as a reader said."""
+    return photo.view or next((record.view for record in reversed(photo.records) if record.view), None)
+
+
+def _complete(query: Select[PhotoRow]) -> Select[PhotoRow]:
+    return query.options(selectinload(PhotoRow.findings), selectinload(PhotoRow.records))
+
+
+def _existing(photo_id: int, found: T | None) -> T:
+    if found is None:
+        raise UnknownPhoto(f"the review store has no photo {photo_id}")
+    return found
+
+
+def _finding_row(photo_id: int, finding: Finding) -> FindingRow:
+    return FindingRow(
+        photo_id=photo_id,
+        model=finding.model,
+        model_version=finding.model_version,
+        model_sha256=finding.model_sha256,
+        operating_point=finding.operating_point,
+        score_threshold=finding.score_threshold,
+        max_boxes=finding.max_boxes,
+        verdict=finding.verdict,
+        teeth=[tooth.as_row() for tooth in finding.teeth],
+    )
+
+
+def _locked(session: Session, photo_id: int) -> PhotoRow:
+    """A photo with its records, which no other transaction changes until this one ends."""
+    query = select(PhotoRow).where(PhotoRow.id == photo_id).with_for_update().options(selectinload(PhotoRow.records))
+    return _existing(photo_id, session.scalar(query))
+
+
+def _written(photo: PhotoRow, found: RecordRow | None, kind: str, entry: Entry, blind: bool) -> RecordRow:
+    """The record that was found, or a new one, with the entry; raises ReviewConflict if it has another version."""
+    if entry.version != (found.version if found else 0):
+        now = f"has version {found.version}" if found else "does not exist"
+        raise ReviewConflict(f"the request replaces version {entry.version}; the {kind} of photo {photo.id} {now}")
+    time = datetime.now(UTC)
+    record = found or RecordRow(photo_id=photo.id, kind=kind, created_at=time)
+    record.reader, record.version = entry.reader, entry.version + 1
+    record.verdict, record.boxes = entry.labels.verdict, [box.as_dict() for box in entry.labels.boxes]
+    record.view, record.note, record.blind, record.updated_at = entry.view, entry.note, blind, time
+    return record

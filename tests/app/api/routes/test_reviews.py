@@ -1,0 +1,299 @@
+"""Photos are kept, read and deleted over real HTTP: what is stored, who may see what, and what is recorded."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+pytest.importorskip("alembic", reason="the extra reviews is not installed")
+
+from app.photo.decoding import decode
+from app.records.key_file import KeyFile, Role
+from app.settings import Blind, StoreLocation
+from tests.app.api.live_server import Live, Start, assert_problem, make_photo, records, write_bundle
+
+TEETH = [
+    [16.0, 24.0, 80.0, 144.0],
+    [96.0, 24.0, 160.0, 144.0],
+    [176.0, 24.0, 240.0, 144.0],
+    [249.6, 24.0, 313.6, 144.0],
+]
+"""What the stand-in detector sees on a photo of 320x240: normal, caries, caries, normal."""
+
+
+def box(place: int, name: str | None = "caries") -> dict[str, Any]:
+    return {"class": name, "box": dict(zip(("xmin", "ymin", "xmax", "ymax"), TEETH[place], strict=True))}
+
+
+def record(*carious: int, version: int = 0, **more: Any) -> dict[str, Any]:
+    verdict = "carious" if carious else "sound"
+    return {"version": version, "verdict": verdict, "boxes": [box(place) for place in carious], **more}
+
+
+@pytest.fixture
+def live(start: Start, tmp_path: Path) -> Iterator[Live]:
+    with start(reviews=StoreLocation(tmp_path / "reviews", None), requests_per_minute=0) as running:
+        yield running
+
+
+def kept(live: Live, photo: bytes, query: str = "reader=a", **headers: str) -> dict[str, Any]:
+    answer = live.client.post(f"/reviews/photos?{query}", content=photo, headers=headers)
+    assert answer.status_code in (200, 201), answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+def put(live: Live, photo_id: int, content: Any, reader: str = "a", kind: str = "reading") -> httpx.Response:
+    return live.client.put(f"/reviews/photos/{photo_id}/{kind}?reader={reader}", json=content)
+
+
+def test_without_the_setting_nothing_is_served(start: Start) -> None:
+    with start() as live:
+        for path in ("/reviews", "/reviews/photos?reader=a"):
+            assert_problem(live.client.get(path), 404, "not-found")
+        assert not any(path.startswith("/reviews") for path in live.client.get("/openapi.json").json()["paths"])
+
+
+def test_a_photo_is_kept_with_what_the_detector_said(live: Live, photo: bytes) -> None:
+    answer = live.client.post("/reviews/photos?reader=a&patient=p-1&view=front", content=photo)
+    assert answer.status_code == 201
+    body = answer.json()
+    assert {name: body[name] for name in ("id", "state", "kept_by", "patient", "view", "media_type")} == {
+        **{"id": 1, "state": "waiting", "kept_by": "a", "patient": "p-1", "view": "front", "media_type": "image/jpeg"}
+    }
+    (found,) = body["detections"]
+    assert found["model"] == live.client.post("/detect?format=json", content=photo).json()["model"]
+    assert (found["verdict"], found["operating_point"]["score_threshold"]) == ("caries_suspected", 0.5)
+    scores = {(entry["class"], entry["box"]["xmin"]): entry["score"] for entry in found["boxes"]}
+    assert scores[("caries", 96.0)] == pytest.approx(0.8)
+    assert body["start"] == [box(0, "normal"), box(1), box(2), box(3, "normal")]
+    assert (body["reading"], body["readings"], body["consensus"]) == (None, [], None)
+    again = live.client.post("/reviews/photos?reader=b", files={"file": ("Kim.jpg", photo)})
+    assert (again.status_code, again.json()["id"], again.json()["patient"]) == (200, 1, "p-1")
+    picture = live.client.get("/reviews/photos/1/picture")
+    assert picture.headers["content-type"] == "image/jpeg"
+    assert picture.headers["cache-control"] == "no-store"
+    assert hashlib.sha256(picture.content).hexdigest() == body["sha256"]
+    assert (decode(picture.content).pixels == decode(photo).pixels).all()
+    assert live.client.get("/reviews").json() == {"blind": "off", "photos": {"waiting": 1, "disputed": 0, "done": 0}}
+
+
+def test_photos_of_a_batch_are_kept_and_bad_ones_have_a_problem(live: Live, photo: bytes, tmp_path: Path) -> None:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as members:
+        members.writestr("Kim.jpg", photo)
+        members.writestr("note.txt", b"hello")
+        members.writestr("Lee.png", make_photo(kind="PNG", light=150))
+    answer = live.client.post("/reviews/photos/batch?reader=a&patient=p1", content=archive.getvalue())
+    first, second, third = answer.json()["results"]
+    assert sorted((first["photo"], third["photo"])) == [1, 2]
+    assert (second["index"], second["problem"]["type"]) == (2, "/problems/unsupported-photo")
+    listed = live.client.get("/reviews/photos?reader=a").json()["photos"]
+    assert [entry["patient"] for entry in listed] == ["p1", "p1"]
+    assert all(entry["uncertainty"] > 0 for entry in listed)
+
+
+def test_a_record_is_written_and_replaced_by_version(live: Live, photo: bytes) -> None:
+    kept(live, photo)
+    answer = put(live, 1, record(1, view="close", note="낮은 조명\nshade"))
+    assert answer.status_code == 200, answer.text
+    body = answer.json()
+    assert (body["state"], body["reading"]["version"], body["reading"]["blind"]) == ("done", 1, False)
+    assert body["reading"]["boxes"] == [box(1)]
+    assert (body["reading"]["view"], body["reading"]["note"]) == ("close", "낮은 조명\nshade")
+    assert "replaces version 0" in assert_problem(put(live, 1, record(2)), 409, "review-conflict")["detail"]
+    assert put(live, 1, record(2, version=1)).json()["reading"]["version"] == 2
+    assert [one["reader"] for one in live.client.get("/reviews/photos/1?reader=b").json()["readings"]] == ["a"]
+    assert live.client.get("/reviews/photos?reader=a").json() == {"photos": []}
+    assert put(live, 1, record(1), reader="b").json()["state"] == "disputed"
+    assert [one["id"] for one in live.client.get("/reviews/photos?reader=a&state=disputed").json()["photos"]] == [1]
+    settled = put(live, 1, record(1), reader="c", kind="consensus").json()
+    assert (settled["state"], settled["consensus"]["reader"]) == ("done", "c")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("", "the body is empty"),
+        ("[]", "the body is '[]'"),
+        (json.dumps(record(1) | {"verdict": "healthy"}), "verdict is 'healthy'"),
+        (json.dumps({"verdict": "sound", "boxes": []}), "version"),
+        (json.dumps(record() | {"boxes": [box(1)]}), "the verdict is sound; it must have no box of the class caries"),
+        (json.dumps(record() | {"boxes": [box(1, "molar")]}), "is 'molar'"),
+        (json.dumps(record(1) | {"boxes": 201 * [box(1)]}), "at most 200 items"),
+        (json.dumps(record(1, name="Kim")), "extra inputs are not permitted"),
+        (json.dumps(record(1, note="a\0b")), "note"),
+        (json.dumps(record(1)).replace("96.0", "NaN"), "xmin"),
+        (json.dumps(record(1)).replace("160.0", "400.0"), "must have an area and lie within 0, 0, 320, 240"),
+        ('{"version": 0, "verdict": "sound", "boxes": [], "note": "\\ud800"}', "surrogate"),
+        (json.dumps(record()) + 70_000 * " ", "65536 bytes"),
+    ],
+)
+def test_records_that_are_refused(live: Live, photo: bytes, content: str, says: str) -> None:
+    kept(live, photo)
+    answer = live.client.put("/reviews/photos/1/reading?reader=a", content=content)
+    assert says in assert_problem(answer, 422, "invalid-parameter")["detail"]
+    assert live.client.get("/reviews/photos/1?reader=a").json()["reading"] is None
+
+
+def test_parameters_that_are_refused(live: Live, photo: bytes) -> None:
+    for path, says in (
+        ("/reviews/photos", "reader is missing; without API keys, name who reads"),
+        ("/reviews/photos?reader=%00", "reader"),
+        ("/reviews/photos?reader=" + 65 * "a", "reader"),
+        ("/reviews/photos?reader=a&state=new", "state is 'new'"),
+        ("/reviews/photos?reader=a&limit=0", "limit"),
+        ("/reviews/photos?readr=a", "did you mean reader?"),
+        ("/reviews/photos/0/picture", "photo_id"),
+        ("/reviews/photos/99999999999999999999/picture", "photo_id"),
+    ):
+        assert says in assert_problem(live.client.get(path), 422, "invalid-parameter")["detail"]
+    named = live.client.post("/reviews/photos?reader=a&patient=Kim%20Minji", content=photo)
+    assert_problem(named, 422, "invalid-parameter")
+    assert_problem(live.client.get("/reviews/photos/7/picture"), 404, "unknown-photo")
+    assert_problem(put(live, 7, record(1)), 404, "unknown-photo")
+    assert_problem(live.client.delete("/reviews/photos"), 422, "invalid-parameter")
+    assert live.client.get("/reviews/photos?reader=a&state=all").json() == {"photos": []}
+
+
+@pytest.mark.parametrize("blind", [Blind.EMPTY, Blind.UNCLASSED])
+def test_a_blind_reader_gets_the_other_record_by_no_route(
+    start: Start, photo: bytes, tmp_path: Path, blind: Blind
+) -> None:
+    keys = KeyFile(tmp_path / "keys.json")
+    made = {name: keys.add(name, Role.REVIEW)[1] for name in ("kim", "lee", "third")}
+    location = StoreLocation(tmp_path / "reviews", None)
+    with start(reviews=location, reviews_blind=blind, keys=tmp_path / "keys.json", requests_per_minute=0) as live:
+        headers = {name: {"Authorization": f"Bearer {key}"} for name, key in made.items()}
+        body = live.client.post("/reviews/photos", content=photo, headers=headers["kim"]).json()
+        assert body["detections"] is None
+        assert body["start"] == ([] if blind is Blind.EMPTY else [box(place, None) for place in range(4)])
+        written = record(1, note="SECRET", view="close")
+        put_by = lambda name, content, kind="reading": live.client.put(  # noqa: E731
+            f"/reviews/photos/1/{kind}", json=content, headers=headers[name]
+        )
+        own = put_by("kim", written).json()
+        assert (own["state"], own["reading"]["blind"], own["detections"]) == ("waiting", True, None)
+        paths = ["/reviews", "/reviews/photos", "/reviews/photos?state=all", "/reviews/photos/1", "/reviews/agreement"]
+        for name in ("lee", "third"):
+            for path in paths:
+                answer = live.client.get(path, headers=headers[name])
+                assert answer.status_code == 200
+                for trace in ("SECRET", '"carious"', "96.0" if blind is Blind.EMPTY else "close", '"uncertainty":2'):
+                    assert trace not in answer.text, (path, trace)
+            assert_problem(live.client.get("/reviews/photos/1?reader=kim", headers=headers[name]), 403, "role-needed")
+            refused = (put_by(name, record(1), "consensus"), 409), (put_by(name, record(1, version=1)), 409)
+            for answer, status in refused:
+                assert answer.status_code == status
+                assert "SECRET" not in answer.text
+            assert_problem(live.client.get("/reviews/export", headers=headers[name]), 403, "role-needed")
+        done = put_by("lee", record(2)).json()
+        assert done["state"] == "disputed"
+        assert [one["reader"] for one in done["readings"]] == ["kim", "lee"]
+        assert done["detections"][0]["verdict"] == "caries_suspected"
+        assert_problem(put_by("kim", record(2, version=1)), 409, "reading-closed")
+        assert_problem(put_by("third", record(2)), 409, "reading-closed")
+        (pair,) = live.client.get("/reviews/agreement", headers=headers["kim"]).json()["pairs"]
+        assert (pair["readers"], pair["photos"], pair["f1_05"], pair["kappa_photo"]) == (["kim", "lee"], 1, 0.0, None)
+        assert put_by("third", record(1), "consensus").json()["state"] == "done"
+        figures = live.client.get("/reviews/agreement", headers=headers["kim"]).json()
+        assert [(one["reader"], one["f1_05"]) for one in figures["readers"]] == [("kim", 1.0), ("lee", 0.0)]
+        assert figures["detectors"][0]["f1_05"] == pytest.approx(2 / 3, abs=1e-4)
+        assert list(figures["readers"][0]["by_view"]) == ["close"]
+
+
+def test_roles_and_the_audit_log(start: Start, photo: bytes, tmp_path: Path) -> None:
+    keys = KeyFile(tmp_path / "keys.json")
+    made = {role: keys.add(f"the {role}", role)[1] for role in Role}
+    settings = {"reviews": StoreLocation(tmp_path / "reviews", None), "audit": tmp_path / "audit"}
+    with start(keys=tmp_path / "keys.json", **settings) as live:
+
+        def send(role: Role, method: str, path: str, **options: Any) -> httpx.Response:
+            return live.client.request(method, path, headers={"X-API-Key": made[role]}, **options)
+
+        for path in ("/reviews", "/reviews/photos", "/reviews/photos/1/picture", "/reviews/agreement"):
+            assert_problem(send(Role.DETECT, "GET", path), 403, "role-needed")
+        assert send(Role.REVIEW, "POST", "/detect", content=photo).status_code == 200
+        assert send(Role.REVIEW, "POST", "/reviews/photos?patient=p1", content=photo).json()["kept_by"] == "the review"
+        assert send(
+            Role.REVIEW, "POST", "/reviews/photos/batch", files={"files": ("a.jpg", make_photo(light=150))}
+        ).json()
+        assert send(Role.REVIEW, "PUT", "/reviews/photos/1/reading", json=record(1)).status_code == 200
+        assert send(Role.REVIEW, "GET", "/reviews/photos/1/picture").status_code == 200
+        for path in ("/reviews/photos/1", "/reviews/photos?patient=p1"):
+            assert_problem(send(Role.REVIEW, "DELETE", path), 403, "role-needed")
+        digest = send(Role.ADMIN, "GET", "/reviews/photos/1").json()["sha256"]
+        assert send(Role.ADMIN, "DELETE", "/reviews/photos?patient=p1").json() == {"deleted": 1}
+        assert send(Role.ADMIN, "DELETE", "/reviews/photos?kept_before=2020-01-31").json() == {"deleted": 0}
+        assert_problem(send(Role.ADMIN, "DELETE", "/reviews/photos/1"), 404, "unknown-photo")
+        assert send(Role.ADMIN, "DELETE", "/reviews/photos/2").json() == {"deleted": 1}
+    lines = [line for line in records(tmp_path / "audit") if line["route"].startswith("/reviews")]
+    written = [
+        {
+            name: line[name]
+            for name in ("key", "method", "route", "status", "photo", "photo_id", "event", "deleted")
+            if name in line
+        }
+        for line in lines
+        if line["key"] != "the detect"
+    ]
+    of_photo, of_all = "/reviews/photos/{photo_id}", "/reviews/photos"
+    assert {"key": "the review", "method": "POST", "route": of_all, "status": 201, "photo_id": 1} in written
+    batch = {"key": "the review", "method": "POST", "route": "/reviews/photos/batch", "status": 200}
+    assert batch | {"photo": 1, "photo_id": 2} in written
+    reading = {"key": "the review", "method": "PUT", "route": f"{of_photo}/reading", "status": 200, "photo_id": 1}
+    assert reading in written
+    assert {
+        "key": "the review",
+        "method": "GET",
+        "route": f"{of_photo}/picture",
+        "status": 200,
+        "photo_id": 1,
+    } in written
+    admin = {"key": "the admin", "method": "DELETE", "route": of_all}
+    assert admin | {"photo_id": 1, "event": "photo_deleted"} in written
+    assert admin | {"status": 200, "deleted": 1} in written
+    assert [line["picture_sha256"] for line in lines if line.get("event")][0] == digest
+    assert "p1" not in "".join(path.read_text() for path in (tmp_path / "audit").glob("*.jsonl"))
+
+
+def test_two_models_are_compared(start: Start, photo: bytes, tmp_path: Path) -> None:
+    from app.settings import ModelChoice
+
+    write_bundle(tmp_path, name="other")
+    location = StoreLocation(tmp_path / "reviews", None)
+    with start(reviews=location, model="stand-in", models=(ModelChoice("other"),)) as live:
+        body = kept(live, photo)
+        assert [found["model"]["name"] for found in body["detections"]] == ["stand-in", "other"]
+        (entry,) = live.client.get("/reviews/photos?reader=a&order=disagreement").json()["photos"]
+        assert entry["disagreement"] == 0
+
+
+def test_an_export_is_a_zip_of_the_training_layout(live: Live, photo: bytes) -> None:
+    kept(live, photo)
+    kept(live, make_photo(light=150))
+    assert put(live, 1, record(1)).status_code == 200
+    answer = live.client.get("/reviews/export")
+    assert answer.headers["content-type"] == "application/zip"
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == ["img_train/photo-000001.jpg", "json_train/photo-000001.json", "folds.csv"]
+        assert archive.read("img_train/photo-000001.jpg") == live.client.get("/reviews/photos/1/picture").content
+
+
+def test_a_store_that_fails_is_a_problem(live: Live, photo: bytes, tmp_path: Path) -> None:
+    kept(live, photo)
+    (tmp_path / "reviews" / "reviews.sqlite").write_bytes(b"not a database" * 5000)
+    for wal in (tmp_path / "reviews").glob("*-*"):
+        wal.write_bytes(b"")
+    answer = live.client.post("/reviews/photos?reader=a", content=make_photo(light=150))
+    assert str(tmp_path) not in answer.text
+    assert_problem(answer, 503, "review-store-failed")
