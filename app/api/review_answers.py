@@ -46,7 +46,9 @@ class SentRecord(BaseModel):
     )
     boxes: list[SentTooth] = Field(max_length=MAX_BOXES)
     view: Literal["front", "side", "occlusal", "close"] | None = None
-    note: str | None = Field(default=None, max_length=MAX_NOTE, description="Without names.")
+    note: str | None = Field(
+        default=None, max_length=MAX_NOTE, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$", description="Without names."
+    )
 
     @property
     def labels(self) -> Labels:

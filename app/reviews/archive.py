@@ -76,8 +76,6 @@ def restore_files(location: StoreLocation, files: Iterable[File]) -> int:
                 # Numbers given explicitly do not advance the sequence.
                 sequence, table = f"pg_get_serial_sequence('{name}', 'id')", f"(SELECT max(id) AS last FROM {name})"
                 session.execute(text(f"SELECT setval({sequence}, last) FROM {table} AS found"))
-                    text(f"SELECT setval(pg_get_serial_sequence('{name}', 'id'), last) FROM ({last}) AS found")
-                )
     Database(location).close()  # upgrades it
     return restored
 

@@ -229,7 +229,7 @@ class ReviewStore:
         return len(found)
 
     def photos(self, state: State | None = None) -> Iterator[PhotoRow]:
-        """All photos, or those in a state, by number, each complete but for its picture; read in several transactions."""
+        """All photos, or those in a state, by number, each complete but for its picture; in several transactions."""
         last = 0
         while True:
             query = select(PhotoRow).where(PhotoRow.id > last).order_by(PhotoRow.id).limit(PAGE)

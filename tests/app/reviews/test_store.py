@@ -35,9 +35,8 @@ def numbers(store: ReviewStore, reader: str = "a", state: State | None = State.W
 
 def test_a_photo_is_kept_once_with_what_was_said(store: ReviewStore) -> None:
     before = datetime.now(UTC)
-    number, is_new = store.keep(
-        picture(), [finding(), finding(0.1, 0.2, 0.3)], by="desk", patient="p1", view=View.FRONT
-    )
+    found = [finding(), finding(0.1, 0.2, 0.3)]
+    number, is_new = store.keep(picture(), found, by="desk", patient="p1", view=View.FRONT)
     assert is_new
     assert store.keep(picture(), [finding()], by="other", patient=None, view=None) == (number, False)
     photo = store.photo(number)
