@@ -8,8 +8,11 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
+from contextlib import ExitStack, closing
 from dataclasses import fields
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,8 +99,21 @@ def _parser() -> argparse.ArgumentParser:
         "--noted", metavar="SHA256", help="hash from an earlier verification, which the log must contain"
     )
 
-    text = "write the API keys and the audit log to standard output as a tar archive"
-    _add_command(commands, "backup", _backup, text, ("keys", "audit"))
+    reviews = commands.add_parser("reviews", help="export and delete the photos kept for review")
+    actions = reviews.add_subparsers(required=True, metavar="ACTION")
+    text = "write photos with agreed labels in the layout that the training reads"
+    export = _add_command(actions, "export", _export_reviews, text, ("reviews", "reviews_blind"))
+    export.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to create")
+    text = "delete photos with all that was said about them; all conditions given must hold"
+    delete = _add_command(actions, "delete", _delete_reviews, text, ("reviews", "audit"))
+    delete.add_argument("--photo", type=int, metavar="NUMBER", help="the photo of this number")
+    delete.add_argument("--patient", metavar="PSEUDONYM", help="photos of this patient")
+    delete.add_argument("--older-than-days", type=float, metavar="DAYS", help="photos kept before that")
+
+    text = "write the reviews, the API keys and the audit log to standard output as a tar archive"
+    _add_command(commands, "backup", _backup, text, ("keys", "audit", "reviews"))
+    text = "restore such an archive from standard input; nothing may be there yet"
+    _add_command(commands, "restore", _restore, text, ("keys", "audit", "reviews"))
     _add_command(commands, "settings", _settings, "list the settings and their values", ())
     return parser
 
@@ -281,16 +297,76 @@ def _verify_audit(parsed: argparse.Namespace) -> int:
     return 1 if found.findings else 0
 
 
+def _export_reviews(parsed: argparse.Namespace) -> int:
+    from app.reviews import open_store
+
+    with closing(open_store(_read_settings(parsed), create=False)) as store:
+        from app.reviews.export import export
+
+        number = export(store, parsed.out)
+    print(f"caries: {number} photos are in {parsed.out}", file=sys.stderr)
+    return 0
+
+
+def _delete_reviews(parsed: argparse.Namespace) -> int:
+    from app.records.audit import AuditLog
+    from app.reviews import open_store
+
+    settings, days = _read_settings(parsed), parsed.older_than_days
+    if parsed.photo is None and parsed.patient is None and days is None:
+        raise SettingsError("nothing is selected; give --photo, --patient or --older-than-days")
+    with closing(open_store(settings, create=False)) as store, ExitStack() as stack:
+        from app.reviews.store import Selection
+
+        log = stack.enter_context(closing(AuditLog(settings.audit))) if settings.audit else None
+
+        def record(photo_id: int, sha256: str) -> None:
+            if log is not None:
+                log.append({"event": "photo_deleted", "photo_id": photo_id, "picture_sha256": sha256})
+            print(photo_id, sha256)
+
+        before = datetime.now(UTC) - timedelta(days=days) if days is not None else None
+        selection = Selection(photo_id=parsed.photo, patient=parsed.patient, kept_before=before)
+        number = store.delete(selection, record)
+    print(f"caries: {number} photos are deleted", file=sys.stderr)
+    return 0
+
+
 def _backup(parsed: argparse.Namespace) -> int:
     from app.records.backup import write_backup
 
     settings = _read_settings(parsed)
-    if settings.keys is None and settings.audit is None:
-        raise SettingsError(f"there is nothing to back up; set {variable('keys')} or {variable('audit')}")
+    if settings.keys is None and settings.audit is None and settings.reviews is None:
+        names = ", ".join(variable(name) for name in ("keys", "audit"))
+        raise SettingsError(f"there is nothing to back up; set {names} or {variable('reviews')}")
     if sys.stdout.isatty():
         raise SettingsError("the backup is a binary file; send standard output to a file")
-    files = write_backup(sys.stdout.buffer, keys=settings.keys, audit=settings.audit)
+    reviews: Iterable[tuple[str, bytes]] = ()
+    if settings.reviews is not None:
+        from app.reviews import require_extra
+
+        require_extra()
+        from app.reviews.archive import archived_files
+
+        reviews = archived_files(settings.reviews)
+    files = write_backup(sys.stdout.buffer, keys=settings.keys, audit=settings.audit, reviews=reviews)
     print(f"caries: the backup contains {files} files", file=sys.stderr)
+    return 0
+
+
+def _restore(parsed: argparse.Namespace) -> int:
+    from app.records.backup import restore_backup
+
+    settings, restore_reviews = _read_settings(parsed), None
+    if settings.reviews is not None:
+        from app.reviews import require_extra
+
+        require_extra()
+        from app.reviews.archive import restore_files
+
+        restore_reviews = partial(restore_files, settings.reviews)
+    files = restore_backup(sys.stdin.buffer, keys=settings.keys, audit=settings.audit, restore_reviews=restore_reviews)
+    print(f"caries: {files} files are restored", file=sys.stderr)
     return 0
 
 

@@ -17,8 +17,18 @@ if TYPE_CHECKING:
 EXTRA = ("sqlalchemy", "alembic", "pg8000")
 
 
-def open_store(settings: Settings) -> ReviewStore:
-    """The store that the settings name.
+def require_extra() -> None:
+    """Raise SettingsError if the packages of the extra `reviews` are not installed."""
+    missing = [package for package in EXTRA if find_spec(package) is None]
+    if missing:
+        raise SettingsError(
+            f"{variable('reviews')} needs {', '.join(missing)}, not installed here; run: pip install"
+            " 'caries-screen[reviews]'"
+        )
+
+
+def open_store(settings: Settings, *, create: bool = True) -> ReviewStore:
+    """The store that the settings name; a missing one is created, or refused.
 
     Raises:
         SettingsError: they name none, the extra `reviews` is not installed, or the URL cannot be used.
@@ -26,12 +36,7 @@ def open_store(settings: Settings) -> ReviewStore:
     """
     if settings.reviews is None:
         raise SettingsError(f"no review store is set; set {variable('reviews')} to a folder or a PostgreSQL database")
-    missing = [package for package in EXTRA if find_spec(package) is None]
-    if missing:
-        raise SettingsError(
-            f"{variable('reviews')} needs {', '.join(missing)}, which is not installed; run: pip install"
-            " 'caries-screen[reviews]'"
-        )
+    require_extra()
     from app.reviews.store import ReviewStore
 
-    return ReviewStore(settings.reviews, settings.reviews_blind)
+    return ReviewStore(settings.reviews, settings.reviews_blind, create=create)

@@ -30,7 +30,7 @@ File = tuple[str, bytes]
 def archived_files(location: StoreLocation) -> Iterator[File]:
     """The files of a store in one state, also while a server writes. Raises ReviewStoreError."""
     photos, *others = (Base.metadata.tables[kind.__tablename__] for kind in (PhotoRow, FindingRow, RecordRow))
-    with closing(Database(location)) as database, database.reading() as session:
+    with closing(Database(location, create=False)) as database, database.reading() as session:
         revision = session.scalar(text("SELECT version_num FROM alembic_version"))
         yield f"{FOLDER}/{SCHEMA}", _json({"revision": revision})
         for photo_id in session.scalars(select(PhotoRow.id).order_by(PhotoRow.id)).all():

@@ -46,7 +46,7 @@ TIMEOUT_S = 60
 DISK_FULL = "53100"
 """PostgreSQL's error code (appendix A of its manual)."""
 
-_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", f"busy_timeout={BUSY_MS}")
+_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON")
 
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
@@ -60,9 +60,11 @@ class Database:
         ReviewStoreError: the database cannot be reached or written, or is of a newer program.
     """
 
-    def __init__(self, location: StoreLocation, *, revision: str = "head") -> None:
-        """Open the store; tests may ask for an older schema by its `revision`."""
+    def __init__(self, location: StoreLocation, *, create: bool = True, revision: str = "head") -> None:
+        """Open the store, unless there is none and it is not to be created; `revision` is the schema to upgrade to."""
         folder = location.folder
+        if folder is not None and not create and not (folder / FILE).exists():
+            raise ReviewStoreError(f"{folder} contains no review store")
         self._writing = contextlib.nullcontext() if folder is None else threading.Lock()
         with _translated():
             self._engine = _postgresql(location.url or "") if folder is None else _sqlite(folder)
@@ -71,7 +73,7 @@ class Database:
             self._writes = self._engine.execution_options(writes=True)
             try:
                 with self._writes.begin() as connection:
-                    _migrate(connection, revision)
+                    _migrate(connection, revision, create=create)
             except BaseException:
                 self._engine.dispose()
                 raise
@@ -117,7 +119,7 @@ def _sqlite(folder: Path) -> Engine:
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _: object) -> None:
         connection.isolation_level = None  # transactions begin below, and include the changes of schema
-        for pragma in _PRAGMAS:
+        for pragma in (f"busy_timeout={BUSY_MS}", *_PRAGMAS):
             connection.execute(f"PRAGMA {pragma}").close()
 
     @event.listens_for(engine, "begin")
@@ -155,7 +157,7 @@ def _unverified() -> ssl.SSLContext:
     return context
 
 
-def _migrate(connection: Connection, revision: str) -> None:
+def _migrate(connection: Connection, revision: str, *, create: bool) -> None:
     """Bring the schema to the revision, in the connection's transaction."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
@@ -164,6 +166,8 @@ def _migrate(connection: Connection, revision: str) -> None:
     if revision not in ("head", *known):
         raise ReviewStoreError(f"the schema {revision} is of a newer program; this one knows up to {known[0]}")
     found = MigrationContext.configure(connection).get_current_revision()
+    if found is None and not create:
+        raise ReviewStoreError("the database contains no review store")
     if found is not None and found not in known:
         raise ReviewStoreError(f"the review store has the schema {found} of a newer program; this one knows {known[0]}")
     with EnvironmentContext(Config(), script, fn=lambda at, _: script._upgrade_revs(revision, at)) as environment:

@@ -76,10 +76,10 @@ class ReviewStore:
         blind: how photos are read, see `Blind`.
     """
 
-    def __init__(self, location: StoreLocation, blind: Blind = Blind.OFF) -> None:
-        """Open the store; create or upgrade it first. Raises as `Database`."""
+    def __init__(self, location: StoreLocation, blind: Blind = Blind.OFF, *, create: bool = True) -> None:
+        """Open the store as `Database` does."""
         self.blind = blind
-        self._database = Database(location)
+        self._database = Database(location, create=create)
 
     def close(self) -> None:
         """Close the connections."""

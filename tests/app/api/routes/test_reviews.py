@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import sqlite3
 import zipfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -289,11 +291,14 @@ def test_an_export_is_a_zip_of_the_training_layout(live: Live, photo: bytes) -> 
         assert archive.read("img_train/photo-000001.jpg") == live.client.get("/reviews/photos/1/picture").content
 
 
-def test_a_store_that_fails_is_a_problem(live: Live, photo: bytes, tmp_path: Path) -> None:
-    kept(live, photo)
-    (tmp_path / "reviews" / "reviews.sqlite").write_bytes(b"not a database" * 5000)
-    for wal in (tmp_path / "reviews").glob("*-*"):
-        wal.write_bytes(b"")
-    answer = live.client.post("/reviews/photos?reader=a", content=make_photo(light=150))
-    assert str(tmp_path) not in answer.text
-    assert_problem(answer, 503, "review-store-failed")
+def test_a_store_that_fails_is_a_problem(
+    start: Start, photo: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.reviews.database.BUSY_MS", 50)
+    with start(reviews=StoreLocation(tmp_path / "reviews", None)) as live:
+        with closing(sqlite3.connect(tmp_path / "reviews" / "reviews.sqlite", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            answer = live.client.post("/reviews/photos?reader=a", content=photo)
+        assert str(tmp_path) not in answer.text
+        assert_problem(answer, 503, "review-store-failed")
+        assert kept(live, photo)["id"] == 1
