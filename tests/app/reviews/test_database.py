@@ -1,0 +1,137 @@
+"""The database: transactions that are written completely or not at all, and errors that say what to do."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from app.errors import ReviewStoreError, SettingsError
+from app.reviews.database import DISK_FULL, FILE, Database, _translated
+from app.reviews.store import ReviewStore
+from app.settings import StoreLocation
+from tests.app.reviews.samples import keep, read
+
+
+def test_sqlite_is_private_and_written_through(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "reviews"
+    names = ("journal_mode", "synchronous", "secure_delete")
+    with closing(Database(StoreLocation(folder, None))) as database, database.reading() as session:
+        found = {name: session.scalar(text(f"PRAGMA {name}")) for name in names}
+        assert found == {"journal_mode": "wal", "synchronous": 2, "secure_delete": 1}
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert (folder / FILE).stat().st_mode & 0o777 == 0o600
+
+
+def write_half(session: Session) -> None:
+    session.execute(text("CREATE TABLE half (id INTEGER)"))
+    session.execute(text("INSERT INTO half VALUES (1)"))
+    raise RuntimeError
+
+
+def test_a_transaction_that_fails_leaves_nothing(location: StoreLocation) -> None:
+    with closing(Database(location)) as database:
+        with pytest.raises(RuntimeError), database.writing() as session:
+            write_half(session)
+        with pytest.raises(ReviewStoreError), database.reading() as session:
+            session.execute(text("SELECT * FROM half"))
+
+
+def test_a_reader_sees_one_state(location: StoreLocation) -> None:
+    database, store = Database(location), ReviewStore(location)
+    with closing(database), closing(store), database.reading() as session:
+        assert session.scalar(text("SELECT count(*) FROM photos")) == 0
+        keep(store)
+        assert session.scalar(text("SELECT count(*) FROM photos")) == 0
+
+
+def test_a_store_that_is_missing_or_of_a_newer_program(location: StoreLocation) -> None:
+    with pytest.raises(ReviewStoreError, match="contains no review store"):
+        Database(location, create=False)
+    with closing(Database(location)) as database, database.writing() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(ReviewStoreError, match="has the schema 9999 of a newer program; this one knows 0002"):
+        Database(location)
+    with pytest.raises(ReviewStoreError, match="the schema 0099 is of a newer program"):
+        Database(location, revision="0099")
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://u@host:port/d", "postgresql://u@h/d?sslmode=maybe", "postgresql://u@[/d"]
+)
+def test_urls_that_are_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match="CARIES_REVIEWS is not a URL of PostgreSQL"):
+        Database(StoreLocation(None, url))
+
+
+def test_a_server_that_does_not_answer(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(ReviewStoreError) as raised:
+        Database(StoreLocation(None, "postgresql://user:secret@127.0.0.1:1/d"))
+    assert "secret" not in str(raised.value) + caplog.text
+    assert "the review store failed: InterfaceError" in caplog.text
+
+
+def test_a_folder_that_cannot_be_used(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ReviewStoreError, match="the review store cannot be written: Not a directory"):
+        Database(StoreLocation(tmp_path / "file" / "reviews", None))
+
+
+def test_a_full_disk_of_postgresql_is_named() -> None:
+    class Full(Exception):
+        pass
+
+    with pytest.raises(ReviewStoreError, match="cannot be written: the disk is full"), _translated():
+        raise DBAPIError("", None, Full({"C": DISK_FULL, "M": "could not extend file"}))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 600 kB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", place]
+    if os.geteuid() != 0 or subprocess.run(mount).returncode != 0:
+        pytest.skip("only root can mount a small file system")
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+def keep_many(store: ReviewStore) -> None:
+    for place in range(1, 500):
+        keep(store, place)
+
+
+def read_often(store: ReviewStore, number: int) -> None:
+    for version in range(500):
+        read(store, number, "a", 0, version=version)
+
+
+def fill_up(path: Path) -> None:
+    with path.open("wb", buffering=0) as stream:
+        while stream.write(bytes(512)):
+            pass
+
+
+def test_a_full_disk_is_an_error_and_leaves_no_half_review(small_disk: Path) -> None:
+    with closing(ReviewStore(StoreLocation(small_disk / "reviews", None))) as store:
+        number = keep(store)
+        with pytest.raises(ReviewStoreError, match="cannot be written: the disk is full"):
+            keep_many(store)
+        kept = list(store.photos())
+        assert all(len(photo.findings) == 1 and store.picture(photo.id) for photo in kept)
+        with pytest.raises(OSError, match="No space"):
+            fill_up(small_disk / "filler")
+        with pytest.raises(ReviewStoreError, match="cannot be written: the disk is full"):
+            read_often(store, number)
+        records = store.photo(number).records
+        (small_disk / "filler").unlink()
+        read(store, number, "a", 0, version=records[0].version if records else 0)
+        assert [photo.id for photo in store.photos()] == [photo.id for photo in kept]
