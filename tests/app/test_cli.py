@@ -1,12 +1,14 @@
 """The `caries` command, run in this process on a stand-in detector and as a process on the committed bundle."""
 
 import io
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from PIL import Image
 
 from app.cli import main
 from app.records.key_file import KEY
+from app.settings import StoreLocation
 from tests.app.api.live_server import POINTS, write_bundle
 from tests.conftest import ROOT
 
@@ -99,7 +102,66 @@ def test_keys_without_a_file(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
         assert "set CARIES_KEYS" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["keys", "add", "--name", "x", "--role", "owner"])
-    assert "'detect', 'admin'" in capsys.readouterr().err
+    assert "'detect', 'review', 'admin'" in capsys.readouterr().err
+
+
+def test_reviews_without_a_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("CARIES_REVIEWS", raising=False)
+    out = str(tmp_path / "out")
+    for arguments in (["export", "--out", out], ["delete", "--photo", "1"]):
+        assert main(["reviews", *arguments]) == 2
+        assert "no review store is set; set CARIES_REVIEWS" in capsys.readouterr().err
+    assert main(["reviews", "delete", "--reviews", str(tmp_path)]) == 2
+    assert "nothing is selected; give --photo, --patient or --older-than-days" in capsys.readouterr().err
+
+
+def test_the_extra_of_the_reviews_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("app.reviews.find_spec", lambda name: None if name == "pg8000" else name)
+    for arguments in (["serve", "--port", "0"], ["reviews", "export", "--out", str(tmp_path / "out")], ["restore"]):
+        assert main([*arguments, "--reviews", str(tmp_path / "reviews")]) == 2
+        said = capsys.readouterr().err
+        assert said.endswith(
+            "CARIES_REVIEWS needs pg8000, not installed here; run: pip install 'caries-screen[reviews]'\n"
+        )
+    assert not (tmp_path / "reviews").exists()
+
+
+def test_reviews_are_exported_and_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("alembic", reason="the extra reviews is not installed")
+    from app.records.audit import AuditLog
+    from app.reviews.store import ReviewStore
+    from tests.app.reviews.samples import keep, read
+
+    monkeypatch.setenv("CARIES_REVIEWS", str(tmp_path / "reviews"))
+    assert main(["reviews", "export", "--out", str(tmp_path / "out")]) == 1
+    assert "contains no review store" in capsys.readouterr().err
+    with closing(ReviewStore(StoreLocation(tmp_path / "reviews", None))) as store:
+        for place in range(4):
+            read(store, keep(store, place, patient=f"p{place}"), "a", 0)
+        digests = [photo.sha256 for photo in store.photos()]
+    assert main(["reviews", "export", "--out", str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().err == f"caries: 4 photos are in {tmp_path / 'out'}\n"
+    assert len(list((tmp_path / "out" / "img_train").iterdir())) == 4
+    monkeypatch.setenv("CARIES_AUDIT", str(tmp_path / "audit"))
+    assert main(["reviews", "delete", "--patient", "p1"]) == 0
+    said = capsys.readouterr()
+    assert (said.out, said.err) == (f"2 {digests[1]}\n", "caries: 1 photos are deleted\n")
+    assert main(["reviews", "delete", "--photo", "1", "--patient", "p1"]) == 0
+    assert main(["reviews", "delete", "--older-than-days", "1"]) == 0
+    with closing(AuditLog(tmp_path / "audit")):
+        assert main(["reviews", "delete", "--photo", "1"]) == 1
+        assert "another server writes the audit log" in capsys.readouterr().err
+    assert main(["reviews", "delete", "--older-than-days", "0"]) == 0
+    assert capsys.readouterr().out == "".join(f"{number} {digests[number - 1]}\n" for number in (1, 3, 4))
+    lines = [line for path in (tmp_path / "audit").glob("*.jsonl") for line in path.read_text().splitlines()]
+    assert [json.loads(line)["picture_sha256"] for line in lines] == [digests[place] for place in (1, 0, 2, 3)]
+    assert main(["audit", "verify"]) == 0
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -54,6 +54,9 @@ def test_every_default_is_allowed(name: str) -> None:
         ("audit_fsync", "on", "default off, set to on"),
         ("models", "a, b/2", "default empty, set to a,b/2"),
         ("formats", "PNG, jpeg", "default jpeg,png,webp,heic, set to png,jpeg"),
+        ("reviews", "/srv/reviews", "default empty, set to /srv/reviews"),
+        ("reviews", "postgresql://u:secret@h/d", "default empty, set to postgresql://u:***@h/d"),
+        ("reviews", "postgresql://u@h/d", "default empty, set to postgresql://u@h/d"),
     ],
 )
 def test_values_in_force_are_described(name: str, text: str, shown: str) -> None:
@@ -100,6 +103,9 @@ def test_values_in_force_are_described(name: str, text: str, shown: str) -> None
         ("max_bytes", "32MB"),
         ("max_pixels", "1e6"),
         ("log_level", "loud"),
+        ("reviews", "mysql://u@h/d"),
+        ("reviews", "postgresql://u@h"),
+        ("reviews_blind", "on"),
     ],
 )
 def test_bad_value_names_variable_value_and_what_is_allowed(name: str, value: str) -> None:

@@ -1,32 +1,40 @@
 """Backups taken while a server writes, and restored."""
 
+import io
 import subprocess
 import sys
 import tarfile
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from app.cli import main
+from app.errors import OutputError
 from app.records.audit import AuditLog, verify
+from app.records.backup import restore_backup, write_backup
 from app.records.key_file import KeyFile, Role
+from app.settings import StoreLocation
 
 ROOT = Path(__file__).parents[3]
 CARIES = [sys.executable, "-m", "app"]
 
 
-def back_up(archive: Path, state: Path) -> str:
+def back_up(archive: Path, state: Path, *flags: str) -> str:
     """Writes an archive as an operator does, through a pipe; what the command said."""
-    command = [*CARIES, "backup", "--keys", str(state / "keys.json"), "--audit", str(state / "audit")]
+    command = [*CARIES, "backup", "--keys", str(state / "keys.json"), "--audit", str(state / "audit"), *flags]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
     archive.write_bytes(done.stdout)
     return done.stderr.decode()
 
 
-def restore(archive: Path, state: Path) -> None:
-    """Unpack an archive with Python, as in the image."""
-    subprocess.run([sys.executable, "-m", "tarfile", "-e", str(archive), str(state)], check=True)
+def restore(archive: Path, state: Path, *flags: str) -> str:
+    """Restore an archive as an operator does; what the command said."""
+    command = [*CARIES, "restore", "--keys", str(state / "keys.json"), "--audit", str(state / "audit"), *flags]
+    with archive.open("rb") as stream:
+        done = subprocess.run(command, cwd=ROOT, stdin=stream, capture_output=True, text=True, check=True)
+    return done.stderr
 
 
 @pytest.mark.slow
@@ -80,10 +88,10 @@ def test_the_head_is_older_than_the_lines(tmp_path: Path) -> None:
 
 
 def test_backups_that_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    for name in ("CARIES_KEYS", "CARIES_AUDIT"):
+    for name in ("CARIES_KEYS", "CARIES_AUDIT", "CARIES_REVIEWS"):
         monkeypatch.delenv(name, raising=False)
     assert main(["backup"]) == 2
-    assert "set CARIES_KEYS or CARIES_AUDIT" in capsys.readouterr().err
+    assert "set CARIES_KEYS, CARIES_AUDIT or CARIES_REVIEWS" in capsys.readouterr().err
     for missing in ("--keys", "--audit"):
         assert main(["backup", missing, str(tmp_path / "missing")]) == 1
         assert f"No such file or directory: '{tmp_path / 'missing'}'" in capsys.readouterr().err
@@ -91,6 +99,59 @@ def test_backups_that_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         patch.setattr("sys.stdout.isatty", lambda: True)
         assert main(["backup", "--keys", str(tmp_path / "keys.json")]) == 2
     assert "send standard output to a file" in capsys.readouterr().err
+
+
+def archive_of(*names: str) -> io.BytesIO:
+    stream = io.BytesIO()
+    write_backup(stream, keys=None, audit=None, reviews=[(name, b"{}") for name in names])
+    stream.seek(0)
+    return stream
+
+
+def test_restores_that_are_refused(tmp_path: Path) -> None:
+    keys, audit = tmp_path / "keys.json", tmp_path / "audit"
+    places = {"keys": keys, "audit": audit, "restore_reviews": None}
+    for names, says in (
+        (["reviews/schema.json"], "the backup contains reviews; name the review store"),
+        (["audit/../../etc/passwd"], "which is no part of a backup"),
+        (["audit/audit-000000000001.txt"], "which is no part of a backup"),
+    ):
+        with pytest.raises(OutputError, match=says):
+            restore_backup(archive_of(*names), **places)
+    with pytest.raises(OutputError, match="name the file of keys to restore it to"):
+        restore_backup(archive_of("keys.json"), keys=None, audit=audit, restore_reviews=None)
+    for damaged in (b"", b"not a tar" * 200, archive_of("keys.json").getvalue()[:514]):
+        with pytest.raises(OutputError, match="the backup is damaged or incomplete"):
+            restore_backup(io.BytesIO(damaged), **places)
+    assert list(tmp_path.iterdir()) == []
+    assert restore_backup(archive_of("keys.json", "audit/head"), **places) == 2
+    assert {path.stat().st_mode & 0o777 for path in (keys, audit / "head")} == {0o600}
+    with pytest.raises(OutputError, match=r"keys\.json exists; move it away first"):
+        restore_backup(archive_of("keys.json"), **places)
+    keys.unlink()
+    with pytest.raises(OutputError, match="audit is not empty; move it away first"):
+        restore_backup(archive_of("keys.json"), **places)
+
+
+@pytest.mark.slow
+def test_reviews_are_backed_up_with_the_rest(tmp_path: Path) -> None:
+    pytest.importorskip("alembic", reason="the extra reviews is not installed")
+    from app.reviews.store import ReviewStore
+    from tests.app.reviews.samples import keep, picture, read
+
+    state, archive = tmp_path / "state", tmp_path / "backup.tar"
+    location = StoreLocation(state / "reviews", None)
+    KeyFile(tmp_path / "keys.json").add("reception", Role.DETECT)
+    AuditLog(state / "audit").close()
+    (tmp_path / "keys.json").rename(state / "keys.json")
+    with closing(ReviewStore(location)) as store:
+        read(store, keep(store), "a", 0)
+        assert "the backup contains 5 files" in back_up(archive, state, "--reviews", str(state / "reviews"))
+    restored = tmp_path / "restored"
+    assert restore(archive, restored, "--reviews", str(restored / "reviews")) == "caries: 5 files are restored\n"
+    with closing(ReviewStore(StoreLocation(restored / "reviews", None))) as store:
+        assert store.picture(1)[0] == picture().data
+        assert store.photo(1).records[0].reader == "a"
 
 
 def test_a_full_disk_or_a_reader_that_left_is_a_failure(tmp_path: Path) -> None:

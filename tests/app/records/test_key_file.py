@@ -184,3 +184,12 @@ def test_a_missing_folder(tmp_path: Path) -> None:
         file.read()
     with pytest.raises(KeysError, match="cannot be written: No such file"):
         file.add("one", Role.DETECT)
+
+
+def test_each_role_includes_those_before_it() -> None:
+    included = {role: [other for other in Role if role.includes(other)] for role in Role}
+    assert included == {
+        Role.DETECT: [Role.DETECT],
+        Role.REVIEW: [Role.DETECT, Role.REVIEW],
+        Role.ADMIN: [Role.DETECT, Role.REVIEW, Role.ADMIN],
+    }

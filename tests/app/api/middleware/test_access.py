@@ -92,6 +92,7 @@ def test_every_route_outside_the_table_needs_a_key() -> None:
     opened = {path for path in paths if needed_role(path) is None}
     assert opened == {"/health/live", "/health/ready", "/problems/{slug}"}
     assert needed_role("/models/reload") is Role.ADMIN
+    assert needed_role("/reviews") is needed_role("/reviews/photos/1/picture") is Role.REVIEW
     assert needed_role("*") is Role.DETECT
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
 import sqlite3
+import threading
 import zipfile
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +22,11 @@ pytest.importorskip("alembic", reason="the extra reviews is not installed")
 
 from app.photo.decoding import decode
 from app.records.key_file import KeyFile, Role
+from app.reviews.store import ReviewStore
 from app.settings import Blind, StoreLocation
-from tests.app.api.live_server import Live, Start, assert_problem, make_photo, records, write_bundle
+from tests.app.api.live_server import Live, Start, assert_problem, make_photo, records, wait_for, write_bundle
+from tests.app.api.server_process import running
+from tests.app.reviews.databases import empty_location
 
 TEETH = [
     [16.0, 24.0, 80.0, 144.0],
@@ -302,3 +308,46 @@ def test_a_store_that_fails_is_a_problem(
         assert str(tmp_path) not in answer.text
         assert_problem(answer, 503, "review-store-failed")
         assert kept(live, photo)["id"] == 1
+
+
+def has_advanced(answered: dict[str, int], version: int) -> bool:
+    return min(answered.get(name, 0) for name in "abc") >= version
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_a_killed_server_loses_no_answered_review(
+    request: pytest.FixtureRequest, tmp_path: Path, photo: bytes, database: str
+) -> None:
+    location = empty_location(request, database, tmp_path)
+    write_bundle(tmp_path / "store")
+    flags = ["--reviews", str(location), "--requests-per-minute", "0"]
+    answered: dict[str, int] = {}
+
+    def write(reader: str, address: str) -> None:
+        version = answered.get(reader, 0)
+        with contextlib.suppress(httpx.HTTPError), httpx.Client(base_url=address) as client:
+            while True:
+                put = client.put(f"/reviews/photos/1/reading?reader={reader}", json=record(1, version=version))
+                if put.status_code == 409:  # written, and killed before the answer
+                    version = client.get(f"/reviews/photos/1?reader={reader}").json()["reading"]["version"]
+                    continue
+                assert put.status_code == 200, put.text
+                answered[reader] = version = version + 1
+
+    for round_number in range(1, 4):
+        with running(tmp_path / "store", *flags) as server:
+            kept_at = httpx.post(f"{server.address}/reviews/photos?reader=a", content=photo, timeout=30)
+            assert kept_at.status_code == (201 if round_number == 1 else 200)
+            writers = [threading.Thread(target=write, args=(name, server.address)) for name in "abc"]
+            for writer in writers:
+                writer.start()
+            before = min(answered.get(name, 0) for name in "abc")
+            wait_for(partial(has_advanced, answered, before + 3), seconds=60)
+            server.process.kill()
+            for writer in writers:
+                writer.join(30)
+        with closing(ReviewStore(location)) as store:
+            found = {reading.reader: reading.version for reading in store.photo(1).all_readings}
+            assert store.picture(1)[0]
+        assert all(0 <= found[name] - answered[name] <= 1 for name in "abc"), (found, answered)
