@@ -66,7 +66,7 @@ class Database:
         if folder is not None and not create and not (folder / FILE).exists():
             raise ReviewStoreError(f"{folder} contains no review store")
         self._writing = contextlib.nullcontext() if folder is None else threading.Lock()
-        with _translated():
+        with translated():
             self._engine = _postgresql(location.url or "") if folder is None else _sqlite(folder)
             snapshot = {"isolation_level": "REPEATABLE READ"} if folder is None else {}
             self._reads = self._engine.execution_options(**snapshot)
@@ -85,7 +85,7 @@ class Database:
         Raises:
             ReviewStoreError: the database cannot be read.
         """
-        with _translated(), Session(self._reads, expire_on_commit=False) as session:
+        with translated(), Session(self._reads, expire_on_commit=False) as session:
             yield session
 
     @contextlib.contextmanager
@@ -96,13 +96,13 @@ class Database:
             ReviewStoreError: the database cannot be written.
         """
         # Threads of one process queue here in order; SQLite would let them poll.
-        with self._writing, _translated(), Session(self._writes, expire_on_commit=False) as session, session.begin():
+        with self._writing, translated(), Session(self._writes, expire_on_commit=False) as session, session.begin():
             yield session
 
     def forget_deleted(self) -> None:
         """Remove deleted photos from SQLite's log; PostgreSQL does so when it vacuums."""
         if self._engine.dialect.name == "sqlite":
-            with _translated(), contextlib.closing(self._engine.raw_connection()) as connection:
+            with translated(), contextlib.closing(self._engine.raw_connection()) as connection:
                 connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
@@ -176,7 +176,7 @@ def _migrate(connection: Connection, revision: str, *, create: bool) -> None:
 
 
 @contextlib.contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
     """Raise every error of the database as ReviewStoreError."""
     try:
         yield
