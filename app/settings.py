@@ -84,7 +84,8 @@ class ModelChoice(NamedTuple):
         return self.name if self.version is None else f"{self.name}/{self.version}"
 
 
-class StoreLocation(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class StoreLocation:
     """Where the reviews are: a folder, or a PostgreSQL database by its URL. As text, without the URL's password."""
 
     folder: Path | None

@@ -70,7 +70,8 @@ def restore_backup(
         restore_reviews: takes the files of the review store.
 
     Raises:
-        OutputError: something is at a place, the archive has a part without a place, or it cannot be read.
+        OutputError: something is at a place, the archive has a part without a place, or it cannot be read; files
+            before the fault stay.
         ReviewStoreError: the reviews cannot be restored; nothing is then.
     """
     if keys is not None and keys.exists():
