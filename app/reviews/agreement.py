@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from app.detector.boxes import SAME_TOOTH_IOU
-from app.reviews.labels import CARIES, READERS, LabelledBox, Labels, matches
+from app.reviews.labels import CARIES, READERS, LabelledBox, Labels, ReaderVerdict, matches
 from app.reviews.schema import PhotoRow
 from app.reviews.store import consensus_labels, view_of
+
+Call = TypeVar("Call", bound=Hashable)
 
 IOUS = (0.5, 0.75)
 """Overlaps from which two boxes match."""
@@ -30,8 +32,8 @@ class Comparison:
     photos: int = 0
     boxes: int = 0
     matched: Counter[float] = field(default_factory=Counter)
-    teeth: Counter[tuple[Hashable, Hashable]] = field(default_factory=Counter)
-    verdicts: Counter[tuple[Hashable, Hashable]] = field(default_factory=Counter)
+    teeth: Counter[tuple[bool, bool]] = field(default_factory=Counter)
+    verdicts: Counter[tuple[ReaderVerdict, ReaderVerdict]] = field(default_factory=Counter)
 
     def add(self, first: Labels, second: Labels, seen: Sequence[LabelledBox]) -> None:
         """Add a photo, on which the detector has boxes of these teeth."""
@@ -58,12 +60,12 @@ class Comparison:
         return {"photos": self.photos, "teeth": self.teeth.total(), **f1, **kappas}
 
 
-def kappa(calls: Counter[tuple[Hashable, Hashable]]) -> float | None:
+def kappa(calls: Counter[tuple[Call, Call]]) -> float | None:
     """Cohen's kappa of pairs of calls, by their numbers; None if chance alone would agree on all."""
     total = calls.total()
     if not total:
         return None
-    first, second = Counter[Hashable](), Counter[Hashable]()
+    first, second = Counter[Call](), Counter[Call]()
     for (one, two), number in calls.items():
         first[one] += number
         second[two] += number

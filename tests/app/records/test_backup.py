@@ -6,6 +6,7 @@ import sys
 import tarfile
 import threading
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -110,27 +111,27 @@ def archive_of(*names: str) -> io.BytesIO:
 
 def test_restores_that_are_refused(tmp_path: Path) -> None:
     keys, audit = tmp_path / "keys.json", tmp_path / "audit"
-    places = {"keys": keys, "audit": audit, "restore_reviews": None}
+    restored = partial(restore_backup, keys=keys, audit=audit, restore_reviews=None)
     for names, says in (
         (["reviews/schema.json"], "the backup contains reviews; name the review store"),
         (["audit/../../etc/passwd"], "which is no part of a backup"),
         (["audit/audit-000000000001.txt"], "which is no part of a backup"),
     ):
         with pytest.raises(OutputError, match=says):
-            restore_backup(archive_of(*names), **places)
+            restored(archive_of(*names))
     with pytest.raises(OutputError, match="name the file of keys to restore it to"):
         restore_backup(archive_of("keys.json"), keys=None, audit=audit, restore_reviews=None)
     for damaged in (b"", b"not a tar" * 200, archive_of("keys.json").getvalue()[:513]):
         with pytest.raises(OutputError, match="the backup is damaged or incomplete"):
-            restore_backup(io.BytesIO(damaged), **places)
+            restored(io.BytesIO(damaged))
     assert list(tmp_path.iterdir()) == []
-    assert restore_backup(archive_of("keys.json", "audit/head"), **places) == 2
+    assert restored(archive_of("keys.json", "audit/head")) == 2
     assert {path.stat().st_mode & 0o777 for path in (keys, audit / "head")} == {0o600}
     with pytest.raises(OutputError, match=r"keys\.json exists; move it away first"):
-        restore_backup(archive_of("keys.json"), **places)
+        restored(archive_of("keys.json"))
     keys.unlink()
     with pytest.raises(OutputError, match="audit is not empty; move it away first"):
-        restore_backup(archive_of("keys.json"), **places)
+        restored(archive_of("keys.json"))
 
 
 @pytest.mark.slow

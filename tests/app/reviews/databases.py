@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,14 +46,14 @@ def running_postgresql() -> Iterator[str]:
         if user is not None:
             entry = pwd.getpwnam(user)
             os.chown(folder, entry.pw_uid, entry.pw_gid)
-        options = {"user": user, "cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        options: Any = {"user": user, "cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         setup = ["--pgdata", str(folder / "data"), "--auth", "trust", "--username", "caries", "--no-sync"]
         locale = ["--encoding", "UTF8", "--locale", "C.UTF-8"]
         subprocess.run([PROGRAMS[-1] / "initdb", *setup, *locale], check=True, **options)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        settings = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": folder}
+        settings: dict[str, object] = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": folder}
         settings |= {"fsync": "off", "shared_buffers": "16MB", "max_connections": 60}
         flags = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         server = subprocess.Popen([PROGRAMS[-1] / "postgres", "-D", folder / "data", *flags], **options)

@@ -28,9 +28,15 @@ def blind(location: StoreLocation) -> Iterator[ReviewStore]:
         yield opened
 
 
-def numbers(store: ReviewStore, reader: str = "a", state: State | None = State.WAITING, **options) -> list[int]:
-    given = {"order": Order.DATE, "limit": 50} | options
-    return [photo.id for photo in store.queue(reader=reader, state=state, **given)]
+def numbers(
+    store: ReviewStore,
+    reader: str = "a",
+    state: State | None = State.WAITING,
+    order: Order = Order.DATE,
+    limit: int = 50,
+    offset: int = 0,
+) -> list[int]:
+    return [photo.id for photo in store.queue(reader=reader, state=state, order=order, limit=limit, offset=offset)]
 
 
 def test_a_photo_is_kept_once_with_what_was_said(store: ReviewStore) -> None:
