@@ -10,6 +10,7 @@ import contextlib
 import logging
 import ssl
 import threading
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ class Database:
         folder = location.folder
         if folder is not None and not create and not (folder / FILE).exists():
             raise ReviewStoreError(f"{folder} contains no review store")
-        self._writing = contextlib.nullcontext() if folder is None else threading.Lock()
+        self._writing = contextlib.nullcontext() if folder is None else _InOrder()
         with translated():
             self._engine = _postgresql(location.url or "") if folder is None else _sqlite(folder)
             snapshot = {"isolation_level": "REPEATABLE READ"} if folder is None else {}
@@ -95,7 +96,7 @@ class Database:
         Raises:
             ReviewStoreError: the database cannot be written.
         """
-        # Threads of one process queue here in order; SQLite would let them poll.
+        # SQLite has one writer at a time, and lets the others poll.
         with self._writing, translated(), Session(self._writes, expire_on_commit=False) as session, session.begin():
             yield session
 
@@ -108,6 +109,32 @@ class Database:
     def close(self) -> None:
         """Close the connections."""
         self._engine.dispose()
+
+
+class _InOrder:
+    """A lock that threads get in the order in which they asked; `threading.Lock` may let one wait long."""
+
+    def __init__(self) -> None:
+        self._changing = threading.Lock()
+        self._waiting: deque[threading.Lock] = deque()
+        self._is_held = False
+
+    def __enter__(self) -> None:
+        with self._changing:
+            if not self._is_held:
+                self._is_held = True
+                return
+            turn = threading.Lock()
+            turn.acquire()
+            self._waiting.append(turn)
+        turn.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        with self._changing:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._is_held = False
 
 
 def _sqlite(folder: Path) -> Engine:

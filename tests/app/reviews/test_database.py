@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -134,3 +136,22 @@ def test_a_full_disk_is_an_error_and_leaves_no_half_review(small_disk: Path) -> 
         (small_disk / "reserve").unlink()
         read(store, number, "a", 0, version=records[0].version if records else 0)
         assert [photo.id for photo in store.photos()] == [photo.id for photo in kept]
+
+
+def test_writers_get_their_turn_in_order(tmp_path: Path) -> None:
+    order: list[int] = []
+    with closing(Database(StoreLocation(tmp_path, None))) as database:
+
+        def write(number: int) -> None:
+            with database.writing():
+                order.append(number)
+
+        with database.writing():
+            writers = []
+            for number in range(20):
+                writers.append(threading.Thread(target=write, args=(number,)))
+                writers[-1].start()
+                time.sleep(0.01)  # until it waits
+        for writer in writers:
+            writer.join()
+    assert order == list(range(20))
