@@ -224,3 +224,21 @@ def problem_responses(texts: Mapping[int, str]) -> dict[int | str, dict[str, Any
         status: {"description": text, "content": {"application/problem+json": {"schema": schema}}}
         for status, text in texts.items()
     }
+
+
+def body_schema(kind: type[BaseModel]) -> dict[str, Any]:
+    """The JSON schema of a body that a route reads itself, without references."""
+    schema = kind.model_json_schema()
+    parts = schema.pop("$defs", {})
+
+    def resolved(value: Any) -> Any:
+        if isinstance(value, list):
+            return [resolved(entry) for entry in value]
+        if not isinstance(value, dict):
+            return value
+        if "$ref" in value:
+            return resolved(parts[value["$ref"].rpartition("/")[2]])
+        return {name: resolved(entry) for name, entry in value.items()}
+
+    result: dict[str, Any] = resolved(schema)
+    return result

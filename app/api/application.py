@@ -94,6 +94,7 @@ def create_app(
     else:
         app = FastAPI(openapi_url=None, **about)
     app.state.service = service
+    app.state.routes = routes
     for router in routers:
         app.include_router(router)
     declare_access(app, with_keys=keys is not None)

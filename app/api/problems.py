@@ -10,6 +10,7 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from app import errors
 from app.api.accept import prefers_korean
@@ -183,6 +184,8 @@ def problem_answers(metrics: Metrics) -> Answer:
             headers["Retry-After"] = str(retry_after_s)
         if isinstance(error, HTTPException):
             headers.update(error.headers or {})
+            if error.status_code == 405:
+                headers["Allow"] = _allowed(request, error)
         return JSONResponse(content_of(request, error), problem.status, headers, media_type=MEDIA_TYPE)
 
     return answer
@@ -198,7 +201,15 @@ def _detail(request: Request, error: Exception) -> str:
             hint = "; see /docs" if request.app.openapi_url else ""
             return f"nothing is served at {quoted(request.url.path)}{hint}"
         if error.status_code == 405:
-            allowed = (error.headers or {}).get("Allow", "another method")
-            return f"{request.method} is not allowed at {quoted(request.url.path)}; use {allowed}"
+            return f"{request.method} is not allowed at {quoted(request.url.path)}; use {_allowed(request, error)}"
         return str(error.detail)
     return "the server's log has the cause" if problem_of(error).confidential else str(error)
+
+
+def _allowed(request: Request, error: HTTPException) -> str:
+    """The methods of all routes at the request's path; Starlette names those of the first."""
+    methods = set((error.headers or {}).get("Allow", "").split(", "))
+    for route in request.app.state.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            methods |= route.methods
+    return ", ".join(sorted(methods))

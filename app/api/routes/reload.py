@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from app.api.answers import LiveAnswer, ModelIdentity, problem_responses
+from app.api.answers import LiveAnswer, ModelIdentity, body_schema, problem_responses
 from app.api.body import read_json
 from app.api.parameters import known_parameters_only
 from app.api.service import service_of
@@ -50,7 +50,7 @@ _RESPONSES = problem_responses(
 @router.post(
     "/models/reload",
     responses=_RESPONSES,
-    openapi_extra={"requestBody": {"content": {"application/json": {"schema": ReloadRequest.model_json_schema()}}}},
+    openapi_extra={"requestBody": {"content": {"application/json": {"schema": body_schema(ReloadRequest)}}}},
     summary="Replace the live version",
 )
 async def reload(request: Request) -> LiveAnswer:

@@ -5,14 +5,14 @@ import contextlib
 import logging
 import zipfile
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime, time
+from datetime import UTC, datetime
 from typing import Annotated, Any, BinaryIO, Literal, cast
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 
-from app.api.answers import problem_responses
+from app.api.answers import body_schema, problem_responses
 from app.api.batch_answers import Window
 from app.api.body import Source, read_batch, read_json, read_photo
 from app.api.clients import CLIENT_LEFT, unless_client_leaves
@@ -49,6 +49,9 @@ MAX_RECORD_BYTES = 64 * 2**10
 MAX_LISTED = 200
 """Photos of one list."""
 
+PSEUDONYM = r"^[A-Za-z0-9._-]{1,64}$"
+"""Of a patient: too narrow for most names."""
+
 router = APIRouter(prefix="/reviews", dependencies=[Depends(known_parameters_only)])
 
 
@@ -81,7 +84,7 @@ async def _admin(request: Request) -> None:
 
 Reader = Annotated[str, Depends(_reader)]
 Patient = Annotated[
-    str | None, Query(pattern=r"^[A-Za-z0-9._-]{1,64}$", description="Pseudonym, never a name: letters, digits and ._-")
+    str | None, Query(pattern=PSEUDONYM, description="Pseudonym, never a name: letters, digits and ._-")
 ]
 ShownView = Annotated[View | None, Query(description="What the photo shows.")]
 PhotoId = Annotated[int, Path(ge=1, le=2**31 - 1)]
@@ -107,7 +110,7 @@ _WRITE = {
 
 _RECORD_BODY = {
     "required": True,
-    "content": {"application/json": {"schema": SentRecord.model_json_schema()}},
+    "content": {"application/json": {"schema": body_schema(SentRecord)}},
 }
 
 
@@ -154,7 +157,7 @@ async def keep(
 
 
 @router.post(
-    "/photos/batch",
+    "/batch",
     response_model=KeptBatch,
     responses=problem_responses(_KEEP),
     openapi_extra={"requestBody": batch.BODY},
@@ -279,18 +282,31 @@ async def delete_photo(request: Request, photo_id: PhotoId) -> Deletion:
     "/photos",
     dependencies=[Depends(_admin)],
     responses=problem_responses({422: _OF_PHOTO[422], **_BROKEN, **_ADMIN}),
-    summary="Delete photos of a patient, or old ones",
+    summary="Delete old photos",
 )
-async def delete_photos(
+async def delete_old_photos(
     request: Request,
-    patient: Patient = None,
-    kept_before: Annotated[date | None, Query(description="UTC.")] = None,
+    kept_before: Annotated[
+        str, Query(pattern=r"^\d{4}-\d\d-\d\d$", json_schema_extra={"format": "date"}, description="A day, UTC.")
+    ],
 ) -> Deletion:
-    """Delete the photos of a pseudonym, those kept before a day, or those that are both."""
-    if patient is None and kept_before is None:
-        raise InvalidParameter("nothing is selected; give patient or kept_before")
-    day = datetime.combine(kept_before, time(), UTC) if kept_before else None
-    return await _delete(request, Selection(patient=patient, kept_before=day))
+    """Delete the photos that were kept before a day."""
+    try:
+        day = datetime.fromisoformat(kept_before).replace(tzinfo=UTC)
+    except ValueError:
+        raise InvalidParameter(f"kept_before is {quoted(kept_before)}; it must be a day such as 2026-01-31") from None
+    return await _delete(request, Selection(kept_before=day))
+
+
+@router.delete(
+    "/patients/{patient}",
+    dependencies=[Depends(_admin)],
+    responses=problem_responses({422: _OF_PHOTO[422], **_BROKEN, **_ADMIN}),
+    summary="Delete a patient's photos",
+)
+async def delete_patient(request: Request, patient: Annotated[str, Path(pattern=PSEUDONYM)]) -> Deletion:
+    """Delete the photos of a pseudonym."""
+    return await _delete(request, Selection(patient=patient))
 
 
 @router.get(

@@ -23,6 +23,11 @@ def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[list[str]
     """Address and headers."""
     write_bundle(tmp_path)
     flags, headers = ["--requests-per-minute", "0"], []
+    if request.param == "open":
+        flags += [
+            "--reviews",
+            str(tmp_path / "reviews"),
+        ]  # with keys, there would be more wrong ones than are answered 401
     if request.param == "keys":
         _, key = KeyFile(tmp_path / "keys.json").add("tester", Role.ADMIN)
         flags += ["--keys", str(tmp_path / "keys.json")]

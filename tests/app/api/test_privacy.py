@@ -76,15 +76,25 @@ def traces(data: bytes) -> list[str]:
 class Server:
     """A real server whose every file is below one folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, role: Role = Role.DETECT, *more: str) -> None:
         self.folder = folder
         for name in ("tmp", "home", "work"):
             (folder / name).mkdir()
-        _, key = KeyFile(folder / "keys.json").add("reception", Role.DETECT)
+        _, key = KeyFile(folder / "keys.json").add("reception", role)
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("CARIES_", "OTEL_"))}
         flags = ["--port", "0", "--model-store", str(ROOT / "model_store"), "--keys", str(folder / "keys.json")]
         flags += ["--precision", "float32"]
-        flags += ["--audit", str(folder / "audit"), "--log-format", "json", "--log-level", "debug", "--upload-s", "2"]
+        flags += [
+            "--audit",
+            str(folder / "audit"),
+            "--log-format",
+            "json",
+            "--log-level",
+            "debug",
+            "--upload-s",
+            "2",
+            *more,
+        ]
         self._log = (folder / "log").open("wb")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "app", "serve", *flags],
@@ -180,6 +190,33 @@ def test_no_trace_of_a_photo_or_its_sender_remains(server: Server, example_photo
     assert sum(entry.get("route") == "/detect" for entry in entries) >= 20
     assert "127.0.0.1" not in "".join(json.dumps(entry) for entry in entries if "route" in entry)
     assert (server.folder / "audit").stat().st_size > 0
+
+
+def test_a_kept_photo_has_its_pixels_and_no_more(tmp_path: Path, example_photos: list[Path]) -> None:
+    pytest.importorskip("alembic", reason="the extra reviews is not installed")
+    server = Server(tmp_path, Role.ADMIN, "--reviews", str(tmp_path / "reviews"))
+    try:
+        for kind, data in marked_photos(example_photos[0]).items():
+            files = {"file": (f"{MARK}.jpg", data)}
+            kept = server.client.post("/reviews/photos", files=files, headers={"User-Agent": MARK, "X-Patient": MARK})
+            assert kept.status_code == (200 if kind == "WEBP" else 201), "it has the pixels of the PNG"
+            assert kept.json()["media_type"] == ("image/jpeg" if kind == "JPEG" else "image/png")
+            picture = server.client.get(f"/reviews/photos/{kept.json()['id']}/picture")
+            assert traces(kept.content) == []
+            assert not set(traces(picture.content)) & {"text", "utf-16", "base64"}
+        wrong = server.client.put(
+            "/reviews/photos/1/reading", json={"version": 0, "verdict": MARK, "boxes": [], "note": MARK}
+        )
+        assert wrong.status_code == 422
+        note = {"version": 0, "verdict": "sound", "boxes": [], "note": "PrivateNote"}
+        assert server.client.put("/reviews/photos/1/reading", json=note).status_code == 200
+        assert b"PrivateNote" in b"".join(path.read_bytes() for path in (tmp_path / "reviews").iterdir())
+        assert server.client.delete("/reviews/photos?kept_before=2100-01-01").json() == {"deleted": 2}
+    finally:
+        server.stop()
+    for path in (path for path in tmp_path.rglob("*") if path.is_file()):
+        assert traces(path.read_bytes()) == [], path
+        assert b"PrivateNote" not in path.read_bytes(), path
 
 
 def half_of(data: bytes) -> Iterator[bytes]:

@@ -100,7 +100,7 @@ def test_photos_of_a_batch_are_kept_and_bad_ones_have_a_problem(live: Live, phot
         members.writestr("Kim.jpg", photo)
         members.writestr("note.txt", b"hello")
         members.writestr("Lee.png", make_photo(kind="PNG", light=150))
-    answer = live.client.post("/reviews/photos/batch?reader=a&patient=p1", content=archive.getvalue())
+    answer = live.client.post("/reviews/batch?reader=a&patient=p1", content=archive.getvalue())
     first, second, third = answer.json()["results"]
     assert sorted((first["photo"], third["photo"])) == [1, 2]
     assert (second["index"], second["problem"]["type"]) == (2, "/problems/unsupported-photo")
@@ -168,7 +168,12 @@ def test_parameters_that_are_refused(live: Live, photo: bytes) -> None:
     assert_problem(named, 422, "invalid-parameter")
     assert_problem(live.client.get("/reviews/photos/7/picture"), 404, "unknown-photo")
     assert_problem(put(live, 7, record(1)), 404, "unknown-photo")
-    assert_problem(live.client.delete("/reviews/photos"), 422, "invalid-parameter")
+    for query in ("", "?kept_before=0", "?kept_before=2026-13-01"):
+        assert_problem(live.client.delete(f"/reviews/photos{query}"), 422, "invalid-parameter")
+    assert_problem(live.client.delete("/reviews/patients/Kim%20Minji"), 422, "invalid-parameter")
+    wrong = live.client.patch("/reviews/photos")
+    assert_problem(wrong, 405, "method-not-allowed")
+    assert wrong.headers["allow"] == "DELETE, GET, POST"
     assert live.client.get("/reviews/photos?reader=a&state=all").json() == {"photos": []}
 
 
@@ -231,15 +236,13 @@ def test_roles_and_the_audit_log(start: Start, photo: bytes, tmp_path: Path) -> 
             assert_problem(send(Role.DETECT, "GET", path), 403, "role-needed")
         assert send(Role.REVIEW, "POST", "/detect", content=photo).status_code == 200
         assert send(Role.REVIEW, "POST", "/reviews/photos?patient=p1", content=photo).json()["kept_by"] == "the review"
-        assert send(
-            Role.REVIEW, "POST", "/reviews/photos/batch", files={"files": ("a.jpg", make_photo(light=150))}
-        ).json()
+        assert send(Role.REVIEW, "POST", "/reviews/batch", files={"files": ("a.jpg", make_photo(light=150))}).json()
         assert send(Role.REVIEW, "PUT", "/reviews/photos/1/reading", json=record(1)).status_code == 200
         assert send(Role.REVIEW, "GET", "/reviews/photos/1/picture").status_code == 200
-        for path in ("/reviews/photos/1", "/reviews/photos?patient=p1"):
+        for path in ("/reviews/photos/1", "/reviews/patients/p1"):
             assert_problem(send(Role.REVIEW, "DELETE", path), 403, "role-needed")
         digest = send(Role.ADMIN, "GET", "/reviews/photos/1").json()["sha256"]
-        assert send(Role.ADMIN, "DELETE", "/reviews/photos?patient=p1").json() == {"deleted": 1}
+        assert send(Role.ADMIN, "DELETE", "/reviews/patients/p1").json() == {"deleted": 1}
         assert send(Role.ADMIN, "DELETE", "/reviews/photos?kept_before=2020-01-31").json() == {"deleted": 0}
         assert_problem(send(Role.ADMIN, "DELETE", "/reviews/photos/1"), 404, "unknown-photo")
         assert send(Role.ADMIN, "DELETE", "/reviews/photos/2").json() == {"deleted": 1}
@@ -255,7 +258,7 @@ def test_roles_and_the_audit_log(start: Start, photo: bytes, tmp_path: Path) -> 
     ]
     of_photo, of_all = "/reviews/photos/{photo_id}", "/reviews/photos"
     assert {"key": "the review", "method": "POST", "route": of_all, "status": 201, "photo_id": 1} in written
-    batch = {"key": "the review", "method": "POST", "route": "/reviews/photos/batch", "status": 200}
+    batch = {"key": "the review", "method": "POST", "route": "/reviews/batch", "status": 200}
     assert batch | {"photo": 1, "photo_id": 2} in written
     reading = {"key": "the review", "method": "PUT", "route": f"{of_photo}/reading", "status": 200, "photo_id": 1}
     assert reading in written
@@ -266,7 +269,7 @@ def test_roles_and_the_audit_log(start: Start, photo: bytes, tmp_path: Path) -> 
         "status": 200,
         "photo_id": 1,
     } in written
-    admin = {"key": "the admin", "method": "DELETE", "route": of_all}
+    admin = {"key": "the admin", "method": "DELETE", "route": "/reviews/patients/{patient}"}
     assert admin | {"photo_id": 1, "event": "photo_deleted"} in written
     assert admin | {"status": 200, "deleted": 1} in written
     assert next(line["picture_sha256"] for line in lines if line.get("event")) == digest
