@@ -308,7 +308,7 @@ def _write(session: Session, photo_id: int, found: Row[Any] | None, kind: str, e
         "boxes": [box.as_dict() for box in entry.labels.boxes],
         "view": entry.view,
         "note": entry.note,
-        "blind": blind,
+        "blind": blind and (found is None or found.blind),
         "updated_at": time,
     }
     if found is None:

@@ -120,6 +120,16 @@ def test_blind_readers_see_each_other_only_when_both_are_done(blind: ReviewStore
     assert consensus_labels(blind.photo(number)) == labels(1)
 
 
+def test_a_reading_that_was_open_does_not_become_blind(location: StoreLocation) -> None:
+    with closing(ReviewStore(location)) as store:
+        number = keep(store)
+        read(store, number, "a", 0)
+    with closing(ReviewStore(location, Blind.EMPTY)) as store:
+        read(store, number, "a", 1, version=1)
+        read(store, number, "b", 1)
+        assert [reading.blind for reading in store.photo(number).all_readings] == [False, True]
+
+
 def test_blind_readers_who_agree_need_no_adjudication(blind: ReviewStore) -> None:
     number = keep(blind)
     read(blind, number, "a", 0)
