@@ -329,7 +329,7 @@ def test_a_killed_server_loses_no_answered_review(
 
     def write(reader: str, address: str) -> None:
         version = answered.get(reader, 0)
-        with contextlib.suppress(httpx.HTTPError), httpx.Client(base_url=address) as client:
+        with contextlib.suppress(httpx.HTTPError), httpx.Client(base_url=address, timeout=30) as client:
             while True:
                 put = client.put(f"/reviews/photos/1/reading?reader={reader}", json=record(1, version=version))
                 if put.status_code == 409:  # written, and killed before the answer
@@ -346,7 +346,7 @@ def test_a_killed_server_loses_no_answered_review(
             for writer in writers:
                 writer.start()
             before = min(answered.get(name, 0) for name in "abc")
-            wait_for(partial(has_advanced, answered, before + 3), seconds=60)
+            wait_for(partial(has_advanced, answered, before + 3), seconds=120)
             server.process.kill()
             for writer in writers:
                 writer.join(30)
