@@ -28,6 +28,7 @@ def test_a_screened_photo_becomes_a_finding(shipped_bundle: Bundle) -> None:
         operating_point=shipped_bundle.operating_point,
         timings_ms={},
         picture=None,
+        evidence=None,
     )
     found = Finding.from_screened(screened)
     assert (found.model, found.model_sha256) == (shipped_bundle.name, shipped_bundle.sha256)
