@@ -1,6 +1,7 @@
 """The base of every error that the training package raises on purpose; each is defined in the module that raises it.
 
 TrainingError
+ ├── ArchiveError               an archive is damaged, hostile or too large
  ├── AnnotationError            the photos or labels cannot be trained on; one line per problem
  ├── RecipeError                a recipe names an unknown key or a value that is not allowed
  ├── PretrainedWeightsError     the pretrained weights are missing, altered or do not fit

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from app.detector.bundle import MANIFEST, Bundle, find_bundle, list_bundles, read_bundle
 from app.errors import BundleError
+from training.archives import ArchiveError, unpack
 from training.errors import TrainingError
 from training.output import write_file
 
 MAX_UNPACKED_BYTES = 2 * 2**30
-MAX_MEMBERS = 10_000
-"""Of an archive; a bundle has about ten files and 30 MB."""
+"""Of an archive; a bundle has about 30 MB."""
 
 
 class ReleaseError(TrainingError):
@@ -121,17 +121,9 @@ def _check_sha256(archive: Path, sha256: str | None) -> None:
 
 def _unpack(archive: Path, folder: Path) -> None:
     try:
-        with tarfile.open(archive, "r:gz") as members:
-            size = 0
-            for number, member in enumerate(members, start=1):
-                size += member.size
-                if number > MAX_MEMBERS or size > MAX_UNPACKED_BYTES:
-                    raise ReleaseError(f"{archive} has more than {MAX_MEMBERS} files or {MAX_UNPACKED_BYTES} bytes")
-                if not (member.isfile() or member.isdir()):
-                    raise ReleaseError(f"{archive} has {member.name!r}, which is neither a file nor a folder")
-                members.extract(member, folder, filter="data")
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise ReleaseError(f"{archive} is not a complete archive of bundles: {error}") from error
+        unpack(archive, folder, max_bytes=MAX_UNPACKED_BYTES, mode="r:gz")
+    except ArchiveError as error:
+        raise ReleaseError(f"not an archive of bundles: {error}") from error
 
 
 def _is_other(installed: Path, bundle: Bundle) -> bool:

@@ -130,7 +130,7 @@ def test_a_wrong_checksum_and_a_cut_archive_are_refused(packed, tmp_path, capsys
     with pytest.raises(ReleaseError, match="has the sha256"):
         install(packed, clinic)
     packed.with_name("models.tar.gz.sha256").unlink()
-    with pytest.raises(ReleaseError, match="not a complete archive"):
+    with pytest.raises(ReleaseError, match="not an archive of bundles"):
         install(packed, clinic)
     with pytest.raises(ReleaseError, match="does not exist"):
         install(tmp_path / "missing.tar.gz", clinic)

@@ -7,13 +7,13 @@ SHA-256 of the archive and of every file, for `verify`.
 import json
 import os
 import shutil
-import tarfile
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from training.archives import ArchiveError, unpack
 from training.model.pretrained.catalogue import PretrainedWeightsError, Weights, find_weights
 from training.output import file_sha256
 
@@ -145,15 +145,9 @@ def _unpack(archive: Path, folder: Path, weights: Weights, location: str, sha256
     with tempfile.TemporaryDirectory(prefix=f".{weights.name}-", dir=folder.parent) as name:
         partial = Path(name)
         try:
-            with tarfile.open(archive, "r:*") as members:
-                size = 0
-                for member in members:
-                    size += member.size
-                    if size > MAX_UNPACKED_BYTES:
-                        raise PretrainedWeightsError(f"{archive} unpacks to more than {MAX_UNPACKED_BYTES} bytes")
-                    members.extract(member, partial, filter="data")
-        except (tarfile.TarError, OSError, EOFError) as error:
-            raise PretrainedWeightsError(f"{archive} is damaged or not an archive of weights: {error}") from error
+            unpack(archive, partial, max_bytes=MAX_UNPACKED_BYTES)
+        except ArchiveError as error:
+            raise PretrainedWeightsError(f"not an archive of weights: {error}") from error
         found = sorted(partial.rglob("ckpt-0.index"))
         if len(found) != 1:
             raise PretrainedWeightsError(f"{archive} has {len(found)} files ckpt-0.index, expected is one")

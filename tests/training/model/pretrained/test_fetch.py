@@ -86,9 +86,9 @@ def test_a_wrong_checksum_is_refused_and_no_file_remains(server, tmp_path) -> No
 @pytest.mark.parametrize(
     ("archive", "message"),
     [
-        (b"no archive", "damaged or not an archive"),
-        (SMALL[:-5000], "damaged or not an archive"),
-        (packed({"../../escaped": b"x"}), "damaged or not an archive"),
+        (b"no archive", "not an archive of weights"),
+        (SMALL[:-5000], "not an archive of weights"),
+        (packed({"../../escaped": b"x"}), "not an archive of weights"),
         (packed({"pipeline.config": b"x"}), "has 0 files ckpt-0.index"),
     ],
 )
