@@ -17,6 +17,8 @@ CariesError
     + KeyNeeded
     + RoleNeeded
     + ForeignPage
+    + ForgedRequest
+    + HttpsNeeded
     + TooManyRequests
     + ReloadRefused
     + ReloadRunning
@@ -109,6 +111,14 @@ class RoleNeeded(RequestError):
 
 class ForeignPage(RequestError):
     """A browser sent the request on behalf of another site's page, where no API key protects the server."""
+
+
+class ForgedRequest(RequestError):
+    """A session's cookie came with a request that this server's page did not send."""
+
+
+class HttpsNeeded(RequestError):
+    """A sign-in over plain HTTP from another machine."""
 
 
 class TooManyRequests(RequestError):

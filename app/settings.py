@@ -244,6 +244,11 @@ class Settings:
         "Requests of one API key in a minute, or of one address without keys; 0 sets no limit.",
         _whole_number(0, 1_000_000),
     )
+    session_s: int = _setting(
+        43_200,
+        "Seconds after which the page asks for the key again; 12 hours are a working day.",
+        _whole_number(60, 30 * 86_400),
+    )
     docs: bool = _setting(True, "Whether /docs and /openapi.json are served; neither needs a key.", _switch())
     workers: int | None = _setting(
         None,

@@ -9,19 +9,22 @@ from fastapi_offline import FastAPIOffline
 from starlette.middleware import Middleware
 
 from app import distribution_version
+from app.api.identities import Identities
 from app.api.middleware.access import CheckAccess, declare_access
 from app.api.middleware.always_answer import AlwaysAnswer
 from app.api.middleware.audited import AuditRequests, RefusalTally
 from app.api.middleware.observe import Observe
 from app.api.middleware.security_headers import SecurityHeaders
 from app.api.problems import HANDLED, problem_answers
-from app.api.routes import batch, catalogue, detect, docs_page, health, page, reload
+from app.api.rate_limits import MinuteLimit
+from app.api.routes import batch, catalogue, detect, docs_page, health, page, reload, session
 from app.api.service import Service
 from app.detector.runtimes import Runtime
 from app.process import tracing
 from app.records.audit import AuditLog
 from app.records.key_file import KeyFile
 from app.records.keys_in_force import KeysInForce
+from app.records.sessions import MemorySessions, Sessions
 from app.settings import Settings
 
 DESCRIPTION = """Screens photos of teeth for caries.
@@ -46,6 +49,10 @@ def create_app(
     """
     keys = KeysInForce(KeyFile(settings.keys)) if settings.keys else None
     service = Service(settings, load=load, on_failure=on_failure)
+    requests, identities = MinuteLimit(settings.requests_per_minute, "requests"), None
+    if keys is not None:
+        sessions = service.reviews.sessions if service.reviews else MemorySessions()
+        identities = Identities(keys, Sessions(keys, sessions, settings.session_s), requests)
     answer = problem_answers(service.metrics)
     audit, audited = None, []
     if settings.audit is not None:
@@ -64,7 +71,9 @@ def create_app(
                 audit.close()
 
     tracing.configure()
-    routers = [room.router for room in (detect, batch, catalogue, reload, health, page)]
+    routers = [room.router for room in (detect, batch, catalogue, reload, health, page, session)]
+    if identities is not None:
+        routers.append(session.with_keys)
     if service.reviews is not None:
         from app.api.routes import reviews  # it takes memory and an extra that other servers do without
 
@@ -76,7 +85,7 @@ def create_app(
         Middleware(SecurityHeaders),
         *audited,
         Middleware(AlwaysAnswer, service=service, answer=answer),
-        Middleware(CheckAccess, keys=keys, requests_per_minute=settings.requests_per_minute, routes=routes),
+        Middleware(CheckAccess, identities=identities, requests=requests, routes=routes),
     ]
     about: dict[str, Any] = {
         "title": "Caries screening",
@@ -95,6 +104,7 @@ def create_app(
         app = FastAPI(openapi_url=None, **about)
     app.state.service = service
     app.state.routes = routes
+    app.state.identities = identities
     for router in routers:
         app.include_router(router)
     declare_access(app, with_keys=keys is not None)

@@ -155,8 +155,10 @@ def content_type(request: Request) -> str:
     return kind.decode("latin-1").strip().lower()
 
 
-async def read_json(request: Request, kind: type[M], *, max_bytes: int, upload_s: float) -> M | None:
-    """The JSON of the body, checked; None if the body is empty.
+async def read_json(
+    request: Request, kind: type[M], *, max_bytes: int, upload_s: float, is_secret: bool = False
+) -> M | None:
+    """The JSON of the body, checked; None if the body is empty. Errors do not repeat what `is_secret`.
 
     Raises:
         InvalidParameter: it has more than `max_bytes`, or is not of this kind.
@@ -178,7 +180,8 @@ async def read_json(request: Request, kind: type[M], *, max_bytes: int, upload_s
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the body"
-        raise InvalidParameter(f"{where} is {quoted(first['input'])}: {first['msg'].lower()}") from None
+        value = "not as expected" if is_secret else quoted(first["input"])
+        raise InvalidParameter(f"{where} is {value}: {first['msg'].lower()}") from None
 
 
 async def _read_files(request: Request, upload: _Upload, *, fields: Sequence[str]) -> list[bytes]:

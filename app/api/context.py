@@ -23,6 +23,7 @@ class RequestContext:
     Attributes:
         request_id: in the answer, the logs and the audit log.
         key_name: of the API key; None without a valid one.
+        key_id: of the API key.
         role: of the API key; a server without keys allows everything.
         refused_unknown: access was refused to a client that did not identify itself.
         problem: slug of the answer's problem.
@@ -33,6 +34,7 @@ class RequestContext:
 
     request_id: str
     key_name: str | None = None
+    key_id: str | None = None
     role: Role = Role.ADMIN
     refused_unknown: bool = False
     problem: str | None = None

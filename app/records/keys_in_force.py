@@ -33,11 +33,15 @@ class KeysInForce:
         self._one_by_one = asyncio.Semaphore(1)
         self._checks: dict[bytes, asyncio.Task[Key | None]] = {}
 
+    def find(self, key_id: str) -> Key | None:
+        """The key in force of this id."""
+        self._read_if_changed()
+        return self._keys.get(key_id)
+
     def claimed(self, text: str) -> Key | None:
         """The key in force that a text claims to be, by its id only."""
-        self._read_if_changed()
         found = KEY.fullmatch(text)
-        return self._keys.get(found[1]) if found else None
+        return self.find(found[1]) if found else None
 
     def remembered(self, text: str) -> Key | None:
         """The key in force that a text is, if it was verified before."""

@@ -143,3 +143,14 @@ class RecordRow(Base):
     def labels(self) -> Labels:
         """As the rules take it."""
         return Labels.from_json(self.verdict, self.boxes)
+
+
+class SessionRow(Base):
+    """A session of the page, see `Session`; `digest` is the SHA-256 of its token."""
+
+    __tablename__ = "sessions"
+
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    key_id: Mapped[str] = mapped_column(index=True)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)

@@ -22,6 +22,7 @@ from app.reviews.database import Database
 from app.reviews.findings import Finding, disagreement
 from app.reviews.labels import READERS, Labels, State, View, agreed
 from app.reviews.schema import CONSENSUS, READING, Base, FindingRow, PhotoRow, PictureRow, RecordRow
+from app.reviews.sessions import StoredSessions
 from app.settings import Blind, StoreLocation
 
 # Writing a record by tables takes half the time of writing it by mapped objects.
@@ -77,12 +78,14 @@ class ReviewStore:
 
     Attributes:
         blind: how photos are read, see `Blind`.
+        sessions: of the page, in the same database.
     """
 
     def __init__(self, location: StoreLocation, blind: Blind = Blind.OFF, *, create: bool = True) -> None:
         """Open the store as `Database` does."""
         self.blind = blind
         self._database = Database(location, create=create)
+        self.sessions = StoredSessions(self._database)
 
     def close(self) -> None:
         """Close the connections."""

@@ -1,14 +1,12 @@
-"""Access control: the role that each path needs, and the check of keys and rate limits before a body is read.
+"""Access control: the role that each path needs, and the check of keys, sessions and rate limits before a body is read.
 
 A server without keys only listens on its own machine, but browsers run there too. Any site's page can make a browser
 send requests to this machine, and by pointing its own host name to 127.0.0.1 (DNS rebinding) even read the answers. A
 key keeps such pages out; without keys, their requests are recognised by the headers that browsers add.
 """
 
-import ipaddress
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 from starlette.datastructures import Headers
@@ -17,11 +15,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.answers import problem_responses
 from app.api.context import context_of
-from app.api.middleware.rate_limits import MinuteLimit, address_of
-from app.api.problems import quoted
-from app.errors import CariesError, ForeignPage, KeyNeeded, RoleNeeded
-from app.records.key_file import Key, Role
-from app.records.keys_in_force import KeysInForce
+from app.api.identities import COOKIE, Identities
+from app.api.origins import SAFE_METHODS, refuse_foreign_page
+from app.api.rate_limits import MinuteLimit, address_of
+from app.errors import CariesError, RoleNeeded
+from app.records.key_file import Role
 
 ROLES: dict[str, Role | None] = {
     "/": None,
@@ -32,101 +30,67 @@ ROLES: dict[str, Role | None] = {
     "/health/live": None,
     "/health/ready": None,
     "/problems/*": None,
+    "GET /session": None,
     "/models/reload": Role.ADMIN,
     "/reviews": Role.REVIEW,
     "/reviews/*": Role.REVIEW,
 }
-"""The role that a path needs, None if it needs no key; `*` matches the rest. All other paths need `Role.DETECT`."""
+"""The role that a path needs, or a method there; None if it needs no key. `*` matches the rest. All other paths need
+`Role.DETECT`."""
 
-MAX_WRONG_KEYS_PER_MINUTE = 20
-"""Wrong keys from one address that are answered 401; further ones are answered 429."""
-
-MAX_MISSING_KEYS_PER_MINUTE = 60
-"""Requests without a key from one address that are answered 401; further ones are answered 429."""
+SIGN_IN = "POST /session"
+"""The request that has its key in its body. It is audited like those that send one in a header."""
 
 SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "Authorization: Bearer KEY"},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": COOKIE,
+        "description": "Set by POST /session; over HTTPS its name begins with __Host-.",
+    },
 }
-"""The two ways to send a key, as OpenAPI describes them."""
+"""The ways to send a key or a session, as OpenAPI describes them."""
 
 REFUSALS = {
     401: "The API key is missing or invalid.",
-    403: "The API key's role is not sufficient.",
+    403: "The API key's role is not sufficient, or another page sent the session's cookie.",
     429: "Too many requests per minute; retry after the seconds in Retry-After.",
 }
 """The refusals of a server with keys, as OpenAPI describes them."""
 
 REFUSALS_WITHOUT_KEYS = {403: "The request comes from another site's page.", 429: REFUSALS[429]}
 
-SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-"""Methods that change nothing: a page that cannot read their answers gains nothing from them (RFC 9110, 9.2.1)."""
 
-
-def needed_role(path: str) -> Role | None:
-    """The role that a path or a route's pattern needs; None if it needs no key."""
-    if path in ROLES:
-        return ROLES[path]
+def needed_role(method: str, path: str) -> Role | None:
+    """The role that a method needs at a path or a route's pattern; None if it needs no key."""
+    for exact in (f"{method} {path}", path):
+        if exact in ROLES:
+            return ROLES[exact]
     first, slash, _ = path[1:].partition("/")
     return ROLES.get(f"/{first}/*" if slash else path, Role.DETECT)
-
-
-def sent_key(headers: Headers) -> str | None:
-    """The key in Authorization or else X-API-Key; None without either."""
-    scheme, _, credentials = headers.get("authorization", "").partition(" ")
-    return credentials.strip() if scheme.lower() == "bearer" else headers.get("x-api-key")
-
-
-def refuse_foreign_page(method: str, headers: Headers) -> None:
-    """Refuse a request of another site's page; only browsers send Origin and Sec-Fetch-Site.
-
-    Raises:
-        ForeignPage: the request comes from such a page, or its Host may be a public name that points here.
-    """
-    host, origin = headers.get("host", ""), headers.get("origin")
-    if not _is_local(host):
-        raise ForeignPage(f"the host is {quoted(host)}; without API keys, use 127.0.0.1 or localhost")
-    foreign = origin is not None and method not in SAFE_METHODS and origin.partition("://")[2].lower() != host.lower()
-    if foreign or headers.get("sec-fetch-site") == "cross-site":
-        raise ForeignPage("the request comes from another site's page; without API keys, such requests are refused")
-
-
-def _is_local(host: str) -> bool:
-    """Whether no public name server can have given the machine this name: it is an address or has no dot."""
-    try:
-        name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
-    except ValueError:
-        return False
-    if "." not in name or name.endswith(".localhost"):
-        return True
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 class CheckAccess:
     """ASGI middleware that passes a request on, or raises the error that refuses it, before its body is read.
 
-    It fills in `key_name`, `count_more` and `refused_unknown` of the request's context. A refused request gets its
-    route into the scope too, for the log, the metrics and the audit log.
+    It fills in `key_name`, `key_id`, `role`, `count_more` and `refused_unknown` of the request's context. A refused
+    request gets its route into the scope too, for the log, the metrics and the audit log.
     """
 
     def __init__(
-        self, app: ASGIApp, *, keys: KeysInForce | None, requests_per_minute: int, routes: Sequence[BaseRoute]
+        self, app: ASGIApp, *, identities: Identities | None, requests: MinuteLimit, routes: Sequence[BaseRoute]
     ) -> None:
-        """Check `keys`, of which None admits all clients, and `requests_per_minute` of a key, or else of an address."""
+        """Check `identities`, of which None admits all clients; `requests` is the limit of each address then."""
         self._app = app
+        self._identities = identities
+        self._requests = requests
         self._routes = routes
-        self._keys = keys
-        self._requests = MinuteLimit(requests_per_minute, "requests")
-        self._wrong_keys = MinuteLimit(MAX_WRONG_KEYS_PER_MINUTE, "wrong API keys")
-        self._missing_keys = MinuteLimit(MAX_MISSING_KEYS_PER_MINUTE, "requests without an API key")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            role = needed_role(scope["path"])
+            role = needed_role(scope["method"], scope["path"])
             if role is not None:
                 try:
                     await self._check(scope, role)
@@ -141,38 +105,22 @@ class CheckAccess:
         await self._app(scope, receive, send)
 
     async def _check(self, scope: Scope, role: Role) -> None:
-        address = address_of(scope)
-        context = context_of(scope)
-        if self._keys is None:
+        identities, context = self._identities, context_of(scope)
+        if identities is None:
             # Before it is counted: a foreign page must not use up this machine's limit.
             refuse_foreign_page(scope["method"], Headers(scope=scope))
+            address = address_of(scope)
             context.count_more = lambda times: self._requests.count(address, times=times)
             await self._requests.count(address)
             return
-        text = sent_key(Headers(scope=scope))
-        if not text:
-            await self._missing_keys.count(address)
-            raise KeyNeeded("this path needs an API key; send the header Authorization: Bearer KEY or X-API-Key: KEY")
-        key = self._keys.remembered(text) or await self._verify(self._keys, text, address)
-        context.key_name, context.role = key.name, key.role
-        context.count_more = lambda times: self._requests.count(key.id, times=times)
-        await self._requests.count(key.id)
+        if f"{scope['method']} {scope['path']}" == SIGN_IN:
+            return
+        key = await identities.sender(scope)
+        context.key_name, context.key_id, context.role = key.name, key.id, key.role
+        context.count_more = lambda times: identities.count(key, times)
+        await identities.count(key)
         if not key.role.includes(role):
             raise RoleNeeded(f"the API key has the role {key.role}; this path needs {role}")
-
-    async def _verify(self, keys: KeysInForce, text: str, address: str) -> Key:
-        # Behind a proxy all clients share an address. Wrong keys sent there must not lock out the holders of other
-        # keys, so the limit on the costly check is counted by key as well.
-        claimed = keys.claimed(text)
-        if claimed is not None:
-            await self._wrong_keys.check(address, claimed.id)
-        key = await keys.verify(text)
-        if key is not None:
-            return key
-        if claimed is not None:
-            await self._wrong_keys.count(address, claimed.id)
-        await self._wrong_keys.count(address)
-        raise KeyNeeded("the API key is wrong or was revoked")
 
 
 def declare_access(app: FastAPI, *, with_keys: bool) -> None:
@@ -184,10 +132,13 @@ def declare_access(app: FastAPI, *, with_keys: bool) -> None:
         if with_keys:
             description.setdefault("components", {})["securitySchemes"] = SCHEMES
         for path, operations in description["paths"].items():
-            role = needed_role(path)
-            statuses = {429, 401} if role is Role.DETECT else {429, 401, 403}
-            for operation in operations.values() if role is not None else ():
-                if with_keys:
+            for method, operation in operations.items():
+                role = needed_role(method.upper(), path)
+                if role is None:
+                    continue
+                can_be_refused = role is not Role.DETECT or method.upper() not in SAFE_METHODS
+                statuses = {429, 401, 403} if can_be_refused else {429, 401}
+                if with_keys and f"{method.upper()} {path}" != SIGN_IN:
                     operation["security"] = [{name: []} for name in SCHEMES]
                 for parameter in operation.get("parameters", ()):
                     parameter["required"] |= parameter["name"] == "reader" and not with_keys

@@ -83,7 +83,7 @@ async def _fields(data: bytes | None, screened: ScreenedPhoto | None) -> dict[st
 
 
 class RefusalTally:
-    """Requests of unknown clients that `CheckAccess` refused: a line with their number every `TALLY_S` per problem.
+    """Refused requests of unknown clients: a line with their number every `TALLY_S` per problem and event.
 
     The first one is recorded before its answer is sent, like any other request. A line for each further one would let
     unknown clients fill the disk.
@@ -91,11 +91,12 @@ class RefusalTally:
 
     def __init__(self, log: AuditLog) -> None:
         self._log = log
-        self._problems: dict[str, _ProblemTally] = {}
+        self._problems: dict[tuple[str, str | None], _ProblemTally] = {}
 
     def count(self, line: Mapping[str, Any]) -> dict[str, Any] | None:
         """Count a refusal; the line to write now, or None if it is written later."""
-        return self._problems.setdefault(line["problem"], _ProblemTally(self._log)).count(line)
+        kind = line["problem"], line.get("event")
+        return self._problems.setdefault(kind, _ProblemTally(self._log)).count(line)
 
     async def close(self) -> None:
         """Write what is counted and not yet written."""
@@ -104,7 +105,7 @@ class RefusalTally:
 
 
 class _ProblemTally:
-    """The refusals of one problem."""
+    """The refusals of one problem and event."""
 
     def __init__(self, log: AuditLog) -> None:
         self._log = log
@@ -158,7 +159,11 @@ class AuditRequests:
         self._app, self._log, self._tally, self._fsync, self._answer = app, log, tally, fsync, answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or needed_role(scope["path"]) is None or scope["path"] == UNRECORDED:
+        if (
+            scope["type"] != "http"
+            or needed_role(scope["method"], scope["path"]) is None
+            or scope["path"] == UNRECORDED
+        ):
             await self._app(scope, receive, send)
             return
         failure: AuditError | None = None

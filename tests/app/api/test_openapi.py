@@ -18,22 +18,25 @@ pytest.importorskip("schemathesis", reason="schemathesis is not installed")
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 
 
-@pytest.fixture(params=["open", "keys"])
+KEYS = {
+    "keys": ["--exclude-path-regex", "^/(reviews|session)"],
+    "keys-reviews": ["--include-path-regex", "^/reviews"],
+    "keys-session": ["--include-path-regex", "^/session"],
+}
+"""Parts of a server with keys. One run of all would send more wrong keys than are answered 401."""
+
+
+@pytest.fixture(params=["open", *KEYS])
 def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[list[str]]:
-    """Address and headers."""
+    """Address, headers and the paths to test."""
     write_bundle(tmp_path)
-    flags, headers = ["--requests-per-minute", "0"], []
-    if request.param == "open":
-        flags += [
-            "--reviews",
-            str(tmp_path / "reviews"),
-        ]  # with keys, there would be more wrong ones than are answered 401
-    if request.param == "keys":
+    flags, options = ["--requests-per-minute", "0", "--reviews", str(tmp_path / "reviews")], []
+    if request.param in KEYS:
         _, key = KeyFile(tmp_path / "keys.json").add("tester", Role.ADMIN)
         flags += ["--keys", str(tmp_path / "keys.json")]
-        headers = ["--header", f"Authorization: Bearer {key}"]
+        options = ["--header", f"Authorization: Bearer {key}", *KEYS[request.param]]
     with running(tmp_path, *flags) as server:
-        yield [f"{server.address}/openapi.json", *headers]
+        yield [f"{server.address}/openapi.json", *options]
 
 
 def test_schemathesis_finds_nothing(target: list[str], tmp_path: Path) -> None:

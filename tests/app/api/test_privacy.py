@@ -80,7 +80,7 @@ class Server:
         self.folder = folder
         for name in ("tmp", "home", "work"):
             (folder / name).mkdir()
-        _, key = KeyFile(folder / "keys.json").add("reception", role)
+        _, self.key = KeyFile(folder / "keys.json").add("reception", role)
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("CARIES_", "OTEL_"))}
         flags = ["--port", "0", "--model-store", str(ROOT / "model_store"), "--keys", str(folder / "keys.json")]
         flags += ["--precision", "float32"]
@@ -106,7 +106,7 @@ class Server:
         while "ready:" not in self.log:
             assert self.process.poll() is None, self.log
         address = re.findall(r"http://127\.0\.0\.1:\d+", self.log)[0]
-        self.client = httpx.Client(base_url=address, headers={"Authorization": f"Bearer {key}"}, timeout=60)
+        self.client = httpx.Client(base_url=address, headers={"Authorization": f"Bearer {self.key}"}, timeout=60)
 
     @property
     def log(self) -> str:
@@ -169,6 +169,9 @@ def test_no_trace_of_a_photo_or_its_sender_remains(server: Server, example_photo
         client.post("/detect", content=b"x", headers={"X-Request-Id": f"{MARK} {MARK}"}),
         client.get(f"/patients/{MARK}"),
         client.post("/detect", content=b"x", headers={"Authorization": f"Bearer {MARK}"}),
+        client.post("/session", json={"key": MARK}),
+        client.post("/session", json={"key": {MARK: 1}}),
+        client.get("/models", headers={"Authorization": "", "Cookie": f"caries-session={MARK}"}),
     ]
     assert all(400 <= answer.status_code < 500 for answer in refused)
     with pytest.raises(httpx.HTTPError):
@@ -217,6 +220,23 @@ def test_a_kept_photo_has_its_pixels_and_no_more(tmp_path: Path, example_photos:
     for path in (path for path in tmp_path.rglob("*") if path.is_file()):
         assert traces(path.read_bytes()) == [], path
         assert b"PrivateNote" not in path.read_bytes(), path
+
+
+def test_a_key_and_the_token_of_its_session_are_in_no_file(tmp_path: Path) -> None:
+    pytest.importorskip("alembic", reason="the extra reviews is not installed")
+    server = Server(tmp_path, Role.REVIEW, "--reviews", str(tmp_path / "reviews"))
+    try:
+        del server.client.headers["Authorization"]
+        assert server.client.post("/session", json={"key": server.key}).status_code == 201
+        token = server.client.cookies["caries-session"].encode()
+        assert server.client.get("/reviews/photos").status_code == 200
+        own = {"Origin": str(server.client.base_url)}
+        assert server.client.delete("/session?everywhere=true", headers=own).status_code == 204
+    finally:
+        server.stop()
+    secrets = (token, server.key.rpartition("_")[2].encode())
+    for path in (path for path in tmp_path.rglob("*") if path.is_file()):
+        assert not any(secret in path.read_bytes() for secret in secrets), path
 
 
 def half_of(data: bytes) -> Iterator[bytes]:

@@ -12,7 +12,8 @@ from fastapi import FastAPI, Request
 
 from app.api import create_app
 from app.api.context import context_of
-from app.api.middleware.access import MAX_WRONG_KEYS_PER_MINUTE, needed_role
+from app.api.identities import MAX_WRONG_KEYS_PER_MINUTE
+from app.api.middleware.access import needed_role
 from app.errors import KeysError
 from app.records.key_file import Key, KeyFile, Role
 from app.settings import Settings
@@ -89,11 +90,13 @@ def test_paths_that_resemble_open_ones_need_a_key(start: Start, path: Path, key:
 
 def test_every_route_outside_the_table_needs_a_key() -> None:
     paths = create_app(Settings()).openapi()["paths"]
-    opened = {path for path in paths if needed_role(path) is None}
-    assert opened == {"/health/live", "/health/ready", "/problems/{slug}"}
-    assert needed_role("/models/reload") is Role.ADMIN
-    assert needed_role("/reviews") is needed_role("/reviews/photos/1/picture") is Role.REVIEW
-    assert needed_role("*") is Role.DETECT
+    opened = {
+        path for path, methods in paths.items() for method in methods if needed_role(method.upper(), path) is None
+    }
+    assert opened == {"/health/live", "/health/ready", "/problems/{slug}", "/session"}
+    assert needed_role("POST", "/models/reload") is Role.ADMIN
+    assert needed_role("GET", "/reviews") is needed_role("GET", "/reviews/photos/1/picture") is Role.REVIEW
+    assert needed_role("GET", "*") is needed_role("DELETE", "/session") is Role.DETECT
 
 
 @pytest.mark.parametrize(
@@ -327,19 +330,26 @@ def test_with_a_key_any_host_name_is_accepted(start: Start, path: Path, key: str
         assert live.client.post("/detect", content=photo, headers=headers).status_code == 200
 
 
-def test_description_lists_both_ways_to_send_a_key(start: Start, path: Path, key: str) -> None:
+def test_description_lists_the_ways_to_send_a_key(start: Start, path: Path, key: str) -> None:
     with start(keys=path) as live:
         description = live.client.get("/openapi.json").json()
         assert live.client.get("/openapi.json").json() == description
     assert description["components"]["securitySchemes"] == {
         "bearer": {"type": "http", "scheme": "bearer", "description": "Authorization: Bearer KEY"},
         "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+        "session": {
+            **{"type": "apiKey", "in": "cookie", "name": "caries-session"},
+            "description": "Set by POST /session; over HTTPS its name begins with __Host-.",
+        },
     }
-    detect, ready = description["paths"]["/detect"]["post"], description["paths"]["/health/ready"]["get"]
-    assert detect["security"] == [{"bearer": []}, {"header": []}]
-    assert {"401", "429"} <= set(detect["responses"])
-    assert "403" not in detect["responses"]
-    assert "security" not in ready
+    paths = description["paths"]
+    assert paths["/detect"]["post"]["security"] == [{"bearer": []}, {"header": []}, {"session": []}]
+    assert {"401", "403", "429"} <= set(paths["/detect"]["post"]["responses"])
+    assert {"401", "429"} <= set(paths["/models"]["get"]["responses"])
+    assert "403" not in paths["/models"]["get"]["responses"]
+    for open_operation in (paths["/health/ready"]["get"], paths["/session"]["get"], paths["/session"]["post"]):
+        assert "security" not in open_operation
+    assert {"401", "403", "429"} <= set(paths["/session"]["post"]["responses"])
 
 
 def test_description_without_keys_mentions_none(start: Start) -> None:

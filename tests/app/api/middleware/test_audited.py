@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.api.middleware.access import MAX_MISSING_KEYS_PER_MINUTE, MAX_WRONG_KEYS_PER_MINUTE
+from app.api.identities import MAX_MISSING_KEYS_PER_MINUTE, MAX_WRONG_KEYS_PER_MINUTE
 from app.api.middleware.audited import TALLY_S, AuditRequests, RefusalTally
 from app.api.middleware.observe import HEADER, Observe
 from app.errors import AuditError

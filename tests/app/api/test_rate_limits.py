@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from app.api.middleware.rate_limits import MinuteLimit, address_of
+from app.api.rate_limits import MinuteLimit, address_of
 from app.errors import TooManyRequests
 
 

@@ -1,0 +1,102 @@
+"""Who sends a request: the API key that it sends, or the one that the session in its cookie stands for."""
+
+from fastapi import Request
+from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
+from starlette.types import Scope
+
+from app.api.origins import is_https, refuse_forged
+from app.api.rate_limits import MinuteLimit, address_of
+from app.errors import KeyNeeded
+from app.records.key_file import Key
+from app.records.keys_in_force import KeysInForce
+from app.records.sessions import Sessions
+
+MAX_WRONG_KEYS_PER_MINUTE = 20
+"""Wrong keys from one address that are answered 401; further ones are answered 429."""
+
+MAX_MISSING_KEYS_PER_MINUTE = 60
+"""Requests without a key from one address that are answered 401; further ones are answered 429."""
+
+COOKIE = "caries-session"
+
+
+def cookie_name(scope: Scope) -> str:
+    """The name of the session's cookie. Over HTTPS, browsers take it from this host alone (RFC 6265bis, 4.1.3.2)."""
+    return f"__Host-{COOKIE}" if is_https(scope["scheme"], Headers(scope=scope)) else COOKIE
+
+
+def sent_token(scope: Scope) -> str | None:
+    """The token in the session's cookie; None without one."""
+    return HTTPConnection(scope).cookies.get(cookie_name(scope))
+
+
+class Identities:
+    """The API keys in force, their sessions, and the limits on wrong and missing ones."""
+
+    def __init__(self, keys: KeysInForce, sessions: Sessions, requests: MinuteLimit) -> None:
+        """Check against `keys` and `sessions`; `requests` is the limit of each key."""
+        self.sessions = sessions
+        self._keys = keys
+        self._requests = requests
+        self._wrong_keys = MinuteLimit(MAX_WRONG_KEYS_PER_MINUTE, "wrong API keys")
+        self._missing_keys = MinuteLimit(MAX_MISSING_KEYS_PER_MINUTE, "requests without an API key")
+
+    async def sender(self, scope: Scope) -> Key:
+        """The key that a request sends in Authorization or X-API-Key, or else that of its session.
+
+        Raises:
+            KeyNeeded: there is neither, or it is not in force.
+            ForgedRequest: another page sent the cookie.
+            TooManyRequests: too many such requests came from the address.
+            Overloaded: too many keys wait to be checked.
+            ReviewStoreError: the sessions cannot be read.
+        """
+        headers, address = Headers(scope=scope), address_of(scope)
+        if text := _sent_key(headers):
+            return await self.verify(text, address)
+        problem = "this path needs an API key; send the header Authorization: Bearer KEY or X-API-Key: KEY"
+        if token := sent_token(scope):
+            refuse_forged(scope["method"], headers)
+            if signed_in := await self.sessions.find(token):
+                return signed_in.key
+            problem = "the session has ended; sign in again"
+        await self._missing_keys.count(address)
+        raise KeyNeeded(problem)
+
+    async def verify(self, text: str, address: str) -> Key:
+        """The key in force that a text is; errors as of `sender`."""
+        if (key := self._keys.remembered(text)) is not None:
+            return key
+        # Behind a proxy all clients share an address. Wrong keys sent there must not lock out the holders of other
+        # keys, so the limit on the costly check is counted by key as well.
+        claimed = self._keys.claimed(text)
+        if claimed is not None:
+            await self._wrong_keys.check(address, claimed.id)
+        key = await self._keys.verify(text)
+        if key is not None:
+            return key
+        if claimed is not None:
+            await self._wrong_keys.count(address, claimed.id)
+        await self._wrong_keys.count(address)
+        raise KeyNeeded("the API key is wrong or was revoked")
+
+    async def count(self, key: Key, times: int = 1) -> None:
+        """Count requests of a key.
+
+        Raises:
+            TooManyRequests: they exceed its limit.
+        """
+        await self._requests.count(key.id, times=times)
+
+
+def identities_of(request: Request) -> Identities | None:
+    """Those of the request's application; None on a server without keys."""
+    identities: Identities | None = request.app.state.identities
+    return identities
+
+
+def _sent_key(headers: Headers) -> str | None:
+    """The key in Authorization or else X-API-Key; None without either."""
+    scheme, _, credentials = headers.get("authorization", "").partition(" ")
+    return credentials.strip() if scheme.lower() == "bearer" else headers.get("x-api-key")
