@@ -39,6 +39,7 @@ def enlarge(
     restore_saved_model(bundle.path, pipeline, save_to=folder.checkpoints, step=recipe.num_steps)
     trained_at = bundle.manifest.get("trained_input_size", bundle.input_height)
     folder.trained_at.write_text(f"{trained_at}\n", encoding="utf-8")
+    folder.weights_of.write_text(f"{bundle.path.resolve()}\n", encoding="utf-8")
 
 
 def enlarge_run(run: RunFolder, folder: RunFolder, sizes: Sizes) -> None:
@@ -50,6 +51,7 @@ def enlarge_run(run: RunFolder, folder: RunFolder, sizes: Sizes) -> None:
     for file in (*run.checkpoints.glob(f"{latest.name}.*"), run.checkpoints / "checkpoint"):
         shutil.copy(file, folder.checkpoints)
     folder.trained_at.write_text(f"{recipe.input_size}\n", encoding="utf-8")
+    folder.weights_of.write_text(f"{run.path.resolve()}\n", encoding="utf-8")
 
 
 def _at_sizes(recipe: Recipe, sizes: Sizes) -> Recipe:

@@ -55,5 +55,6 @@ def repackage(
             set_nms_score_threshold(folder.export / name, nms_score_threshold)
     if (trained_at := bundle.manifest.get("trained_input_size")) is not None:
         folder.trained_at.write_text(f"{trained_at}\n", encoding="utf-8")
+    folder.weights_of.write_text(f"{bundle.path.resolve()}\n", encoding="utf-8")
     folder.exported_checkpoint.write_text(bundle.manifest.get("checkpoint", "latest") + "\n", encoding="utf-8")
     return package_step(folder, version=version, replaces=replaces)

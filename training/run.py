@@ -18,6 +18,7 @@ from training.data.sampling import describe_sets, effective_sampling, training_p
 from training.data.saved_photos import load_photos
 from training.measure.coco import validation_figures
 from training.measure.evidence import Evidence, check_same_training, held_out_evidence, out_of_fold_evidence
+from training.measure.held_out import seen_by_run
 from training.measure.predictions import MODELS, load_exported, predict, predict_by_size
 from training.measure.report import figures_table
 from training.model.augmentation import Augmentation
@@ -128,6 +129,7 @@ def configure_step(
         "sampling": sampling,
         "teeth_from": folder.teeth_from(),
         "started_from": start.as_dict() if start else None,
+        "started_from_place": str(start.weights.resolve()) if start else None,
     }
     if folder.checkpoints.exists() and folder.state.exists():
         if folder.configured() != (recipe, validation_fold):
@@ -234,7 +236,12 @@ def evaluate_step(folder: RunFolder) -> Evidence:
 
 
 def package_step(
-    folder: RunFolder, *, version: int, cross_validation: Path | None = None, replaces: Sequence[str] = ()
+    folder: RunFolder,
+    *,
+    version: int,
+    cross_validation: Path | None = None,
+    replaces: Sequence[str] = (),
+    earlier: Sequence[Path] = (),
 ) -> Bundle:
     """Check the parity of the exported models and write the bundle.
 
@@ -242,6 +249,7 @@ def package_step(
         cross_validation: folder of a cross-validation of the same recipe, which gives figures, calibration and
             operating points; without it they come from the held-out fold.
         replaces: names of the models that this one replaces.
+        earlier: see `seen_by_run`.
 
     Raises:
         RunError: no fold was held out and no cross-validation is given.
@@ -278,6 +286,7 @@ def package_step(
         trained_input_size=trained_at,
         sets=describe_sets(folder.data_sets(), photos, drawn, recipe.sampling),
         replaces=replaces,
+        seen=seen_by_run(folder, calibrated=compared, earlier=earlier),
         origin={key: value for key in ("started_from", "teeth_from") if (value := folder.recorded(key))},
     )
     say(f"package   {bundle.path}")

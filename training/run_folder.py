@@ -6,6 +6,7 @@ training_part/      TFRecords, if the training draws only a share   configure
 pretrained/         initial weights                                 configure
 pipeline.config     the Object Detection API's configuration        configure
 trained_at.txt      input size of the training, if it was another   enlarge
+weights_of.txt      bundle or run that the weights are from         enlarge, repackage
 checkpoints/        checkpoints, losses, evaluations, TensorBoard   train
 export/             saved_model/                                    export
                     model.tflite, ..._float16, ..._int8             tflite
@@ -23,7 +24,7 @@ from training.data.data_sets import DataSet, load_data_sets
 from training.data.prepare import PHOTOS, SETS, TEETH
 from training.data.sampling import effective_sampling, training_part
 from training.data.saved_photos import load_photos, saved_photos_sha256
-from training.data.unlabelled_teeth import saved_detector
+from training.data.unlabelled_teeth import saved_detector, saved_place
 from training.errors import TrainingError
 from training.recipe import Recipe
 
@@ -72,6 +73,7 @@ class RunFolder:
     state = _Inside("run.json")
     pipeline_config = _Inside("pipeline.config")
     trained_at = _Inside("trained_at.txt")
+    weights_of = _Inside("weights_of.txt")
     training_part = _Inside("training_part")
     checkpoints = _Inside("checkpoints")
     export = _Inside("export")
@@ -97,6 +99,13 @@ class RunFolder:
     def teeth_from(self) -> dict[str, str] | None:
         """Name and SHA-256 of the detector that found teeth without a label, None if none did."""
         return saved_detector(self.records / TEETH)
+
+    def origins(self) -> list[tuple[dict[str, str], Path | None]]:
+        """The detectors that the training started from and that found its unlabelled teeth, if any: name and SHA-256,
+        and where each was, None if an earlier version wrote the run."""
+        start = self.recorded("started_from_place")
+        places = {"started_from": Path(start) if start else None, "teeth_from": saved_place(self.records / TEETH)}
+        return [(detector, place) for key, place in places.items() if (detector := self.recorded(key))]
 
     def training_photos(self) -> list[AnnotatedPhoto]:
         """The photos that the training draws from."""

@@ -5,6 +5,7 @@
     model_int8.tflite            LiteRT, int8 weights and activations
     label_map.pbtxt              class names and ids
     MODEL_CARD.md                the model card
+    seen_photos.json             digests of the photos that the training has seen; only the training reads it
     bundle.json                  everything the server must know, and the sha256 of every other file
 
 `training.release.package` writes bundles with `write_manifest`; `read_bundle` reads them.
@@ -34,6 +35,7 @@ MANIFEST = "bundle.json"
 CARD = "MODEL_CARD.md"
 FLOAT32_MODEL = "model.tflite"
 INT8_MODEL = "model_int8.tflite"
+COMPARISON = ".comparison.json"
 TFLITE_MODELS = {"float32": FLOAT32_MODEL, "int8": INT8_MODEL}
 """The TFLite files by precision."""
 LABEL_MAP = "label_map.pbtxt"
@@ -188,6 +190,16 @@ def write_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
     files = {name: _fingerprint(path / name) for name in _file_names(path)}
     text = json.dumps({"format_version": FORMAT_VERSION, **manifest, "files": files}, indent=2, ensure_ascii=False)
     (path / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def comparison_file(path: Path) -> Path:
+    """Where a store keeps the comparison of the bundle in the folder `path` with the one before it."""
+    return path.with_name(f"{path.name}{COMPARISON}")
+
+
+def list_comparisons(store: Path) -> list[Path]:
+    """Every comparison that a store keeps, of installed and of refused bundles, sorted."""
+    return sorted(store.glob(f"*/*{COMPARISON}"))
 
 
 def list_bundles(store: Path) -> list[tuple[str, int, Path]]:

@@ -173,6 +173,15 @@ def evaluate(arguments: argparse.Namespace) -> None:
     bundle_version,
     cross_validation,
     replaces_argument,
+    argument(
+        "--earlier",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DETECTOR",
+        help="where a detector is now that the training started from, or that found teeth without a label: the bundle "
+        "lists its photos too; may be repeated (default: where it was)",
+    ),
 )
 def package(arguments: argparse.Namespace) -> None:
     folder = RunFolder.part(arguments.out)
@@ -181,5 +190,6 @@ def package(arguments: argparse.Namespace) -> None:
         version=arguments.version,
         cross_validation=arguments.cross_validation,
         replaces=arguments.replaces,
+        earlier=arguments.earlier,
     )
     print(bundle.path)

@@ -30,11 +30,13 @@ class AnnotationError(TrainingError):
 
 @dataclass(frozen=True, slots=True)
 class ToothDetector:
-    """The detector that finds the teeth: its name, the SHA-256 of its bundle or file, and how to load it."""
+    """The detector that finds the teeth: its name, the SHA-256 of its bundle or file, how to load it, and where it is,
+    if it is on disk."""
 
     name: str
     sha256: str
     load: Callable[[], Runtime]
+    place: Path | None = None
 
     def as_dict(self) -> dict[str, str]:
         return {"name": self.name, "sha256": self.sha256}

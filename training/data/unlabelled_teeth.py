@@ -84,7 +84,8 @@ def find_unlabelled_teeth(
     entries = {
         name: {"boxes": teeth.boxes.tolist(), "weights": teeth.weights.tolist()} for name, teeth in found.items()
     }
-    write_file(path, json.dumps({**identity, "photos": entries}) + "\n")
+    place = str(detector.place.resolve()) if detector.place else None
+    write_file(path, json.dumps({**identity, "place": place, "photos": entries}) + "\n")
     return _from_dict(entries)
 
 
@@ -94,6 +95,12 @@ def saved_detector(path: Path) -> dict[str, str] | None:
         return None
     detector: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))["detector"]
     return detector
+
+
+def saved_place(path: Path) -> Path | None:
+    """Where that detector was; None if there is none, or an earlier version saved the teeth."""
+    place = json.loads(path.read_text(encoding="utf-8")).get("place") if path.exists() else None
+    return Path(place) if place else None
 
 
 def with_teeth(photo: AnnotatedPhoto, teeth: FoundTeeth | None) -> AnnotatedPhoto:

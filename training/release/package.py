@@ -13,6 +13,7 @@ from app.detector.bundle import CARD, LABEL_MAP, Bundle, read_bundle, write_mani
 from app.screening import DEFAULT_MAX_BOXES
 from training.data.annotations import CLASS_IDS, AnnotatedPhoto
 from training.data.prepare import label_map_text
+from training.data.seen_photos import SEEN_PHOTOS, SeenPhotos
 from training.measure.evidence import Evidence
 from training.measure.metrics import SCREENED_CLASS
 from training.measure.operating_points import BOX_FIGURES, DEFAULT_POINT
@@ -40,6 +41,7 @@ def package(
     trained_input_size: int | None = None,
     sets: Sequence[Mapping[str, Any]] = (),
     replaces: Sequence[str] = (),
+    seen: SeenPhotos | None = None,
     origin: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
 ) -> Bundle:
     """Write the bundle `store/<model_name>/<version>/`, completely or not at all, and return it verified.
@@ -53,6 +55,7 @@ def package(
         trained_input_size: pixels, if the weights were trained at another size than the recipe's.
         sets: see `training.data.sampling.describe_sets`.
         replaces: names of the models that this one replaces.
+        seen: the photos that the detector has seen, if they are known.
         origin: the weights that the training started from (`started_from`, see `Start.as_dict`) and the detector that
             found teeth without a label (`teeth_from`), if any.
 
@@ -126,6 +129,8 @@ def package(
             shutil.copy(export / FILES[precision], bundle / FILES[precision])
         (bundle / LABEL_MAP).write_text(label_map_text(), encoding="utf-8")
         (bundle / CARD).write_text(model_card(manifest), encoding="utf-8")
+        if seen is not None:
+            seen.write(bundle / SEEN_PHOTOS)
         write_manifest(bundle, manifest)
         bundle.chmod(0o755)
         old = target.with_name(f".{version}-old")
