@@ -19,7 +19,7 @@ COMMANDS = {
     **dict.fromkeys(("configure", "train", "export", "tflite", "evaluate"), "steps"),
     "detect": "bundles",
     "package": "steps",
-    **dict.fromkeys(("repackage", "archive", "install"), "bundles"),
+    **dict.fromkeys(("repackage", "archive", "compare", "install"), "bundles"),
     **dict.fromkeys(("sweep", "cross-validate", "learning-curve", "review"), "studies"),
     "enlarge": "bundles",
     "render": "photos",
@@ -58,7 +58,7 @@ def _add_unavailable(commands: Any, name: str, error: ImportError) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; return 0, 1 after printing an error, or 130 if interrupted."""
+    """Run a command; return 0, 1 after printing an error, 3 if a comparison was lost, or 130 if interrupted."""
     quieten_tensorflow()
     arguments = parser().parse_args(argv)
     try:

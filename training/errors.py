@@ -12,6 +12,7 @@ TrainingError
  ├── DetectorError              the path has no detector that can be run
  ├── CalibrationError           there are no detections to calibrate scores on
  ├── CrossValidationError       a fold is not trained, or belongs to another recipe
+ ├── ComparisonError            two bundles cannot be compared on these photos
  ├── ReviewError                the table of photo kinds cannot be used
  ├── ConversionError            the architecture cannot be converted to TFLite
  ├── ParityError                the float32 TFLite model differs from the SavedModel

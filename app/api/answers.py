@@ -128,6 +128,38 @@ class ScreeningAnswer(BaseModel):
     evidence: EvidenceAnswer | None = Field(None, description="Only with evidence=true.")
 
 
+class ComparedModel(BaseModel):
+    """A bundle, and the threshold that it was compared at."""
+
+    name: str
+    version: int
+    sha256: str
+    score_threshold: float
+
+
+class ComparedFigure(BaseModel):
+    """A figure of both bundles, and the difference, new less old; null where the photos cannot give it."""
+
+    old: float | None
+    new: float | None
+    difference: float | None
+    interval: tuple[float, float] | None = Field(description="95 % interval of the difference.")
+
+
+class Comparison(BaseModel):
+    """A bundle compared with the one before it, on photos that neither had seen, as `training install` keeps it."""
+
+    created: str
+    old: ComparedModel
+    new: ComparedModel
+    is_better: bool
+    reason: str
+    photos: dict[str, int] = Field(description="Number of photos by source.")
+    left_out: dict[str, int] = Field(description="Number of photos that one of them had seen, by their use.")
+    unlisted: list[str] = Field(description="Detectors that were trusted not to have seen the photos.")
+    figures: dict[str, dict[str, ComparedFigure]] = Field(description="By source, and as their mean.")
+
+
 class ModelEntry(BaseModel):
     """One bundle of the store."""
 
@@ -147,6 +179,7 @@ class ModelEntry(BaseModel):
     operating_points: dict[str, OperatingPoint] = Field(description="By the name that /detect?operating_point= takes.")
     curve: str | None = Field(description="Path of the figures at every threshold, if the model has them.")
     card: str = Field(description="Path of the model card.")
+    comparison: Comparison | None = Field(description="With the bundle before it, if they were compared.")
 
 
 class CurveAnswer(BaseModel):
@@ -161,6 +194,7 @@ class ModelList(BaseModel):
     """The models of the store."""
 
     models: list[ModelEntry]
+    refused: list[Comparison] = Field(description="Comparisons of bundles that were not installed.")
 
 
 class LiveAnswer(BaseModel):

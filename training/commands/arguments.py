@@ -56,6 +56,7 @@ def add_data_arguments(parser: argparse.ArgumentParser, *, default: str = "", is
 
 add_training_data_arguments = partial(add_data_arguments, is_training=True)
 add_optional_data_arguments = partial(add_data_arguments, default=PREPARED)
+add_unseen_data_arguments = partial(add_data_arguments, default="none")
 add_optional_training_data_arguments = partial(add_data_arguments, default=PREPARED, is_training=True)
 
 
@@ -72,7 +73,7 @@ def read_source(arguments: argparse.Namespace) -> Source:
     tooth_detector = None
     if teeth_from not in WITHOUT_DETECTOR:
         detector = find_detector(teeth_from)
-        tooth_detector = ToothDetector(detector.bundle.name, detector.bundle.sha256, detector.load)
+        tooth_detector = ToothDetector(detector.bundle.name, detector.bundle.sha256, detector.load, teeth_from)
     return Source(
         arguments.format,
         rename,
@@ -143,6 +144,16 @@ replaces_argument = argument(
     default=[],
     metavar="MODEL",
     help="name of a model that the bundle replaces; may be repeated",
+)
+
+
+NOT_BETTER = 3
+"""Exit status of a comparison that the new detector did not win; 1 is an error, 2 a wrong command line."""
+
+trust_unlisted = argument(
+    "--trust-unlisted",
+    action="store_true",
+    help="compare even if a bundle does not list the photos of its training (default: refuse, they may be among these)",
 )
 
 

@@ -1,6 +1,7 @@
 """Bundles and other trained detectors: use them, change them, move them."""
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -13,20 +14,28 @@ from app.screening import DEFAULT_MAX_BOXES, MAX_BOXES_BOUNDS, ClassSelection
 from app.settings import Settings
 from training.commands import argument, command, out
 from training.commands.arguments import (
+    NOT_BETTER,
     add_data_arguments,
     add_fold_argument,
     add_model_arguments,
+    add_unseen_data_arguments,
     check_threshold,
     read_fold,
+    read_photos,
     read_sizes,
     read_source,
     replaces_argument,
+    resamples_argument,
+    trust_unlisted,
 )
 from training.data.annotations import FOLDS
 from training.enlarge import enlarge as enlarge_bundle
 from training.measure.detectors import DEFAULT_THRESHOLD, find_detector
+from training.measure.head_to_head import compare_bundles
 from training.measure.predictions import DetectorError
+from training.output import write_file
 from training.release import install as store
+from training.release.succession import install_if_better
 from training.repackage import repackage as repackage_bundle
 from training.run import prepare_step
 from training.run_folder import RunFolder
@@ -126,21 +135,77 @@ def archive(arguments: argparse.Namespace) -> None:
 
 
 @command(
+    "compare two bundles on photos that neither has seen; the exit status is 0 if the new one is better, else 3",
+    argument("old", type=Path, metavar="OLD", help="a bundle, or a run that was packaged"),
+    argument("new", type=Path, metavar="NEW", help="another one"),
+    add_data_arguments,
+    argument("--out", type=Path, metavar="FILE", help="write the comparison as JSON"),
+    trust_unlisted,
+    resamples_argument,
+)
+def compare(arguments: argparse.Namespace) -> int:
+    comparison = compare_bundles(
+        arguments.old,
+        arguments.new,
+        read_photos(arguments),
+        trust_unlisted=arguments.trust_unlisted,
+        resamples=max(1, arguments.resamples),
+    )
+    if arguments.out:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        write_file(arguments.out, json.dumps(comparison.as_dict(), indent=2) + "\n")
+    print(comparison.as_text(), end="")
+    return 0 if comparison.is_better else NOT_BETTER
+
+
+@command(
     "verify a bundle or models.tar.gz and install it in a model store",
     argument("source", type=Path, help="a bundle, a model store, or an archive of one"),
     argument("--store", type=Path, required=True, help="the model store; created if missing"),
     argument("--sha256", help="expected of the archive (default: from FILE.sha256 next to it)"),
     argument("--replace", action="store_true", help="replace a bundle of the same version"),
+    argument(
+        "--if-better",
+        action="store_true",
+        help="compare the bundle on --data with the one that it would replace, and install it only if it is better; "
+        "the exit status is 3 if not",
+    ),
+    add_unseen_data_arguments,
+    argument("--out", type=Path, metavar="FILE", help="where the comparison is written (default: next to the bundle)"),
+    trust_unlisted,
+    resamples_argument,
 )
-def install(arguments: argparse.Namespace) -> None:
-    for bundle, is_new in store.install(
-        arguments.source, arguments.store, sha256=arguments.sha256, replace=arguments.replace
-    ):
-        state = "installed" if is_new else "is already installed"
-        threshold = bundle.operating_point.score_threshold
-        print(f"{bundle.name} {bundle.version} {state}, threshold {threshold:g}: {bundle.path}")
-        if settings := _settings_for(bundle, arguments.store):
-            print(f"  a server of this store serves it with {settings}")
+def install(arguments: argparse.Namespace) -> int:
+    if not arguments.if_better:
+        for bundle, is_new in store.install(
+            arguments.source, arguments.store, sha256=arguments.sha256, replace=arguments.replace
+        ):
+            _say_installed(bundle, arguments.store, is_new=is_new)
+        return 0
+    if not arguments.data:
+        raise store.ReleaseError("--if-better needs --data, photos that neither detector has seen")
+    comparison = install_if_better(
+        arguments.source,
+        arguments.store,
+        read_photos(arguments),
+        out=arguments.out,
+        trust_unlisted=arguments.trust_unlisted,
+        resamples=max(1, arguments.resamples),
+    )
+    print(comparison.as_text(), end="")
+    if not comparison.is_better:
+        return NOT_BETTER
+    installed = find_bundle(arguments.store, comparison.new.name, comparison.new.version)
+    _say_installed(read_bundle(installed), arguments.store, is_new=True)
+    return 0
+
+
+def _say_installed(bundle: Bundle, models: Path, *, is_new: bool) -> None:
+    state = "installed" if is_new else "is already installed"
+    threshold = bundle.operating_point.score_threshold
+    print(f"{bundle.name} {bundle.version} {state}, threshold {threshold:g}: {bundle.path}")
+    if settings := _settings_for(bundle, models):
+        print(f"  a server of this store serves it with {settings}")
 
 
 def _settings_for(bundle: Bundle, store: Path) -> str:

@@ -7,12 +7,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
+from pydantic import ValidationError
 
-from app.api.answers import CurveAnswer, ModelEntry, ModelList, problem_responses
+from app.api.answers import Comparison, CurveAnswer, ModelEntry, ModelList, problem_responses
 from app.api.parameters import known_parameters_only
 from app.api.problems import quoted
 from app.api.service import service_of
-from app.detector.bundle import Bundle, list_bundles, read_bundle, replaced_by, replacements
+from app.detector.bundle import Bundle, list_bundles, list_comparisons, read_bundle, replaced_by, replacements
 from app.detector.engine import Engine
 from app.errors import BundleError, UnknownModel
 
@@ -67,7 +68,23 @@ def _list(store: Path, engines: list[Engine]) -> ModelList:
     # A live model answers even if its folder was removed from the store.
     paths = {(engine.bundle.name, engine.bundle.version): engine.bundle.path for engine in engines}
     paths |= {(name, version): path for name, version, path in list_bundles(store)}
-    return ModelList(models=[_entry(name, version, paths[name, version], engines) for name, version in sorted(paths)])
+    comparisons = _comparisons(store)
+    entries = [_entry(name, version, paths[name, version], engines) for name, version in sorted(paths)]
+    for entry in entries:
+        entry.comparison = comparisons.pop(entry.sha256, None)
+    return ModelList(models=entries, refused=list(comparisons.values()))
+
+
+def _comparisons(store: Path) -> dict[str | None, Comparison]:
+    """The comparisons that the store keeps, by the SHA-256 of the newer bundle."""
+    found: dict[str | None, Comparison] = {}
+    for path in list_comparisons(store):
+        try:
+            comparison = Comparison.model_validate_json(path.read_bytes())
+            found[comparison.new.sha256] = comparison
+        except (OSError, ValidationError) as error:
+            logger.warning("a comparison of the store cannot be read: %s: %s", path, error)
+    return found
 
 
 def _entry(name: str, version: int, path: Path, engines: list[Engine]) -> ModelEntry:
@@ -92,6 +109,7 @@ def _entry(name: str, version: int, path: Path, engines: list[Engine]) -> ModelE
         operating_points=dict(bundle.operating_points) if bundle else {},
         curve=f"/models/{name}/curve?version={version}" if bundle and bundle.curve else None,
         card=f"/models/{name}/card?version={version}",
+        comparison=None,
     )
 
 

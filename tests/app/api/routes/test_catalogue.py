@@ -1,8 +1,11 @@
-"""The list of models and their cards."""
+"""The list of models, their cards and comparisons."""
 
+import json
 import threading
 from pathlib import Path
+from typing import Any
 
+from app.detector.bundle import comparison_file, read_bundle
 from app.settings import Settings
 from tests.app.api.live_server import CURVE, POINTS, Start, serving, write_bundle
 
@@ -11,7 +14,7 @@ def test_empty_store(tmp_path: Path) -> None:
     told = threading.Event()
     with serving(Settings(model_store=tmp_path), on_failure=told.set) as live:
         assert told.wait(10)
-        assert live.client.get("/models").json() == {"models": []}
+        assert live.client.get("/models").json() == {"models": [], "refused": []}
 
 
 def test_models_and_cards(start: Start, tmp_path: Path) -> None:
@@ -59,3 +62,33 @@ def test_operating_points_and_curve(start: Start, tmp_path: Path) -> None:
         assert live.client.get("/models/stand-in/curve?version=1").json()["curve"] is None
         for address, status in (("/models/nothing/curve", 404), ("/models/stand-in/curve?version=0", 422)):
             assert live.client.get(address).status_code == status
+
+
+def keep_comparison(bundle: Path, sha256: str, **keys: Any) -> dict[str, Any]:
+    """Of a bundle in a store with the version before it, as the training writes it."""
+    version = int(bundle.name)
+    old, new = (
+        {"name": "stand-in", "version": number, "sha256": digest, "score_threshold": 0.5}
+        for number, digest in ((version - 1, "0" * 64), (version, sha256))
+    )
+    figure = {"old": 0.5, "new": 0.6, "difference": 0.1, "interval": [0.05, 0.15]}
+    content = {
+        **{"created": "2026-11-30T12:00:00+00:00", "old": old, "new": new, "is_better": True, "reason": "it is"},
+        **{"photos": {"clinic": 20}, "left_out": {"trained": 3}, "unlisted": []},
+        "figures": {"clinic": {"F1": figure}, "mean": {"F1": figure, "mAP@.5": dict.fromkeys(figure)}},
+    }
+    comparison_file(bundle).write_text(json.dumps(content | keys), encoding="utf-8")
+    return content | keys
+
+
+def test_comparisons(start: Start, tmp_path: Path) -> None:
+    installed, other = (write_bundle(tmp_path, version=version) for version in (2, 3))
+    kept = keep_comparison(installed, read_bundle(installed, verify=False).sha256)
+    keep_comparison(other, "1" * 64)
+    refused = keep_comparison(other.with_name("4"), "2" * 64, is_better=False)
+    keep_comparison(other.with_name("5"), "3" * 64, photos="many")
+    with start(model="stand-in") as live:
+        answer = live.client.get("/models").json()
+    assert [entry["comparison"] for entry in answer["models"]] == [None, kept, None], "of this bundle, not its version"
+    assert [one["new"]["version"] for one in answer["refused"]] == [3, 4]
+    assert answer["refused"][1] == refused
