@@ -1,4 +1,4 @@
-"""HEIC photos and the process that decodes them."""
+"""Photos decoded in a separate process: its limits, its end and its errors, shown on HEIC."""
 
 from __future__ import annotations
 
@@ -13,27 +13,17 @@ import numpy as np
 import pytest
 
 from app.errors import DeadlineExceeded, Overloaded, PhotoTooCostly, PhotoTooLarge, UnreadablePhoto
-from app.photo import heic
+from app.photo import separate
 from app.photo.decoding import decode
 from app.photo.limits import Limits
-from tests.app.photo.pictures import DATA, FLAT, FOUR_COLOURS, HARD, assert_four_colours, of_tiles
+from tests.app.photo.pictures import DATA, FLAT, FOUR_COLOURS, HARD, of_tiles
 
 pytestmark = pytest.mark.usefixtures("nothing_left_behind")
 
 
-def test_tiles_are_joined() -> None:
-    """The test picture shows 64x48 of its 64x64 pixels."""
-    whole = decode(FOUR_COLOURS).pixels
-    tiled = decode(of_tiles(3, 2)).pixels
-    assert tiled.shape == (3 * 64, 2 * 64, 3)
-    for top in (0, 64, 128):
-        for left in (0, 64):
-            np.testing.assert_array_equal(tiled[top : top + 48, left : left + 64], whole)
-
-
 @pytest.mark.slow
 def test_decoding_for_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heic, "CPU_S", 1)
+    monkeypatch.setattr(separate, "CPU_S", 1)
     started = time.monotonic()
     with pytest.raises(PhotoTooLarge, match="more than 1 s of a processor"):
         decode(HARD)
@@ -42,10 +32,10 @@ def test_decoding_for_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_decoding_with_too_much_memory_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """The decoder does not always know the cause of its error."""
-    monkeypatch.setattr(heic, "BYTES_PER_PIXEL", 0)
+    monkeypatch.setattr(separate, "BYTES_PER_PIXEL", 0)
     errors = []
     for more in (60, 80, 100):
-        monkeypatch.setattr(heic, "EXTRA_BYTES", more * 1_000_000)
+        monkeypatch.setattr(separate, "EXTRA_BYTES", more * 1_000_000)
         assert decode(FOUR_COLOURS).width == 64
         with pytest.raises((PhotoTooLarge, UnreadablePhoto)) as raised:
             decode(FLAT)
@@ -132,16 +122,16 @@ def test_a_misbehaving_decoder_costs_one_photo(
     monkeypatch: pytest.MonkeyPatch, lines: list[str], error: type[Exception], message: str
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(heic, "start_module", saying(*lines))
-        patched.setattr(heic, "HANG_S", 0.5 if error is PhotoTooCostly else 60.0)
-        patched.setattr(heic, "END_S", 0.5)
+        patched.setattr(separate, "start_module", saying(*lines))
+        patched.setattr(separate, "HANG_S", 0.5 if error is PhotoTooCostly else 60.0)
+        patched.setattr(separate, "END_S", 0.5)
         with pytest.raises(error, match=message):
             decode(FOUR_COLOURS)
     assert decode(FOUR_COLOURS).width == 64
 
 
 def test_a_crash_is_logged(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr(heic, "start_module", saying(ENDS_BY % "SIGSEGV"))
+    monkeypatch.setattr(separate, "start_module", saying(ENDS_BY % "SIGSEGV"))
     with pytest.raises(UnreadablePhoto):
         decode(FOUR_COLOURS)
     assert "SIGSEGV" in caplog.text
@@ -176,65 +166,9 @@ def test_a_decoder_that_does_not_start_is_no_fault_of_the_photo(monkeypatch: pyt
 
 
 def test_a_refused_photo_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heic, "CPU_S", 1)
+    monkeypatch.setattr(separate, "CPU_S", 1)
     with pytest.raises(PhotoTooLarge, match=r"1920x1920 pixels; at most 1000000 in all"):
         decode(HARD, Limits(max_pixels=1_000_000))
-
-
-def with_rotation(heic: bytes, quarter_turns: int) -> bytes:
-    """The HEIC with an `irot` property (ISO 23008-12, 6.5.10: quarter turns anticlockwise) on its primary picture."""
-
-    def box(data: bytes | bytearray, name: bytes) -> tuple[int, int]:
-        start = data.index(name) - 4
-        return start, start + int.from_bytes(data[start : start + 4], "big")
-
-    def grow(data: bytearray, name: bytes, by: int) -> None:
-        start, end = box(data, name)
-        data[start : start + 4] = (end - start + by).to_bytes(4, "big")
-
-    out = bytearray(heic)
-    primary = int.from_bytes(out[box(out, b"pitm")[0] + 12 : box(out, b"pitm")[1]], "big")
-    start, end = box(out, b"ipco")
-    at, properties = start + 8, 0
-    while at < end:
-        at, properties = at + int.from_bytes(out[at : at + 4], "big"), properties + 1
-    for name in (b"meta", b"iprp", b"ipco"):
-        grow(out, name, 9)
-    out[end:end] = (9).to_bytes(4, "big") + b"irot" + bytes([quarter_turns])
-    start, _ = box(out, b"ipma")
-    at = start + 16  # header, version and flags, entry count
-    while int.from_bytes(out[at : at + 2], "big") != primary:
-        at += 3 + out[at + 2]
-    for name in (b"meta", b"iprp", b"ipma"):
-        grow(out, name, 1)
-    out[at + 3 + out[at + 2] : at + 3 + out[at + 2]] = bytes([0x80 | (properties + 1)])
-    out[at + 2] += 1
-    start, _ = box(out, b"iloc")
-    assert out[start + 8 : start + 14] == bytes([1, 0, 0, 0, 0x44, 0x40]), "iloc: version 1, 4-byte fields, no index"
-    at = start + 16
-    for _ in range(int.from_bytes(out[start + 14 : start + 16], "big")):
-        if out[at + 3] == 0:  # placed by its offset in the file
-            out[at + 6 : at + 10] = (int.from_bytes(out[at + 6 : at + 10], "big") + 10).to_bytes(4, "big")
-        at += 12 + 8 * int.from_bytes(out[at + 10 : at + 12], "big")
-    return bytes(out)
-
-
-def test_heic_rotation_is_applied_once() -> None:
-    """Phones write the container's rotation and, for other readers, the same in EXIF."""
-    stored_turned = with_rotation((DATA / "four_colours_turned.heic").read_bytes(), quarter_turns=3)
-    assert_four_colours(decode(stored_turned).pixels, tolerance=8)
-
-
-def test_heic_exif_orientation_is_ignored() -> None:
-    photo = decode((DATA / "four_colours_turned.heic").read_bytes())
-    assert (photo.width, photo.height) == (48, 64)
-
-
-def test_10_bit_heic_grey_keeps_its_range() -> None:
-    row = decode((DATA / "grey_10bit.heic").read_bytes()).pixels[24, :, 0].astype(int)
-    assert row[0] < 20
-    assert row[-1] > 235
-    assert (np.diff(row) >= -3).all()
 
 
 @pytest.mark.slow

@@ -1,7 +1,8 @@
-"""HEIC photos, decoded in a separate process, which may crash, hang or exceed its memory without harm to the server.
+"""Photos decoded in a separate process, which may crash, hang or exceed its memory without harm to the server.
 
 libheif learns the sizes of a photo's tiles only by decoding them, so a small file can keep it busy for minutes, and it
-has more code than the decoders of the other formats. Compared with decoding a phone's photo, the process is cheap.
+has more code than the decoders of the other formats. The codecs of DICOM files other than JPEG have the same faults or
+are in Python. Compared with decoding a phone's photo, the process is cheap.
 
     server to decoder    the photo, in shared memory; then, if its size is accepted, a byte to continue
     decoder to server    JSON lines: number of pictures and size of the primary one; then mode, size and bytes of its
@@ -19,7 +20,7 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from PIL import Image
@@ -57,16 +58,27 @@ FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP
 """Exit statuses when the kernel is short of memory, or when all processes are terminated."""
 
 
-def read_heic(
-    data: bytes, max_pixels: int, check: Callable[[int, int, int], None], wanted: Callable[[], bool]
+def read_separately(
+    label: str,
+    module: str,
+    data: bytes,
+    max_pixels: int,
+    check: Callable[[int, int, int], None],
+    wanted: Callable[[], bool],
+    arguments: Sequence[object] = (),
+    more_bytes: int = 0,
 ) -> Image.Image:
-    """The primary picture, turned as the container says, with its colour profile in `info`.
+    """The primary picture, turned as its container says, with its colour profile in `info`.
 
     Args:
+        label: the format's name in sentences.
+        module: the decoder.
         max_pixels: the most accepted; the memory limit of the decoder follows from it.
         check: called with the number of pictures and the width and height of the primary one, before a pixel is decoded
             and again for the result; raises an error to refuse them.
         wanted: whether the caller still waits; called several times a second.
+        arguments: of the decoder, in addition to the memory and its limits.
+        more_bytes: address space for the decoder's libraries besides `EXTRA_BYTES`.
 
     Raises:
         PhotoTooCostly: decoding takes too long.
@@ -77,7 +89,7 @@ def read_heic(
         Exception: from `check`; of any kind for a damaged photo.
     """
     max_written = max(len(data), SAMPLE_BYTES * max_pixels + PROFILE_BYTES)
-    limits = (BYTES_PER_PIXEL * max_pixels + EXTRA_BYTES, CPU_S, max_written)
+    limits = (BYTES_PER_PIXEL * max_pixels + EXTRA_BYTES + more_bytes, CPU_S, max_written)
     with contextlib.ExitStack() as stack:
         try:
             shared = stack.enter_context(anonymous_memory("photo"))
@@ -85,8 +97,8 @@ def read_heic(
                 file.write(data)
             process = stack.enter_context(
                 start_module(
-                    "app.photo.heic_decoder",
-                    (shared, *limits),
+                    module,
+                    (shared, *limits, *arguments),
                     pass_fds=[shared],
                     bufsize=0,
                     stdin=subprocess.PIPE,
@@ -99,12 +111,12 @@ def read_heic(
             raise Overloaded(f"no process can be started to decode the photo ({error.strerror}); try again") from None
         stack.callback(process.kill)
         end = time.monotonic() + HANG_S
-        found = _next(process, end, wanted)
+        found = _next(label, process, end, wanted)
         check(found["pictures"], *found["size"])
         assert process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it died, which the next read reports
             process.stdin.write(b"\n")
-        decoded = _next(process, end, wanted)
+        decoded = _next(label, process, end, wanted)
         process.wait(END_S)
         seal(shared)
         check(found["pictures"], *decoded["size"])
@@ -120,17 +132,17 @@ def read_heic(
     return image
 
 
-def _next(process: subprocess.Popen[bytes], end: float, wanted: Callable[[], bool]) -> dict[str, Any]:
+def _next(label: str, process: subprocess.Popen[bytes], end: float, wanted: Callable[[], bool]) -> dict[str, Any]:
     """The next message of the decoder."""
     line = _line(process, end, wanted)
     if not line:
-        raise _ended(process.wait(END_S))
+        raise _ended(label, process.wait(END_S))
     message: dict[str, Any] = json.loads(line)
     if "error" not in message:
         return message
     if message["error"] == "setup":
-        logger.error("HEIC photos cannot be decoded: %s", message["detail"])
-        raise Overloaded("the decoder of HEIC photos does not start; the cause is in the server's log")
+        logger.error("%s photos cannot be decoded: %s", label, message["detail"])
+        raise Overloaded(f"the decoder of {label} photos does not start; the cause is in the server's log")
     # libheif reports its own limits by the same kind of error.
     if message["error"] == "MemoryError" or message["detail"].startswith("Memory allocation error: Unspecified"):
         raise MemoryError
@@ -156,14 +168,14 @@ def _line(process: subprocess.Popen[bytes], end: float, wanted: Callable[[], boo
     return line
 
 
-def _ended(status: int) -> Exception:
+def _ended(label: str, status: int) -> Exception:
     """The error of a decoder that exited without a message."""
     if status == -signal.SIGXCPU:
         return PhotoTooCostly(f"the photo takes more than {CPU_S} s of a processor to decode; send a smaller one")
     if status in OUT_OF_MEMORY:
         return MemoryError()
     how = describe_exit(status)
-    logger.warning("the decoder of a HEIC photo ended: %s", how)
+    logger.warning("the decoder of a %s photo ended: %s", label, how)
     if status in FROM_OUTSIDE:
         return Overloaded(f"the process that decoded the photo was ended ({how}); try again shortly")
-    return UnreadablePhoto("the HEIC photo is damaged: its decoder crashed")
+    return UnreadablePhoto(f"the {label} photo is damaged: its decoder crashed")
