@@ -46,6 +46,7 @@ class Options:
         media_type: of the annotated picture; None draws none.
         plain: the picture is the upright photo alone, without boxes and legend.
         evidence: the JSON answer has the `Evidence`.
+        frame: of a DICOM file, counted from 1; None takes its only one.
     """
 
     operating_point: str | None = None
@@ -56,6 +57,7 @@ class Options:
     media_type: MediaType | None = None
     plain: bool = False
     evidence: bool = False
+    frame: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +199,7 @@ class Screener:
             engine: the detector, started.
 
         Raises:
-            InvalidParameter: the bundle does not have the operating point.
+            InvalidParameter: the bundle does not have the operating point, or the photo not the frame.
             PhotoError: the photo cannot be used.
             DeadlineExceeded: its detections came too late.
             RuntimeUnavailable, WorkerDied: see `Engine.detect`.
@@ -262,7 +264,8 @@ class Screener:
             return None
         # The detector saw the scaled photo, so that the boxes do not depend on the format of the answer.
         if not opened.photo.is_full_size:
-            opened.photo = await job.permit.run("decode", lambda: decode(job.data, self._limits))
+            frame = job.options.frame
+            opened.photo = await job.permit.run("decode", lambda: decode(job.data, self._limits, frame=frame))
 
         def annotate(photo: Photo) -> Pixels:
             if job.options.plain:
@@ -291,7 +294,7 @@ class Screener:
 def _open(job: _Job, limits: Limits) -> _Opened:
     bundle = job.engine.bundle
     side = screened_side(bundle.input_height, bundle.input_width)
-    photo = decode(job.data, limits, shorter_side=side, wanted=lambda: job.permit.wanted)
+    photo = decode(job.data, limits, shorter_side=side, frame=job.options.frame, wanted=lambda: job.permit.wanted)
     return _Opened(
         photo.width,
         photo.height,

@@ -310,7 +310,7 @@ class Settings:
     )
     max_frames: int = _setting(
         DEFAULT_LIMITS.max_frames,
-        "Most pictures in one file: an animation, a HEIC collection. One is screened.",
+        "Most pictures in one file: an animation, a HEIC collection, frames of a DICOM file. One is screened.",
         _whole_number(1, 1_000),
     )
     formats: tuple[PhotoFormat, ...] = _setting(

@@ -220,7 +220,7 @@ class ProblemAnswer(BaseModel):
                     "type": "/problems/unsupported-photo",
                     "title": "The picture format is not accepted",
                     "status": 415,
-                    "detail": "GIF files are not accepted; send JPEG, PNG, WebP or HEIC",
+                    "detail": "GIF files are not accepted; send JPEG, PNG, WebP, HEIC or DICOM",
                 }
             ]
         }
@@ -236,12 +236,14 @@ class BatchScreening(ScreeningAnswer):
     """A screened photo of a batch: the answer of `POST /detect` with its index."""
 
     index: int = Field(ge=1, description="The photo's position in the batch, from 1.")
+    frame: int | None = Field(None, ge=1, description="Only for a DICOM file with several frames, each a photo.")
 
 
 class BatchProblem(BaseModel):
     """A photo of a batch that could not be screened."""
 
     index: int = Field(ge=1, description="The photo's position in the batch, from 1.")
+    frame: int | None = Field(None, ge=1, description="Only for a DICOM file with several frames, each a photo.")
     problem: ProblemAnswer
 
 

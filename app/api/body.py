@@ -1,6 +1,7 @@
 """Read the uploaded photos: a multipart form, a zip archive or the raw body, in memory and within upload."""
 
 import asyncio
+import contextlib
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,10 +19,13 @@ from app.errors import (
     BatchTooLarge,
     CariesError,
     InvalidParameter,
+    PhotoError,
     PhotoTooLarge,
     UnsupportedMediaType,
     UploadTooSlow,
 )
+from app.photo.dicom_file import PREAMBLE, count_frames
+from app.photo.formats import PhotoFormat, format_name
 from app.photo.zip_photos import SIGNATURES, list_photos
 from app.settings import Settings
 
@@ -44,12 +48,23 @@ PART_OVERHEAD = 2**10
 RAW_TYPES = ("", "application/octet-stream", "application/x-www-form-urlencoded")
 """Content types, besides image/*, of a body that is the photo itself. `curl --data-binary` sends the last one."""
 
+DICOM = "application/dicom"
 ZIP_TYPES = ("application/zip", "application/x-zip-compressed")
 
 M = TypeVar("M", bound=BaseModel)
 
-Source = Callable[[], bytes]
-"""Returns a photo as sent, unpacked only now; raises PhotoError."""
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A photo of a batch.
+
+    Attributes:
+        read: returns the file as sent, unpacked only now; raises PhotoError.
+        frame: of a DICOM file with several, each of which is a photo; None for every other file.
+    """
+
+    read: Callable[[], bytes]
+    frame: int | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -96,9 +111,10 @@ async def read_photo(request: Request, settings: Settings) -> bytes:
         UploadTooSlow: the body did not arrive in time.
     """
     kind = content_type(request)
-    if not (kind in (FORM, *RAW_TYPES) or kind.startswith("image/")):
+    if not (kind in (FORM, DICOM, *RAW_TYPES) or kind.startswith("image/")):
         raise UnsupportedMediaType(
             f"Content-Type is {quoted(kind)}; send multipart/form-data with the field {FIELD}, or the photo as image/*"
+            f" or {DICOM}"
         )
     upload = _Upload(
         max_files=1,
@@ -111,8 +127,11 @@ async def read_photo(request: Request, settings: Settings) -> bytes:
     return (await _read_files(request, upload, fields=(FIELD,)))[0]
 
 
-async def read_batch(request: Request, settings: Settings) -> list[Source]:
+async def read_batch(request: Request, settings: Settings, *, by_frame: bool = True) -> list[Source]:
     """The photos of a batch in the order sent, at least one.
+
+    Args:
+        by_frame: every frame of a DICOM file is a photo; else a file with several is one, which cannot be screened.
 
     Raises:
         UnsupportedMediaType: the body is neither a form nor a zip archive, or is compressed.
@@ -122,9 +141,10 @@ async def read_batch(request: Request, settings: Settings) -> list[Source]:
         UploadTooSlow: the body did not arrive in time.
     """
     kind = content_type(request)
-    if kind not in (FORM, *ZIP_TYPES, *RAW_TYPES):
+    if kind not in (FORM, DICOM, *ZIP_TYPES, *RAW_TYPES):
         raise UnsupportedMediaType(
-            f"Content-Type is {quoted(kind)}; send multipart/form-data with fields {BATCH_FIELDS[0]}, or {ZIP_TYPES[0]}"
+            f"Content-Type is {quoted(kind)}; send multipart/form-data with fields {BATCH_FIELDS[0]}, {ZIP_TYPES[0]}"
+            f" or {DICOM}"
         )
     # A batch of more photos than requests per minute would be refused at every try.
     max_photos = min(settings.batch_photos, settings.requests_per_minute or settings.batch_photos)
@@ -137,9 +157,42 @@ async def read_batch(request: Request, settings: Settings) -> list[Source]:
         too_large=BatchTooLarge,
     )
     files = await _read_files(request, upload, fields=BATCH_FIELDS)
-    if kind != FORM or (len(files) == 1 and files[0].startswith(SIGNATURES)):
-        return [partial(member.read, settings.max_bytes) for member in list_photos(files[0], max_photos=max_photos)]
-    return [partial(bytes, photo) for photo in files]
+    if kind not in (FORM, DICOM) or (len(files) == 1 and files[0].startswith(SIGNATURES)):
+        members = list_photos(files[0], max_photos=max_photos)
+        heads = [member.head(PREAMBLE) for member in members]
+        reads = [partial(member.read, settings.max_bytes) for member in members]
+    else:
+        heads = [photo[:PREAMBLE] for photo in files]
+        reads = [partial(bytes, photo) for photo in files]
+    max_frames = settings.max_frames if by_frame else 1
+    return await asyncio.to_thread(_by_frame, heads, reads, max_frames, max_photos)
+
+
+def _by_frame(
+    heads: Sequence[bytes], reads: Sequence[Callable[[], bytes]], max_frames: int, max_photos: int
+) -> list[Source]:
+    """A source for each file, and for each frame of DICOM files with several.
+
+    A DICOM file that cannot be read, or has more than `max_frames`, is one photo, which is refused in its turn.
+
+    Raises:
+        BatchTooLarge: they are more than `max_photos`.
+    """
+    sources = []
+    for head, read in zip(heads, reads, strict=True):
+        frames = 1
+        if max_frames > 1 and format_name(head) == PhotoFormat.DICOM.label:
+            with contextlib.suppress(PhotoError):
+                frames = count_frames(read())
+        if 1 < frames <= max_frames:
+            sources += [Source(read, frame) for frame in range(1, frames + 1)]
+        else:
+            sources.append(Source(read))
+        if len(sources) > max_photos:
+            raise BatchTooLarge(
+                f"the batch contains more than {max_photos} photos, DICOM frames included; send several batches"
+            )
+    return sources
 
 
 def content_type(request: Request) -> str:

@@ -38,6 +38,9 @@ Plain = Annotated[bool, Query(description="The picture is the upright photo alon
 WithEvidence = Annotated[
     bool, Query(description="The JSON answer has all detections, so that a client can apply other thresholds itself.")
 ]
+Frame = Annotated[
+    int | None, Query(ge=1, description="Frame of a DICOM file, from 1; needed only if the file has several.")
+]
 F = TypeVar("F", bound=StrEnum)
 AnswerFormat = Annotated[F | None, Query(description="Answer format; overrides Accept.")]
 Model = Annotated[str | None, Query(description="A live model, see /models; if omitted, the default one.")]

@@ -1,7 +1,8 @@
 """The bytes of a photo to upright sRGB pixels, under limits.
 
 The format is recognized by the first bytes, and only its decoder runs, never Pillow's search through all its plugins.
-No file is written. HEIC is decoded in a separate process (`app.photo.heic`). `benchmarks/pixels.py` compares libraries.
+No file is written. HEIC and some DICOM files are decoded in a separate process (`app.photo.separate`).
+`benchmarks/pixels.py` compares libraries.
 """
 
 import hashlib
@@ -14,12 +15,13 @@ from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from app.errors import CariesError, PhotoTooLarge, UnreadablePhoto, UnsupportedPhoto
+from app.errors import CariesError, InvalidParameter, PhotoTooLarge, UnreadablePhoto, UnsupportedPhoto
+from app.photo.dicom import read_dicom
 from app.photo.formats import PhotoFormat, format_name
-from app.photo.heic import read_heic
 from app.photo.jpeg import read_jpeg
 from app.photo.limits import DEFAULT_LIMITS, Limits
 from app.photo.pixels import Pixels, upright_samples
+from app.photo.separate import read_separately
 
 MAX_CHUNKS = 2**16
 """Chunks of a PNG. Pillow takes microseconds for each; 32 MiB in the usual chunks of 8 KiB are 4,096."""
@@ -51,6 +53,7 @@ def decode(
     limits: Limits = DEFAULT_LIMITS,
     *,
     shorter_side: int | None = None,
+    frame: int | None = None,
     wanted: Callable[[], bool] = lambda: True,
 ) -> Photo:
     """The upright sRGB photo in `data`.
@@ -58,17 +61,20 @@ def decode(
     EXIF orientation is applied (in HEIC the container's own rotation, as ISO 23008-12 asks; its EXIF orientation is
     information only). Embedded colour profiles are converted to sRGB; a broken one is ignored. Transparent parts become
     white, as a viewer would show them. 16-bit samples are scaled to 8 bits. Of an animation the first frame is taken.
+    The pixels of a DICOM file are not turned (`app.photo.dicom`).
 
     Args:
         shorter_side: pixels that are enough. A JPEG of at least twice as many is decoded at 1/2, 1/4 or 1/8 of its
             size, not below them; every other photo in full. None decodes every photo in full.
-        wanted: whether the caller still waits; the decoding of a HEIC photo stops if not.
+        frame: of a DICOM file, counted from 1; None for its only one. Of other photos, 1 is the only one.
+        wanted: whether the caller still waits; decoding in a separate process stops if not.
 
     Raises:
         UnreadablePhoto: no bytes, or damaged ones.
         UnsupportedPhoto: not of an accepted format.
         PhotoTooLarge: a limit is passed; PhotoTooCostly, that of time.
-        Overloaded: a HEIC photo's decoder cannot be started, or was ended from outside.
+        InvalidParameter: there is no such frame.
+        Overloaded: a separate decoder cannot be started, or was ended from outside.
         DeadlineExceeded: the photo is not wanted any more.
     """
     if not data:
@@ -80,7 +86,7 @@ def decode(
         what = f"{name} files are not accepted" if name else "the bytes are not a known picture format"
         raise UnsupportedPhoto(f"{what}; send {limits.accepted}")
     try:
-        pixels, width, height = _read(PhotoFormat(name.lower()), data, limits, shorter_side, wanted)
+        pixels, width, height = _read(PhotoFormat(name.lower()), data, limits, shorter_side, frame, wanted)
     except CariesError as error:
         clear_frames(error.__traceback__)
         raise
@@ -97,9 +103,16 @@ def decode(
 
 
 def _read(
-    photo_format: PhotoFormat, data: bytes, limits: Limits, shorter_side: int | None, wanted: Callable[[], bool]
+    photo_format: PhotoFormat,
+    data: bytes,
+    limits: Limits,
+    shorter_side: int | None,
+    frame: int | None,
+    wanted: Callable[[], bool],
 ) -> tuple[Pixels, int, int]:
     """Pixels, and width and height of the full photo, all upright."""
+    if photo_format is not PhotoFormat.DICOM and frame not in (None, 1):
+        raise InvalidParameter(f"frame is {frame}; only DICOM files have frames other than 1")
     match photo_format:
         case PhotoFormat.JPEG:
             return read_jpeg(data, limits, shorter_side)
@@ -109,6 +122,8 @@ def _read(
             image = _open_webp(data, limits)
         case PhotoFormat.HEIC:
             image = _open_heic(data, limits, wanted)
+        case PhotoFormat.DICOM:
+            return read_dicom(data, limits, shorter_side, frame, wanted)
     pixels = upright_samples(image)
     height, width, _ = pixels.shape
     return pixels, width, height
@@ -153,7 +168,7 @@ def _open_heic(data: bytes, limits: Limits, wanted: Callable[[], bool]) -> Image
         limits.check_size(width, height)
 
     try:
-        return read_heic(data, limits.max_pixels, check, wanted)
+        return read_separately("HEIC", "app.photo.heic_decoder", data, limits.max_pixels, check, wanted)
     except ValueError as error:
         if "maximum image size" in str(error):  # libheif's own limit, 2**30 pixels, is met before ours
             raise PhotoTooLarge(f"the photo has over 2**30 pixels; at most {limits.max_pixels} are accepted") from None

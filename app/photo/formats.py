@@ -11,7 +11,7 @@ MEDIA_TYPES: dict[str, MediaType] = {"png": "image/png", "jpeg": "image/jpeg", "
 
 PICTURE_SUFFIXES: dict[MediaType, str] = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
 
-PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif"})
+PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".dcm"})
 """File names of photos in folders."""
 
 
@@ -22,6 +22,7 @@ class PhotoFormat(StrEnum):
     PNG = "png"
     WEBP = "webp"
     HEIC = "heic"
+    DICOM = "dicom"
 
     @property
     def label(self) -> str:
@@ -56,5 +57,5 @@ def format_name(data: bytes) -> str:
             return "AVIF"
         return PhotoFormat.HEIC.label if data[8:12] in HEIC_BRANDS else "Video or other ISO media"
     if data[128:132] == b"DICM":
-        return "DICOM"
+        return PhotoFormat.DICOM.label
     return next((name for signature, name in SIGNATURES if data.startswith(signature)), "")

@@ -3,12 +3,13 @@
 import io
 import re
 
+import numpy as np
 import simplejpeg
 from PIL.JpegImagePlugin import MARKER, JpegImageFile
 
 from app.errors import PhotoTooLarge
 from app.photo.limits import Limits
-from app.photo.pixels import Pixels, convert_to_srgb, exif_orientation, samples, turned
+from app.photo.pixels import Pixels, convert_to_srgb, exif_orientation, icc_profile, samples, turned
 
 MAX_SEGMENTS = 2**16
 """Parts of the header. Pillow takes microseconds for each."""
@@ -23,8 +24,21 @@ _MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")
 """All but those that libjpeg skips (ITU-T T.81, B.1.1.3): TEM and restarts. Behind 0xff, 0 and 0xff are none."""
 
 
-def read_jpeg(data: bytes, limits: Limits, shorter_side: int | None) -> tuple[Pixels, int, int]:
+def read_jpeg(
+    data: bytes,
+    limits: Limits,
+    shorter_side: int | None,
+    *,
+    upright: bool = True,
+    rgb: bool = False,
+    icc: bytes = b"",
+) -> tuple[Pixels, int, int]:
     """The pixels, scaled as `app.photo.decoding.decode` says, and width and height of the full photo, all upright.
+
+    Args:
+        upright: apply the EXIF orientation.
+        rgb: the components are red, green and blue unless a JFIF or Adobe segment says what they are.
+        icc: a colour profile that replaces the embedded one.
 
     Raises:
         PhotoTooLarge: a limit is passed.
@@ -38,14 +52,21 @@ def read_jpeg(data: bytes, limits: Limits, shorter_side: int | None) -> tuple[Pi
     scale = 1
     while scale < 8 and shorter_side is not None and min(width, height) >= 2 * scale * shorter_side:
         scale *= 2
-    orientation = exif_orientation(image)
-    pixels = _decode(data, -(-width // scale), -(-height // scale)) if image.mode == "RGB" else None
+    orientation = exif_orientation(image) if upright else 1
+    if icc:
+        image.info["icc_profile"] = icc
+    pixels = None
+    if rgb and image.mode == "RGB" and not {"jfif", "adobe"} & image.info.keys():
+        image.draft("YCbCr", (width // scale, height // scale))  # hands the components out as they are
+        pixels = np.array(image)
+    elif image.mode == "RGB":
+        pixels = _decode(data, -(-width // scale), -(-height // scale))
     if pixels is None:
         image.draft(None, (width // scale, height // scale))
         pixels = samples(image)
         image.close()
     else:
-        convert_to_srgb(pixels, image)
+        convert_to_srgb(pixels, icc_profile(image))
     if orientation >= 5:
         width, height = height, width
     return turned(pixels, orientation), width, height

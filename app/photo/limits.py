@@ -14,8 +14,8 @@ class Limits:
         max_bytes: as sent. A 48-megapixel phone JPEG is 10 to 20 MiB.
         max_pixels: width times height. Decoding takes up to 12 bytes a pixel, of most photos 3 to 7.
         max_side: pixels of width and of height; an answer as WebP, legend included, cannot have more than 16,383.
-        max_frames: pictures of an animated PNG or WebP, or of a HEIC collection, of which one is screened. Further
-            pictures behind that of a JPEG, such as a phone's depth map, are ignored.
+        max_frames: pictures of an animated PNG or WebP, a HEIC collection or a DICOM file, of which one is screened.
+            Further pictures behind that of a JPEG, such as a phone's depth map, are ignored.
         formats: that are accepted.
     """
 

@@ -44,7 +44,7 @@ def upright_samples(image: Image.Image) -> Pixels:
 def samples(image: Image.Image) -> Pixels:
     """The samples of an image in sRGB; of a large one strip by strip."""
     image.load()
-    to_srgb = ToSrgb(image)
+    to_srgb = ToSrgb(icc_profile(image))
     if image.width * image.height <= STRIP:
         return np.asarray(_rgb(image, to_srgb))
     pixels = np.empty((image.height, image.width, 3), np.uint8)
@@ -55,9 +55,15 @@ def samples(image: Image.Image) -> Pixels:
     return pixels
 
 
-def convert_to_srgb(pixels: Pixels, image: Image.Image) -> None:
-    """Convert RGB samples of an image in place, by its colour profile if it has a usable one."""
-    to_srgb = ToSrgb(image)
+def icc_profile(image: Image.Image) -> bytes:
+    """The colour profile embedded in an image; empty if it has none."""
+    icc = image.info.get("icc_profile")
+    return icc if isinstance(icc, bytes) else b""
+
+
+def convert_to_srgb(pixels: Pixels, icc: bytes) -> None:
+    """Convert RGB samples in place by a colour profile, if it is a usable one."""
+    to_srgb = ToSrgb(icc)
     if to_srgb.profile is not None:
         for rows in strips(pixels):
             rows[:] = np.asarray(to_srgb(Image.fromarray(rows)))
@@ -113,15 +119,14 @@ class ToSrgb:
     """Converts the strips of one L, RGB or CMYK image to sRGB.
 
     Attributes:
-        profile: the embedded one to convert from; None if it is sRGB, missing or unreadable.
+        profile: the one to convert from; None if it is sRGB, missing or unreadable.
     """
 
     profile: ImageCms.ImageCmsProfile | None = None
     _transform: ImageCms.ImageCmsTransform | None = None
 
-    def __init__(self, image: Image.Image) -> None:
-        icc = image.info.get("icc_profile")
-        if isinstance(icc, bytes) and 0 < len(icc) <= MAX_ICC_BYTES:
+    def __init__(self, icc: bytes) -> None:
+        if 0 < len(icc) <= MAX_ICC_BYTES:
             with contextlib.suppress(Exception):  # a broken profile
                 profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
                 if not ImageCms.getProfileDescription(profile).startswith("sRGB"):

@@ -72,6 +72,17 @@ class Member:
             raise UnreadablePhoto("the photo is damaged in its zip archive: its checksum does not match")
         return data
 
+    def head(self, length: int) -> bytes:
+        """The first bytes of the photo; empty if it cannot be unpacked."""
+        if self.flags & _ENCRYPTED or self.method not in (_STORED, _DEFLATED):
+            return b""
+        if self.method == _STORED:
+            return bytes(self.packed[:length])
+        try:
+            return zlib.decompressobj(-zlib.MAX_WBITS).decompress(self.packed, length)
+        except zlib.error:
+            return b""
+
     def _inflate(self, max_bytes: int) -> bytes:
         bomb = max(MIN_BOMB_BYTES, MAX_RATIO * len(self.packed))
         unpacker = zlib.decompressobj(-zlib.MAX_WBITS)

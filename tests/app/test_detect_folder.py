@@ -15,6 +15,7 @@ from PIL import Image
 from app import detect_folder as folder
 from app.cli import main
 from tests.app.api.live_server import POINTS, write_bundle
+from tests.app.photo import dicom_files
 from tests.conftest import ROOT
 
 
@@ -156,6 +157,15 @@ def test_bad_files_are_listed_and_do_not_stop_the_rest(tmp_path: Path, capfd: py
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         *("[Result]a.png", "[Result]c.png", "detections.csv")
     ]
+
+
+@pytest.mark.usefixtures("store")
+def test_dicom_photos_of_folders(tmp_path: Path) -> None:
+    photo = Image.open(write_photo(tmp_path / "a.png"))
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "b.DCM").write_bytes(dicom_files.native(np.asarray(photo)))
+    assert main(["detect", str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 0
+    assert Image.open(tmp_path / "out" / "[Result]b.png").width == 320
 
 
 @pytest.mark.usefixtures("store")

@@ -53,7 +53,7 @@ def test_every_default_is_allowed(name: str) -> None:
         ("docs", "OFF", "default on, set to off"),
         ("audit_fsync", "on", "default off, set to on"),
         ("models", "a, b/2", "default empty, set to a,b/2"),
-        ("formats", "PNG, jpeg", "default jpeg,png,webp,heic, set to png,jpeg"),
+        ("formats", "PNG, jpeg", "default jpeg,png,webp,heic,dicom, set to png,jpeg"),
         ("reviews", "/srv/reviews", "default empty, set to /srv/reviews"),
         ("reviews", "postgresql://u:secret@h/d", "default empty, set to postgresql://u:***@h/d"),
         ("reviews", "postgresql://u@h/d", "default empty, set to postgresql://u@h/d"),

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.api.answers import BatchAnswer, problem_responses
 from app.api.batch_answers import WRITERS, AsJson, AsLines, Result
-from app.api.body import BATCH_FIELDS, ZIP_TYPES, Source, read_batch
+from app.api.body import BATCH_FIELDS, DICOM, ZIP_TYPES, Source, read_batch
 from app.api.clients import CLIENT_LEFT, in_pieces, unless_client_leaves
 from app.api.context import context_of
 from app.api.middleware.audited import record_photo
@@ -70,6 +70,7 @@ BODY = {
             },
         },
         ZIP_TYPES[0]: {"schema": _BINARY},
+        DICOM: {"schema": _BINARY},
     },
 }
 
@@ -87,6 +88,7 @@ async def detect_batch(
     model: Model = None,
 ) -> Response:
     """Send photos as the files `files` of a form, or a zip archive as the only file of the form or as the body itself.
+    The body may also be a DICOM file. Every frame of a DICOM file counts as a photo.
 
     The answer is JSON, a line for each photo as soon as it is done, or a zip of annotated photos, by `Accept` or
     `format`. A photo that cannot be screened has a problem in place of its result. File names are ignored. Each photo
@@ -154,12 +156,14 @@ class _Answer(Response):
     async def _screen_one(self, index: int, source: Source, engine: Engine) -> tuple[Result, bytes | None]:
         """The result of a photo, once it is recorded, and its picture, if requested."""
         service, data = self._service, None
+        head = {"index": index} if source.frame is None else {"index": index, "frame": source.frame}
         screened: ScreenedPhoto | None = None
         failure: Exception | None = None
         try:
             async with service.screener.admission.batch_photo_permits:
-                data = await asyncio.to_thread(source)
-                screened = await service.screener.screen(data, self._options, engine)
+                data = await asyncio.to_thread(source.read)
+                options = self._options if source.frame is None else replace(self._options, frame=source.frame)
+                screened = await service.screener.screen(data, options, engine)
         except asyncio.CancelledError:
             if data is not None:
                 failure = ShuttingDown("the server is shutting down") if service.closed else None
@@ -176,6 +180,6 @@ class _Answer(Response):
         if screened is None:
             assert failure is not None
             service.metrics.problem(problem_of(failure).slug)
-            return {"index": index, "problem": content_of(self._request, failure)}, None
+            return {**head, "problem": content_of(self._request, failure)}, None
         service.count(screened)
-        return {"index": index, **screened.as_dict()}, screened.picture
+        return {**head, **screened.as_dict()}, screened.picture

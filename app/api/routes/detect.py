@@ -10,11 +10,11 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from app.api.answers import EXAMPLE, ScreeningAnswer, problem_responses
-from app.api.body import FIELD, read_photo
+from app.api.body import DICOM, FIELD, read_photo
 from app.api.clients import CLIENT_LEFT, in_pieces, unless_client_leaves
 from app.api.middleware.audited import note_photo
 from app.api.negotiation import MEDIA_TYPES, PICTURE_TYPES, Format, requested_format
-from app.api.parameters import AnswerFormat, Model, PhotoOptions, known_parameters_only
+from app.api.parameters import AnswerFormat, Frame, Model, PhotoOptions, known_parameters_only
 from app.api.service import Service, service_of
 from app.screen_photo import STAGES, ScreenedPhoto
 
@@ -67,6 +67,7 @@ BODY = {
             },
         },
         "image/*": {"schema": _PICTURE},
+        DICOM: {"schema": _PICTURE},
         "application/octet-stream": {"schema": _PICTURE},
     },
 }
@@ -83,8 +84,9 @@ async def detect(
     options: PhotoOptions,
     format: AnswerFormat[Format] = None,
     model: Model = None,
+    frame: Frame = None,
 ) -> Response:
-    """Send a JPEG, PNG, WebP or HEIC photo as the file `file` of a form, or as the body itself.
+    """Send a JPEG, PNG, WebP, HEIC or DICOM photo as the file `file` of a form, or as the body itself.
 
     The answer is the annotated photo (PNG by default, JPEG, WebP) or JSON, by `Accept` or `format`.
     Not a medical device.
@@ -92,7 +94,7 @@ async def detect(
     service = service_of(request)
     screener = service.screener
     chosen = requested_format(request, format, MEDIA_TYPES)
-    options = replace(options, media_type=PICTURE_TYPES.get(chosen))
+    options = replace(options, media_type=PICTURE_TYPES.get(chosen), frame=frame)
     data, screened = b"", None
     try:
         with (

@@ -167,7 +167,7 @@ async def keep_batch(request: Request, reader: Reader, patient: Patient = None, 
     """Send the photos as to `POST /detect/batch`; pseudonym and view are those of all. A bad photo has a problem."""
     service, results = service_of(request), None
     with service.screener.admission.batch_permit(), contextlib.suppress(ClientDisconnect):
-        sources = await read_batch(request, service.settings)
+        sources = await read_batch(request, service.settings, by_frame=False)
         context = context_of(request.scope)
         if context.count_more:
             await context.count_more(len(sources) - 1)
@@ -178,7 +178,7 @@ async def keep_batch(request: Request, reader: Reader, patient: Patient = None, 
             failure: Exception | None = None
             try:
                 async with service.screener.admission.batch_photo_permits:
-                    data = await asyncio.to_thread(source)
+                    data = await asyncio.to_thread(source.read)
                     photo_id, _, screened = await _keep(service, data, by=reader, patient=patient, view=view)
             except Exception as error:
                 failure = error

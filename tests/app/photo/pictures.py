@@ -61,6 +61,7 @@ KINDS = {
     "webp lossy": saved(PICTURE, "WEBP", **LOSSY),
     "webp lossless": saved(PICTURE, "WEBP", lossless=True),
     "heic": (DATA / "four_colours.heic").read_bytes(),
+    "dicom": (DATA / "four_colours.dcm").read_bytes(),
     "palette": saved(PICTURE.quantize(8), "PNG"),
     "alpha png": saved(PICTURE.convert("RGBA"), "PNG"),
     "alpha webp": saved(PICTURE.convert("RGBA"), "WEBP", lossless=True),

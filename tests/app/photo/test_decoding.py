@@ -54,7 +54,7 @@ def test_only_jpegs_are_scaled(kind: str) -> None:
     assert decode(saved(camera_photo(), kind), shorter_side=100).is_full_size
 
 
-STILLS = ["jpeg", "jpeg progressive", "png", "webp lossy", "webp lossless", "heic", "palette", "alpha png"]
+STILLS = ["jpeg", "jpeg progressive", "png", "webp lossy", "webp lossless", "heic", "palette", "alpha png", "dicom"]
 
 
 @pytest.mark.parametrize("name", STILLS)

@@ -17,7 +17,7 @@ from tests.app.photo.pictures import KINDS, PICTURE
 def test_other_formats_are_refused_with_the_accepted_ones(kind: str) -> None:
     out = io.BytesIO()
     PICTURE.save(out, kind)
-    with pytest.raises(UnsupportedPhoto, match="JPEG, PNG, WebP or HEIC"):
+    with pytest.raises(UnsupportedPhoto, match="JPEG, PNG, WebP, HEIC or DICOM"):
         decode(out.getvalue())
 
 
@@ -29,10 +29,10 @@ def test_unknown_bytes_are_unsupported(data: bytes) -> None:
         decode(data)
 
 
-@pytest.mark.parametrize("name", ["jpeg", "png", "webp lossy", "heic"])
+@pytest.mark.parametrize("name", ["jpeg", "png", "webp lossy", "heic", "dicom"])
 def test_only_accepted_formats_are_read(name: str) -> None:
     chosen = PhotoFormat(name.split()[0])
     assert decode(KINDS[name], Limits(formats=(chosen,))).width == 64
     others = tuple(format for format in PhotoFormat if format is not chosen)
-    with pytest.raises(UnsupportedPhoto, match=r"files are not accepted; send \w+, \w+ or \w+$"):
+    with pytest.raises(UnsupportedPhoto, match=r"files are not accepted; send \w+, \w+, \w+ or \w+$"):
         decode(KINDS[name], Limits(formats=others))

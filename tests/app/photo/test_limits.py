@@ -21,14 +21,16 @@ def test_too_many_bytes() -> None:
         decode(KINDS["png"], Limits(max_bytes=100))
 
 
-@pytest.mark.parametrize("name", ["jpeg", "png", "webp lossy", "webp lossless", "alpha webp", "animated webp", "heic"])
+@pytest.mark.parametrize(
+    "name", ["jpeg", "png", "webp lossy", "webp lossless", "alpha webp", "animated webp", "heic", "dicom"]
+)
 def test_too_many_pixels(name: str) -> None:
     assert decode(KINDS[name], Limits(max_pixels=64 * 48)).width == 64
     with pytest.raises(PhotoTooLarge, match="64x48"):
         decode(KINDS[name], Limits(max_pixels=64 * 48 - 1))
 
 
-@pytest.mark.parametrize("name", ["jpeg", "png", "webp lossy", "heic"])
+@pytest.mark.parametrize("name", ["jpeg", "png", "webp lossy", "heic", "dicom"])
 def test_a_side_too_long(name: str) -> None:
     assert decode(KINDS[name], Limits(max_side=64)).width == 64
     with pytest.raises(PhotoTooLarge, match="64x48 pixels; at most 63 a side"):

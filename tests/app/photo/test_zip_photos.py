@@ -46,6 +46,15 @@ def test_photos_in_the_order_of_the_archive(method: int, streamed: bool) -> None
         assert [member.read(10_000) for member in list_photos(archive, max_photos=4)] == PHOTOS
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
+def test_the_first_bytes_of_a_photo(method: int) -> None:
+    heads = [member.head(3) for member in list_photos(written(method), max_photos=4)]
+    assert heads == [b"" if method == zipfile.ZIP_BZIP2 else photo[:3] for photo in PHOTOS]
+    damaged = bytearray(written(method))
+    damaged[40:60] = b"\xff" * 20
+    assert len(list_photos(damaged, max_photos=4)[0].head(3)) <= 3
+
+
 @pytest.mark.skipif(shutil.which("zip") is None, reason="zip is not installed")
 @pytest.mark.parametrize("flags", ["-qr", "-qr0"])
 def test_archives_of_info_zip(tmp_path: Path, flags: str) -> None:

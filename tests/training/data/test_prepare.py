@@ -119,11 +119,11 @@ VOC = "<annotation><size><width>{}</width><height>{}</height></size>{}</annotati
 BROKEN: list[tuple[str, Break, str]] = [
     ("a photo without labels", lambda data: (data / "json_train" / LABELS).unlink(), f"{PHOTO}: no labels"),
     ("labels without a photo", lambda data: (data / "img_train" / PHOTO).unlink(), f"{LABELS}: no photo"),
-    ("no photo at all", no_photos, "DATA: contains no photo (.heic, .heif, .jpeg, .jpg, .png, .webp)"),
+    ("no photo at all", no_photos, "DATA: contains no photo (.dcm, .heic, .heif, .jpeg, .jpg, .png, .webp)"),
     (
         "an empty photo",
         photo(b""),
-        f"{PHOTO}: the photo has no bytes; send JPEG, PNG, WebP or HEIC",
+        f"{PHOTO}: the photo has no bytes; send JPEG, PNG, WebP, HEIC or DICOM",
     ),
     (
         "half a photo",
@@ -133,12 +133,12 @@ BROKEN: list[tuple[str, Break, str]] = [
     (
         "a GIF called JPEG",
         photo(picture("GIF")),
-        f"{PHOTO}: GIF files are not accepted; send JPEG, PNG, WebP or HEIC",
+        f"{PHOTO}: GIF files are not accepted; send JPEG, PNG, WebP, HEIC or DICOM",
     ),
     (
         "a text called JPEG",
         photo(b"hello there"),
-        f"{PHOTO}: the bytes are not a known picture format; send JPEG, PNG, WebP or HEIC",
+        f"{PHOTO}: the bytes are not a known picture format; send JPEG, PNG, WebP, HEIC or DICOM",
     ),
     (
         "a TIFF among the photos",
@@ -384,7 +384,7 @@ def test_skip_invalid_leaves_out_the_photo_and_lists_it(original, tmp_path, caps
             splits("image,group,fold\nFolder_0001.jpg,a,1\nFolder_0002.jpg,a,0\n"),
             "folds.csv: group a is in folds [0, 1], so look-alikes would leak",
         ),
-        (no_photos, "DATA: contains no photo (.heic, .heif, .jpeg, .jpg, .png, .webp)"),
+        (no_photos, "DATA: contains no photo (.dcm, .heic, .heif, .jpeg, .jpg, .png, .webp)"),
         (
             coco(annotations=[{"image_id": 2, "category_id": 1, "bbox": [1, 2, 3, 4]}]),
             "coco.json: annotation ?: there is",

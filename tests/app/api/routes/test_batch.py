@@ -43,6 +43,7 @@ from tests.app.api.live_server import (
     write_bundle,
 )
 from tests.app.api.server_process import in_hand, listens, running
+from tests.app.photo import dicom_files
 
 BATCH = "/detect/batch"
 ZIP = {"Content-Type": "application/zip"}
@@ -138,6 +139,31 @@ def test_results_equal_those_of_single_photos_in_the_order_sent(live: Live, phot
         assert got == [{"index": index, **answer} for index, answer in enumerate(single, 1)]
     assert live.metric("caries_verdicts_total", verdict="caries_suspected") == len(photos) * (1 + len(sent))
     assert live.service.screener.admission.callers == 0
+
+
+def test_every_frame_of_a_dicom_file_is_a_photo(start: Start, photos: list[bytes]) -> None:
+    pictures = [np.asarray(Image.open(io.BytesIO(make_photo(light=light)))) for light in (100, 120, 140)]
+    multi = dicom_files.frames(pictures)
+    single = dicom_files.native(pictures[0])
+    sent: list[dict[str, Any]] = [
+        {"content": multi, "headers": {"Content-Type": "application/dicom"}},
+        {"content": zipped([photos[0], multi, single, multi[:600]]), "headers": ZIP},
+        {"files": form([photos[0], multi, single])},
+    ]
+    with start(batch_photos=6) as live:
+        alone = [live.client.post(f"/detect?format=json&frame={frame}", content=multi).json() for frame in (1, 2, 3)]
+        frames = [(result["index"], result.get("frame")) for result in results(live.client.post(BATCH, **sent[0]))]
+        assert frames == [(1, 1), (2, 2), (3, 3)]
+        for one in sent[1:]:
+            found = results(live.client.post(BATCH, **one))
+            assert [result.get("frame") for result in found[:5]] == [None, 1, 2, 3, None]
+            assert [result["detections"] for result in found[1:4]] == [answer["detections"] for answer in alone]
+        assert problems(live.client.post(BATCH, **sent[1]))[5:] == ["unreadable-photo"]
+    with start(batch_photos=4) as live:
+        problem = assert_problem(live.client.post(BATCH, **sent[2]), 413, "batch-too-large")
+        assert "more than 4 photos, DICOM frames included" in problem["detail"]
+    with start(max_frames=2) as live:
+        assert problems(live.client.post(BATCH, **sent[2])) == [None, "photo-too-large", None]
 
 
 def test_the_operating_point_applies_to_all_photos(start: Start, tmp_path: Path, photos: list[bytes]) -> None:
@@ -760,7 +786,7 @@ def test_batch_before_the_warm_up(tmp_path: Path, stand_in: OneByOne, photo: byt
 
 def test_the_description(live: Live) -> None:
     described = live.client.get("/openapi.json").json()["paths"][BATCH]["post"]
-    assert set(described["requestBody"]["content"]) == {"multipart/form-data", "application/zip"}
+    assert set(described["requestBody"]["content"]) == {"multipart/form-data", "application/zip", "application/dicom"}
     assert set(described["responses"]["200"]["content"]) == {
         *("application/json", "application/x-ndjson", "application/zip")
     }

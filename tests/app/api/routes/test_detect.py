@@ -1,5 +1,6 @@
 """`POST /detect` over real HTTP."""
 
+import hashlib
 import io
 import logging
 import re
@@ -33,12 +34,15 @@ from tests.app.api.live_server import (
     Start,
     assert_problem,
     kept_bytes,
+    light_of,
     make_photo,
     wait_for,
     without_timings,
     write_bundle,
 )
+from tests.app.photo import dicom_files
 
+RADIOGRAPH = dicom_files.native(SOPClassUID="1.2.840.10008.5.1.4.1.1.1.3")
 GIF = b"GIF89a" + bytes(100)
 
 
@@ -331,11 +335,42 @@ def test_eight_concurrent_requests(live: Live, photo: bytes) -> None:
         ("", {"content": b"hello"}, 415, "unsupported-photo", "not a known picture"),
         ("", {"content": GIF}, 415, "unsupported-photo", "GIF"),
         ("", {"content": make_photo()[:500]}, 422, "unreadable-photo", "JPEG"),
+        ("", {"content": RADIOGRAPH}, 415, "unsupported-photo", "an intra-oral radiograph and not a colour photo"),
+        ("", {"content": dicom_files.native()[:5000]}, 422, "unreadable-photo", "incomplete"),
+        ("?frame=2", {"content": make_photo()}, 422, "invalid-parameter", "frame is 2; only DICOM files"),
         ("", {"json": {"image": "..."}}, 415, "unsupported-media-type", "application/json"),
     ],
 )
 def test_bad_photo(live: Live, query: str, sent: dict[str, Any], status: int, slug: str, says: str) -> None:
     assert says in assert_problem(live.client.post(f"/detect{query}", **sent), status, slug)["detail"]
+
+
+def test_a_dicom_photo_gives_the_answer_of_its_jpeg(live: Live, photo: bytes) -> None:
+    with Image.open(io.BytesIO(photo)) as image:
+        made = dicom_files.dataset(PhotometricInterpretation="YBR_FULL_422", Rows=image.height, Columns=image.width)
+    data = dicom_files.written(made, "1.2.840.10008.1.2.4.50", pixels=[photo])
+    expected = without_timings(live.client.post("/detect?format=json", content=photo))
+    raw: dict[str, Any] = {"content": data, "headers": {"Content-Type": "application/dicom"}}
+    for sent in (raw, {"files": {"file": data}}):
+        found = without_timings(live.client.post("/detect?format=json&frame=1", **sent))
+        assert found.pop("image") == {"width": 320, "height": 240, "sha256": hashlib.sha256(data).hexdigest()}
+        assert found == {name: value for name, value in expected.items() if name != "image"}
+    drawn = live.client.post("/detect", content=data)
+    assert Image.open(io.BytesIO(drawn.content)).width == 320
+
+
+def test_a_frame_is_chosen(live: Live) -> None:
+    data = dicom_files.frames([picture(light) for light in (100, 130, 160)])
+    answered = [live.client.post(f"/detect?plain=true&frame={frame}", content=data) for frame in (1, 2, 3)]
+    assert [light_of(np.asarray(Image.open(io.BytesIO(answer.content)))) for answer in answered] == [100, 130, 160]
+    problem = assert_problem(live.client.post("/detect", content=data), 415, "unsupported-photo")
+    assert "contains 3 frames; name one with frame" in problem["detail"]
+    problem = assert_problem(live.client.post("/detect?frame=4", content=data), 422, "invalid-parameter")
+    assert "frame is 4; the DICOM file contains 3" in problem["detail"]
+
+
+def picture(light: int) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(make_photo(light=light))))
 
 
 def test_too_many_pixels(start: Start, photo: bytes) -> None:
