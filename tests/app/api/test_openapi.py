@@ -1,35 +1,53 @@
 """The OpenAPI description against a real server: schemathesis sends valid and invalid requests."""
 
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+pytest.importorskip("schemathesis", reason="schemathesis is not installed")
+pytest.importorskip("alembic", reason="the extra reviews is not installed")
+
 from app.records.key_file import KeyFile, Role
+from app.reviews.database import FILE
+from app.reviews.store import ReviewStore
+from app.settings import StoreLocation
 from tests.app.api.live_server import write_bundle
 from tests.app.api.server_process import running
-
-pytest.importorskip("schemathesis", reason="schemathesis is not installed")
-
+from tests.app.reviews.samples import keep, read
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 
 
 KEYS = {
     "keys": ["--exclude-path-regex", "^/(reviews|session)"],
-    "keys-reviews": ["--include-path-regex", "^/reviews"],
+    "keys-photo": ["--include-path-regex", "^/reviews/photos/"],
+    "keys-reviews": ["--include-path-regex", "^/reviews", "--exclude-path-regex", "^/reviews/photos/"],
     "keys-session": ["--include-path-regex", "^/session"],
 }
-"""Parts of a server with keys. One run of all would send more wrong keys than are answered 401."""
+"""Parts of a server with keys: a single run would send more wrong keys than are answered 401."""
+
+
+def keep_photos(folder: Path) -> None:
+    """Photos 1 to 40, each read once, of which the configuration names the last; kept on the last day there is."""
+    with closing(ReviewStore(StoreLocation(folder, None))) as store:
+        for number in range(1, 41):
+            assert keep(store, number) == number
+            read(store, number, "first", 0)
+    with closing(sqlite3.connect(folder / FILE)) as database, database:
+        database.execute("UPDATE photos SET kept_at = '9999-12-31 00:00:00.000000'")
 
 
 @pytest.fixture(params=["open", *KEYS])
 def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[list[str]]:
     """Address, headers and the paths to test."""
     write_bundle(tmp_path)
+    keep_photos(tmp_path / "reviews")
     flags, options = ["--requests-per-minute", "0", "--reviews", str(tmp_path / "reviews")], []
     if request.param in KEYS:
         _, key = KeyFile(tmp_path / "keys.json").add("tester", Role.ADMIN)
