@@ -232,6 +232,12 @@ class ProblemAnswer(BaseModel):
     detail: str
 
 
+class InferenceError(BaseModel):
+    """An error of the Open Inference Protocol."""
+
+    error: str
+
+
 class BatchScreening(ScreeningAnswer):
     """A screened photo of a batch: the answer of `POST /detect` with its index."""
 
@@ -258,6 +264,15 @@ def problem_responses(texts: Mapping[int, str]) -> dict[int | str, dict[str, Any
     schema = ProblemAnswer.model_json_schema()
     return {
         status: {"description": text, "content": {"application/problem+json": {"schema": schema}}}
+        for status, text in texts.items()
+    }
+
+
+def inference_error_responses(texts: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI responses: statuses with their descriptions, answered as errors of the Open Inference Protocol."""
+    schema = InferenceError.model_json_schema()
+    return {
+        status: {"description": text, "content": {"application/json": {"schema": schema}}}
         for status, text in texts.items()
     }
 

@@ -17,7 +17,7 @@ from app.api.middleware.observe import Observe
 from app.api.middleware.security_headers import SecurityHeaders
 from app.api.problems import HANDLED, problem_answers
 from app.api.rate_limits import MinuteLimit
-from app.api.routes import batch, catalogue, detect, docs_page, health, page, reload, session
+from app.api.routes import batch, catalogue, detect, docs_page, health, open_inference, page, reload, session
 from app.api.service import Service
 from app.detector.runtimes import Runtime
 from app.process import tracing
@@ -71,7 +71,7 @@ def create_app(
                 audit.close()
 
     tracing.configure()
-    routers = [room.router for room in (detect, batch, catalogue, reload, health, page, session)]
+    routers = [room.router for room in (detect, batch, catalogue, reload, open_inference, health, page, session)]
     if identities is not None:
         routers.append(session.with_keys)
     if service.reviews is not None:

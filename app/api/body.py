@@ -201,11 +201,16 @@ def content_type(request: Request) -> str:
     Raises:
         UnsupportedMediaType: the body is compressed.
     """
+    refuse_compressed(request)
+    kind, _ = parse_options_header(request.headers.get("content-type", ""))
+    return kind.decode("latin-1").strip().lower()
+
+
+def refuse_compressed(request: Request) -> None:
+    """Refuse a compressed body, whose size is not known before it is unpacked; raises UnsupportedMediaType."""
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding != "identity":
         raise UnsupportedMediaType(f"Content-Encoding is {quoted(encoding)}; send the body uncompressed")
-    kind, _ = parse_options_header(request.headers.get("content-type", ""))
-    return kind.decode("latin-1").strip().lower()
 
 
 async def read_json(
@@ -217,17 +222,34 @@ async def read_json(
         InvalidParameter: it has more than `max_bytes`, or is not of this kind.
         UploadTooSlow: it did not arrive in time.
     """
-    body = b""
-    try:
-        async with asyncio.timeout(upload_s):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > max_bytes:
-                    raise InvalidParameter(f"the body has more than {max_bytes} bytes, the most that are accepted")
-    except TimeoutError:
-        raise UploadTooSlow(f"the body did not arrive within {upload_s:g} seconds") from None
-    if not body.strip():
-        return None
+    body = await read_raw(request, max_bytes=max_bytes, upload_s=upload_s, too_large=InvalidParameter)
+    return validated(kind, body) if body.strip() else None
+
+
+async def read_raw(request: Request, *, max_bytes: int, upload_s: float, too_large: type[CariesError]) -> bytes:
+    """The body.
+
+    Raises:
+        CariesError: it has more than `max_bytes`; of the class `too_large`.
+        UploadTooSlow: it did not arrive in time.
+    """
+    upload = _Upload(
+        max_files=1,
+        max_bytes=max_bytes,
+        max_overhead=0,
+        upload_s=upload_s,
+        too_many=BadForm("the body is one file"),
+        too_large=too_large,
+    )
+    return (await _read(request, upload))[0]
+
+
+def validated(kind: type[M], body: bytes) -> M:
+    """The JSON, checked.
+
+    Raises:
+        InvalidParameter: it is not of this kind.
+    """
     try:
         return kind.model_validate_json(body.decode("utf-8", "replace"))
     except ValidationError as error:
@@ -248,15 +270,20 @@ async def _read_files(request: Request, upload: _Upload, *, fields: Sequence[str
         UploadTooSlow: the body did not arrive in time.
         CariesError: a limit is exceeded, see `_Upload`.
     """
-    is_form = content_type(request) == FORM
+    form = _Form(upload, fields) if content_type(request) == FORM else None
+    return await _read(request, upload, form)
+
+
+async def _read(request: Request, upload: _Upload, form: "_Form | None" = None) -> list[bytes]:
+    """The files of the form, or the raw body without one; see `_read_files`."""
     length = request.headers.get("content-length", "")
     announced = int(length) if length.isdecimal() else 0
-    if announced > upload.max_bytes + (upload.max_overhead if is_form else 0):
+    if announced > upload.max_bytes + (upload.max_overhead if form else 0):
         raise upload.too_large(f"the body has {announced} bytes; at most {upload.max_bytes} are accepted")
     try:
         async with asyncio.timeout(upload.upload_s):
-            if is_form:
-                await _Form(upload, fields).read(request)
+            if form:
+                await form.read(request)
             else:
                 upload.begin_file()
                 async for chunk in request.stream():

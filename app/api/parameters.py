@@ -12,6 +12,12 @@ from app.errors import InvalidParameter
 from app.screen_photo import Options
 from app.screening import MAX_BOXES_BOUNDS, THRESHOLD_BOUNDS, ClassSelection
 
+
+def integer(value: object) -> object:
+    """JSON has one type of number: 2.0 is the integer 2."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 PointName = Annotated[
     str | None, Query(description="An operating point of the model, see /models; if omitted, the default one.")
 ]

@@ -20,6 +20,9 @@ from app.process.metrics import Metrics
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+OPEN_INFERENCE = "/v2"
+"""Path of the Open Inference Protocol, whose errors are `{"error": "..."}`."""
+
 MAX_ECHO = 60
 """Characters of a client's value that a problem repeats."""
 
@@ -177,8 +180,13 @@ def content_of(request: Request, error: Exception) -> dict[str, Any]:
     return {**problem.as_dict(), "title": title_of(problem, request), "detail": _detail(request, error)}
 
 
+def speaks_open_inference(path: str) -> bool:
+    """Whether a path belongs to the Open Inference Protocol."""
+    return path == OPEN_INFERENCE or path.startswith(f"{OPEN_INFERENCE}/")
+
+
 def problem_answers(metrics: Metrics) -> Answer:
-    """The function that answers errors with problem+json and counts them."""
+    """The function that answers errors in the form of their protocol and counts them."""
 
     async def answer(request: Request, error: Exception) -> JSONResponse:
         problem = problem_of(error)
@@ -194,6 +202,8 @@ def problem_answers(metrics: Metrics) -> Answer:
             headers.update(error.headers or {})
             if error.status_code == 405:
                 headers["Allow"] = _allowed(request, error)
+        if speaks_open_inference(request.scope["path"]):
+            return JSONResponse({"error": _detail(request, error)}, problem.status, headers)
         return JSONResponse(content_of(request, error), problem.status, headers, media_type=MEDIA_TYPE)
 
     return answer

@@ -13,10 +13,11 @@ from starlette.datastructures import Headers
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.api.answers import problem_responses
+from app.api.answers import inference_error_responses, problem_responses
 from app.api.context import context_of
 from app.api.identities import COOKIE, Identities
 from app.api.origins import SAFE_METHODS, refuse_foreign_page
+from app.api.problems import speaks_open_inference
 from app.api.rate_limits import MinuteLimit, address_of
 from app.errors import CariesError, RoleNeeded
 from app.records.key_file import Role
@@ -29,6 +30,8 @@ ROLES: dict[str, Role | None] = {
     "/openapi.json": None,
     "/health/live": None,
     "/health/ready": None,
+    "/v2/health/live": None,
+    "/v2/health/ready": None,
     "/problems/*": None,
     "GET /session": None,
     "/models/reload": Role.ADMIN,
@@ -136,6 +139,7 @@ def declare_access(app: FastAPI, *, with_keys: bool) -> None:
                 role = needed_role(method.upper(), path)
                 if role is None:
                     continue
+                described = inference_error_responses if speaks_open_inference(path) else problem_responses
                 can_be_refused = role is not Role.DETECT or method.upper() not in SAFE_METHODS
                 statuses = {429, 401, 403} if can_be_refused else {429, 401}
                 if with_keys and f"{method.upper()} {path}" != SIGN_IN:
@@ -144,7 +148,7 @@ def declare_access(app: FastAPI, *, with_keys: bool) -> None:
                     parameter["required"] |= parameter["name"] == "reader" and not with_keys
                 operation["responses"] |= {
                     str(status): answer
-                    for status, answer in problem_responses(REFUSALS if with_keys else REFUSALS_WITHOUT_KEYS).items()
+                    for status, answer in described(REFUSALS if with_keys else REFUSALS_WITHOUT_KEYS).items()
                     if status in statuses or not with_keys
                 }
         return description

@@ -59,7 +59,7 @@ class Observe:
 
 def _log(route: str, method: str, status: int, milliseconds: float) -> None:
     # Orchestrators ask for health every few seconds, which would drown all other lines.
-    level = logging.DEBUG if route.startswith("/health/") and status == 200 else logging.INFO
+    level = logging.DEBUG if "/health/" in route and status == 200 else logging.INFO
     milliseconds = round(milliseconds, 1)
     fields = {"method": method, "route": route, "status": status, "milliseconds": milliseconds}
     logger.log(level, "%s %s %d %.1f ms", method, route, status, milliseconds, extra=fields)

@@ -1,22 +1,20 @@
 """`POST /detect`: screen one photo and answer in the requested format."""
 
-import contextlib
 from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
-from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from app.api.answers import EXAMPLE, ScreeningAnswer, problem_responses
 from app.api.body import DICOM, FIELD, read_photo
-from app.api.clients import CLIENT_LEFT, in_pieces, unless_client_leaves
-from app.api.middleware.audited import note_photo
+from app.api.clients import CLIENT_LEFT, in_pieces
 from app.api.negotiation import MEDIA_TYPES, PICTURE_TYPES, Format, requested_format
 from app.api.parameters import AnswerFormat, Frame, Model, PhotoOptions, known_parameters_only
+from app.api.sent_photo import SentPhoto, screen_sent_photo, screening_headers
 from app.api.service import Service, service_of
-from app.screen_photo import STAGES, ScreenedPhoto
+from app.detector.engine import Engine
 
 router = APIRouter(dependencies=[Depends(known_parameters_only)], default_response_class=Response)
 
@@ -92,26 +90,18 @@ async def detect(
     Not a medical device.
     """
     service = service_of(request)
-    screener = service.screener
+    _ = service.screener  # a server that is not ready says so first
     chosen = requested_format(request, format, MEDIA_TYPES)
     options = replace(options, media_type=PICTURE_TYPES.get(chosen), frame=frame)
-    data, screened = b"", None
-    try:
-        with (
-            service.models.use(model) as engine,
-            screener.admission.caller_permit(),
-            contextlib.suppress(ClientDisconnect),
-        ):
-            engine.bundle.point(options.operating_point)  # an unknown name is refused before the photo is read
-            data = await read_photo(request, service.settings)
-            screened = await unless_client_leaves(request, screener.screen(data, options, engine))
-    finally:
-        await note_photo(request, data or None, screened)
+
+    async def read(engine: Engine) -> SentPhoto:
+        engine.bundle.point(options.operating_point)  # an unknown name is refused before the photo is read
+        return SentPhoto(await read_photo(request, service.settings), options)
+
+    screened = await screen_sent_photo(request, model, read)
     if screened is None:
-        service.metrics.disconnected()
         return Response(status_code=CLIENT_LEFT)
-    service.count(screened)
-    headers = _headers(screened)
+    headers = {"Vary": "Accept", **screening_headers(screened)}
     if screened.picture is None:
         return JSONResponse(screened.as_dict(), headers=headers)
     return _PictureResponse(service, screened.picture, headers, MEDIA_TYPES[chosen])
@@ -130,19 +120,3 @@ class _PictureResponse(Response):
                 await super().__call__(scope, receive, in_pieces(send))
         except TimeoutError:
             self._service.metrics.disconnected()
-
-
-def _headers(screened: ScreenedPhoto) -> dict[str, str]:
-    screening = screened.screening
-    return {
-        "Vary": "Accept",
-        "Cache-Control": "no-store",
-        "X-Caries-Verdict": screening.verdict.value,
-        "X-Caries-Reasons": ",".join(reason.value for reason in screening.reasons),
-        "X-Caries-Model": f"{screened.bundle.name}/{screened.bundle.version}",
-        "X-Caries-Operating-Point": screened.operating_point.name or "",
-        "X-Caries-Teeth-Seen": str(screening.teeth_seen),
-        "X-Caries-Boxes": str(len(screening.shown)),
-        "X-Caries-Hidden": str(screening.hidden_by_max_boxes),
-        "Server-Timing": ", ".join(f"{stage};dur={screened.timings_ms[stage]:.2f}" for stage in STAGES),
-    }

@@ -7,7 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from app.api.answers import LiveAnswer, ModelIdentity, body_schema, problem_responses
 from app.api.body import read_json
-from app.api.parameters import known_parameters_only
+from app.api.parameters import integer, known_parameters_only
 from app.api.service import service_of
 from app.detector.bundle import MODEL_NAME
 from app.detector.engine import Engine
@@ -18,11 +18,6 @@ MAX_BODY_BYTES = 4096
 router = APIRouter(dependencies=[Depends(known_parameters_only)])
 
 
-def _integer(value: object) -> object:
-    """JSON has one type of number: 2.0 is the integer 2."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
 class ReloadRequest(BaseModel):
     """The model to put live."""
 
@@ -31,7 +26,7 @@ class ReloadRequest(BaseModel):
     model: str | None = Field(
         default=None, pattern=f"^{MODEL_NAME.pattern}$", max_length=100, description="If omitted, the default model."
     )
-    version: Annotated[int | None, BeforeValidator(_integer)] = Field(
+    version: Annotated[int | None, BeforeValidator(integer)] = Field(
         default=None, ge=1, le=10**9, description="If omitted, the newest."
     )
 

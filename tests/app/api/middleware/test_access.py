@@ -93,7 +93,8 @@ def test_every_route_outside_the_table_needs_a_key() -> None:
     opened = {
         path for path, methods in paths.items() for method in methods if needed_role(method.upper(), path) is None
     }
-    assert opened == {"/health/live", "/health/ready", "/problems/{slug}", "/session"}
+    health = {"/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"}
+    assert opened == {*health, "/problems/{slug}", "/session"}
     assert needed_role("POST", "/models/reload") is Role.ADMIN
     assert needed_role("GET", "/reviews") is needed_role("GET", "/reviews/photos/1/picture") is Role.REVIEW
     assert needed_role("GET", "*") is needed_role("DELETE", "/session") is Role.DETECT

@@ -42,7 +42,7 @@ def test_reload_the_newest_version_and_roll_back(start: Start, tmp_path: Path, p
         ('{"model": "../../etc"}', 422, "model is '../../etc'"),
         ("[]", 422, "the body is '[]'"),
         ("version=1", 422, "the body is 'version=1'"),
-        (5000 * " ", 422, "4096 bytes"),
+        (5000 * " ", 422, "at most 4096 are accepted"),
     ],
 )
 def test_bad_request(live: Live, tmp_path: Path, body: str, status: int, says: str) -> None:

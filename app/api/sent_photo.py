@@ -1,0 +1,70 @@
+"""Screen the one photo of a request: permit, body, steps, audit fields and counts, the same for every protocol."""
+
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from fastapi import Request
+from starlette.requests import ClientDisconnect
+
+from app.api.clients import unless_client_leaves
+from app.api.middleware.audited import note_photo
+from app.api.service import service_of
+from app.detector.engine import Engine
+from app.screen_photo import STAGES, Options, ScreenedPhoto
+
+
+@dataclass(frozen=True, slots=True)
+class SentPhoto:
+    """A photo as sent, with its client's options."""
+
+    data: bytes
+    options: Options
+
+
+async def screen_sent_photo(
+    request: Request, model: str | None, read: Callable[[Engine], Awaitable[SentPhoto]]
+) -> ScreenedPhoto | None:
+    """The answer to the photo that `read` takes from the body; None if the client left first.
+
+    Args:
+        model: a live model; None means the default.
+        read: called with the engine once the caller has a permit.
+
+    Raises:
+        CariesError: the request is refused, or the photo cannot be screened.
+    """
+    service = service_of(request)
+    screener = service.screener
+    sent, screened = None, None
+    try:
+        with (
+            service.models.use(model) as engine,
+            screener.admission.caller_permit(),
+            contextlib.suppress(ClientDisconnect),
+        ):
+            sent = await read(engine)
+            screened = await unless_client_leaves(request, screener.screen(sent.data, sent.options, engine))
+    finally:
+        await note_photo(request, sent.data or None if sent else None, screened)
+    if screened is None:
+        service.metrics.disconnected()
+    else:
+        service.count(screened)
+    return screened
+
+
+def screening_headers(screened: ScreenedPhoto) -> dict[str, str]:
+    """The headers of an answer: verdict, model, counts and timings."""
+    screening = screened.screening
+    return {
+        "Cache-Control": "no-store",
+        "X-Caries-Verdict": screening.verdict.value,
+        "X-Caries-Reasons": ",".join(reason.value for reason in screening.reasons),
+        "X-Caries-Model": f"{screened.bundle.name}/{screened.bundle.version}",
+        "X-Caries-Operating-Point": screened.operating_point.name or "",
+        "X-Caries-Teeth-Seen": str(screening.teeth_seen),
+        "X-Caries-Boxes": str(len(screening.shown)),
+        "X-Caries-Hidden": str(screening.hidden_by_max_boxes),
+        "Server-Timing": ", ".join(f"{stage};dur={screened.timings_ms[stage]:.2f}" for stage in STAGES),
+    }
