@@ -2,8 +2,8 @@
 
     python -m benchmarks.protocols [--pairs 500] [--photo photo.jpg]
 
-Prints one JSON object: `pairs`, `detect_ms` and `infer_ms`, the medians of both, and `more_ms`, the median difference of a
-pair. The requests of a pair take turns in coming first.
+Prints one JSON object: `pairs`, `detect_ms` and `infer_ms`, the medians of both, and `more_ms`, the median difference
+of a pair. The requests of a pair take turns in coming first.
 """
 
 from __future__ import annotations

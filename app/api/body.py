@@ -223,7 +223,7 @@ async def read_json(
         UploadTooSlow: it did not arrive in time.
     """
     body = await read_raw(request, max_bytes=max_bytes, upload_s=upload_s, too_large=InvalidParameter)
-    return validated(kind, body) if body.strip() else None
+    return validated(kind, body, is_secret=is_secret) if body.strip() else None
 
 
 async def read_raw(request: Request, *, max_bytes: int, upload_s: float, too_large: type[CariesError]) -> bytes:
@@ -244,8 +244,8 @@ async def read_raw(request: Request, *, max_bytes: int, upload_s: float, too_lar
     return (await _read(request, upload))[0]
 
 
-def validated(kind: type[M], body: bytes) -> M:
-    """The JSON, checked.
+def validated(kind: type[M], body: bytes, *, is_secret: bool = False) -> M:
+    """The JSON, checked. Errors do not repeat what `is_secret`.
 
     Raises:
         InvalidParameter: it is not of this kind.
