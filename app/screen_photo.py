@@ -22,6 +22,7 @@ from app.photo.without_metadata import PictureFile, without_metadata
 from app.process import tracing
 from app.process.cores import usable_cores
 from app.screening import TOOTH_SCORE, ClassSelection, Evidence, Screening, screen
+from app.settings import Precision
 
 STAGES = ("decode", "queue", "inference", "draw", "encode")
 """Where a photo's time goes. `queue` is all waiting: for permits, for threads and for the detector."""
@@ -74,6 +75,7 @@ class ScreenedPhoto:
         timings_ms: milliseconds by stage, see `STAGES`.
         picture: the annotated or plain photo, if one was asked for.
         evidence: of the verdict, if it was asked for.
+        precision: of the model that ran; None if there was no choice.
     """
 
     bundle: Bundle
@@ -86,6 +88,7 @@ class ScreenedPhoto:
     timings_ms: dict[str, float]
     picture: bytes | None
     evidence: Evidence | None
+    precision: Precision | None = None
 
     def boxes(self) -> list[dict[str, Any]]:
         """The boxes shown, highest score first, in pixels of the upright photo."""
@@ -225,6 +228,7 @@ class Screener:
             timings_ms={stage: permit.timings_ms[stage] for stage in STAGES},
             picture=picture,
             evidence=_evidence(job, detections, opened.quality) if options.evidence else None,
+            precision=engine.precision.precision if engine.precision else None,
         )
 
     async def without_metadata(self, data: bytes) -> PictureFile:

@@ -19,10 +19,15 @@ class Format(StrEnum):
     JSON = "json"
     JPEG = "jpeg"
     WEBP = "webp"
+    DICOM = "dicom"
+    DICOM_RELATED = "dicom-related"
 
 
 PICTURE_TYPES = {Format(name): media_type for name, media_type in formats.MEDIA_TYPES.items()}
-MEDIA_TYPES: dict[Format, str] = {**PICTURE_TYPES, Format.JSON: "application/json"}
+DICOM_TYPES = {Format.DICOM: "application/dicom", Format.DICOM_RELATED: "multipart/related"}
+"""A structured report; the same with the annotated picture."""
+
+MEDIA_TYPES: dict[Format, str] = {**PICTURE_TYPES, Format.JSON: "application/json", **DICOM_TYPES}
 """In the server's order of preference, which decides between formats of equal quality."""
 
 

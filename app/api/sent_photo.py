@@ -23,13 +23,17 @@ class SentPhoto:
 
 
 async def screen_sent_photo(
-    request: Request, model: str | None, read: Callable[[Engine], Awaitable[SentPhoto]]
+    request: Request,
+    model: str | None,
+    read: Callable[[Engine], Awaitable[SentPhoto]],
+    build: Callable[[SentPhoto, ScreenedPhoto], Awaitable[None]] | None = None,
 ) -> ScreenedPhoto | None:
     """The answer to the photo that `read` takes from the body; None if the client left first.
 
     Args:
         model: a live model; None means the default.
         read: called with the engine once the caller has a permit.
+        build: called with the result while the caller still has the permit; what it raises is the answer.
 
     Raises:
         CariesError: the request is refused, or the photo cannot be screened.
@@ -44,7 +48,10 @@ async def screen_sent_photo(
             contextlib.suppress(ClientDisconnect),
         ):
             sent = await read(engine)
-            screened = await unless_client_leaves(request, screener.screen(sent.data, sent.options, engine))
+            found = await unless_client_leaves(request, screener.screen(sent.data, sent.options, engine))
+            if build is not None and found is not None:
+                await build(sent, found)
+            screened = found
     finally:
         await note_photo(request, sent.data or None if sent else None, screened)
     if screened is None:

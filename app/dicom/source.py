@@ -1,0 +1,120 @@
+"""What the objects take over from a DICOM photo: its patient, its study, and references to it."""
+
+import hashlib
+import io
+import logging
+import warnings
+from dataclasses import dataclass
+
+from pydicom import Dataset, config, dcmread
+from pydicom.uid import UID
+
+from app.errors import UnreadablePhoto
+from app.photo.dicom_file import read_structure
+
+# Its warnings repeat values, such as a patient's name.
+warnings.filterwarnings("ignore", module="pydicom")
+logging.getLogger("pydicom").disabled = True
+config.settings.reading_validation_mode = config.IGNORE
+config.settings.writing_validation_mode = config.IGNORE
+
+PATIENT = (
+    *("PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex", "OtherPatientIDs"),
+    *("PatientAge", "PatientSize", "PatientWeight", "PatientIdentityRemoved", "DeidentificationMethod"),
+)
+STUDY = (
+    *("StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
+    *("StudyDescription", "TimezoneOffsetFromUTC"),
+)
+COPIED = (*PATIENT, *STUDY)
+"""Attributes that the objects have with the photo's values, if it has them."""
+
+EMPTY = (
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
+    *("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
+)
+"""Those of them that every object must have, if need be without a value."""
+
+REQUIRED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+
+UTF_8 = "ISO_IR 192"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A DICOM photo.
+
+    Attributes:
+        header: its elements without pixels.
+        frame: which one is answered, from 1; None if it has only one.
+        sha256: of its bytes.
+    """
+
+    header: Dataset
+    frame: int | None
+    sha256: str
+
+    @property
+    def content_date_and_time(self) -> tuple[str, str]:
+        """When the photo was taken, or else stored; the objects have it, so that equal questions give equal bytes."""
+        for name in ("Content", "Acquisition", "Series", "Study"):
+            date = str(self.header.get(f"{name}Date") or "")
+            if len(date) == 8 and date.isdecimal():
+                return date, str(self.header.get(f"{name}Time") or "") or "000000"
+        return "19000101", "000000"
+
+    def reference(self) -> Dataset:
+        """An item that refers to the photo, or to its frame."""
+        item = Dataset()
+        item.ReferencedSOPClassUID = self.header.SOPClassUID
+        item.ReferencedSOPInstanceUID = self.header.SOPInstanceUID
+        if self.frame is not None:
+            item.ReferencedFrameNumber = self.frame
+        return item
+
+    def copy_to(self, made: Dataset, texts: str) -> None:
+        """Copy patient and study, in the photo's character set if that has the characters of `texts`, else in UTF-8."""
+        charset = self.header.get("SpecificCharacterSet")
+        if not _has(charset, texts):
+            charset = UTF_8
+        if charset:
+            made.SpecificCharacterSet = charset
+        for name in COPIED:
+            if name in self.header:
+                setattr(made, name, self.header[name].value)
+            elif name in EMPTY:
+                setattr(made, name, "")
+
+
+def read_source(data: bytes, frame: int | None) -> Source:
+    """The photo in a DICOM file.
+
+    Raises:
+        PhotoError: as `app.photo.dicom_file.read_structure`, whose limits pydicom does not have; UnreadablePhoto also
+            for a file without the identifiers of study, series and instance.
+    """
+    several = read_structure(data).frames > 1
+    try:
+        header = dcmread(io.BytesIO(data), stop_before_pixels=True)
+        missing = [name for name in REQUIRED if not UID(str(header.get(name) or "")).is_valid]
+    except Exception:  # of any kind for damaged elements, with their values
+        raise UnreadablePhoto("the DICOM file's header is damaged") from None
+    if missing:
+        raise UnreadablePhoto(f"the DICOM file has no valid {missing[0]}, to which an answer in DICOM refers")
+    return Source(header, frame if several else None, hashlib.sha256(data).hexdigest())
+
+
+def _has(charset: object, texts: str) -> bool:
+    """Whether a character set has all characters of these texts."""
+    if texts.isascii():
+        return True
+    from pydicom.charset import convert_encodings
+
+    encodings = convert_encodings(charset)
+    for encoding in encodings:
+        try:
+            texts.encode(encoding)
+        except (UnicodeError, LookupError):
+            continue
+        return True
+    return False
