@@ -33,6 +33,7 @@ SHARE_A_RUN = (
     "test_detectors.py",
     "test_evidence.py",
     "test_held_out.py",
+    "test_improve.py",
     "test_multi_scale.py",
     "test_repackage.py",
     "test_review.py",

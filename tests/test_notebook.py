@@ -38,6 +38,7 @@ def test_every_command_of_the_program_is_on_the_page() -> None:
 TESTED_ALONE = {
     "compare": "test_head_to_head.py",
     "--if-better": "test_succession.py",
+    "improve": "test_improve.py",
     "cross-validate": "test_cross_validation.py",
     "learning-curve": "test_learning_curve.py",
     "enlarge": "test_multi_scale.py",

@@ -20,6 +20,7 @@ COMMANDS = {
     "detect": "bundles",
     "package": "steps",
     **dict.fromkeys(("repackage", "archive", "compare", "install"), "bundles"),
+    "improve": "improvement",
     **dict.fromkeys(("sweep", "cross-validate", "learning-curve", "review"), "studies"),
     "enlarge": "bundles",
     "render": "photos",

@@ -8,7 +8,9 @@ from app.detector.runtimes.litert import LiteRTRuntime
 from app.detector.runtimes.load import load_runtime
 from app.photo.decoding import decode
 from training.cli import main
+from training.measure.held_out import seen_photos
 from training.release.tflite import ConversionError, set_nms_score_threshold
+from training.run_folder import RunFolder
 
 BEST = 30
 """Detections of a photo above the threshold of the test: more than parity compares."""
@@ -43,6 +45,8 @@ def test_the_models_return_boxes_from_the_threshold_up(bundle, photos, rendered_
     assert again.manifest["parity"]["float32"]["compared"] == bundle.manifest["parity"]["float32"]["compared"]
     assert again.manifest["metrics"]["measured_on"] == bundle.manifest["metrics"]["measured_on"]
     assert "version 7" in again.card
+    assert RunFolder(tmp_path).weights_of.read_text().strip() == str(bundle.path), "whose photos it has seen"
+    assert sorted(seen_photos(again.path).photos) == sorted(seen_photos(bundle.path).photos)
     variables = "variables/variables.data-00000-of-00001"
     assert again.manifest["files"][variables] == bundle.manifest["files"][variables]
 

@@ -57,6 +57,7 @@ def add_data_arguments(parser: argparse.ArgumentParser, *, default: str = "", is
 add_training_data_arguments = partial(add_data_arguments, is_training=True)
 add_optional_data_arguments = partial(add_data_arguments, default=PREPARED)
 add_unseen_data_arguments = partial(add_data_arguments, default="none")
+add_further_training_data_arguments = partial(add_data_arguments, default="the reviewed photos alone", is_training=True)
 add_optional_training_data_arguments = partial(add_data_arguments, default=PREPARED, is_training=True)
 
 

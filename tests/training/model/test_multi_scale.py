@@ -41,6 +41,8 @@ def test_every_runtime_returns_the_fusion_of_the_single_sizes(run, bundle, rende
     single = [RunFolder(tmp_path / str(size), shared_records=run / "records") for size in (160, 96)]
     for folder, size in zip(single, (160, 96), strict=True):
         enlarge_run(RunFolder(run), folder, (size,))
+        assert folder.weights_of.read_text().strip() == str(run), "whose photos it has seen"
+    assert RunFolder(run).weights_of.read_text().strip().endswith("bundle/tiny/1")
     large, small = map(load_trained, single)
     runtimes = [load_runtime(bundle, kind, batch_size=2) for kind in ("litert", "tensorflow")]
     runtimes.append(find_detector(run).load())

@@ -1,0 +1,112 @@
+"""One turn of the circle, on a store of made-up reviews and a training of one step."""
+
+import json
+import shutil
+from contextlib import closing
+
+import pytest
+
+pytest.importorskip("alembic", reason="the extra reviews is not installed")
+
+from app.detector.bundle import list_bundles, list_comparisons, read_bundle
+from app.reviews.store import ReviewStore
+from app.settings import StoreLocation
+from tests.app.reviews.samples import keep, read
+from tests.training.bundles import altered
+from training.cli import main
+from training.data.annotations import read_data
+from training.data.data_sets import Labels
+from training.data.seen_photos import Use, identities
+from training.improve import TEST_FOLD, export_reviews, live_bundle
+from training.measure import head_to_head
+from training.measure.held_out import seen_photos
+from training.run_folder import RunError
+
+pytestmark = pytest.mark.slow
+
+PHOTOS = 24
+
+
+@pytest.fixture(scope="module")
+def reviews(tmp_path_factory) -> StoreLocation:
+    """A store of photos that one reader has read, the first two of them without a carious tooth."""
+    location = StoreLocation(tmp_path_factory.mktemp("reviews"), None)
+    with closing(ReviewStore(location)) as store:
+        for number in range(PHOTOS):
+            read(store, keep(store, number), "kim", *([0] if number > 1 else []))
+        keep(store, PHOTOS)
+    return location
+
+
+def test_no_photo_of_the_test_is_trained_on(reviews, tmp_path) -> None:
+    export_reviews(reviews, tmp_path / "reviews")
+    training, test = (read_data(tmp_path / "reviews" / part) for part in ("training", "test"))
+    assert len(training.photos) + len(test.photos) == PHOTOS
+    assert {photo.fold for photo in test.photos} == {TEST_FOLD}
+    assert {photo.fold for photo in training.photos} == {0, 1, 2, 3}
+    for part in (training, test):
+        assert (part.data_sets[0].name, part.data_sets[0].labels) == ("reviewed", Labels.CARIOUS_TEETH_ONLY)
+    before = (tmp_path / "reviews").stat().st_mtime_ns
+    export_reviews(StoreLocation(tmp_path / "gone", None), tmp_path / "reviews")
+    assert (tmp_path / "reviews").stat().st_mtime_ns == before, "exported once"
+    assert [path.name for path in tmp_path.iterdir()] == ["reviews"]
+
+
+def test_a_turn_starts_from_one_bundle(shipped_bundle, tmp_path) -> None:
+    store, out = tmp_path / "store", tmp_path / "out"
+    altered(shipped_bundle, store, version=1)
+    assert live_bundle(store, out).version == 1
+    altered(shipped_bundle, store, version=2)
+    assert live_bundle(store, out).version == 1, "the newest when it was begun"
+    with pytest.raises(RunError, match="was begun with another bundle"):
+        live_bundle(store, out, "other")
+    shutil.rmtree(store / shipped_bundle.name / "1")
+    altered(shipped_bundle, store, version=1, threshold=0.9)
+    with pytest.raises(RunError, match="was begun with another bundle"):
+        live_bundle(store, out)
+
+
+def improve(reviews, store, out, *more: str) -> int:
+    command = ["improve", "--reviews", str(reviews.folder), "--model-store", str(store), "--out", str(out)]
+    return main([*command, "--resamples", "10", *more])
+
+
+def test_without_enough_photos_to_compare_on_nothing_is_trained(shipped_bundle, reviews, tmp_path, capsys) -> None:
+    store = tmp_path / "store"
+    altered(shipped_bundle, store, version=1, trained=None)
+    assert improve(reviews, store, tmp_path / "out") == 1
+    assert f"{shipped_bundle.name} 1: the photos of the training are not listed" in capsys.readouterr().err
+    assert improve(reviews, store, tmp_path / "out", "--trust-unlisted") == 1
+    assert "are left that no detector has seen; 10 are needed" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "run").exists()
+
+
+def test_one_command_trains_compares_and_installs_or_refuses(
+    tiny_run, rendered_data, reviews, tmp_path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr(head_to_head, "MIN_PHOTOS", 2)
+    store, out = tmp_path / "store", tmp_path / "out"
+    shutil.copytree(tiny_run / "bundle", store)
+    further = ["--data", str(rendered_data), "--set", "num_steps=2", "--set", "rendered_photos=0"]
+    status = improve(reviews, store, out, *further)
+    printed = capsys.readouterr()
+    assert status in (0, 3), printed.err[-2000:]
+    comparison = json.loads((out / "comparison.json").read_text())
+    assert status == (0 if comparison["is_better"] else 3)
+    assert f"tiny 2 is {'better' if comparison['is_better'] else 'not better'}" in printed.out
+    assert [version for _, version, _ in list_bundles(store)] == ([1, 2] if comparison["is_better"] else [1])
+    assert [path.name for path in list_comparisons(store)] == ["2.comparison.json"]
+    made = out / "run" / "bundle" / "tiny" / "2"
+    manifest = read_bundle(made).manifest
+    assert manifest["started_from"]["name"] == manifest["teeth_from"]["name"].split()[0] + " 1" == "tiny 1"
+    assert [one["name"] for one in manifest["data"]["sets"]] == [rendered_data.name, "reviewed"]
+    seen = seen_photos(made)
+    assert not seen.unlisted
+    assert set(seen.uses(identities(read_data(out / "reviews" / "test").photos))) == {None}
+    assert Use.TRAINED in seen.uses(identities(read_data(out / "reviews" / "training").photos))
+    assert {photo.use for photo in seen.photos} == {Use.TRAINED, Use.CALIBRATED}, "the same photos as before, and more"
+
+    before = made.stat().st_mtime_ns
+    assert improve(reviews, store, out, *further) == status
+    assert "finished earlier" in capsys.readouterr().err
+    assert made.stat().st_mtime_ns == before
