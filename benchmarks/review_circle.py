@@ -33,6 +33,12 @@ MISSED, INVENTED = 0.06, 0.03
 JITTER = 0.03
 """Largest shift of an edge, as a share of the box."""
 
+SHORT = (
+    *("batch_size=4", "warmup_steps=5", "learning_rate_base=0.02", "batch_norm_decay=0.6"),
+    *("rendered_photos=0", "other_pictures=0"),
+)
+"""Of the recipe, so that a training of a few steps finds anything."""
+
 READERS = ("reader-1", "reader-2")
 NAMES = {class_id: name for name, class_id in CLASS_IDS.items()}
 
@@ -131,8 +137,8 @@ def main() -> None:
     out.mkdir(parents=True)
     reviewed, first = choose(read_annotated_photos(arguments.data), arguments.photos, arguments.seed)
     write_part(arguments.data, first, out / "first")
-    short = [f"num_steps={arguments.steps}", "batch_size=4", "warmup_steps=5", "rendered_photos=0", "other_pictures=0"]
-    recipe = [part for value in [*short, "model_name=circle"] for part in ("--set", value)]
+    short = [f"num_steps={arguments.steps}", *SHORT, "model_name=circle"]
+    recipe = [part for value in short for part in ("--set", value)]
     if training("run", "--data", out / "first", "--out", out / "run", *recipe):
         raise SystemExit("the first training failed")
     training("install", out / "run" / "bundle", "--store", out / "store")
