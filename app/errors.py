@@ -34,6 +34,7 @@ CariesError
     + WorkerDied
     + AuditError
     + ReviewStoreError
+    + LabelStudioError
     + BundleError
       + UnknownModel
   + OperatorError
@@ -183,6 +184,10 @@ class AuditError(ServerError):
 
 class ReviewStoreError(ServerError):
     """The review store cannot be read or written."""
+
+
+class LabelStudioError(ServerError):
+    """The configured Label Studio does not send a photo."""
 
 
 class BundleError(ServerError):

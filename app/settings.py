@@ -187,6 +187,18 @@ def _store_location() -> Check[StoreLocation]:
     return Check("a folder or postgresql://USER:PASSWORD@HOST/DATABASE", parse)
 
 
+def _web_address() -> Check[str]:
+    def parse(text: str) -> str:
+        url = urlsplit(text)
+        _ = url.port  # raises ValueError
+        extras = (url.path.strip("/"), url.query, url.fragment, url.username)
+        if url.scheme not in ("http", "https") or not url.hostname or any(extras) or not text.isprintable():
+            raise ValueError
+        return text
+
+    return Check("http://HOST[:PORT] or https://HOST[:PORT]", parse)
+
+
 def _optional(check: Check[T]) -> Check[T | None]:
     return Check(f"{check.allowed}, or empty", lambda text: check.parse(text) if text else None)
 
@@ -334,6 +346,14 @@ class Settings:
         Blind.OFF,
         "What two blind readers of a photo start from: its boxes unclassed, or empty; off shows all to everyone.",
         _one_of(Blind),
+    )
+    label_studio: str | None = _setting(
+        None,
+        "Label Studio whose photos /label-studio/predict fetches; empty serves no /label-studio.",
+        _optional(_web_address()),
+    )
+    label_studio_token: Path | None = _setting(
+        None, "File with an access token of a Label Studio user.", _optional(_path("a file"))
     )
     log_format: LogFormat = _setting(
         LogFormat.CONSOLE, "Format of a log line; json is one object each.", _one_of(LogFormat)

@@ -17,7 +17,17 @@ from app.api.middleware.observe import Observe
 from app.api.middleware.security_headers import SecurityHeaders
 from app.api.problems import HANDLED, problem_answers
 from app.api.rate_limits import MinuteLimit
-from app.api.routes import batch, catalogue, detect, docs_page, health, open_inference, page, reload, session
+from app.api.routes import (
+    batch,
+    catalogue,
+    detect,
+    docs_page,
+    health,
+    open_inference,
+    page,
+    reload,
+    session,
+)
 from app.api.service import Service
 from app.detector.runtimes import Runtime
 from app.process import tracing
@@ -79,6 +89,14 @@ def create_app(
 
         routers.append(reviews.router)
 
+    photos = None
+    if settings.label_studio is not None:
+        from app.api.label_studio_photos import LabelStudioPhotos
+        from app.api.routes import label_studio
+
+        photos = LabelStudioPhotos.from_settings(settings.label_studio, settings)
+        routers.append(label_studio.router)
+
     routes = [route for router in routers for route in router.routes]
     middleware = [  # outermost first
         Middleware(Observe, metrics=service.metrics),
@@ -105,6 +123,7 @@ def create_app(
     app.state.service = service
     app.state.routes = routes
     app.state.identities = identities
+    app.state.label_studio = photos
     for router in routers:
         app.include_router(router)
     declare_access(app, with_keys=keys is not None)

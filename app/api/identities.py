@@ -1,5 +1,7 @@
 """Who sends a request: the API key that it sends, or the one that the session in its cookie stands for."""
 
+import base64
+
 from fastapi import Request
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
@@ -19,6 +21,9 @@ MAX_MISSING_KEYS_PER_MINUTE = 60
 """Requests without a key from one address that are answered 401; further ones are answered 429."""
 
 COOKIE = "caries-session"
+
+LABEL_STUDIO = "/label-studio"
+"""Path of the ML backend for Label Studio, which signs in with a password."""
 
 
 def cookie_name(scope: Scope) -> str:
@@ -53,7 +58,7 @@ class Identities:
             ReviewStoreError: the sessions cannot be read.
         """
         headers, address = Headers(scope=scope), address_of(scope)
-        if text := _sent_key(headers):
+        if text := _sent_key(headers, scope["path"]):
             return await self.verify(text, address)
         problem = "this path needs an API key; send the header Authorization: Bearer KEY or X-API-Key: KEY"
         if token := sent_token(scope):
@@ -96,7 +101,19 @@ def identities_of(request: Request) -> Identities | None:
     return identities
 
 
-def _sent_key(headers: Headers) -> str | None:
-    """The key in Authorization or else X-API-Key; None without either."""
+def _sent_key(headers: Headers, path: str) -> str | None:
+    """The key in Authorization or else X-API-Key; None without either. Label Studio can only send a password."""
     scheme, _, credentials = headers.get("authorization", "").partition(" ")
-    return credentials.strip() if scheme.lower() == "bearer" else headers.get("x-api-key")
+    if scheme.lower() == "bearer":
+        return credentials.strip()
+    if scheme.lower() == "basic" and path.startswith(f"{LABEL_STUDIO}/"):
+        return _password(credentials)
+    return headers.get("x-api-key")
+
+
+def _password(credentials: str) -> str | None:
+    """The password of Basic credentials (RFC 7617); None if they are malformed."""
+    try:
+        return base64.b64decode(credentials.strip(), validate=True).decode().partition(":")[2]
+    except ValueError:
+        return None

@@ -1,17 +1,23 @@
-"""Screen the one photo of a request: permit, body, steps, audit fields and counts, the same for every protocol."""
+"""Screen the photos of a request: permits, steps, audit lines and counts, the same for every protocol."""
 
+import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from app.api.clients import unless_client_leaves
-from app.api.middleware.audited import note_photo
+from app.api.clients import CLIENT_LEFT, unless_client_leaves
+from app.api.middleware.audited import note_photo, record_photo
+from app.api.problems import problem_of
 from app.api.service import service_of
 from app.detector.engine import Engine
+from app.errors import AuditError, CariesError, ShuttingDown
 from app.screen_photo import STAGES, Options, ScreenedPhoto
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,43 @@ async def screen_sent_photo(
         service.metrics.disconnected()
     else:
         service.count(screened)
+    return screened
+
+
+async def screen_one_of_several(
+    request: Request, number: int, read: Callable[[], bytes], options: Options, engine: Engine
+) -> ScreenedPhoto | Exception:
+    """The answer to one photo of several, or the error that prevents it, once it is recorded and counted.
+
+    Args:
+        number: the photo's position in the request, from 1.
+        read: returns the photo as sent; called in a thread, once there is a permit.
+    """
+    service, data = service_of(request), None
+    screened: ScreenedPhoto | None = None
+    failure: Exception | None = None
+    try:
+        async with service.screener.admission.batch_photo_permits:
+            data = await asyncio.to_thread(read)
+            screened = await service.screener.screen(data, options, engine)
+    except asyncio.CancelledError:
+        if data is not None:
+            failure = ShuttingDown("the server is shutting down") if service.closed else None
+            await record_photo(request, number, data, status=CLIENT_LEFT, failure=failure)
+        raise
+    except Exception as error:
+        failure = error
+        if not isinstance(error, CariesError):
+            logger.exception("a photo of a batch failed")
+    try:
+        await record_photo(request, number, data, failure=failure, screened=screened)
+    except AuditError as error:
+        screened, failure = None, error
+    if screened is None:
+        assert failure is not None
+        service.metrics.problem(problem_of(failure).slug)
+        return failure
+    service.count(screened)
     return screened
 
 

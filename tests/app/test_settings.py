@@ -54,6 +54,7 @@ def test_every_default_is_allowed(name: str) -> None:
         ("audit_fsync", "on", "default off, set to on"),
         ("models", "a, b/2", "default empty, set to a,b/2"),
         ("formats", "PNG, jpeg", "default jpeg,png,webp,heic,dicom, set to png,jpeg"),
+        ("label_studio", "https://ls:8080/", "default empty, set to https://ls:8080/"),
         ("reviews", "/srv/reviews", "default empty, set to /srv/reviews"),
         ("reviews", "postgresql://u:secret@h/d", "default empty, set to postgresql://u:***@h/d"),
         ("reviews", "postgresql://u@h/d", "default empty, set to postgresql://u@h/d"),

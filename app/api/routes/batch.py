@@ -4,7 +4,6 @@ The photos of a batch are screened concurrently, and share the photo permits wit
 """
 
 import asyncio
-import logging
 from collections import deque
 from dataclasses import replace
 from typing import Any
@@ -19,16 +18,13 @@ from app.api.batch_answers import WRITERS, AsJson, AsLines, Result
 from app.api.body import BATCH_FIELDS, DICOM, ZIP_TYPES, Source, read_batch
 from app.api.clients import CLIENT_LEFT, in_pieces, unless_client_leaves
 from app.api.context import context_of
-from app.api.middleware.audited import record_photo
 from app.api.negotiation import BATCH_MEDIA_TYPES, BatchFormat, requested_format
 from app.api.parameters import AnswerFormat, Model, PhotoOptions, known_parameters_only
-from app.api.problems import content_of, problem_of
+from app.api.problems import content_of
+from app.api.sent_photo import screen_one_of_several
 from app.api.service import service_of
 from app.detector.engine import Engine
-from app.errors import AuditError, CariesError, ShuttingDown
 from app.screen_photo import Options, ScreenedPhoto
-
-logger = logging.getLogger(__name__)
 
 router = APIRouter(dependencies=[Depends(known_parameters_only)], default_response_class=Response)
 
@@ -155,31 +151,9 @@ class _Answer(Response):
 
     async def _screen_one(self, index: int, source: Source, engine: Engine) -> tuple[Result, bytes | None]:
         """The result of a photo, once it is recorded, and its picture, if requested."""
-        service, data = self._service, None
         head = {"index": index} if source.frame is None else {"index": index, "frame": source.frame}
-        screened: ScreenedPhoto | None = None
-        failure: Exception | None = None
-        try:
-            async with service.screener.admission.batch_photo_permits:
-                data = await asyncio.to_thread(source.read)
-                options = self._options if source.frame is None else replace(self._options, frame=source.frame)
-                screened = await service.screener.screen(data, options, engine)
-        except asyncio.CancelledError:
-            if data is not None:
-                failure = ShuttingDown("the server is shutting down") if service.closed else None
-                await record_photo(self._request, index, data, status=CLIENT_LEFT, failure=failure)
-            raise
-        except Exception as error:
-            failure = error
-            if not isinstance(error, CariesError):
-                logger.exception("a photo of a batch failed")
-        try:
-            await record_photo(self._request, index, data, failure=failure, screened=screened)
-        except AuditError as error:
-            screened, failure = None, error
-        if screened is None:
-            assert failure is not None
-            service.metrics.problem(problem_of(failure).slug)
-            return {**head, "problem": content_of(self._request, failure)}, None
-        service.count(screened)
-        return {**head, **screened.as_dict()}, screened.picture
+        options = self._options if source.frame is None else replace(self._options, frame=source.frame)
+        result = await screen_one_of_several(self._request, index, source.read, options, engine)
+        if isinstance(result, ScreenedPhoto):
+            return {**head, **result.as_dict()}, result.picture
+        return {**head, "problem": content_of(self._request, result)}, None

@@ -99,6 +99,32 @@ def write_via_csv(photos, folder: Path) -> None:
                 writer.writerow([photo.path.name, size, "{}", len(photo.boxes), number, json.dumps(shape), attributes])
 
 
+def write_label_studio(photos, folder: Path) -> None:
+    """As Label Studio 1.23 exports uploaded photos; no program in the registry writes it."""
+    names = {class_id: name for name, class_id in CLASS_IDS.items()}
+    tasks = []
+    for number, photo in enumerate(photos, 1):
+        results = []
+        for box, class_id in zip(photo.boxes, photo.class_ids, strict=True):
+            ymin, xmin, ymax, xmax = (100 * float(value) for value in box)
+            value = {"x": xmin, "y": ymin, "width": xmax - xmin, "height": ymax - ymin, "rotation": 0}
+            results.append(
+                {
+                    "type": "rectanglelabels",
+                    "from_name": "label",
+                    "to_name": "image",
+                    "original_width": photo.width,
+                    "original_height": photo.height,
+                    "image_rotation": 0,
+                    "value": {**value, "rectanglelabels": [names[int(class_id)]]},
+                }
+            )
+        file = f"/data/upload/1/0a1b2c3d-{photo.path.name}"
+        annotation = {"id": number, "was_cancelled": False, "ground_truth": False, "result": results}
+        tasks.append({"id": number, "data": {"image": file}, "annotations": [annotation]})
+    (folder / "project-1.json").write_text(json.dumps(tasks))
+
+
 def assert_read(photos, folder: Path, write: Callable[..., None], name: str, pixels: float) -> None:
     """Write labels; they are read back with the format found and with the format given."""
     write(photos, folder)

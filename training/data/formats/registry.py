@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.data.formats import coco, labelme, via, voc, yolo
+from training.data.formats import coco, label_studio, labelme, via, voc, yolo
 from training.data.formats.labels import FormatError, PhotoLabels
 
 SPLITS = "folds.csv"
@@ -34,6 +34,7 @@ FORMATS: dict[str, Format] = {
     "coco": Format("COCO JSON", False, lambda n, c, _: coco.read(n, c)),
     "voc": Format("Pascal VOC XML", True, lambda n, c, _: voc.read(n, c)),
     "labelme": Format("LabelMe JSON", True, lambda n, c, _: labelme.read(n, c)),
+    "label-studio": Format("Label Studio JSON", False, lambda n, c, _: label_studio.read(n, c)),
     "yolo": Format("YOLO text", True, yolo.read),
 }
 
@@ -88,6 +89,9 @@ def _inspect(path: Path) -> LabelFile:
 
 
 def _json_format(content: Any) -> str | None:
+    if isinstance(content, list):
+        is_task = [isinstance(entry, dict) and {"data", "annotations"} <= entry.keys() for entry in content]
+        return "label-studio" if is_task and all(is_task) else None
     if not isinstance(content, dict):
         return None
     if "annotation" in content:

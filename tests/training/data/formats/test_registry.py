@@ -17,6 +17,7 @@ COCO: dict[str, list] = {"images": [], "annotations": [], "categories": []}
         ("a.json", json.dumps({"a.jpg1": {"filename": "a.jpg", "regions": []}}), "via-project"),
         ("a.json", json.dumps({"_via_img_metadata": {}}), "via-project"),
         ("a.JSON", "\ufeff" + json.dumps(COCO), "coco"),
+        ("a.json", json.dumps([{"id": 1, "data": {}, "annotations": []}]), "label-studio"),
         ("a.csv", "filename,region_shape_attributes,region_attributes\n", "via-csv"),
         ("a.xml", "<annotation/>", "voc"),
         ("a.txt", "0 0.5 0.5 0.1 0.1\n", "yolo"),
