@@ -6,7 +6,7 @@ from tests.training.data.labelled_elsewhere import assert_read, write_label_stud
 from training.data.formats import label_studio
 from training.data.formats.labels import FormatError
 
-RECTANGLE = {
+RECTANGLE: dict[str, Any] = {
     "type": "rectanglelabels",
     "original_width": 200,
     "original_height": 100,
