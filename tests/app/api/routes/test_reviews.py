@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import itertools
 import json
 import sqlite3
 import threading
 import zipfile
 from collections.abc import Iterator
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from app.records.key_file import KeyFile, Role
 from app.reviews.store import ReviewStore
 from app.settings import Blind, StoreLocation
 from tests.app.api.live_server import Live, Start, assert_problem, make_photo, records, wait_for, write_bundle
-from tests.app.api.server_process import running
+from tests.app.api.server_process import Server, running
 from tests.app.reviews.databases import empty_location
 
 TEETH = [
@@ -313,44 +313,77 @@ def test_a_store_that_fails_is_a_problem(
         assert kept(live, photo)["id"] == 1
 
 
-def has_advanced(answered: dict[str, int], version: int) -> bool:
-    return min(answered.get(name, 0) for name in "abc") >= version
+class Writers:
+    """Clients that write to a server until it ends: three readers of photo 1, and one that keeps photos.
+
+    Attributes:
+        versions: the last version that each reader got an answer to.
+        kept: number and digest of the photos that were answered.
+    """
+
+    def __init__(self) -> None:
+        self.versions = dict.fromkeys("abc", 0)
+        self.kept: dict[int, str] = {}
+        self._width = itertools.count(321)  # the width of photo 1 is 320
+
+    def run_until_killed(self, server: Server) -> None:
+        """Start all, kill the server once each got several answers, and wait for them."""
+        before, kept_before = min(self.versions.values()), len(self.kept)
+        writers = [threading.Thread(target=self._write, args=(name, server.address)) for name in self.versions]
+        writers.append(threading.Thread(target=self._keep, args=(server.address,)))
+        for writer in writers:
+            writer.start()
+
+        def are_busy() -> bool:
+            has_failed = not all(writer.is_alive() for writer in writers)
+            return has_failed or (min(self.versions.values()) >= before + 3 and len(self.kept) > kept_before)
+
+        wait_for(are_busy, seconds=120)
+        server.process.kill()
+        for writer in writers:
+            writer.join(30)
+
+    def _write(self, reader: str, address: str) -> None:
+        version, path = self.versions[reader], f"/reviews/photos/1/reading?reader={reader}"
+        with contextlib.suppress(httpx.HTTPError), httpx.Client(base_url=address, timeout=30) as client:
+            while True:
+                answer = client.put(path, json=record(1, version=version))
+                if answer.status_code == 409:  # written, and killed before the answer
+                    version = client.get(f"/reviews/photos/1?reader={reader}").json()["reading"]["version"]
+                    continue
+                assert answer.status_code == 200, answer.text
+                self.versions[reader] = version = version + 1
+
+    def _keep(self, address: str) -> None:
+        with contextlib.suppress(httpx.HTTPError), httpx.Client(base_url=address, timeout=30) as client:
+            while True:
+                photo = make_photo(next(self._width), 240)
+                answer = client.post("/reviews/photos?reader=a", content=photo)
+                assert answer.status_code == 201, answer.text
+                self.kept[answer.json()["id"]] = answer.json()["sha256"]
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.systems)])
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_a_killed_server_loses_no_answered_review(
-    request: pytest.FixtureRequest, tmp_path: Path, photo: bytes, database: str
+    request: pytest.FixtureRequest, tmp_path: Path, photo: bytes, database: str, kills: int
 ) -> None:
     location = empty_location(request, database, tmp_path)
     write_bundle(tmp_path / "store")
     flags = ["--reviews", str(location), "--requests-per-minute", "0"]
-    answered: dict[str, int] = {}
-
-    def write(reader: str, address: str) -> None:
-        version = answered.get(reader, 0)
-        with contextlib.suppress(httpx.HTTPError), httpx.Client(base_url=address, timeout=30) as client:
-            while True:
-                put = client.put(f"/reviews/photos/1/reading?reader={reader}", json=record(1, version=version))
-                if put.status_code == 409:  # written, and killed before the answer
-                    version = client.get(f"/reviews/photos/1?reader={reader}").json()["reading"]["version"]
-                    continue
-                assert put.status_code == 200, put.text
-                answered[reader] = version = version + 1
-
-    for round_number in range(1, 4):
+    writers = Writers()
+    for number in range(kills):
         with running(tmp_path / "store", *flags) as server:
-            kept_at = httpx.post(f"{server.address}/reviews/photos?reader=a", content=photo, timeout=30)
-            assert kept_at.status_code == (201 if round_number == 1 else 200)
-            writers = [threading.Thread(target=write, args=(name, server.address)) for name in "abc"]
-            for writer in writers:
-                writer.start()
-            before = min(answered.get(name, 0) for name in "abc")
-            wait_for(partial(has_advanced, answered, before + 3), seconds=120)
-            server.process.kill()
-            for writer in writers:
-                writer.join(30)
+            kept_first = httpx.post(f"{server.address}/reviews/photos?reader=a", content=photo, timeout=30)
+            assert kept_first.status_code == (200 if number else 201)
+            writers.run_until_killed(server)
         with closing(ReviewStore(location)) as store:
             found = {reading.reader: reading.version for reading in store.photo(1).all_readings}
-            assert store.picture(1)[0]
-        assert all(0 <= found[name] - answered[name] <= 1 for name in "abc"), (found, answered)
+            assert all(0 <= found[name] - last <= 1 for name, last in writers.versions.items()), (
+                found,
+                writers.versions,
+            )
+            for photo_id, sha256 in writers.kept.items():
+                assert hashlib.sha256(store.picture(photo_id)[0]).hexdigest() == sha256
+                assert len(store.photo(photo_id).findings) == 1
