@@ -12,8 +12,8 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from app.detector.boxes import SAME_TOOTH_IOU
-from app.reviews.labels import CARIES, READERS, LabelledBox, Labels, ReaderVerdict, matches
+from app.detector.boxes import SAME_TOOTH_IOU, box_iou
+from app.reviews.labels import CARIES, READERS, LabelledBox, Labels, ReaderVerdict, corners, matches
 from app.reviews.schema import PhotoRow
 from app.reviews.store import consensus_labels, view_of
 
@@ -35,29 +35,45 @@ class Comparison:
     teeth: Counter[tuple[bool, bool]] = field(default_factory=Counter)
     verdicts: Counter[tuple[ReaderVerdict, ReaderVerdict]] = field(default_factory=Counter)
 
-    def add(self, first: Labels, second: Labels, seen: Sequence[LabelledBox]) -> None:
-        """Add a photo, on which the detector has boxes of these teeth."""
+    @classmethod
+    def from_photo(cls, first: Labels, second: Labels, seen: Sequence[LabelledBox]) -> Comparison:
+        """The calls on one photo, on which the detector has boxes of these teeth."""
         one, two = first.of_class(CARIES), second.of_class(CARIES)
-        self.photos += 1
-        self.boxes += len(one) + len(two)
-        for iou in IOUS:
-            self.matched[iou] += len(list(matches(one, two, iou)))
-        self.verdicts[first.verdict, second.verdict] += 1
-        same = dict(matches(one, two, SAME_TOOTH_IOU))
-        self.teeth[True, True] += len(same)
-        self.teeth[True, False] += len(one) - len(same)
-        self.teeth[False, True] += len(two) - len(same)
-        sound: list[LabelledBox] = []
-        for box in (*first.boxes, *second.boxes, *seen):
-            if not any(True for _ in matches([box], [*one, *two, *sound], SAME_TOOTH_IOU)):
-                sound.append(box)
-        self.teeth[False, False] += len(sound)
+        same = len(list(matches(one, two, SAME_TOOTH_IOU)))
+        teeth = {(True, True): same, (True, False): len(one) - same, (False, True): len(two) - same}
+        teeth[False, False] = _sound_teeth([*one, *two], [*first.boxes, *second.boxes, *seen])
+        return cls(
+            photos=1,
+            boxes=len(one) + len(two),
+            matched=Counter({iou: len(list(matches(one, two, iou))) for iou in IOUS}),
+            teeth=Counter(teeth),
+            verdicts=Counter([(first.verdict, second.verdict)]),
+        )
+
+    def add(self, other: Comparison) -> None:
+        """Add the calls on other photos."""
+        self.photos += other.photos
+        self.boxes += other.boxes
+        self.matched += other.matched
+        self.teeth += other.teeth
+        self.verdicts += other.verdicts
 
     def as_dict(self) -> dict[str, Any]:
         """The figures; null where nothing defines them, as F1 without a box of caries."""
         f1 = {f"f1_{iou:g}".replace(".", ""): _ratio(2 * self.matched[iou], self.boxes) for iou in IOUS}
         kappas = {"kappa_tooth": kappa(self.teeth), "kappa_photo": kappa(self.verdicts)}
         return {"photos": self.photos, "teeth": self.teeth.total(), **f1, **kappas}
+
+
+def _sound_teeth(carious: Sequence[LabelledBox], boxes: Sequence[LabelledBox]) -> int:
+    """How many teeth the boxes show, without those with a carious box."""
+    every = corners([*carious, *boxes])
+    overlap = box_iou(every, every) >= SAME_TOOTH_IOU
+    teeth = list(range(len(carious)))
+    for position in range(len(carious), len(every)):
+        if not overlap[position, teeth].any():
+            teeth.append(position)
+    return len(teeth) - len(carious)
 
 
 def kappa(calls: Counter[tuple[Call, Call]]) -> float | None:
@@ -114,9 +130,9 @@ class _ByView:
     def add(
         self, names: tuple[str | int, ...], view: str | None, one: Labels, two: Labels, seen: Sequence[LabelledBox]
     ) -> None:
-        of_names = self._found.setdefault(names, {})
+        of_names, of_photo = self._found.setdefault(names, {}), Comparison.from_photo(one, two, seen)
         for key in (ALL_VIEWS, *([view] if view else [])):
-            of_names.setdefault(key, Comparison()).add(one, two, seen)
+            of_names.setdefault(key, Comparison()).add(of_photo)
 
     def figures(self) -> list[tuple[tuple[str | int, ...], dict[str, Any]]]:
         """Names with the figures of all photos and of each view, in the order of the names."""

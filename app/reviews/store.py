@@ -233,13 +233,18 @@ class ReviewStore:
             self._database.forget_deleted()
         return len(found)
 
-    def photos(self, state: State | None = None) -> Iterator[PhotoRow]:
-        """All photos, or those in a state, by number, each complete but for its picture; in several transactions."""
+    def photos(self, state: State | None = None, readings: int | None = None) -> Iterator[PhotoRow]:
+        """All photos, or those in a state or with so many readings, by number, each complete but for its picture.
+
+        Reads a page at a time, each in its own transaction.
+        """
         last = 0
         while True:
             query = select(PhotoRow).where(PhotoRow.id > last).order_by(PhotoRow.id).limit(PAGE)
             if state is not None:
                 query = query.where(PhotoRow.state == state)
+            if readings is not None:
+                query = query.where(PhotoRow.readings == readings)
             with self._database.reading() as session:
                 found = list(session.scalars(_complete(query)))
             yield from found

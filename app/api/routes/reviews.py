@@ -37,7 +37,7 @@ from app.records.key_file import Role
 from app.reviews.agreement import agreement
 from app.reviews.export import exported_files
 from app.reviews.findings import Finding
-from app.reviews.labels import MAX_NAME, State, View
+from app.reviews.labels import MAX_NAME, READERS, State, View
 from app.reviews.store import Entry, Order, ReviewStore, Selection
 from app.screen_photo import Options, ScreenedPhoto
 
@@ -316,7 +316,7 @@ async def delete_patient(request: Request, patient: Annotated[str, Path(pattern=
 )
 async def measure_agreement(request: Request) -> Agreement:
     """Figures of blind readings: of each two readers, and of readers and detectors against the consensus."""
-    return Agreement(**await asyncio.to_thread(lambda: agreement(_store(request).photos())))
+    return Agreement(**await asyncio.to_thread(lambda: agreement(_store(request).photos(readings=READERS))))
 
 
 @router.get(

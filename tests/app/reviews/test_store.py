@@ -212,7 +212,10 @@ def test_all_photos_are_read_page_by_page(store: ReviewStore, monkeypatch: pytes
     kept = [keep(store, place) for place in range(5)]
     assert [photo.id for photo in store.photos()] == kept
     read(store, kept[3], "a", 0)
-    assert [photo.id for photo in store.photos(State.DONE)] == [kept[3]]
+    read(store, kept[1], "a", 0)
+    read(store, kept[3], "b", 0)
+    assert [photo.id for photo in store.photos(State.DONE)] == [kept[1], kept[3]]
+    assert [photo.id for photo in store.photos(readings=2)] == [kept[3]]
 
 
 def test_a_store_continues_where_it_was(location: StoreLocation) -> None:
