@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from app.settings import Precision, Settings
+from app.settings import Precision, Settings, StoreLocation
 from tests.app.api.live_server import CURVE, POINTS, Live, StandIn, serving, write_bundle
 
 if TYPE_CHECKING:
@@ -38,6 +38,22 @@ def clinic(tmp_path: Path, stand_in: StandIn) -> Iterator[Live]:
     with serving(Settings(model_store=tmp_path, precision=Precision.FLOAT32), load=lambda *_, **__: stand_in) as live:
         live.wait_until_ready()
         yield live
+
+
+@pytest.fixture
+def reviewing(tmp_path: Path, stand_in: StandIn) -> Callable[..., AbstractContextManager[Live]]:
+    """Start such a server with an empty review store; further settings by keyword."""
+    write_bundle(tmp_path, operating_points=POINTS, curve=CURVE)
+
+    @contextmanager
+    def begin(**settings: Any) -> Iterator[Live]:
+        reviews = StoreLocation(tmp_path / "reviews", None)
+        made = Settings(model_store=tmp_path, precision=Precision.FLOAT32, reviews=reviews, **settings)
+        with serving(made, load=lambda *_, **__: stand_in) as live:
+            live.wait_until_ready()
+            yield live
+
+    return begin
 
 
 @pytest.fixture(scope="module")

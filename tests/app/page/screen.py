@@ -54,6 +54,37 @@ class Screen:
     def verdict(self) -> str:
         return self.page.locator("#verdict h3").inner_text()
 
+    def teeth(self) -> list[str]:
+        """The rows of the teeth that are corrected."""
+        return self.page.locator("#teeth .class").all_inner_texts()
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Drag with the mouse."""
+        self.page.mouse.move(*start)
+        self.page.mouse.down()
+        self.page.mouse.move(*end, steps=4)
+        self.page.mouse.up()
+
+    def touch(self, *steps: tuple[float, float] | tuple[tuple[float, float], ...]) -> None:
+        """Touch, move through these places, and let go; a step of several fingers is a tuple of places."""
+        session = self.page.context.new_cdp_session(self.page)
+        for kind, step in zip(["touchStart"] + ["touchMove"] * (len(steps) - 1), steps, strict=True):
+            fingers = [step] if isinstance(step[0], float | int) else step
+            places = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(fingers)]  # type: ignore[misc]
+            session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
+        session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        self.page.wait_for_timeout(200)  # Chromium drops a tap that follows a drag immediately
+
+    def middle(self, selector: str) -> tuple[float, float]:
+        """The middle of an element, in pixels of the window."""
+        box = self.page.locator(selector).first.bounding_box()
+        assert box is not None
+        return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    def middle_of_tooth(self, number: int) -> tuple[float, float]:
+        """The middle of a box that is not selected."""
+        return self.middle(f"#edit-viewer g[data-id='{number}'] .a9s-inner")
+
     def zoom(self) -> float:
         """How many times wider the photo is than its view, or its height than the view's, whichever is more."""
         sides = self.page.evaluate(
@@ -85,17 +116,31 @@ class Screen:
 
 
 @contextmanager
-def opened(browser: Browser, live: Live, *, locale: str = "en-GB", **options: Any) -> Iterator[Screen]:
-    """The page in a new context, in which nothing may be reported to the console but refused requests."""
+def opened(
+    browser: Browser,
+    live: Live,
+    *,
+    locale: str = "en-GB",
+    reader: str | None = None,
+    signed_in: bool = True,
+    **options: Any,
+) -> Iterator[Screen]:
+    """The page in a new context, in which nothing may be reported to the console but refused requests.
+
+    A server without keys knows the `reader` by this name; one with keys asks to sign in.
+    """
     errors: list[str] = []
     context = browser.new_context(base_url=f"http://127.0.0.1:{live.port}", locale=locale, **options)
     context.set_default_timeout(TIMEOUT_MS)
+    if reader is not None:
+        context.add_init_script(f"localStorage['caries.reader'] = {json.dumps(reader)}")
     page = context.new_page()
     page.on("console", lambda message: errors.append(message.text) if message.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: errors.append(str(error)))
     try:
         page.goto("/")
-        page.locator("#points button").first.wait_for(state="attached")
+        first = "#points button" if signed_in else "#sign-in[open]"
+        page.locator(first).first.wait_for(state="attached")
         yield Screen(page)
         assert [text for text in errors if not EXPECTED_ERRORS.search(text)] == []
     finally:

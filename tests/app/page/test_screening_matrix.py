@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from app.settings import ModelChoice, Precision, Settings
-from tests.app.api.live_server import CURVE, JSON, POINTS, Live, StandIn, Start, make_photo, serving, write_bundle
+from tests.app.api.live_server import CURVE, JSON, POINTS, Live, StandIn, make_photo, serving, write_bundle
 from tests.app.page.screen import Screen, opened
 from tests.conftest import ROOT
 
@@ -397,21 +397,6 @@ def test_a_choice_of_two_models(tmp_path: Path, stand_in: StandIn, browser: Brow
             screen.wait_until_done(1)
             expect(screen.page.locator("#verdict h3")).to_have_text("Caries suspected")
             assert screen.saved_json()[0]["model"]["name"] == "second"
-
-
-def test_a_server_with_keys_says_that_it_needs_one(start: Start, tmp_path: Path, browser: Browser) -> None:
-    from playwright.sync_api import expect
-
-    from app.records.key_file import KeyFile, Role
-
-    path = tmp_path / "keys.json"
-    KeyFile(path).add("front desk", Role.DETECT)
-    with start(keys=path) as live:
-        context = browser.new_context(base_url=f"http://127.0.0.1:{live.port}", locale="ko-KR")
-        page = context.new_page()
-        page.goto("/")
-        expect(page.locator("#notices")).to_contain_text("올바른 API 키가 필요합니다")
-        context.close()
 
 
 def test_first_paint(clinic: Live, browser: Browser) -> None:

@@ -26,6 +26,15 @@ export interface Call {
   onWait: (waiting: Waiting) => void;
 }
 
+/** Asks for a sign-in, and returns whether the same person may try again. */
+type AskToSignIn = () => Promise<boolean>;
+
+let askToSignIn: AskToSignIn = () => Promise.resolve(false);
+
+export function onSignInNeeded(ask: AskToSignIn): void {
+  askToSignIn = ask;
+}
+
 const MAX_TRIES = 8;
 const MAX_TRIES_AFTER_CRASH = 2; // this very photo may be what crashes the detector
 const MAX_BACKOFF_S = 20;
@@ -34,24 +43,49 @@ const RETRIED_STATUSES = [429, 502, 503, 504];
 /** Screens one photo; `query` as in docs/api.md. */
 export async function detect(photo: Blob, query: Record<string, string>, call: Call): Promise<Answer> {
   const read = (response: Response) => response.json() as Promise<Answer>;
-  return post(photo, { format: "json", evidence: "true", ...query }, call, read);
+  return post("detect", photo, { format: "json", evidence: "true", ...query }, call, read);
 }
 
 /** The server's picture of a photo. */
 export async function picture(photo: Blob, query: Record<string, string>, call: Call): Promise<Blob> {
-  return post(photo, query, call, (response) => response.blob());
+  return post("detect", photo, query, call, (response) => response.blob());
+}
+
+/** The JSON at an address. */
+export async function get<T>(address: string, call: Call): Promise<T> {
+  return retried(() => fetch(address, options(call)), (response) => response.json() as Promise<T>, call);
+}
+
+export async function getBlob(address: string, call: Call): Promise<Blob> {
+  return retried(() => fetch(address, options(call)), (response) => response.blob(), call);
+}
+
+export async function put<T>(address: string, content: object, call: Call): Promise<T> {
+  const request = { ...options(call, JSON_BODY), method: "PUT", body: JSON.stringify(content) };
+  return retried(() => fetch(address, request), (response) => response.json() as Promise<T>, call);
+}
+
+/** One try, without the wait for a better connection and without a sign-in. */
+export async function once(method: string, address: string, call: Call, content?: object): Promise<Response> {
+  const request = { ...options(call, content && JSON_BODY), method, ...(content && { body: JSON.stringify(content) }) };
+  let response: Response;
+  try {
+    response = await fetch(address, request);
+  } catch {
+    throw new RequestFailed({ kind: "connection" });
+  }
+  if (!response.ok) throw new RequestFailed({ kind: "problem", problem: await problemOf(response) });
+  return response;
 }
 
 export async function liveModels(call: Call): Promise<ModelEntry[]> {
-  const read = (response: Response) => response.json() as Promise<{ models: ModelEntry[] }>;
-  const { models } = await retried(() => fetch("models", options(call)), read, call);
+  const { models } = await get<{ models: ModelEntry[] }>("models", call);
   return models.filter((model) => model.live).sort((a, b) => Number(b.default) - Number(a.default));
 }
 
 export async function curveOf(model: ModelEntry, call: Call): Promise<Curve | null> {
   if (!model.curve) return null;
-  const read = (response: Response) => response.json() as Promise<{ curve: Curve | null }>;
-  return (await retried(() => fetch(`.${model.curve}`, options(call)), read, call)).curve;
+  return (await get<{ curve: Curve | null }>(`.${model.curve}`, call)).curve;
 }
 
 /** The title of a problem in the call's language. */
@@ -61,15 +95,24 @@ export async function titleOf(problem: Problem, call: Call): Promise<string> {
   return title ?? problem.title;
 }
 
-async function post<T>(photo: Blob, query: Record<string, string>, call: Call, read: Read<T>): Promise<T> {
-  const address = `detect?${new URLSearchParams(query)}`;
+/** Sends a photo. */
+export async function post<T>(
+  path: string,
+  photo: Blob,
+  query: Record<string, string>,
+  call: Call,
+  read: Read<T>,
+): Promise<T> {
+  const address = `${path}?${new URLSearchParams(query)}`;
   const send = () =>
     fetch(address, { ...options(call, { "Content-Type": "application/octet-stream" }), method: "POST", body: photo });
   return retried(send, read, call, photo);
 }
 
+const JSON_BODY = { "Content-Type": "application/json" };
+
 /** The headers of every request. */
-function options(call: Call, headers: Record<string, string> = {}): RequestInit {
+function options(call: Call, headers?: Record<string, string>): RequestInit {
   return {
     signal: call.signal,
     credentials: "same-origin",
@@ -94,6 +137,7 @@ async function retried<T>(send: () => Promise<Response>, read: Read<T>, call: Ca
       continue;
     }
     const problem = await problemOf(response);
+    if (response.status === 401 && (await askToSignIn())) continue;
     const most = problem.type.endsWith("/worker-died") ? MAX_TRIES_AFTER_CRASH : MAX_TRIES;
     if (!RETRIED_STATUSES.includes(response.status) || tries >= most) {
       throw new RequestFailed({ kind: "problem", problem });

@@ -2,6 +2,7 @@
 
 import type { Answer } from "./answers";
 import type { Photo } from "./photos";
+import type { Box } from "./labels";
 import { type Options, pixels, rounded, screen, type Screening } from "./rule";
 
 export interface Mark {
@@ -10,7 +11,7 @@ export interface Mark {
   classId: number;
   isScreened: boolean;
   score: number;
-  box: { xmin: number; ymin: number; xmax: number; ymax: number };
+  box: Box;
 }
 
 export interface Screened {

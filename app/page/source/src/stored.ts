@@ -1,17 +1,43 @@
-/** Choices that this browser remembers. Where storage is blocked they last until the page is closed. */
+/** What this browser remembers. Where storage is blocked it lasts until the page is closed. */
+
+const unstored = new Map<string, string>();
 
 export function stored<T extends string>(key: string, allowed: readonly T[]): T | null {
+  const value = storedText(key);
+  return allowed.find((one) => one === value) ?? null;
+}
+
+export function storedText(key: string): string | null {
   try {
-    const value = localStorage.getItem(`caries.${key}`);
-    return allowed.find((one) => one === value) ?? null;
+    return localStorage.getItem(`caries.${key}`) ?? unstored.get(key) ?? null;
   } catch {
-    return null;
+    return unstored.get(key) ?? null;
   }
 }
 
 export function store(key: string, value: string): void {
   try {
     localStorage.setItem(`caries.${key}`, value);
+    unstored.delete(key);
+  } catch {
+    unstored.set(key, value); // blocked by the browser's settings, or full
+  }
+}
+
+/** The keys that begin like this. */
+export function storedKeys(start: string): string[] {
+  try {
+    const keys = Object.keys(localStorage).filter((key) => key.startsWith(`caries.${start}`));
+    return keys.map((key) => key.slice("caries.".length));
+  } catch {
+    return [];
+  }
+}
+
+export function forgetStored(key: string): void {
+  unstored.delete(key);
+  try {
+    localStorage.removeItem(`caries.${key}`);
   } catch {
     // Blocked by the browser's settings.
   }

@@ -1,5 +1,7 @@
 /** Every sentence of the page, in English and Korean. */
 
+import type { ReaderVerdict, View } from "./labels";
+import type { ReviewedPhoto, State } from "./reviews";
 import type { Verdict } from "./rule";
 import { store, stored } from "./stored";
 
@@ -75,6 +77,104 @@ interface Texts {
   modelChanged: string;
   screenAgain: string;
   serverRefused: string;
+  views: Record<View, string>;
+  unknownView: string;
+  allViews: string;
+  shownView: string;
+  viewScreening: string;
+  viewReview: string;
+  viewCorrect: string;
+  viewAgreement: string;
+  privacyWithReviews: string;
+  signInTitle: string;
+  signInHint: string;
+  sessionEnded: (name: string) => string;
+  signInNeeded: string;
+  key: string;
+  signIn: string;
+  signOut: string;
+  signOutEverywhere: string;
+  changeReader: string;
+  readerTitle: string;
+  readerHint: string;
+  readerName: string;
+  readerDone: string;
+  readerNeeded: string;
+  giveName: string;
+  cancel: string;
+  keepTitle: string;
+  keepHint: string;
+  patient: string;
+  patientHint: string;
+  keepPhoto: string;
+  keeping: string;
+  kept: (id: number) => string;
+  reviewNow: string;
+  correctMarks: string;
+  saveZip: string;
+  nothingToCorrect: string;
+  corrected: (done: number, all: number) => string;
+  correctedState: string;
+  openState: string;
+  queue: string;
+  queueState: string;
+  queueOrder: string;
+  queues: Record<State | "all", string>;
+  queueEmpty: Record<State | "all", string>;
+  states: Record<State, string>;
+  orders: Record<"uncertainty" | "disagreement" | "date", string>;
+  counts: (photos: Record<State, number>) => string;
+  photoNumber: (id: number) => string;
+  reviewFacts: (photo: ReviewedPhoto) => string;
+  editViewer: string;
+  addBox: string;
+  undo: string;
+  teeth: string;
+  noTeeth: string;
+  toothNames: Record<"caries" | "normal", string>;
+  openClass: string;
+  boxTools: string;
+  asCaries: string;
+  asNormal: string;
+  deleteBox: string;
+  byButtons: string;
+  nudges: Record<
+    "moveLeft" | "moveRight" | "moveUp" | "moveDown" | "narrower" | "wider" | "lower" | "higher",
+    string
+  >;
+  photoTools: string;
+  restSound: string;
+  allSound: string;
+  notAssessable: string;
+  note: string;
+  confirm: string;
+  said: (verdict: ReaderVerdict, carious: number) => string;
+  undecided: (open: number) => string;
+  unsaid: string;
+  selectHint: string;
+  selectedHint: string;
+  addHint: string;
+  keysTitle: string;
+  keys: [key: string, action: string][];
+  draftFound: (time: string) => string;
+  draftOutdated: (time: string) => string;
+  discardDraft: string;
+  draftKept: string;
+  conflict: (said: string) => string;
+  takeTheirs: string;
+  keepMine: string;
+  others: string;
+  settle: string;
+  settleHint: string;
+  showTheirs: string;
+  readBy: (reader: string, said: string, time: string, note: string) => string;
+  reviewModelChanged: string;
+  agreementTitle: string;
+  agreementHint: string;
+  agreementOf: Record<"pairs" | "readers" | "detectors", string>;
+  agreementColumns: Record<"who" | "photos" | "teeth" | "f1_05" | "f1_075" | "kappa_tooth" | "kappa_photo", string>;
+  noAgreement: string;
+  saveAgreement: string;
 }
 
 const en: Texts = {
@@ -176,6 +276,154 @@ const en: Texts = {
   modelChanged: "The server has a new model. Photos screened before it show the former model's marks.",
   screenAgain: "Screen all again",
   serverRefused: "The server refused:",
+  views: { front: "Front", side: "Side", occlusal: "Biting edges", close: "Close-up" },
+  unknownView: "Not given",
+  allViews: "All",
+  shownView: "What the photo shows",
+  viewScreening: "Screening",
+  viewReview: "Review",
+  viewCorrect: "Correct",
+  viewAgreement: "Agreement",
+  privacyWithReviews:
+    "Photos go to this server only, which keeps just those that you keep for review. File names stay in this browser.",
+  signInTitle: "Sign in",
+  signInHint: "This server needs an API key. Ask the person who runs it.",
+  sessionEnded: (name) => `The session of ${name} has ended. Sign in again to continue; nothing that you entered is lost.`,
+  signInNeeded: "You are not signed in.",
+  key: "API key",
+  signIn: "Sign in",
+  signOut: "Sign out",
+  signOutEverywhere: "Sign out on all devices",
+  changeReader: "Change the name",
+  readerTitle: "Who reads the photos?",
+  readerHint: "Your name or initials are kept with every photo that you review. This browser remembers them.",
+  readerName: "Name or initials",
+  readerDone: "Continue",
+  readerNeeded: "Reviewing needs your name.",
+  giveName: "Give a name",
+  cancel: "Cancel",
+  keepTitle: "Keep for review",
+  keepHint: "The server keeps the photo, without metadata and file name, until it is deleted.",
+  patient: "Patient's pseudonym (optional)",
+  patientHint: "Never a name. Letters, digits and . _ - only.",
+  keepPhoto: "Keep for review",
+  keeping: "Being sent to the server",
+  kept: (id) => `Kept as photo ${id}.`,
+  reviewNow: "Review it now",
+  correctMarks: "Correct the marks",
+  saveZip: "Download the corrections (zip)",
+  nothingToCorrect: "Add photos under Screening first.",
+  corrected: (done, all) => `${done} of ${all} photos corrected. They are in this browser only: download them before you close the page.`,
+  correctedState: "Corrected",
+  openState: "Not corrected yet",
+  queue: "Photos to review",
+  queueState: "Show",
+  queueOrder: "Order",
+  queues: { waiting: "To read", disputed: "To settle", done: "Done", all: "All photos" },
+  queueEmpty: {
+    waiting: "There is nothing left for you to read.",
+    disputed: "No photo needs to be settled.",
+    done: "No photo is done yet.",
+    all: "No photo has been kept for review yet.",
+  },
+  states: { waiting: "To read", disputed: "Readers differ", done: "Done" },
+  orders: { uncertainty: "Most useful first", disagreement: "Models disagree first", date: "Oldest first" },
+  counts: ({ waiting, disputed, done }) => `${waiting} to read, ${disputed} to settle, ${done} done.`,
+  photoNumber: (id) => `Photo ${id}`,
+  reviewFacts: ({ width, height, patient, detections }) =>
+    [
+      `${width} × ${height} pixels`,
+      patient && `patient ${patient}`,
+      ...(detections ?? []).map(({ model }) => `boxes of ${model.name} ${model.version}`),
+    ]
+      .filter(Boolean)
+      .join(", "),
+  editViewer: "Photo with boxes. N and P select a box, arrow keys move it, with Shift they resize it. All keys are listed below.",
+  addBox: "Add a box",
+  undo: "Undo",
+  teeth: "Teeth",
+  noTeeth: "No boxes.",
+  toothNames: { caries: "Caries", normal: "Sound tooth" },
+  openClass: "Not decided",
+  boxTools: "Selected box",
+  asCaries: "Caries",
+  asNormal: "Sound tooth",
+  deleteBox: "Delete",
+  byButtons: "Move and resize by buttons",
+  nudges: {
+    moveLeft: "Move left",
+    moveRight: "Move right",
+    moveUp: "Move up",
+    moveDown: "Move down",
+    narrower: "Narrower",
+    wider: "Wider",
+    lower: "Less tall",
+    higher: "Taller",
+  },
+  photoTools: "Entire photo",
+  restSound: "The undecided teeth are sound",
+  allSound: "No caries",
+  notAssessable: "Not assessable",
+  note: "Note, without names (optional)",
+  confirm: "Confirm, next photo",
+  said: (verdict, carious) =>
+    verdict === "carious"
+      ? `${carious} ${carious === 1 ? "tooth" : "teeth"} with caries`
+      : { sound: "No caries", not_assessable: "Not assessable" }[verdict],
+  undecided: (open) => `${open} ${open === 1 ? "tooth is" : "teeth are"} not decided yet: caries or sound?`,
+  unsaid: "Mark the teeth with caries, or choose No caries or Not assessable.",
+  selectHint: "Click on a box to change it. Drag to move the photo when it is enlarged.",
+  selectedHint: "Drag the box to move it, its corners to resize it. Click next to it when you are done.",
+  addHint: "Drag over the tooth, or click on it. Enter puts a box in the middle.",
+  keysTitle: "Keys",
+  keys: [
+    ["Enter", "confirm, next photo"],
+    ["N, P", "next box, box before"],
+    ["1, 2", "caries, sound tooth"],
+    ["← ↑ → ↓", "move the box"],
+    ["Shift ← ↑ → ↓", "resize the box"],
+    ["Del", "delete the box"],
+    ["A", "add a box; A again puts it in the middle"],
+    ["Z", "undo"],
+    ["S", "no caries"],
+    ["X", "not assessable"],
+    ["R", "undecided teeth are sound"],
+    ["Esc", "select nothing"],
+    ["+, −, 0", "zoom in, zoom out, fit"],
+    ["Page Up, Page Down", "change the photo"],
+  ],
+  draftFound: (time) => `Your changes of ${time}, which were not sent yet, are back.`,
+  draftOutdated: (time) => `Your changes of ${time} were not sent, and the reading was changed since. Yours are shown.`,
+  discardDraft: "Discard them",
+  draftKept: "Your changes stay in this browser until the server has them.",
+  conflict: (said) => `This photo was changed meanwhile. ${said} Your own changes are still here, and dashed boxes show the other ones.`,
+  takeTheirs: "Use the other ones",
+  keepMine: "Save mine instead",
+  others: "Other readers",
+  settle: "The readers differ",
+  settleHint: "Teeth on which they differ are not decided. Choose for each; dashed boxes show what each reader marked as caries.",
+  showTheirs: "Show their boxes",
+  readBy: (reader, said, time, note) => `${reader}: ${said} (${time})${note ? `, “${note}”` : ""}.`,
+  reviewModelChanged: "The server has a new model. Photos that were kept before still start from the former model's boxes.",
+  agreementTitle: "How readers agree",
+  agreementHint:
+    "Counted are photos that two people read without seeing each other. F1 says how many of the boxes with caries are the same, from 0 to 1, at two degrees of overlap. Kappa is agreement beyond chance: 1 is full, 0 is no better than chance.",
+  agreementOf: {
+    pairs: "Two readers",
+    readers: "Readers against the consensus",
+    detectors: "Detectors against the consensus",
+  },
+  agreementColumns: {
+    who: "Who",
+    photos: "Photos",
+    teeth: "Teeth",
+    f1_05: "F1 (IoU 0.5)",
+    f1_075: "F1 (IoU 0.75)",
+    kappa_tooth: "Kappa by tooth",
+    kappa_photo: "Kappa by photo",
+  },
+  noAgreement: "No photo has been read blindly by two people yet. The operator switches blind reading on.",
+  saveAgreement: "Save (JSON)",
 };
 
 const ko: Texts = {
@@ -276,6 +524,148 @@ const ko: Texts = {
   modelChanged: "서버의 모델이 바뀌었습니다. 그전에 분석한 사진에는 이전 모델의 표시가 보입니다.",
   screenAgain: "모두 다시 분석",
   serverRefused: "서버가 거절했습니다:",
+  views: { front: "정면", side: "측면", occlusal: "교합면", close: "근접" },
+  unknownView: "지정 안 함",
+  allViews: "전체",
+  shownView: "사진 방향",
+  viewScreening: "선별",
+  viewReview: "판독",
+  viewCorrect: "수정",
+  viewAgreement: "일치도",
+  privacyWithReviews:
+    "사진은 이 서버로만 전송되며, 판독용으로 보관한 사진만 저장됩니다. 파일 이름은 이 브라우저를 벗어나지 않습니다.",
+  signInTitle: "로그인",
+  signInHint: "이 서버를 사용하려면 API 키가 필요합니다. 서버 관리자에게 문의해 주세요.",
+  sessionEnded: (name) => `${name} 님의 로그인이 만료되었습니다. 다시 로그인하면 이어서 작업할 수 있으며, 입력한 내용은 그대로 있습니다.`,
+  signInNeeded: "로그인하지 않았습니다.",
+  key: "API 키",
+  signIn: "로그인",
+  signOut: "로그아웃",
+  signOutEverywhere: "모든 기기에서 로그아웃",
+  changeReader: "이름 바꾸기",
+  readerTitle: "누가 판독하나요?",
+  readerHint: "판독한 사진마다 이름이나 이니셜이 함께 저장됩니다. 이 브라우저가 기억합니다.",
+  readerName: "이름 또는 이니셜",
+  readerDone: "계속",
+  readerNeeded: "판독하려면 이름이 필요합니다.",
+  giveName: "이름 입력",
+  cancel: "취소",
+  keepTitle: "판독용으로 보관",
+  keepHint: "사진은 메타데이터와 파일 이름 없이 서버에 보관되며, 삭제할 때까지 남습니다.",
+  patient: "환자 가명 (선택)",
+  patientHint: "실명은 쓰지 마세요. 영문자, 숫자, . _ - 만 쓸 수 있습니다.",
+  keepPhoto: "판독용으로 보관",
+  keeping: "서버로 보내는 중",
+  kept: (id) => `사진 ${id}번으로 보관했습니다.`,
+  reviewNow: "지금 판독하기",
+  correctMarks: "표시 수정하기",
+  saveZip: "수정 내용 내려받기 (zip)",
+  nothingToCorrect: "먼저 선별 화면에서 사진을 추가해 주세요.",
+  corrected: (done, all) => `사진 ${all}장 중 ${done}장을 수정했습니다. 이 브라우저에만 있으므로 페이지를 닫기 전에 내려받아 주세요.`,
+  correctedState: "수정함",
+  openState: "수정 전",
+  queue: "판독할 사진",
+  queueState: "보기",
+  queueOrder: "순서",
+  queues: { waiting: "판독할 사진", disputed: "합의할 사진", done: "완료", all: "모든 사진" },
+  queueEmpty: {
+    waiting: "더 판독할 사진이 없습니다.",
+    disputed: "합의할 사진이 없습니다.",
+    done: "완료된 사진이 아직 없습니다.",
+    all: "판독용으로 보관한 사진이 아직 없습니다.",
+  },
+  states: { waiting: "판독 대기", disputed: "판독 불일치", done: "완료" },
+  orders: { uncertainty: "학습에 도움이 큰 순", disagreement: "모델 의견이 다른 순", date: "오래된 순" },
+  counts: ({ waiting, disputed, done }) => `판독 대기 ${waiting}장, 합의 대기 ${disputed}장, 완료 ${done}장.`,
+  photoNumber: (id) => `사진 ${id}`,
+  reviewFacts: ({ width, height, patient, detections }) =>
+    [
+      `${width} × ${height} 픽셀`,
+      patient && `환자 ${patient}`,
+      ...(detections ?? []).map(({ model }) => `상자: ${model.name} ${model.version}`),
+    ]
+      .filter(Boolean)
+      .join(", "),
+  editViewer: "상자가 있는 사진. N과 P로 상자를 선택하고, 화살표 키로 옮기고, Shift와 화살표 키로 크기를 바꿉니다. 모든 키는 아래에 있습니다.",
+  addBox: "상자 추가",
+  undo: "되돌리기",
+  teeth: "치아",
+  noTeeth: "상자가 없습니다.",
+  toothNames: { caries: "충치", normal: "건강한 치아" },
+  openClass: "미정",
+  boxTools: "선택한 상자",
+  asCaries: "충치",
+  asNormal: "건강한 치아",
+  deleteBox: "삭제",
+  byButtons: "버튼으로 옮기고 크기 바꾸기",
+  nudges: {
+    moveLeft: "왼쪽으로",
+    moveRight: "오른쪽으로",
+    moveUp: "위로",
+    moveDown: "아래로",
+    narrower: "좁게",
+    wider: "넓게",
+    lower: "낮게",
+    higher: "높게",
+  },
+  photoTools: "사진 전체",
+  restSound: "미정인 치아는 건강함",
+  allSound: "충치 없음",
+  notAssessable: "판정 불가",
+  note: "메모, 이름 제외 (선택)",
+  confirm: "확인하고 다음 사진",
+  said: (verdict, carious) =>
+    verdict === "carious" ? `충치 ${carious}개` : { sound: "충치 없음", not_assessable: "판정 불가" }[verdict],
+  undecided: (open) => `치아 ${open}개가 아직 미정입니다. 충치인가요, 건강한가요?`,
+  unsaid: "충치가 있는 치아를 표시하거나 ‘충치 없음’ 또는 ‘판정 불가’를 선택해 주세요.",
+  selectHint: "상자를 누르면 수정할 수 있습니다. 확대했을 때는 끌어서 사진을 옮깁니다.",
+  selectedHint: "상자를 끌면 옮겨지고, 모서리를 끌면 크기가 바뀝니다. 끝나면 상자 밖을 누르세요.",
+  addHint: "치아 위를 끌거나 누르세요. Enter를 누르면 가운데에 상자가 생깁니다.",
+  keysTitle: "단축키",
+  keys: [
+    ["Enter", "확인하고 다음 사진"],
+    ["N, P", "다음 상자, 이전 상자"],
+    ["1, 2", "충치, 건강한 치아"],
+    ["← ↑ → ↓", "상자 옮기기"],
+    ["Shift ← ↑ → ↓", "상자 크기 바꾸기"],
+    ["Del", "상자 삭제"],
+    ["A", "상자 추가, 한 번 더 누르면 가운데에 추가"],
+    ["Z", "되돌리기"],
+    ["S", "충치 없음"],
+    ["X", "판정 불가"],
+    ["R", "미정인 치아는 건강함"],
+    ["Esc", "선택 해제"],
+    ["+, −, 0", "확대, 축소, 맞춤"],
+    ["Page Up, Page Down", "사진 바꾸기"],
+  ],
+  draftFound: (time) => `${time}에 수정하고 아직 보내지 않은 내용을 불러왔습니다.`,
+  draftOutdated: (time) => `${time}에 수정한 내용을 보내지 못했고, 그 뒤에 판독이 바뀌었습니다. 내 수정 내용을 표시합니다.`,
+  discardDraft: "버리기",
+  draftKept: "수정한 내용은 서버에 저장될 때까지 이 브라우저에 남아 있습니다.",
+  conflict: (said) => `그사이에 이 사진의 판독이 바뀌었습니다. ${said} 내 수정 내용은 그대로 있으며, 점선 상자가 바뀐 내용입니다.`,
+  takeTheirs: "바뀐 내용 사용",
+  keepMine: "내 내용으로 저장",
+  others: "다른 판독자",
+  settle: "판독이 서로 다릅니다",
+  settleHint: "의견이 다른 치아는 미정입니다. 하나씩 정해 주세요. 점선 상자는 각 판독자가 충치로 표시한 곳입니다.",
+  showTheirs: "다른 판독자의 상자 보기",
+  readBy: (reader, said, time, note) => `${reader}: ${said} (${time})${note ? `, “${note}”` : ""}.`,
+  reviewModelChanged: "서버의 모델이 바뀌었습니다. 그전에 보관한 사진은 이전 모델의 상자로 시작합니다.",
+  agreementTitle: "판독자 간 일치도",
+  agreementHint:
+    "두 사람이 서로의 판독을 보지 않고 읽은 사진만 셉니다. F1은 충치 상자가 얼마나 같은지를 두 가지 겹침 기준에서 0~1로 나타냅니다. 카파는 우연을 뺀 일치도로, 1이면 완전히 일치하고 0이면 우연과 같습니다.",
+  agreementOf: { pairs: "판독자 두 명", readers: "판독자와 합의 결과", detectors: "검출기와 합의 결과" },
+  agreementColumns: {
+    who: "대상",
+    photos: "사진",
+    teeth: "치아",
+    f1_05: "F1 (IoU 0.5)",
+    f1_075: "F1 (IoU 0.75)",
+    kappa_tooth: "치아별 카파",
+    kappa_photo: "사진별 카파",
+  },
+  noAgreement: "두 사람이 블라인드로 판독한 사진이 아직 없습니다. 블라인드 판독은 서버 관리자가 켭니다.",
+  saveAgreement: "저장 (JSON)",
 };
 
 const TEXTS = { en, ko };

@@ -4,27 +4,37 @@ import "@annotorious/annotorious/annotorious.css";
 
 import { createImageAnnotator, type ImageAnnotation, type ImageAnnotator, ShapeType } from "@annotorious/annotorious";
 
-import type { Mark } from "./screened";
+import { areaOf, type Box } from "./labels";
 
 const MAX_ZOOM = 12;
 const STEP = 1.4;
 const PAN_STEP = 60; // CSS pixels
 const CLICK_SLACK = 5; // CSS pixels that a click may move
 
-interface Point {
+export interface Point {
   x: number;
   y: number;
+}
+
+/** A box over the photo. */
+export interface Drawn {
+  number: number;
+  box: Box;
+  isScreened: boolean;
+  /** Its class is not decided. */
+  isOpen?: boolean;
 }
 
 export interface ViewerEvents {
   /** The pointer is on this mark, or on none. */
   hover(number: number | null): void;
-  pick(number: number): void;
+  /** A click on this mark, or on none. */
+  pick(number: number | null): void;
   turn(step: 1 | -1): void;
 }
 
 export class Viewer {
-  private readonly stage: HTMLElement;
+  readonly stage: HTMLElement;
   private annotator: ImageAnnotator | null = null;
   private address: string | null = null;
   private size = { width: 1, height: 1 };
@@ -32,8 +42,9 @@ export class Viewer {
   private offset: Point = { x: 0, y: 0 };
   private readonly pointers = new Map<number, Point>();
   private moved = 0;
-  private marks: Mark[] = [];
+  private marks: Drawn[] = [];
   private lit: number | null = null;
+  private framed: number | null = null;
 
   constructor(
     private readonly root: HTMLElement,
@@ -73,7 +84,7 @@ export class Viewer {
     this.fit();
   }
 
-  setMarks(marks: Mark[]): void {
+  setMarks(marks: Drawn[]): void {
     if (!this.annotator) return;
     if (JSON.stringify(marks) !== JSON.stringify(this.marks)) {
       this.marks = marks;
@@ -86,6 +97,12 @@ export class Viewer {
   /** Lights up a mark, or none. */
   light(number: number | null): void {
     this.lit = number;
+    this.decorate();
+  }
+
+  /** Leaves out a mark, which something else draws. */
+  leaveOut(number: number | null): void {
+    this.framed = number;
     this.decorate();
   }
 
@@ -136,7 +153,9 @@ export class Viewer {
       for (const mark of this.marks) {
         const shape = this.stage.querySelector(`g[data-id="${mark.number}"]`);
         shape?.classList.toggle("screened", mark.isScreened);
+        shape?.classList.toggle("open", mark.isOpen === true);
         shape?.classList.toggle("lit", mark.number === this.lit);
+        shape?.classList.toggle("framed", mark.number === this.framed);
       }
       for (const tag of this.stage.querySelectorAll<HTMLElement>(".tag")) {
         tag.classList.toggle("lit", Number(tag.textContent) === this.lit);
@@ -146,9 +165,9 @@ export class Viewer {
 
   private label(): void {
     for (const tag of this.stage.querySelectorAll(".tag")) tag.remove();
-    for (const { number, box, isScreened } of this.marks) {
+    for (const { number, box, isScreened, isOpen } of this.marks) {
       const tag = document.createElement("span");
-      tag.className = isScreened ? "tag screened" : "tag";
+      tag.className = isOpen ? "tag open" : isScreened ? "tag screened" : "tag";
       tag.textContent = String(number);
       tag.setAttribute("aria-hidden", "true");
       tag.style.left = `${(100 * box.xmin) / this.size.width}%`;
@@ -157,7 +176,8 @@ export class Viewer {
     }
   }
 
-  private scale(): number {
+  /** CSS pixels per pixel of the photo. */
+  scale(): number {
     return Math.min(this.root.clientWidth / this.size.width, this.root.clientHeight / this.size.height) * this.zoom;
   }
 
@@ -178,7 +198,7 @@ export class Viewer {
     this.root.classList.toggle("zoomed", this.zoom > 1);
   }
 
-  private centre({ box }: Mark): void {
+  private centre({ box }: Drawn): void {
     const scale = this.scale();
     const { clientWidth, clientHeight } = this.root;
     const centre = { x: ((box.xmin + box.xmax) / 2) * scale, y: ((box.ymin + box.ymax) / 2) * scale };
@@ -186,6 +206,21 @@ export class Viewer {
     if (x > 0 && y > 0 && x < clientWidth && y < clientHeight) return;
     this.offset = { x: clientWidth / 2 - centre.x, y: clientHeight / 2 - centre.y };
     this.place();
+  }
+
+  /** Where the pointer is, in pixels of the photo. */
+  pointOf(event: MouseEvent): Point {
+    return this.inPhoto(this.at(event));
+  }
+
+  /** The middle of what is visible, in pixels of the photo. */
+  middle(): Point {
+    return this.inPhoto({ x: this.root.clientWidth / 2, y: this.root.clientHeight / 2 });
+  }
+
+  private inPhoto({ x, y }: Point): Point {
+    const scale = this.scale();
+    return { x: (x - this.offset.x) / scale, y: (y - this.offset.y) / scale };
   }
 
   private at(event: MouseEvent): Point {
@@ -227,14 +262,11 @@ export class Viewer {
   /** The smallest mark at the pointer: Annotorious reports short clicks only. */
   private onClick(event: MouseEvent): void {
     if (this.moved > CLICK_SLACK) return;
-    const scale = this.scale();
-    const at = this.at(event);
-    const [x, y] = [(at.x - this.offset.x) / scale, (at.y - this.offset.y) / scale];
-    const area = ({ box }: Mark) => (box.xmax - box.xmin) * (box.ymax - box.ymin);
+    const { x, y } = this.pointOf(event);
     const [mark] = this.marks
       .filter(({ box }) => x >= box.xmin && x <= box.xmax && y >= box.ymin && y <= box.ymax)
-      .sort((a, b) => area(a) - area(b));
-    if (mark) this.events.pick(mark.number);
+      .sort((a, b) => areaOf(a.box) - areaOf(b.box));
+    this.events.pick(mark?.number ?? null);
   }
 
   private onKey(event: KeyboardEvent): void {
@@ -264,7 +296,7 @@ function numberOf(annotation: { id: string }): number {
   return Number(annotation.id);
 }
 
-function annotationOf({ number, box }: Mark): ImageAnnotation {
+function annotationOf({ number, box }: Drawn): ImageAnnotation {
   const { xmin: minX, ymin: minY, xmax: maxX, ymax: maxY } = box;
   const id = String(number);
   const geometry = { x: minX, y: minY, w: maxX - minX, h: maxY - minY, bounds: { minX, minY, maxX, maxY } };

@@ -1,0 +1,209 @@
+"""One path through each part of reviewing, in Chromium and against a real server and store."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+pytest.importorskip("alembic", reason="the extra reviews is not installed")
+
+from app.settings import Blind
+from tests.app.api.live_server import Live, make_photo
+from tests.app.page.screen import opened
+from tests.conftest import needs_training
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+pytestmark = pytest.mark.slow
+
+Reviewing = Callable[..., AbstractContextManager[Live]]
+LAPTOP = {"width": 1280, "height": 900}
+STANDARD = ["Caries", "Caries", "Sound tooth", "Sound tooth"]
+
+
+def kept(live: Live, *lights: int, view: str = "front") -> None:
+    """Keep photos of different light."""
+    for light in lights:
+        answer = live.client.post(f"/reviews/photos?reader=desk&view={view}", content=make_photo(light=light))
+        assert answer.status_code == 201, answer.text
+
+
+def reviewed(live: Live, photo_id: int, reader: str = "kim") -> dict[str, Any]:
+    photo: dict[str, Any] = live.client.get(f"/reviews/photos/{photo_id}?reader={reader}").json()
+    return photo
+
+
+def test_a_photo_is_kept_corrected_and_confirmed(reviewing: Reviewing, browser: Browser) -> None:
+    from playwright.sync_api import expect
+
+    with reviewing() as live, opened(browser, live, viewport=LAPTOP) as screen:
+        page = screen.page
+        kept(live, 110)
+        screen.add(("name-of-a-patient.jpg", make_photo()))
+        screen.wait_until_done(1)
+
+        # Kept with a pseudonym, once the reader has given a name.
+        page.fill("#keep-patient", "p-17")
+        page.select_option("#keep-view", "front")
+        page.click("#keep-photo")
+        page.fill("#reader-name", "kim")
+        page.keyboard.press("Enter")
+        expect(page.locator("#keep-state")).to_contain_text("Kept as photo 2.")
+        page.click("#keep-state a")
+        expect(page.locator("#edit-name")).to_have_text("Photo 2")
+        expect(page.locator("#teeth .class")).to_have_text(STANDARD)
+
+        # By mouse: move, resize, delete, add, change the class, undo.
+        page.mouse.click(*screen.middle_of_tooth(1))
+        x, y = screen.middle(".frame")
+        screen.drag((x, y), (x + 30, y + 20))
+        x, y = screen.middle(".handle.e")
+        screen.drag((x, y), (x + 40, y))
+        page.mouse.click(*screen.middle_of_tooth(2))
+        page.click("#delete-box")
+        expect(page.locator("#teeth .class")).to_have_text(["Caries", "Sound tooth", "Sound tooth"])
+        page.click("#add-box")
+        view = page.locator("#edit-viewer").bounding_box()
+        assert view is not None
+        left, bottom = view["x"] + view["width"] / 2, view["y"] + view["height"] - 80
+        screen.drag((left, bottom), (left + 60, bottom + 50))
+        page.click("#as-normal")
+        page.click("#undo")
+        expect(page.locator("#teeth .class")).to_have_text(["Caries", "Sound tooth", "Sound tooth", "Caries"])
+        expect(page.locator("#finish-text")).to_have_text("2 teeth with caries")
+        page.fill("#note", "upper left")
+        assert screen.barriers() == []
+
+        # One key confirms, and the next photo opens.
+        page.locator("#edit-viewer").focus()
+        page.keyboard.press("Enter")
+        expect(page.locator("#edit-name")).to_have_text("Photo 1")
+        photo = reviewed(live, 2)
+        assert (photo["patient"], photo["view"], photo["state"]) == ("p-17", "front", "done")
+        reading = photo["reading"]
+        assert (reading["verdict"], reading["note"], reading["view"]) == ("carious", "upper left", "front")
+        start, moved = photo["start"][1]["box"], reading["boxes"][0]["box"]
+        assert moved["xmin"] > start["xmin"]
+        assert moved["ymin"] > start["ymin"]
+        assert moved["xmax"] - moved["xmin"] > start["xmax"] - start["xmin"]
+        assert moved["ymax"] - moved["ymin"] == pytest.approx(start["ymax"] - start["ymin"], abs=0.2)
+
+        # By keyboard alone: select, move, resize, class; three actions at most for a box.
+        for key in ("n", "ArrowRight", "Shift+ArrowDown", "n", "2", "Enter"):
+            page.keyboard.press(key)
+        expect(page.locator("#desk-text")).to_contain_text("0 to read, 0 to settle, 2 done.")
+        photo = reviewed(live, 1)
+        first, second = photo["reading"]["boxes"][:2]
+        start = photo["start"][1]["box"]
+        assert first["box"] == start | {"xmin": start["xmin"] + 1, "xmax": start["xmax"] + 1, "ymax": start["ymax"] + 1}
+        assert second["class"] == "normal"
+        assert page.evaluate("Object.keys(localStorage).filter(key => key.includes('draft'))") == []
+
+
+@needs_training
+def test_without_reviews_corrections_are_downloaded_as_a_training_set(
+    clinic: Live, browser: Browser, tmp_path: Path
+) -> None:
+    from playwright.sync_api import expect
+
+    from training.data.annotations import read_annotated_photos
+
+    with opened(browser, clinic, viewport=LAPTOP) as screen:
+        page = screen.page
+        screen.add(("a.jpg", make_photo()), ("b.jpg", make_photo(light=110)), ("c.jpg", make_photo(light=150)))
+        screen.wait_until_done(3)
+        expect(page.locator("#keep")).to_be_hidden()
+        page.click("#correct")
+        expect(page.locator("#teeth .class")).to_have_text(["Caries", "Caries", "Sound tooth"])
+        for keys in (["n", "2", "Enter"], ["s", "Enter"], ["x"]):
+            page.fill("#edit-patient", "p-17")
+            page.locator("#edit-viewer").focus()
+            for key in keys:
+                page.keyboard.press(key)
+        expect(page.locator("#edit-name")).to_have_text("c.jpg")
+        page.click("#confirm")
+        expect(page.locator("#desk-text")).to_contain_text("3 of 3 photos corrected.")
+        with zipfile.ZipFile(io.BytesIO(screen.download("#save-zip"))) as archive:
+            assert archive.testzip() is None
+            archive.extractall(tmp_path / "corrected")
+    first, second = read_annotated_photos(tmp_path / "corrected")
+    assert (first.class_ids.tolist(), second.class_ids.tolist()) == ([1, 2, 1], [1, 1, 1])
+    assert first.group == second.group
+    labels = json.loads((tmp_path / "corrected" / "json_train" / "photo-000001.json").read_text())
+    shape = labels["annotation"]["regions"][1]["shape_attributes"]
+    assert (shape["x"], shape["y"], shape["width"], shape["height"]) == (176, 24, 64, 120)
+
+
+def test_two_blind_readers_differ_and_a_third_settles(reviewing: Reviewing, browser: Browser) -> None:
+    from playwright.sync_api import expect
+
+    with reviewing(reviews_blind=Blind.UNCLASSED) as live:
+        kept(live, 130)
+        for reader, keys in {"kim": ("n", "1", "n", "1", "r", "Enter"), "lee": ("n", "1", "r", "Enter")}.items():
+            with opened(browser, live, viewport=LAPTOP, reader=reader) as screen:
+                page = screen.page
+                page.click("#to-review")
+                expect(page.locator("#teeth .class")).to_have_text(["Not decided"] * 4)
+                expect(page.locator("#confirm")).to_be_disabled()
+                expect(page.locator("#others")).to_be_hidden()
+                for key in keys:
+                    page.keyboard.press(key)
+                expect(page.locator("#desk-text")).to_contain_text("There is nothing left for you to read.")
+        assert reviewed(live, 1)["state"] == "disputed"
+        with opened(browser, live, viewport=LAPTOP, reader="park") as screen:
+            page = screen.page
+            page.click("#to-review")
+            page.select_option("#queue-state", "disputed")
+            expect(page.locator("#others")).to_contain_text("kim: 2 teeth with caries")
+            expect(page.locator("#others")).to_contain_text("lee: 1 tooth with caries")
+            expect(page.locator("#edit-viewer .ghost")).to_have_text(["A", "A", "B"])
+            assert screen.teeth() == ["Caries", "Not decided", "Sound tooth", "Sound tooth"]
+            page.locator("#teeth button").nth(1).click()
+            page.keyboard.press("1")
+            assert screen.barriers() == []
+            page.keyboard.press("Enter")
+            expect(page.locator("#desk-text")).to_contain_text("0 to read, 0 to settle, 1 done.")
+            consensus = reviewed(live, 1)["consensus"]
+            assert consensus["reader"] == "park"
+            assert [box["class"] for box in consensus["boxes"]] == ["caries", "caries", "normal", "normal"]
+
+            page.click("#to-agreement")
+            rows = page.locator("#agreement table").first.locator("tbody tr")
+            expect(rows.first).to_contain_text("leeAll140.670.670.50")
+            expect(rows.nth(1)).to_contain_text("Front")
+            expect(page.locator("#agreement table").nth(1)).to_contain_text("kim")
+            saved = json.loads(screen.download("#save-agreement"))
+            assert saved == live.client.get("/reviews/agreement").json()
+            assert screen.barriers() == []
+
+
+def test_a_lost_connection_loses_nothing(reviewing: Reviewing, browser: Browser) -> None:
+    from playwright.sync_api import expect
+
+    with reviewing() as live:
+        kept(live, 130)
+        with opened(browser, live, viewport=LAPTOP, reader="kim") as screen:
+            page = screen.page
+            page.click("#to-review")
+            expect(page.locator("#teeth .class")).to_have_text(STANDARD)
+            page.fill("#note", "half done")
+            page.reload()
+            expect(page.locator("#edit-notices")).to_contain_text("which were not sent yet, are back")
+            expect(page.locator("#note")).to_have_value("half done")
+
+            tries: list[str] = []
+            page.route("**/reading*", lambda route: (tries.append("lost"), route.abort("connectionreset")))
+            page.keyboard.press("Enter")
+            expect(page.locator("#finish-text")).to_contain_text("No connection to the server. Next try in")
+            page.unroute("**/reading*")
+            expect(page.locator("#desk-text")).to_contain_text("0 to read, 0 to settle, 1 done.")
+            assert tries
+            assert reviewed(live, 1)["reading"]["note"] == "half done"
