@@ -44,7 +44,7 @@ def test_sign_in_an_ended_session_and_sign_out(
         expect(page.locator("#sign-in")).to_contain_text("This server needs an API key.")
         assert screen.barriers() == []
         sign_in(screen, "caries_00000000_wrong")
-        expect(page.locator("#sign-in-error")).to_contain_text("A valid API key is needed")
+        expect(page.locator("#sign-in-error")).to_contain_text("A valid API key is required")
         sign_in(screen, key)
         expect(page.locator("#account-name")).to_have_text("kim")
         screen.add(("a.jpg", make_photo()))

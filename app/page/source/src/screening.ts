@@ -577,7 +577,6 @@ async function translateProblems(): Promise<void> {
 /** Shows the view in the page's language and for the person who uses it. */
 export function speakScreening(): void {
   fillViews(byId<HTMLSelectElement>("keep-view"));
+  if (isNew("language")) void translateProblems();
   render();
 }
-
-byId("language").addEventListener("change", () => void translateProblems());
