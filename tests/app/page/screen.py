@@ -88,7 +88,8 @@ class Screen:
     def zoom(self) -> float:
         """How many times wider the photo is than its view, or its height than the view's, whichever is more."""
         sides = self.page.evaluate(
-            "() => { const [a, b] = ['#viewer', '.stage'].map(s => document.querySelector(s).getBoundingClientRect());"
+            "() => { const [a, b] = ['#viewer', '#viewer .stage']"
+            ".map(selector => document.querySelector(selector).getBoundingClientRect());"
             " return [b.width / a.width, b.height / a.height]; }"
         )
         return float(max(sides))

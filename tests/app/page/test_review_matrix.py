@@ -237,6 +237,7 @@ def test_readings_that_are_closed_become_a_consensus(reviewing: Reviewing, brows
         with opened(browser, live, viewport=LAPTOP, reader="park") as screen:
             page = screen.page
             page.click("#to-review")
+            expect(page.locator("#edit-name")).to_have_text("Photo 1")
             expect(page.locator("#finish-text")).to_contain_text("Mark the teeth with caries")
             expect(page.locator("#confirm")).to_be_disabled()
             press(screen, "a", "Enter")

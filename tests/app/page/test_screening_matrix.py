@@ -89,9 +89,9 @@ def test_by_keyboard_alone(clinic: Live, browser: Browser) -> None:
         page.keyboard.press("+")
         page.keyboard.press("+")
         assert screen.zoom() == pytest.approx(1.4**2, rel=0.02)
-        before = page.locator(".stage").bounding_box()
+        before = page.locator("#viewer .stage").bounding_box()
         page.keyboard.press("ArrowRight")
-        after = page.locator(".stage").bounding_box()
+        after = page.locator("#viewer .stage").bounding_box()
         assert before is not None
         assert after is not None
         assert after["x"] < before["x"]
@@ -125,13 +125,13 @@ def test_by_mouse(clinic: Live, browser: Browser) -> None:
         centre = (view["x"] + view["width"] / 2, view["y"] + view["height"] / 2)
         page.mouse.move(*centre)
         page.mouse.wheel(0, -600)
-        expect(page.locator("#viewer")).to_have_class("zoomed")
+        expect(page.locator("#viewer")).to_have_class("viewer zoomed")
         assert screen.zoom() > 2
-        before = page.locator(".stage").bounding_box()
+        before = page.locator("#viewer .stage").bounding_box()
         page.mouse.down()
         page.mouse.move(centre[0] + 50, 2, steps=5)
         page.mouse.up()
-        after = page.locator(".stage").bounding_box()
+        after = page.locator("#viewer .stage").bounding_box()
         assert before is not None
         assert after is not None
         assert after["x"] - before["x"] == pytest.approx(50, abs=2)
@@ -261,8 +261,8 @@ def test_a_photo_that_the_browser_cannot_show_is_shown_by_the_server(clinic: Liv
         screen.add(("phone.heic", HEIC.read_bytes()))
         screen.wait_until_done(1)
         image = screen.saved_json()[0]["image"]
-        expect(screen.page.locator(".stage img")).to_have_js_property("naturalWidth", image["width"])
-        expect(screen.page.locator(".stage img")).to_have_js_property("naturalHeight", image["height"])
+        expect(screen.page.locator("#viewer img")).to_have_js_property("naturalWidth", image["width"])
+        expect(screen.page.locator("#viewer img")).to_have_js_property("naturalHeight", image["height"])
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
@@ -282,8 +282,8 @@ def test_a_turned_photo_is_shown_upright(
     with opened(browser, clinic) as screen:
         screen.add(("turned", path.read_bytes()))
         screen.wait_until_done(1)
-        expect(screen.page.locator(".stage img")).to_have_count(1)
-        colours = screen.page.locator(".stage img").evaluate(
+        expect(screen.page.locator("#viewer img")).to_have_count(1)
+        colours = screen.page.locator("#viewer img").evaluate(
             """async image => {
                 await image.decode();
                 const canvas = new OffscreenCanvas(image.naturalWidth, image.naturalHeight);

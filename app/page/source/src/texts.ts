@@ -81,6 +81,7 @@ interface Texts {
   unknownView: string;
   allViews: string;
   shownView: string;
+  viewsOfPage: string;
   viewScreening: string;
   viewReview: string;
   viewCorrect: string;
@@ -280,6 +281,7 @@ const en: Texts = {
   unknownView: "Not given",
   allViews: "All",
   shownView: "What the photo shows",
+  viewsOfPage: "Parts of the page",
   viewScreening: "Screening",
   viewReview: "Review",
   viewCorrect: "Correct",
@@ -528,6 +530,7 @@ const ko: Texts = {
   unknownView: "지정 안 함",
   allViews: "전체",
   shownView: "사진 방향",
+  viewsOfPage: "화면",
   viewScreening: "선별",
   viewReview: "판독",
   viewCorrect: "수정",
@@ -707,7 +710,11 @@ export function pointName(name: string): string {
 
 /** Sets the text, label or placeholder of every element that names its sentence in `data-text` or `data-label`. */
 export function translate(root: ParentNode): void {
-  const sentence = (key: string | undefined) => String(texts()[key as keyof Texts] ?? "");
+  const sentence = (key: string | undefined): string => {
+    const found = texts()[key as keyof Texts];
+    if (typeof found !== "string") throw new Error(`no sentence ${key}`);
+    return found;
+  };
   document.documentElement.lang = current;
   document.title = texts().title;
   for (const element of root.querySelectorAll<HTMLElement>("[data-text]")) {
