@@ -255,8 +255,8 @@ def validated(kind: type[M], body: bytes, *, is_secret: bool = False) -> M:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the body"
-        value = "not as expected" if is_secret else quoted(first["input"])
-        raise InvalidParameter(f"{where} is {value}: {first['msg'].lower()}") from None
+        found = "the body is not as expected" if is_secret else f"{where} is {quoted(first['input'])}"
+        raise InvalidParameter(f"{found}: {first['msg'].lower()}") from None
 
 
 async def _read_files(request: Request, upload: _Upload, *, fields: Sequence[str]) -> list[bytes]:

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Row, Select, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, selectinload
 
 from app.errors import ReadingClosed, ReviewConflict, UnknownPhoto
@@ -118,8 +119,11 @@ class ReviewStore:
                 uncertainty=findings[0].uncertainty,
                 disagreement=disagreement(findings),
             )
-            session.add(photo)
-            session.flush()
+            try:
+                with session.begin_nested():
+                    session.add(photo)
+            except IntegrityError:  # another connection has kept it meanwhile
+                return session.scalars(select(PhotoRow.id).where(PhotoRow.sha256 == sha256)).one(), False
             session.add(PictureRow(photo_id=photo.id, data=picture.data))
             session.add_all(_finding_row(photo.id, finding) for finding in findings)
             return photo.id, True
@@ -220,10 +224,15 @@ class ReviewStore:
 
         Args:
             record: called with the number and digest of each before anything is deleted; if it raises, nothing is.
+
+        Raises:
+            UnknownPhoto: there is none of the number selected.
         """
         chosen = select(PhotoRow.id, PhotoRow.sha256).where(*selection.condition()).order_by(PhotoRow.id)
         with self._database.writing() as session:
             found = session.execute(chosen.with_for_update()).all()
+            if selection.photo_id is not None and not found:
+                raise _unknown(selection.photo_id)
             for photo_id, sha256 in found:
                 record(photo_id, sha256)
             for start in range(0, len(found), PAGE):
@@ -276,8 +285,12 @@ def _complete(query: Select[PhotoRow]) -> Select[PhotoRow]:
 
 def _existing(photo_id: int, found: T | None) -> T:
     if found is None:
-        raise UnknownPhoto(f"the review store has no photo {photo_id}")
+        raise _unknown(photo_id)
     return found
+
+
+def _unknown(photo_id: int) -> UnknownPhoto:
+    return UnknownPhoto(f"the review store has no photo {photo_id}")
 
 
 def _finding_row(photo_id: int, finding: Finding) -> FindingRow:

@@ -274,7 +274,6 @@ async def write_consensus(request: Request, photo_id: PhotoId, reader: Reader) -
 )
 async def delete_photo(request: Request, photo_id: PhotoId) -> Deletion:
     """Delete a photo with all that was said about it. The audit log names its digest."""
-    await asyncio.to_thread(_store(request).photo, photo_id)
     return await _delete(request, Selection(photo_id=photo_id))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
@@ -56,6 +57,18 @@ def test_a_photo_is_kept_once_with_what_was_said(store: ReviewStore) -> None:
     for unknown in (store.photo, store.picture):
         with pytest.raises(UnknownPhoto, match="no photo 99"):
             unknown(99)
+
+
+def test_a_photo_that_several_keep_at_the_same_time_is_kept_once(store: ReviewStore) -> None:
+    for number in range(4):
+        with ThreadPoolExecutor(8) as desks:
+            kept = [
+                desks.submit(store.keep, picture(number), [finding()], by="a", patient=None, view=None)
+                for _ in range(8)
+            ]
+            assert sorted(one.result()[1] for one in kept) == 7 * [False] + [True]
+            assert len({one.result()[0] for one in kept}) == 1
+    assert store.counts()[State.WAITING] == 4
 
 
 def test_queues_by_uncertainty_disagreement_and_date(store: ReviewStore) -> None:
@@ -193,6 +206,8 @@ def test_photos_are_deleted_by_number_patient_and_age(store: ReviewStore) -> Non
         with pytest.raises(UnknownPhoto):
             store.picture(gone)
     assert store.delete(Selection(kept_before=datetime.now(UTC)), lambda *_: None) == 1
+    with pytest.raises(UnknownPhoto, match=f"no photo {third}"):
+        store.delete(Selection(photo_id=third), lambda *_: None)
     assert keep(store, 9) > fourth, "numbers are not used again"
 
 
