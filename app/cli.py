@@ -30,6 +30,21 @@ if TYPE_CHECKING:
 DETECT_SETTINGS = ("model_store", "model", "model_version", "operating_point", "runtime", "precision", "threads")
 """The settings with a flag of `caries detect`."""
 
+GATEWAY_ONLY = tuple(entry.name for entry in fields(Settings) if entry.name.startswith("gateway"))
+"""The settings of the DICOM gateway alone."""
+
+GATEWAY_SETTINGS = (
+    "keys",
+    "max_bytes",
+    "batch_bytes",
+    "audit",
+    "audit_bytes",
+    "audit_fsync",
+    "log_format",
+    "log_level",
+)
+"""The other settings with a flag of `caries gateway run`."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command. Exit status: 0 done, 1 a failure, 2 a wrong command line or setting, 130 interrupted."""
@@ -61,7 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_ShowVersion, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    _add_command(commands, "serve", _serve, "start the server", [entry.name for entry in fields(Settings)])
+    names = [entry.name for entry in fields(Settings)]
+    _add_command(commands, "serve", _serve, "start the server", [name for name in names if name not in GATEWAY_ONLY])
 
     detect = _add_command(commands, "detect", _detect, "screen photos without a server", DETECT_SETTINGS)
     detect.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="a photo, or a folder of photos")
@@ -109,6 +125,16 @@ def _parser() -> argparse.ArgumentParser:
     delete.add_argument("--photo", type=int, metavar="NUMBER", help="the photo of this number")
     delete.add_argument("--patient", metavar="PSEUDONYM", help="photos of this patient")
     delete.add_argument("--older-than-days", type=float, metavar="DAYS", help="photos kept before that")
+
+    gateway = commands.add_parser("gateway", help="pass photos of archives to the server and its answers back")
+    actions = gateway.add_subparsers(required=True, metavar="ACTION")
+    text = "receive, screen and deliver until stopped"
+    _add_command(actions, "run", _run_gateway, text, (*GATEWAY_ONLY, *GATEWAY_SETTINGS))
+    _add_command(
+        actions, "list", _list_gateway, "list what was given up: number, kind, tries, last error", ("gateway",)
+    )
+    resend = _add_command(actions, "resend", _resend_gateway, "try again what was given up", ("gateway",))
+    resend.add_argument("numbers", nargs="*", type=int, metavar="NUMBER", help="from the list; none means all")
 
     text = "write the reviews, the API keys and the audit log to standard output as a tar archive"
     _add_command(commands, "backup", _backup, text, ("keys", "audit", "reviews"))
@@ -329,6 +355,53 @@ def _delete_reviews(parsed: argparse.Namespace) -> int:
         selection = Selection(photo_id=parsed.photo, patient=parsed.patient, kept_before=before)
         number = store.delete(selection, record)
     print(f"caries: {number} photos are deleted", file=sys.stderr)
+    return 0
+
+
+def _run_gateway(parsed: argparse.Namespace) -> int:
+    from app.gateway import require_extra
+
+    settings = _read_settings(parsed)
+    require_extra()
+    from threading import Event
+
+    from app.gateway.receiver import Receiver
+    from app.gateway.run import run
+    from app.gateway.web import Web
+    from app.process.logs import configure
+    from app.process.memory import keep_out_of_core_dumps
+
+    keep_out_of_core_dumps()
+    configure(settings.log_level, as_json=settings.log_format is LogFormat.JSON)
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+
+    def ready(receiver: Receiver, web: Web | None) -> None:
+        where = f" and {web.port} for HTTP" if web else ""
+        print(f"caries: the gateway listens on port {receiver.port} for DICOM{where}", file=sys.stderr, flush=True)
+
+    run(settings, stop, ready=ready)
+    return 0
+
+
+def _list_gateway(parsed: argparse.Namespace) -> int:
+    from app.gateway.store import open_queue
+
+    with closing(open_queue(_read_settings(parsed).gateway)) as store:
+        for entry in store.dead():
+            given_up = datetime.fromtimestamp(entry.dead or 0, UTC)
+            to = f" to {entry.archive}" if entry.archive else ""
+            print(f"{entry.id}  {given_up:%Y-%m-%d %H:%M} UTC  {entry.kind}{to}  {entry.tries} tries  {entry.error}")
+    return 0
+
+
+def _resend_gateway(parsed: argparse.Namespace) -> int:
+    from app.gateway.store import open_queue
+
+    with closing(open_queue(_read_settings(parsed).gateway)) as store:
+        number = store.resend(parsed.numbers or None)
+    print(f"caries: {number} wait again", file=sys.stderr)
     return 0
 
 

@@ -16,6 +16,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from app.errors import SettingsError
+from app.peers import Destination, Peer, parse_destination, parse_peer
 from app.photo.formats import PhotoFormat
 from app.photo.limits import DEFAULT_LIMITS, Limits
 
@@ -56,6 +57,13 @@ class Blind(StrEnum):
     OFF = "off"
     UNCLASSED = "unclassed"
     EMPTY = "empty"
+
+
+class Lang(StrEnum):
+    """The language of an answer."""
+
+    EN = "en"
+    KO = "ko"
 
 
 class LogFormat(StrEnum):
@@ -197,6 +205,32 @@ def _web_address() -> Check[str]:
         return text
 
     return Check("http://HOST[:PORT] or https://HOST[:PORT]", parse)
+
+
+def _title() -> Check[str]:
+    def parse(text: str) -> str:
+        if parse_peer(text).address is not None:
+            raise ValueError
+        return text
+
+    return Check("1 to 16 letters, digits or -_.", parse)
+
+
+def _peers() -> Check[tuple[Peer, ...]]:
+    def parse(text: str) -> tuple[Peer, ...]:
+        return tuple(parse_peer(entry) for entry in text.split(",")) if text else ()
+
+    return Check("TITLE or TITLE@ADDRESS, separated by commas, or empty", parse)
+
+
+def _destinations() -> Check[tuple[Destination, ...]]:
+    def parse(text: str) -> tuple[Destination, ...]:
+        found = tuple(parse_destination(entry) for entry in text.split(",")) if text else ()
+        if len({str(each) for each in found}) < len(found):
+            raise ValueError
+        return found
+
+    return Check("TITLE@HOST:PORT or the URL of a DICOMweb service, separated by commas, each once, or empty", parse)
 
 
 def _optional(check: Check[T]) -> Check[T | None]:
@@ -354,6 +388,43 @@ class Settings:
     )
     label_studio_token: Path | None = _setting(
         None, "File with an access token of a Label Studio user.", _optional(_path("a file"))
+    gateway: Path | None = _setting(
+        None, "Folder of the DICOM gateway's queue; for caries gateway.", _optional(_path("a folder"))
+    )
+    gateway_title: str = _setting("CARIES", "AE title of the gateway.", _title())
+    gateway_host: str = _setting("127.0.0.1", "Address on which the gateway listens.", _text("an address or host name"))
+    gateway_port: int = _setting(11112, "Port of the gateway for DICOM; 0 takes a free one.", _whole_number(0, 65535))
+    gateway_web_port: int | None = _setting(
+        None,
+        "Port of the gateway for STOW-RS, health and metrics; empty has none.",
+        _optional(_whole_number(0, 65535)),
+    )
+    gateway_peers: tuple[Peer, ...] = _setting(
+        (), "Who may send photos to the gateway by C-STORE; all others are rejected.", _peers()
+    )
+    gateway_archives: tuple[Destination, ...] = _setting(
+        (), "Where the gateway delivers answers; each goes to every archive.", _destinations()
+    )
+    gateway_server: str = _setting(
+        "http://127.0.0.1:8000", "Server that screens the gateway's photos.", _web_address()
+    )
+    gateway_server_key: Path | None = _setting(
+        None, "File with the API key for that server; empty sends none.", _optional(_path("a file"))
+    )
+    gateway_lang: Lang = _setting(Lang.EN, "Language of the gateway's answers.", _one_of(Lang))
+    gateway_associations: int = _setting(
+        4, "Associations that the gateway accepts at a time; each has a photo in memory.", _whole_number(1, 64)
+    )
+    gateway_give_up_h: float = _setting(
+        72.0, "Hours that the gateway tries to screen a photo and to deliver its answer.", _number(0, 8760)
+    )
+    gateway_keep_days: float = _setting(
+        14.0, "Days that the gateway keeps what it gave up, to be sent again.", _number(0, 3650)
+    )
+    gateway_tls: Path | None = _setting(
+        None,
+        "Folder with certificate.pem, key.pem and peers.pem for DICOM over TLS, both ways; empty uses none.",
+        _optional(_path("a folder")),
     )
     log_format: LogFormat = _setting(
         LogFormat.CONSOLE, "Format of a log line; json is one object each.", _one_of(LogFormat)

@@ -1,0 +1,157 @@
+"""`caries gateway`: the receivers and the threads that work off the queue."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+
+from app.errors import SettingsError
+from app.gateway.delivery import Archive, StoreArchive, WebArchive
+from app.gateway.receiver import Receiver
+from app.gateway.screening import Server
+from app.gateway.store import Store, open_queue
+from app.gateway.web import Web
+from app.gateway.work import Record, Work
+from app.peers import Destination
+from app.records.audit import AuditLog
+from app.records.key_file import KeyFile
+from app.settings import Settings, variable
+
+logger = logging.getLogger(__name__)
+
+SCREENING_THREADS = 2
+PAUSE_S = 0.2
+"""Seconds between looks into the queue while nothing is due."""
+
+EXPIRY_S = 3600.0
+"""Seconds between deletions of what was given up long ago."""
+
+
+def run(settings: Settings, stop: threading.Event, *, ready: Callable[[Receiver, Web | None], None]) -> None:
+    """Receive, screen and deliver until `stop` is set; then end what is in hand.
+
+    Args:
+        ready: called once the gateway listens.
+
+    Raises:
+        SettingsError: a setting is missing or cannot be used.
+    """
+    if not settings.gateway_archives:
+        raise SettingsError(f"there is nowhere to deliver answers; set {variable('gateway_archives')}")
+    if not settings.gateway_peers and settings.gateway_web_port is None:
+        raise SettingsError(
+            f"no one may send photos; set {variable('gateway_peers')} or {variable('gateway_web_port')}"
+        )
+    incoming, outgoing = _tls(settings.gateway_tls)
+    with closing(open_queue(settings.gateway, own=True)) as store, _audit(settings) as record:
+        archives: dict[str, Archive] = {
+            str(each): _archive(each, settings.gateway_title, outgoing) for each in settings.gateway_archives
+        }
+        work = Work(
+            store,
+            Server(settings.gateway_server.rstrip("/"), _key(settings.gateway_server_key), settings.gateway_lang.value),
+            archives,
+            give_up_s=settings.gateway_give_up_h * 3600,
+            keep_s=settings.gateway_keep_days * 86400,
+            record=record,
+        )
+        try:
+            receiver = Receiver(
+                store,
+                title=settings.gateway_title,
+                host=settings.gateway_host,
+                port=settings.gateway_port,
+                peers=settings.gateway_peers,
+                max_bytes=settings.max_bytes,
+                associations=settings.gateway_associations,
+                tls=incoming,
+            )
+        except OSError as error:
+            raise SettingsError(f"port {settings.gateway_port} cannot be used: {error.strerror}") from error
+        with closing(receiver), _web(store, settings) as web:
+            threads = [_repeat(work.screen_one, f"screening-{n}", stop) for n in range(SCREENING_THREADS)]
+            threads += [_repeat(partial(work.deliver, name), f"delivery-{name}", stop) for name in archives]
+            threads.append(_repeat(work.expire, "expiry", stop, pause_s=EXPIRY_S))
+            ready(receiver, web)
+            stop.wait()
+        for thread in threads:
+            thread.join()
+
+
+def _repeat(step: Callable[[], bool], name: str, stop: threading.Event, pause_s: float = PAUSE_S) -> threading.Thread:
+    """Call a step in a thread, with a pause whenever it found nothing to do or failed."""
+
+    def work() -> None:
+        while not stop.is_set():
+            try:
+                busy = step()
+            except Exception as error:  # a full disk, or a bug that one photo meets, does not end the gateway
+                logger.error("%s failed: %s", name, type(error).__name__)
+                busy = False
+            if not busy:
+                stop.wait(pause_s)
+
+    thread = threading.Thread(target=work, name=name)
+    thread.start()
+    return thread
+
+
+@contextmanager
+def _web(store: Store, settings: Settings) -> Iterator[Web | None]:
+    if settings.gateway_web_port is None:
+        yield None
+        return
+    keys = KeyFile(settings.keys) if settings.keys is not None else None
+    try:
+        web = Web(
+            store,
+            host=settings.gateway_host,
+            port=settings.gateway_web_port,
+            keys=keys,
+            max_bytes=settings.batch_bytes,
+        )
+    except OSError as error:
+        raise SettingsError(f"port {settings.gateway_web_port} cannot be used: {error.strerror}") from error
+    with closing(web):
+        yield web
+
+
+@contextmanager
+def _audit(settings: Settings) -> Iterator[Record]:
+    if settings.audit is None:
+        yield lambda _: None
+        return
+    with closing(AuditLog(settings.audit, max_bytes=settings.audit_bytes, fsync=settings.audit_fsync)) as log:
+        yield log.append
+
+
+def _archive(destination: Destination, title: str, tls: ssl.SSLContext | None) -> Archive:
+    return WebArchive(destination.url) if destination.url else StoreArchive(destination, title, tls)
+
+
+def _key(path: Path | None) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip() if path is not None else ""
+    except (OSError, UnicodeError) as error:
+        raise SettingsError(f"{path} with the server's API key cannot be read: {error}") from error
+
+
+def _tls(folder: Path | None) -> tuple[ssl.SSLContext | None, ssl.SSLContext | None]:
+    """Contexts for associations that come in and that go out; both sides show a certificate that `peers.pem` signs."""
+    if folder is None:
+        return None, None
+    contexts = []
+    for purpose in (ssl.Purpose.CLIENT_AUTH, ssl.Purpose.SERVER_AUTH):
+        try:
+            context = ssl.create_default_context(purpose, cafile=folder / "peers.pem")
+            context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
+        except (OSError, ssl.SSLError) as error:
+            raise SettingsError(f"the certificates in {folder} cannot be used: {error}") from error
+        context.verify_mode = ssl.CERT_REQUIRED
+        contexts.append(context)
+    return contexts[0], contexts[1]

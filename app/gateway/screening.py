@@ -1,0 +1,108 @@
+"""The screening server as the gateway sees it: a photo in, the objects that answer it out, by HTTP."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from dataclasses import dataclass
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+from app.errors import PhotoError
+from app.gateway.intake import SOP_INSTANCE_UID
+from app.gateway.related import split_related
+from app.gateway.store import Made
+from app.photo.dicom_file import read_structure
+
+RELATED, DICOM = 'multipart/related; type="application/dicom"', "application/dicom"
+FINAL_STATUSES = frozenset({400, 406, 413, 415, 422})
+"""Answers of the server that the same photo would get again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The objects for every frame of a photo, and name and version of the bundle."""
+
+    bundle: str
+    objects: list[Made]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why there is no answer.
+
+    Attributes:
+        final: the same photo would be refused again.
+        after_s: seconds that the server asks to wait.
+    """
+
+    reason: str
+    final: bool
+    after_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where photos are screened.
+
+    Attributes:
+        url: of the server, without a path.
+        key: its API key; empty for none.
+        lang: of the verdict, `en` or `ko`.
+        timeout_s: for one answer.
+    """
+
+    url: str
+    key: str = ""
+    lang: str = "en"
+    timeout_s: float = 60.0
+
+    def screen(self, data: bytes) -> Answer | Refusal:
+        """Ask for the objects that answer a photo, frame by frame."""
+        try:
+            frames = read_structure(data).frames
+        except PhotoError as error:
+            return Refusal(str(error), final=True)
+        bundle, objects = "", list[Made]()
+        for frame in range(1, frames + 1):
+            answer = self._ask(data, frame)
+            if isinstance(answer, Refusal):
+                return answer
+            bundle, objects = answer.bundle, objects + answer.objects
+        return Answer(bundle, objects)
+
+    def _ask(self, data: bytes, frame: int) -> Answer | Refusal:
+        headers = {"Content-Type": DICOM, "Accept": RELATED, **({"X-API-Key": self.key} if self.key else {})}
+        request = Request(f"{self.url}/detect?lang={self.lang}&frame={frame}", data, headers)
+        try:
+            with urlopen(request, timeout=self.timeout_s) as response:
+                body = response.read()
+                parts = split_related(body, response.headers)
+                return Answer(response.headers["X-Caries-Model"], [_made(part) for part in parts])
+        except HTTPError as error:
+            with error:
+                return _refusal(error)
+        except (OSError, URLError, http.client.HTTPException) as error:
+            return Refusal(f"the server does not answer: {type(error).__name__}", final=False)
+        except (ValueError, PhotoError):
+            return Refusal("the server's answer is not the one asked for", final=False)
+
+
+def _made(data: bytes) -> Made:
+    uid = read_structure(data).text(SOP_INSTANCE_UID)
+    if not uid:
+        raise ValueError("no SOP Instance UID")
+    return Made(uid, data)
+
+
+def _refusal(error: HTTPError) -> Refusal:
+    try:
+        detail = str(json.loads(error.read())["detail"])
+    except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException):
+        detail = ""
+    after = error.headers.get("Retry-After", "")
+    return Refusal(
+        f"{error.code}: {detail}"[:300],
+        final=error.code in FINAL_STATUSES,
+        after_s=float(after) if after.isdecimal() else 0.0,
+    )

@@ -1,0 +1,318 @@
+"""The gateway's queue on disk: photos to screen, objects to deliver, and what was answered. Safe for several threads.
+
+A file is on disk before its row, and its row is gone before its file, so that after a crash a file without a row is
+rubbish. The table has UIDs only as digests.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import sqlite3
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from app.errors import SettingsError
+from app.settings import variable
+
+MAX_DELAY_S = 600.0
+"""Longest pause between two tries."""
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS entries (
+    id INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL,
+    instance TEXT NOT NULL,
+    archive TEXT NOT NULL,
+    file TEXT NOT NULL,
+    received REAL NOT NULL,
+    due REAL NOT NULL,
+    tries INTEGER NOT NULL DEFAULT 0,
+    dead REAL,
+    error TEXT NOT NULL DEFAULT ''
+);
+CREATE UNIQUE INDEX IF NOT EXISTS waiting_photos ON entries(instance) WHERE kind = 'photo' AND dead IS NULL;
+CREATE INDEX IF NOT EXISTS due_entries ON entries(kind, archive, due) WHERE dead IS NULL;
+CREATE TABLE IF NOT EXISTS answered (instance TEXT NOT NULL, bundle TEXT NOT NULL, PRIMARY KEY (instance, bundle));
+CREATE TABLE IF NOT EXISTS own (instance TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS counts (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+"""
+
+
+class Kind(StrEnum):
+    """What an entry waits for: a photo to be screened, an object to be delivered."""
+
+    PHOTO = "photo"
+    OBJECT = "object"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file that waits, or that was given up.
+
+    Attributes:
+        instance: SHA-256 of the SOP Instance UID of the photo.
+        archive: that an object goes to; empty for a photo.
+        received: when the photo came, seconds since 1970.
+        tries: failed so far.
+        dead: when it was given up; None while it waits.
+        error: the last one.
+    """
+
+    id: int
+    kind: Kind
+    instance: str
+    archive: str
+    path: Path
+    received: float
+    tries: int
+    dead: float | None
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An object with an answer: its SOP Instance UID and its file's bytes."""
+
+    uid: str
+    data: bytes
+
+
+def digest(uid: str) -> str:
+    """A UID as the queue and the audit log have it."""
+    return hashlib.sha256(uid.encode()).hexdigest()
+
+
+def delay_s(tries: int) -> float:
+    """Seconds until the next try: 1, 2, 4, ... up to `MAX_DELAY_S`."""
+    return min(2.0 ** min(tries - 1, 30), MAX_DELAY_S)
+
+
+def open_queue(folder: Path | None, *, own: bool = False) -> Store:
+    """The queue of the settings, see `Store`; raises SettingsError if its folder is not set or cannot be used."""
+    if folder is None:
+        raise SettingsError(f"no folder for the queue is set; set {variable('gateway')}")
+    try:
+        return Store(folder, own=own)
+    except BlockingIOError:
+        raise SettingsError(f"another gateway uses the queue in {folder}") from None
+    except (OSError, sqlite3.Error) as error:
+        raise SettingsError(f"{folder} cannot be used for the queue: {error}") from error
+
+
+class Store:
+    """The queue in a folder of mode 0700, its files of mode 0600."""
+
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.time, *, own: bool = False) -> None:
+        """Open or create it.
+
+        Args:
+            own: no other process may own it meanwhile; what a crash left without a row is removed.
+
+        Raises:
+            BlockingIOError: another process owns it.
+            OSError, sqlite3.Error: the folder cannot be used.
+        """
+        self.clock = clock
+        self._files = folder / "files"
+        for each in (folder, self._files):
+            each.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = threading.Lock()
+        path = folder / "queue.sqlite"
+        path.touch(mode=0o600)
+        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._database.execute("PRAGMA journal_mode = WAL")
+        self._database.execute("PRAGMA synchronous = FULL")
+        self._database.executescript(SCHEMA)
+        self._owned = None
+        if own:
+            self._owned = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            fcntl.flock(self._owned, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            known = {name for (name,) in self._database.execute("SELECT file FROM entries")}
+            for file in self._files.iterdir():
+                if file.name not in known:
+                    file.unlink()
+
+    def accept(self, uid: str, data: bytes) -> bool:
+        """Keep a photo to be screened; on disk when this returns. False if it waits already, or is an answer itself.
+
+        Raises:
+            OSError, sqlite3.Error: it cannot be kept, such as on a full disk.
+        """
+        instance, now = digest(uid), self.clock()
+        known = (
+            "SELECT 1 FROM own WHERE instance = :i"
+            " UNION ALL SELECT 1 FROM entries WHERE kind = 'photo' AND dead IS NULL AND instance = :i"
+        )
+        with self._lock:
+            if self._database.execute(known, {"i": instance}).fetchone():
+                return False
+        name = self._write(data)
+        try:
+            with self._lock, self._database:
+                self._database.execute("BEGIN IMMEDIATE")
+                self._insert(Kind.PHOTO, instance, "", name, now)
+                self._count("received")
+        except sqlite3.IntegrityError:  # another association sent the same photo at the same time
+            (self._files / name).unlink()
+            return False
+        except BaseException:
+            (self._files / name).unlink(missing_ok=True)
+            raise
+        return True
+
+    def due(self, kind: Kind, archive: str = "", *, limit: int = 1, taken: Sequence[int] = ()) -> list[Entry]:
+        """The oldest entries whose time has come, without those in `taken`."""
+        marks = ",".join("?" * len(taken))
+        query = (
+            "SELECT * FROM entries WHERE kind = ? AND archive = ? AND dead IS NULL AND due <= ?"
+            f" AND id NOT IN ({marks}) ORDER BY due, id LIMIT ?"
+        )
+        return self._entries(query, (kind, archive, self.clock(), *taken, limit))
+
+    def answer(self, photo: Entry, bundle: str, objects: Sequence[Made], archives: Sequence[str]) -> bool:
+        """Replace a photo by the objects that answer it; False if this bundle has answered it before.
+
+        Raises:
+            OSError, sqlite3.Error: they cannot be kept; the photo waits on.
+        """
+        names = [self._write(made.data) for made in objects for _ in archives]
+        try:
+            with self._lock, self._database:
+                self._database.execute("BEGIN IMMEDIATE")
+                added = self._database.execute(
+                    "INSERT OR IGNORE INTO answered VALUES (?, ?)", (photo.instance, bundle)
+                ).rowcount
+                if added:
+                    places = [(made, archive) for made in objects for archive in archives]
+                    for (made, archive), name in zip(places, names, strict=True):
+                        self._database.execute("INSERT OR IGNORE INTO own VALUES (?)", (digest(made.uid),))
+                        self._insert(Kind.OBJECT, photo.instance, archive, name, photo.received)
+                    self._count("screened")
+                self._database.execute("DELETE FROM entries WHERE id = ?", (photo.id,))
+        except BaseException:
+            self._remove(names)
+            raise
+        self._remove([photo.path.name, *([] if added else names)])
+        return bool(added)
+
+    def delivered(self, entry: Entry) -> None:
+        """Forget an object that an archive has confirmed."""
+        with self._lock, self._database:
+            self._database.execute("BEGIN IMMEDIATE")
+            self._database.execute("DELETE FROM entries WHERE id = ?", (entry.id,))
+            self._count("delivered")
+        self._remove([entry.path.name])
+
+    def failed(self, entry: Entry, error: str, *, final: bool, after_s: float = 0.0) -> None:
+        """Try an entry again later, or give it up.
+
+        Args:
+            after_s: seconds that the other side asks to wait.
+        """
+        now, tries = self.clock(), entry.tries + 1
+        with self._lock, self._database:
+            self._database.execute("BEGIN IMMEDIATE")
+            self._database.execute(
+                "UPDATE entries SET tries = ?, due = ?, error = ?, dead = ? WHERE id = ?",
+                (tries, now + max(delay_s(tries), after_s), error[:500], now if final else None, entry.id),
+            )
+            if final:
+                self._count("failed")
+
+    def dead(self) -> list[Entry]:
+        """What was given up, oldest first."""
+        return self._entries("SELECT * FROM entries WHERE dead IS NOT NULL ORDER BY dead, id", ())
+
+    def resend(self, ids: Sequence[int] | None) -> int:
+        """Let what was given up wait again; None for all. A photo that came again meanwhile stays given up."""
+        chosen = [entry for entry in self.dead() if ids is None or entry.id in ids]
+        number = 0
+        with self._lock, self._database:
+            self._database.execute("BEGIN IMMEDIATE")
+            for entry in chosen:
+                number += self._database.execute(
+                    "UPDATE OR IGNORE entries SET dead = NULL, due = ?, tries = 0 WHERE id = ?",
+                    (self.clock(), entry.id),
+                ).rowcount
+        return number
+
+    def expire(self, after_s: float) -> int:
+        """Delete what was given up so many seconds ago."""
+        old = [entry for entry in self.dead() if entry.dead is not None and entry.dead <= self.clock() - after_s]
+        with self._lock, self._database:
+            self._database.execute("BEGIN IMMEDIATE")
+            self._database.executemany("DELETE FROM entries WHERE id = ?", [(entry.id,) for entry in old])
+        self._remove([entry.path.name for entry in old])
+        return len(old)
+
+    def counts(self) -> dict[str, float]:
+        """Figures for monitoring: totals since the queue was created, entries that wait, and age of the oldest."""
+        with self._lock:
+            totals = dict(self._database.execute("SELECT name, value FROM counts"))
+            photos, objects, dead, oldest = self._database.execute(
+                "SELECT SUM(kind = 'photo' AND dead IS NULL), SUM(kind = 'object' AND dead IS NULL),"
+                " SUM(dead IS NOT NULL), MIN(CASE WHEN dead IS NULL THEN received END) FROM entries"
+            ).fetchone()
+        return {
+            **{f"{name}_total": float(totals.get(name, 0)) for name in ("received", "screened", "delivered", "failed")},
+            "photos_waiting": float(photos or 0),
+            "objects_waiting": float(objects or 0),
+            "dead": float(dead or 0),
+            "oldest_age_seconds": max(0.0, self.clock() - oldest) if oldest is not None else 0.0,
+        }
+
+    def close(self) -> None:
+        """Close the database."""
+        with self._lock:
+            self._database.close()
+            if self._owned is not None:
+                os.close(self._owned)
+
+    def _write(self, data: bytes) -> str:
+        name = uuid.uuid4().hex
+        path = self._files / name
+        try:
+            path.touch(mode=0o600, exist_ok=False)
+            with path.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            folder = os.open(self._files, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
+        return name
+
+    def _insert(self, kind: Kind, instance: str, archive: str, name: str, received: float) -> None:
+        self._database.execute(
+            "INSERT INTO entries (kind, instance, archive, file, received, due) VALUES (?, ?, ?, ?, ?, ?)",
+            (kind, instance, archive, name, received, self.clock()),
+        )
+
+    def _count(self, name: str) -> None:
+        self._database.execute(
+            "INSERT INTO counts VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET value = value + 1", (name,)
+        )
+
+    def _remove(self, names: Sequence[str]) -> None:
+        for name in names:
+            (self._files / name).unlink(missing_ok=True)
+
+    def _entries(self, query: str, values: Sequence[object]) -> list[Entry]:
+        with self._lock:
+            rows = self._database.execute(query, tuple(values)).fetchall()
+        return [
+            Entry(number, Kind(kind), instance, archive, self._files / file, received, tries, dead, error)
+            for number, kind, instance, archive, file, received, _, tries, dead, error in rows
+        ]

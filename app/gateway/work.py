@@ -1,0 +1,92 @@
+"""The work between the queue's ends: screen what is due, deliver what is due, forget what has expired.
+
+Each step is a function of the queue and its clock; `app.gateway.run` calls them in threads.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.gateway.delivery import Archive
+from app.gateway.screening import Refusal, Server
+from app.gateway.store import Entry, Kind, Store
+
+BUNDLE = 50
+"""Objects that one association delivers."""
+
+Record = Callable[[Mapping[str, Any]], object]
+"""Writes a line of the audit log."""
+
+
+@dataclass(slots=True)
+class Work:
+    """The steps of one gateway.
+
+    Attributes:
+        archives: by name; every answer goes to each.
+        give_up_s: seconds after the arrival of a photo from which a failed try is the last.
+        keep_s: seconds that what was given up is kept.
+        record: called for each photo that was answered or given up, with digests of UIDs only.
+    """
+
+    store: Store
+    server: Server
+    archives: Mapping[str, Archive]
+    give_up_s: float
+    keep_s: float
+    record: Record = lambda _: None
+    _taken: set[int] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def screen_one(self) -> bool:
+        """Screen the photo that has waited longest; False if none is due. For several threads."""
+        with self._lock:
+            due = self.store.due(Kind.PHOTO, taken=tuple(self._taken))
+            if not due:
+                return False
+            (photo,) = due
+            self._taken.add(photo.id)
+        try:
+            self._screen(photo)
+        finally:
+            with self._lock:
+                self._taken.discard(photo.id)
+        return True
+
+    def _screen(self, photo: Entry) -> None:
+        answer = self.server.screen(photo.path.read_bytes())
+        if isinstance(answer, Refusal):
+            final = answer.final or self._is_old(photo)
+            self.store.failed(photo, answer.reason, final=final, after_s=answer.after_s)
+            if final:
+                self.record({"event": "photo_given_up", "instance": photo.instance, "reason": answer.reason})
+            return
+        is_new = self.store.answer(photo, answer.bundle, answer.objects, list(self.archives))
+        if is_new:
+            self.record({"event": "photo_answered", "instance": photo.instance, "model": answer.bundle})
+
+    def deliver(self, archive: str) -> bool:
+        """Deliver what is due to an archive, in one association; False if nothing is. For one thread an archive."""
+        due = self.store.due(Kind.OBJECT, archive, limit=BUNDLE)
+        if not due:
+            return False
+        outcomes = self.archives[archive].send([entry.path for entry in due])
+        for entry, outcome in zip(due, outcomes, strict=True):
+            if not outcome.error:
+                self.store.delivered(entry)
+                continue
+            final = outcome.final or self._is_old(entry)
+            self.store.failed(entry, outcome.error, final=final)
+            if final:
+                self.record({"event": "object_given_up", "instance": entry.instance, "reason": outcome.error})
+        return True
+
+    def expire(self) -> bool:
+        """Delete what was given up long ago; False if there was nothing."""
+        return self.store.expire(self.keep_s) > 0
+
+    def _is_old(self, entry: Entry) -> bool:
+        return self.store.clock() - entry.received >= self.give_up_s
