@@ -388,6 +388,7 @@ class Settings:
     )
     label_studio_token: Path | None = _setting(
         None, "File with an access token of a Label Studio user.", _optional(_path("a file"))
+    )
     gateway: Path | None = _setting(
         None, "Folder of the DICOM gateway's queue; for caries gateway.", _optional(_path("a folder"))
     )
@@ -405,9 +406,7 @@ class Settings:
     gateway_archives: tuple[Destination, ...] = _setting(
         (), "Where the gateway delivers answers; each goes to every archive.", _destinations()
     )
-    gateway_server: str = _setting(
-        "http://127.0.0.1:8000", "Server that screens the gateway's photos.", _web_address()
-    )
+    gateway_server: str = _setting("http://127.0.0.1:8000", "Server that screens the gateway's photos.", _web_address())
     gateway_server_key: Path | None = _setting(
         None, "File with the API key for that server; empty sends none.", _optional(_path("a file"))
     )

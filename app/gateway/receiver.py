@@ -82,7 +82,7 @@ class Receiver:
     def _on_requested(self, event: evt.Event) -> None:
         """Abort an association from an address that its AE title does not have; titles are checked by pynetdicom."""
         requestor = event.assoc.requestor
-        title, address = str(requestor.ae_title).strip(), requestor.address
+        title, address = str(requestor.primitive.calling_ae_title).strip(), requestor.address
         if not any(peer.title == title and peer.allows(address) for peer in self._peers):
             logger.warning("an association was rejected: its AE title or address is not that of a peer")
             event.assoc.acse.send_reject(0x01, 0x01, 0x03)

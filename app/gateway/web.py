@@ -16,12 +16,16 @@ from app.errors import PhotoError, PhotoTooLarge
 from app.gateway.intake import keep
 from app.gateway.related import split_related
 from app.gateway.store import Store
-from app.records.key_file import KeyFile
+from app.records.key_file import KEY, KeyFile
 
 logger = logging.getLogger(__name__)
 
 IDLE_S = 60.0
 """Seconds that a client may be silent."""
+
+PIECE = 2**16
+MAX_DRAINED = 4
+"""Multiple of the largest request that is still read before it is refused."""
 
 PREFIX = "caries_gateway_"
 
@@ -88,16 +92,19 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         length = self.headers.get("Content-Length", "")
-        if self.path != "/studies":
-            self._refuse(404)
-        elif not self._has_key():
-            self._refuse(401)
-        elif not length.isdecimal():
+        if not length.isdecimal():
             self._refuse(411)
-        elif int(length) > self._max_bytes:
-            self._refuse(413)
+            return
+        size = int(length)
+        unread = size if size <= MAX_DRAINED * self._max_bytes else 0
+        if self.path != "/studies":
+            self._refuse(404, unread)
+        elif not self._has_key():
+            self._refuse(401, unread)
+        elif size > self._max_bytes:
+            self._refuse(413, unread)
         else:
-            self._keep_all(self.rfile.read(int(length)))
+            self._keep_all(self.rfile.read(size))
 
     def _keep_all(self, body: bytes) -> None:
         header = Message()
@@ -125,10 +132,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _has_key(self) -> bool:
         sent = self.headers.get("X-API-Key") or self.headers.get("Authorization", "").removeprefix("Bearer ")
-        return bool(sent) and self._keys is not None and any(key.matches(sent) for key in self._keys.read().values())
+        found = KEY.fullmatch(sent)
+        if self._keys is None or found is None:
+            return False
+        key = self._keys.read().get(found[1])
+        return key is not None and key.matches(found[2])
 
-    def _refuse(self, status: int) -> None:
+    def _refuse(self, status: int, unread: int = 0) -> None:
+        """Answer without a photo; what the client still sends is read, or it would not see the answer."""
         self.close_connection = True
+        while unread > 0 and (part := self.rfile.read(min(unread, PIECE))):
+            unread -= len(part)
         self._answer(status, "text/plain", b"")
 
     def _answer(self, status: int, kind: str, body: bytes) -> None:

@@ -1,0 +1,130 @@
+"""An archive that keeps what it gets, a modality that sends, and a clock that a test turns."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pydicom import Dataset, dcmread
+from pydicom.uid import UID
+from pynetdicom import AE, evt
+from pynetdicom.transport import ThreadedAssociationServer
+
+from app.peers import Destination
+from tests.app.photo import dicom_files
+from tests.app.photo.pictures import camera_photo
+
+OBJECTS = ("1.2.840.10008.5.1.4.1.1.88.34", "1.2.840.10008.5.1.4.1.1.7")
+SYNTAXES = ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.50"]
+
+
+class Clock:
+    """Seconds that pass only on request."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def photo(number: int = 1, **attributes: Any) -> bytes:
+    """A DICOM photo with the SOP Instance UID 1.2.3.NUMBER, large enough to be assessed."""
+    return dicom_files.jpeg(camera_photo(320, 240), SOPInstanceUID=f"1.2.3.{number}", **attributes)
+
+
+class Archive:
+    """An archive.
+
+    Attributes:
+        arrived: SOP Instance UIDs in the order of arrival, with repetitions.
+        kept: objects by SOP Instance UID.
+        status: with which C-STORE is answered.
+    """
+
+    def __init__(self) -> None:
+        self.arrived: list[str] = []
+        self.kept: dict[str, Dataset] = {}
+        self.status = 0
+        self._lock = threading.Lock()
+        self._server: ThreadedAssociationServer | None = None
+        self.port = 0
+
+    def open(self) -> None:
+        """Listen, on the same port every time."""
+        entity = AE("ARCHIVE")
+        for sop_class in OBJECTS:
+            entity.add_supported_context(sop_class, SYNTAXES)
+        server = entity.start_server(
+            ("127.0.0.1", self.port), block=False, evt_handlers=[(evt.EVT_C_STORE, self._keep)]
+        )
+        assert isinstance(server, ThreadedAssociationServer)
+        self._server, self.port = server, int(server.server_address[1])
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.shutdown()
+            self._server = None
+
+    @property
+    def destination(self) -> Destination:
+        return Destination("ARCHIVE", "127.0.0.1", self.port)
+
+    def sources(self) -> list[str]:
+        """SOP Instance UIDs of the photos that the reports refer to, sorted."""
+        found = []
+        for kept in self.kept.values():
+            if kept.Modality == "SR":
+                (series,) = kept.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence
+                found.append(str(series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID))
+        return sorted(found)
+
+    def _keep(self, event: evt.Event) -> int:
+        if self.status == 0:
+            read = dcmread(io.BytesIO(event.encoded_dataset()))
+            with self._lock:
+                self.arrived.append(str(read.SOPInstanceUID))
+                self.kept[str(read.SOPInstanceUID)] = read
+        return self.status
+
+
+@contextmanager
+def archive() -> Iterator[Archive]:
+    """An open archive."""
+    made = Archive()
+    made.open()
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def store(port: int, *photos: bytes, title: str = "CLINIC", called: str = "CARIES") -> list[int]:
+    """Send photos in one association; their statuses, none if the association was refused."""
+    entity = AE(title)
+    read = [dcmread(io.BytesIO(data)) for data in photos]
+    for sop_class, syntax in {(str(one.SOPClassUID), str(one.file_meta.TransferSyntaxUID)) for one in read}:
+        entity.add_requested_context(UID(sop_class), UID(syntax))
+    association = entity.associate("127.0.0.1", port, ae_title=called)
+    if not association.is_established:
+        return []
+    try:
+        return [association.send_c_store(one).Status for one in read]
+    finally:
+        association.release()
+
+
+def echo(port: int, *, title: str = "CLINIC", called: str = "CARIES") -> bool:
+    """Whether the gateway answers C-ECHO."""
+    entity = AE(title)
+    entity.add_requested_context("1.2.840.10008.1.1")
+    association = entity.associate("127.0.0.1", port, ae_title=called)
+    if not association.is_established:
+        return False
+    try:
+        return bool(association.send_c_echo().get("Status") == 0)
+    finally:
+        association.release()

@@ -1,0 +1,204 @@
+"""The gateway as a whole: from a modality to the archive, and `kill -9` of each of its parts."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.cli import main
+from app.errors import SettingsError
+from app.gateway.run import run
+from app.gateway.store import Kind, Store
+from app.peers import parse_destination, parse_peer
+from app.settings import Settings
+from tests.app.api.live_server import Live, Start, records, wait_for
+from tests.app.gateway.archives import Archive, archive, photo, store
+from tests.conftest import ROOT
+
+CLINIC = (parse_peer("CLINIC"),)
+
+
+@pytest.fixture
+def there() -> Iterator[Archive]:
+    with archive() as made:
+        yield made
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[int]:
+    """The gateway in threads of this process; its port for DICOM."""
+    stop, listens, ports = threading.Event(), threading.Event(), list[int]()
+
+    def ready(receiver: Any, _: Any) -> None:
+        ports.append(receiver.port)
+        listens.set()
+
+    thread = threading.Thread(target=run, args=(settings, stop), kwargs={"ready": ready})
+    thread.start()
+    try:
+        assert listens.wait(30)
+        yield ports[0]
+    finally:
+        stop.set()
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+def settings(tmp_path: Path, live: Live, there: Archive, **changes: Any) -> Settings:
+    given = {
+        "gateway": tmp_path / "queue",
+        "gateway_port": 0,
+        "gateway_peers": CLINIC,
+        "gateway_archives": (there.destination,),
+        "gateway_server": f"http://127.0.0.1:{live.port}",
+    }
+    return Settings(**{**given, **changes})
+
+
+def test_from_the_modality_to_the_archive(tmp_path: Path, live: Live, there: Archive) -> None:
+    photos = [photo(number) for number in range(1, 9)]
+    audit = tmp_path / "audit"
+    with running(settings(tmp_path, live, there, audit=audit)) as port:
+        sent = [threading.Thread(target=store, args=(port, *half)) for half in (photos[:4], photos[4:])]
+        for thread in sent:
+            thread.start()
+        for thread in sent:
+            thread.join()
+        wait_for(lambda: len(there.kept) == 16, seconds=60)
+        assert store(port, *photos) == [0] * 8, "sent again"
+        asked = live.metric("caries_verdicts_total", verdict="caries_suspected")
+        wait_for(lambda: live.metric("caries_verdicts_total", verdict="caries_suspected") >= asked, seconds=60)
+        wait_for(lambda: not list((tmp_path / "queue" / "files").iterdir()), seconds=60)
+    assert there.sources() == [f"1.2.3.{number}" for number in range(1, 9)]
+    assert len(there.arrived) == 16, "each object once"
+    assert {str(kept.StudyInstanceUID) for kept in there.kept.values()} == {"1.2.826.0.1.3680043.8.498.1.1"}
+    lines = records(audit)
+    assert [line["event"] for line in lines] == ["photo_answered"] * 8
+    assert "1.2.3." not in str(lines)
+
+
+def test_an_archive_that_was_down(tmp_path: Path, live: Live, there: Archive) -> None:
+    there.close()
+    with running(settings(tmp_path, live, there)) as port:
+        assert store(port, photo(1)) == [0]
+        wait_for(lambda: live.metric("caries_verdicts_total", verdict="caries_suspected") == 1)
+        there.open()
+        wait_for(lambda: len(there.kept) == 2, seconds=60)
+
+
+def test_the_archives_own_copies_of_answers_are_not_answered(tmp_path: Path, live: Live, there: Archive) -> None:
+    with running(settings(tmp_path, live, there)) as port:
+        store(port, photo(1))
+        wait_for(lambda: len(there.kept) == 2, seconds=60)
+        before = live.metric("caries_verdicts_total", verdict="caries_suspected")
+        picture = next(kept for kept in there.kept.values() if kept.Modality == "OT")
+        path = tmp_path / "picture.dcm"
+        picture.save_as(path, enforce_file_format=True)
+        assert store(port, path.read_bytes()) == [0]
+        assert not list((tmp_path / "queue" / "files").iterdir())
+        assert live.metric("caries_verdicts_total", verdict="caries_suspected") == before
+
+
+class Process:
+    """`caries gateway run` as a process."""
+
+    def __init__(self, tmp_path: Path, live: Live, there: Archive) -> None:
+        variables = {
+            "CARIES_GATEWAY": str(tmp_path / "queue"),
+            "CARIES_GATEWAY_PORT": "0",
+            "CARIES_GATEWAY_PEERS": "CLINIC",
+            "CARIES_GATEWAY_ARCHIVES": str(there.destination),
+            "CARIES_GATEWAY_SERVER": f"http://127.0.0.1:{live.port}",
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "app", "gateway", "run"],
+            cwd=ROOT,
+            env={**os.environ, **variables},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stderr is not None
+        said = ""
+        while not (found := re.search(r"listens on port (\d+)", said)):
+            line = self.process.stderr.readline()
+            assert line, said
+            said += line
+        self.port = int(found[1])
+
+    def end(self, number: int) -> int:
+        self.process.send_signal(number)
+        status = self.process.wait(60)
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+        return status
+
+
+@pytest.mark.slow
+def test_kill_9_of_gateway_server_and_archive(tmp_path: Path, start: Start, there: Archive) -> None:
+    """No confirmed photo is lost, and none is answered by more than one pair of objects."""
+    with start() as live:
+        gateway = Process(tmp_path, live, there)
+        assert store(gateway.port, *[photo(number) for number in range(1, 6)]) == [0] * 5
+        gateway.end(signal.SIGKILL)
+        gateway = Process(tmp_path, live, there)
+        assert store(gateway.port, *[photo(number) for number in range(4, 9)]) == [0] * 5
+        wait_for(lambda: len(there.kept) >= 2, seconds=60)
+        gateway.end(signal.SIGKILL)
+        there.close()
+        gateway = Process(tmp_path, live, there)
+        assert store(gateway.port, photo(9)) == [0]
+    # The server is gone as well.
+    assert store(gateway.port, photo(10)) == [0]
+    gateway.end(signal.SIGKILL)
+    there.open()
+    with start() as live:
+        gateway = Process(tmp_path, live, there)
+        wait_for(lambda: len(there.kept) == 20, seconds=120)
+        wait_for(lambda: not list((tmp_path / "queue" / "files").iterdir()), seconds=60)
+        assert gateway.end(signal.SIGTERM) == 0
+    assert there.sources() == sorted(f"1.2.3.{number}" for number in range(1, 11))
+
+
+def test_missing_settings(tmp_path: Path) -> None:
+    to = (parse_destination("A@127.0.0.1:1"),)
+    for given, message in (
+        ({"gateway": tmp_path}, "nowhere to deliver"),
+        ({"gateway": tmp_path, "gateway_archives": to}, "no one may send"),
+        ({"gateway_archives": to, "gateway_peers": CLINIC}, "no folder for the queue"),
+        (
+            {"gateway": tmp_path, "gateway_archives": to, "gateway_peers": CLINIC, "gateway_tls": tmp_path},
+            "certificates",
+        ),
+    ):
+        with pytest.raises(SettingsError, match=message):
+            run(Settings(**given), threading.Event(), ready=lambda *_: None)  # type: ignore[arg-type]
+
+
+def test_dead_letters_are_listed_and_resent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    queue = Store(tmp_path / "queue")
+    for number in range(2):
+        queue.accept(f"1.2.{number}", b"photo")
+        queue.failed(queue.due(Kind.PHOTO)[0], "415: not a colour photo", final=True)
+    monkeypatch.setenv("CARIES_GATEWAY", str(tmp_path / "queue"))
+    assert main(["gateway", "list"]) == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert len(listed) == 2
+    assert "photo  1 tries  415: not a colour photo" in listed[0]
+    assert main(["gateway", "resend", listed[0].split()[0]]) == 0
+    assert len(queue.due(Kind.PHOTO, limit=9)) == 1
+    assert main(["gateway", "resend"]) == 0
+    assert len(queue.due(Kind.PHOTO, limit=9)) == 2
+    assert "1 wait again" in capsys.readouterr().err
+    queue.close()

@@ -1,0 +1,65 @@
+"""The server as the gateway sees it, over real HTTP."""
+
+from __future__ import annotations
+
+import io
+import socket
+
+from pydicom import dcmread
+
+from app.gateway.screening import Answer, Refusal, Server
+from app.records.key_file import KeyFile, Role
+from tests.app.api.live_server import MODEL, Live, Start
+from tests.app.gateway.archives import photo
+from tests.app.photo import dicom_files
+from tests.app.photo.pictures import four_colours
+
+
+def asked(live: Live, data: bytes, key: str = "", lang: str = "en") -> Answer | Refusal:
+    return Server(f"http://127.0.0.1:{live.port}", key, lang).screen(data)
+
+
+def test_a_photo_is_answered_by_two_objects(live: Live) -> None:
+    answer = asked(live, photo(), lang="ko")
+    assert isinstance(answer, Answer)
+    assert answer.bundle == f"{MODEL}/1"
+    report, picture = (dcmread(io.BytesIO(made.data)) for made in answer.objects)
+    assert (report.Modality, picture.Modality) == ("SR", "OT")
+    assert [made.uid for made in answer.objects] == [report.SOPInstanceUID, picture.SOPInstanceUID]
+    assert "의료기기가 아님" in picture.ImageComments
+
+
+def test_every_frame_is_answered(live: Live) -> None:
+    answer = asked(live, dicom_files.frames([four_colours()] * 3))
+    assert isinstance(answer, Answer)
+    assert len({made.uid for made in answer.objects}) == 6
+
+
+def test_refusals(start: Start, tmp_path) -> None:
+    keys = KeyFile(tmp_path / "keys")
+    _, key = keys.add("gateway", Role.DETECT)
+    with start(keys=tmp_path / "keys") as live:
+        refused = asked(live, photo())
+        assert isinstance(refused, Refusal)
+        assert not refused.final, "the operator can give a key"
+        assert refused.reason.startswith("401: ")
+        assert isinstance(asked(live, photo(), key=key), Answer)
+        refused = asked(live, dicom_files.native(SOPClassUID="1.2.840.10008.5.1.4.1.1.1.3"), key=key)
+        assert isinstance(refused, Refusal)
+        assert refused.final
+        assert "radiograph" in refused.reason
+
+
+def test_no_server() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        refused = Server(f"http://127.0.0.1:{free.getsockname()[1]}", timeout_s=1).screen(photo())
+    assert isinstance(refused, Refusal)
+    assert not refused.final
+    assert "does not answer" in refused.reason
+
+
+def test_damaged_files_are_not_sent() -> None:
+    refused = Server("http://127.0.0.1:1").screen(photo()[:1000])
+    assert isinstance(refused, Refusal)
+    assert refused.final

@@ -1,0 +1,169 @@
+"""The queue on disk: what is accepted stays until it is delivered, and nothing twice."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.errors import SettingsError
+from app.gateway.store import MAX_DELAY_S, Entry, Kind, Made, Store, delay_s, digest, open_queue
+from tests.app.gateway.archives import Clock
+
+ANSWER = [Made("2.25.1", b"report"), Made("2.25.2", b"picture")]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: Clock) -> Iterator[Store]:
+    made = Store(tmp_path / "queue", clock)
+    yield made
+    made.close()
+
+
+def files(tmp_path: Path) -> list[Path]:
+    return sorted((tmp_path / "queue" / "files").iterdir())
+
+
+def first(store: Store, kind: Kind = Kind.PHOTO, archive: str = "") -> Entry:
+    return store.due(kind, archive)[0]
+
+
+def test_from_photo_to_delivery(store: Store, tmp_path: Path) -> None:
+    assert store.accept("1.2.3", b"photo")
+    photo = first(store)
+    assert photo.path.read_bytes() == b"photo"
+    assert store.answer(photo, "model/1", ANSWER, ["A", "B"])
+    assert store.due(Kind.PHOTO) == []
+    for archive in ("A", "B"):
+        entries = store.due(Kind.OBJECT, archive, limit=9)
+        assert [entry.path.read_bytes() for entry in entries] == [b"report", b"picture"]
+        for entry in entries:
+            store.delivered(entry)
+    assert files(tmp_path) == []
+    counts = store.counts()
+    assert (counts["received_total"], counts["screened_total"], counts["delivered_total"]) == (1, 1, 4)
+
+
+def test_everything_survives_a_new_start(store: Store, tmp_path: Path, clock: Clock) -> None:
+    store.accept("1.2.3", b"photo")
+    store.accept("1.2.4", b"other")
+    store.answer(first(store), "model/1", ANSWER, ["A"])
+    store.close()
+    again = Store(tmp_path / "queue", clock, own=True)
+    assert first(again).path.read_bytes() == b"other"
+    assert len(again.due(Kind.OBJECT, "A", limit=9)) == 2
+    assert again.counts()["received_total"] == 2
+    again.close()
+
+
+def test_a_photo_is_answered_once_per_bundle(store: Store, tmp_path: Path) -> None:
+    assert store.accept("1.2.3", b"photo")
+    assert not store.accept("1.2.3", b"photo"), "it waits already"
+    assert store.answer(first(store), "model/1", ANSWER, ["A"])
+    assert store.accept("1.2.3", b"photo")
+    assert not store.answer(first(store), "model/1", ANSWER, ["A"])
+    assert len(store.due(Kind.OBJECT, "A", limit=9)) == 2
+    assert store.accept("1.2.3", b"photo")
+    assert store.answer(first(store), "model/2", [Made("2.25.3", b"x")], ["A"])
+    assert len(store.due(Kind.OBJECT, "A", limit=9)) == len(files(tmp_path)) == 3
+
+
+def test_answers_are_never_answered(store: Store) -> None:
+    store.accept("1.2.3", b"photo")
+    store.answer(first(store), "model/1", ANSWER, ["A"])
+    assert not store.accept("2.25.2", b"picture")
+
+
+def test_pauses_grow(store: Store, clock: Clock) -> None:
+    assert [delay_s(tries) for tries in (1, 2, 3, 9)] == [1, 2, 4, 256]
+    assert delay_s(10_000) == MAX_DELAY_S
+    store.accept("1.2.3", b"photo")
+    store.failed(first(store), "no answer", final=False)
+    assert store.due(Kind.PHOTO) == []
+    clock.now += 1
+    store.failed(first(store), "no answer", final=False, after_s=30)
+    clock.now += 29
+    assert store.due(Kind.PHOTO) == []
+    clock.now += 1
+    assert (first(store).tries, first(store).error) == (2, "no answer")
+
+
+def test_dead_letters_are_listed_resent_and_expire(store: Store, tmp_path: Path, clock: Clock) -> None:
+    for number in range(3):
+        store.accept(f"1.2.{number}", b"photo")
+        store.failed(first(store), "refused", final=True)
+    assert store.due(Kind.PHOTO, limit=9) == []
+    dead = store.dead()
+    assert [entry.error for entry in dead] == ["refused"] * 3
+    assert store.resend([dead[1].id]) == 1
+    assert first(store).id == dead[1].id
+    assert store.accept("1.2.0", b"again"), "a new copy of what was given up"
+    assert store.resend(None) == 1
+    clock.now += 100
+    assert store.expire(101) == 0
+    assert store.expire(100) == 1
+    assert len(files(tmp_path)) == 3
+    assert store.counts()["failed_total"] == 3
+
+
+def test_only_the_owner_reads_the_queue(store: Store, tmp_path: Path) -> None:
+    store.accept("1.2.3", b"photo")
+    for path in (tmp_path / "queue").rglob("*"):
+        assert stat.S_IMODE(path.stat().st_mode) in (0o600, 0o700), path
+    assert b"1.2.3" not in b"".join(path.read_bytes() for path in (tmp_path / "queue").glob("queue*"))
+    assert first(store).instance == digest("1.2.3")
+
+
+def test_files_without_a_row_are_removed(store: Store, tmp_path: Path) -> None:
+    store.accept("1.2.3", b"photo")
+    (tmp_path / "queue" / "files" / "left").write_bytes(b"by a crash")
+    store.close()
+    again = Store(tmp_path / "queue", own=True)
+    assert len(files(tmp_path)) == 1
+    again.close()
+
+
+def test_a_full_disk_loses_nothing(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.accept("1.2.3", b"photo")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space"):
+            store.accept("1.2.4", b"photo")
+        with pytest.raises(OSError, match="No space"):
+            store.answer(first(store), "model/1", ANSWER, ["A"])
+    assert len(files(tmp_path)) == 1
+    assert store.answer(first(store), "model/1", ANSWER, ["A"])
+    assert store.accept("1.2.4", b"photo")
+
+
+def test_one_gateway_owns_a_queue(tmp_path: Path) -> None:
+    owner = open_queue(tmp_path / "queue", own=True)
+    with pytest.raises(SettingsError, match="another gateway uses"):
+        open_queue(tmp_path / "queue", own=True)
+    open_queue(tmp_path / "queue").close()
+    owner.close()
+    with pytest.raises(SettingsError, match="no folder for the queue is set"):
+        open_queue(None)
+
+
+def test_the_age_of_the_oldest(store: Store, clock: Clock) -> None:
+    assert store.counts()["oldest_age_seconds"] == 0
+    store.accept("1.2.3", b"photo")
+    clock.now += 60
+    store.accept("1.2.4", b"photo")
+    store.answer(first(store), "model/1", ANSWER, ["A"])
+    counts = store.counts()
+    assert (counts["photos_waiting"], counts["objects_waiting"], counts["oldest_age_seconds"]) == (1, 2, 60)

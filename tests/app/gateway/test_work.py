@@ -1,0 +1,144 @@
+"""The steps of the gateway against a stand-in server and archive, with a clock that a test turns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.gateway.delivery import Outcome
+from app.gateway.screening import Answer, Refusal, Server
+from app.gateway.store import Kind, Made, Store
+from app.gateway.work import Work
+from tests.app.gateway.archives import Clock
+
+DOWN = Outcome("the archive does not accept an association")
+
+
+@dataclass
+class StandInArchive:
+    outcome: Outcome = field(default_factory=Outcome)
+    got: list[bytes] = field(default_factory=list)
+
+    def send(self, paths: Sequence[Path]) -> list[Outcome]:
+        if not self.outcome.error:
+            self.got += [path.read_bytes() for path in paths]
+        return [self.outcome] * len(paths)
+
+
+class StandInServer(Server):
+    """Answers with one object for each photo, or as a test says."""
+
+    answer: Refusal | None
+
+    def screen(self, data: bytes) -> Answer | Refusal:
+        return SAYS[0] or Answer("model/1", [Made(f"2.25.{len(data)}", data.upper())])
+
+
+SAYS: list[Refusal | None] = [None]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def archive() -> StandInArchive:
+    return StandInArchive()
+
+
+@pytest.fixture
+def lines() -> list[Any]:
+    return []
+
+
+@pytest.fixture
+def work(tmp_path: Path, clock: Clock, archive: StandInArchive, lines: list[Any]) -> Iterator[Work]:
+    SAYS[0] = None
+    store = Store(tmp_path, clock)
+    yield Work(store, StandInServer(""), {"A": archive}, give_up_s=72 * 3600, keep_s=14 * 86400, record=lines.append)
+    store.close()
+
+
+def test_a_photo_goes_through(work: Work, archive: StandInArchive, lines: list[Any]) -> None:
+    assert not work.screen_one()
+    assert not work.deliver("A")
+    work.store.accept("1.2.3", b"photo")
+    assert work.screen_one()
+    assert work.deliver("A")
+    assert archive.got == [b"PHOTO"]
+    assert [line["event"] for line in lines] == ["photo_answered"]
+    assert "1.2.3" not in str(lines)
+
+
+def test_an_archive_that_is_down_for_an_hour(work: Work, archive: StandInArchive, clock: Clock) -> None:
+    work.store.accept("1.2.3", b"photo")
+    work.screen_one()
+    archive.outcome, tries = DOWN, 0
+    while clock.now < 1_003_600:
+        tries += work.deliver("A")
+        clock.now += 1
+    assert 8 < tries < 20, "with growing pauses"
+    archive.outcome = Outcome()
+    clock.now += 600
+    assert work.deliver("A")
+    assert archive.got == [b"PHOTO"]
+    assert work.store.dead() == []
+
+
+def test_a_server_that_is_down_or_busy(work: Work, archive: StandInArchive, clock: Clock) -> None:
+    SAYS[0] = Refusal("503: busy", final=False, after_s=5)
+    work.store.accept("1.2.3", b"photo")
+    assert work.screen_one()
+    clock.now += 4
+    assert not work.screen_one()
+    SAYS[0] = None
+    clock.now += 1
+    assert work.screen_one()
+    work.deliver("A")
+    assert archive.got == [b"PHOTO"]
+
+
+def test_what_is_refused_for_ever_is_given_up(
+    work: Work, archive: StandInArchive, clock: Clock, lines: list[Any]
+) -> None:
+    work.store.accept("1.2.3", b"photo")
+    work.store.accept("1.2.4", b"photo four")
+    SAYS[0] = Refusal("415: not a colour photo", final=True)
+    work.screen_one()
+    SAYS[0] = None
+    work.screen_one()
+    archive.outcome = Outcome("refused: 0xC000", final=True)
+    work.deliver("A")
+    assert [(entry.kind, entry.error) for entry in work.store.dead()] == [
+        (Kind.PHOTO, "415: not a colour photo"),
+        (Kind.OBJECT, "refused: 0xC000"),
+    ]
+    assert [line["event"] for line in lines] == ["photo_given_up", "photo_answered", "object_given_up"]
+    archive.outcome = Outcome()
+    work.store.resend(None)
+    assert work.screen_one()
+    clock.now += 3600
+    while work.deliver("A"):
+        pass
+    assert sorted(archive.got) == [b"PHOTO", b"PHOTO FOUR"]
+
+
+def test_tries_end_after_three_days(work: Work, archive: StandInArchive, clock: Clock) -> None:
+    work.store.accept("1.2.3", b"photo")
+    work.screen_one()
+    archive.outcome = DOWN
+    clock.now += 72 * 3600 - 1
+    work.deliver("A")
+    assert work.store.dead() == []
+    clock.now += 600
+    work.deliver("A")
+    assert len(work.store.dead()) == 1
+    clock.now += 14 * 86400
+    assert work.expire()
+    assert not work.expire()
+    assert work.store.dead() == []
