@@ -224,15 +224,10 @@ class ReviewStore:
 
         Args:
             record: called with the number and digest of each before anything is deleted; if it raises, nothing is.
-
-        Raises:
-            UnknownPhoto: there is none of the number selected.
         """
         chosen = select(PhotoRow.id, PhotoRow.sha256).where(*selection.condition()).order_by(PhotoRow.id)
         with self._database.writing() as session:
             found = session.execute(chosen.with_for_update()).all()
-            if selection.photo_id is not None and not found:
-                raise _unknown(selection.photo_id)
             for photo_id, sha256 in found:
                 record(photo_id, sha256)
             for start in range(0, len(found), PAGE):
@@ -285,12 +280,8 @@ def _complete(query: Select[PhotoRow]) -> Select[PhotoRow]:
 
 def _existing(photo_id: int, found: T | None) -> T:
     if found is None:
-        raise _unknown(photo_id)
+        raise UnknownPhoto(f"the review store has no photo {photo_id}")
     return found
-
-
-def _unknown(photo_id: int) -> UnknownPhoto:
-    return UnknownPhoto(f"the review store has no photo {photo_id}")
 
 
 def _finding_row(photo_id: int, finding: Finding) -> FindingRow:

@@ -32,7 +32,7 @@ from app.api.review_answers import (
 )
 from app.api.routes import batch, detect
 from app.api.service import Service, service_of
-from app.errors import AuditError, CariesError, InvalidParameter, RoleNeeded
+from app.errors import AuditError, CariesError, InvalidParameter, RoleNeeded, UnknownPhoto
 from app.records.key_file import Role
 from app.reviews.agreement import agreement
 from app.reviews.export import exported_files
@@ -274,7 +274,10 @@ async def write_consensus(request: Request, photo_id: PhotoId, reader: Reader) -
 )
 async def delete_photo(request: Request, photo_id: PhotoId) -> Deletion:
     """Delete a photo with all that was said about it. The audit log names its digest."""
-    return await _delete(request, Selection(photo_id=photo_id))
+    answer = await _delete(request, Selection(photo_id=photo_id))
+    if not answer.deleted:
+        raise UnknownPhoto(f"the review store has no photo {photo_id}")
+    return answer
 
 
 @router.delete(

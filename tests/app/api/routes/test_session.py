@@ -114,7 +114,16 @@ def test_a_wrong_key_is_refused_counted_and_not_repeated(live: Live, key: str, t
 
 @pytest.mark.parametrize(
     "content",
-    ["", "[]", "{}", '{"Key": "SECRET"}', '{"key": 1, "a": "SECRET"}', '{"key": "' + 300 * "S" + '"}', "x" * 2000],
+    [
+        "",
+        "[]",
+        "{}",
+        '{"Key": "SECRET"}',
+        '{"SECRET": "key"}',
+        '{"key": 1, "a": "SECRET"}',
+        '{"key": "' + 300 * "S" + '"}',
+        "x" * 2000,
+    ],
 )
 def test_bodies_that_are_refused(live: Live, content: str) -> None:
     answer = live.client.post("/session", content=content.replace("SECRET", WRONG), headers=OWN)
