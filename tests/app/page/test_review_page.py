@@ -129,6 +129,11 @@ def test_without_reviews_corrections_are_downloaded_as_a_training_set(
             for key in keys:
                 page.keyboard.press(key)
         expect(page.locator("#edit-name")).to_have_text("c.jpg")
+        for link in ("#to-screening", "#to-review"):  # what is not confirmed stays
+            page.click(link)
+        page.select_option("#language", "ko")
+        expect(page.locator("#finish-text")).to_have_text("판정 불가")
+        page.select_option("#language", "en")
         page.click("#confirm")
         expect(page.locator("#desk-text")).to_contain_text("3 of 3 photos corrected.")
         with zipfile.ZipFile(io.BytesIO(screen.download("#save-zip"))) as archive:
@@ -180,6 +185,8 @@ def test_two_blind_readers_differ_and_a_third_settles(reviewing: Reviewing, brow
             expect(rows.first).to_contain_text("leeAll140.670.670.50")
             expect(rows.nth(1)).to_contain_text("Front")
             expect(page.locator("#agreement table").nth(1)).to_contain_text("kim")
+            page.select_option("#language", "ko")
+            expect(page.locator("#agreement caption").first).to_have_text("판독자 두 명")
             saved = json.loads(screen.download("#save-agreement"))
             assert saved == live.client.get("/reviews/agreement").json()
             assert screen.barriers() == []

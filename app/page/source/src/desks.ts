@@ -138,6 +138,7 @@ function cariousFirst(teeth: Labels["teeth"]): Labels["teeth"] {
 /** The photos of this page, which only the browser has. */
 export class PageDesk {
   private readonly corrections = new Map<Photo, Labels>();
+  private readonly drafts = new Map<Photo, Labels>();
   private readonly patients = new Map<Photo, string>();
   private isSaved = true;
 
@@ -165,28 +166,39 @@ export class PageDesk {
   }
 
   open(id: number): Job | null {
-    const photo = this.entries().find((one) => one.id === id);
-    const labels = photo && (this.corrections.get(photo) ?? this.start(photo));
+    const photo = this.find(id);
+    const labels = photo && (this.drafts.get(photo) ?? this.corrections.get(photo) ?? this.start(photo));
     if (!photo?.answer || !photo.picture || !labels) return null;
     const { width, height } = photo.answer.image;
     return { id, width, height, picture: photo.picture, labels, reviewed: null, kind: "reading", version: 0 };
   }
 
+  /** Remembers labels that are not confirmed. */
+  keepDraft(id: number, labels: Labels): void {
+    const photo = this.find(id);
+    if (photo) this.drafts.set(photo, labels);
+  }
+
   save(id: number, labels: Labels): void {
-    const photo = this.entries().find((one) => one.id === id);
+    const photo = this.find(id);
     if (!photo) return;
+    this.drafts.delete(photo);
     this.corrections.set(photo, labels);
     this.isSaved = false;
   }
 
   patientOf(id: number): string {
-    const photo = this.entries().find((one) => one.id === id);
+    const photo = this.find(id);
     return (photo && this.patients.get(photo)) ?? "";
   }
 
   setPatient(id: number, patient: string): void {
-    const photo = this.entries().find((one) => one.id === id);
+    const photo = this.find(id);
     if (photo) this.patients.set(photo, patient);
+  }
+
+  private find(id: number): Photo | undefined {
+    return this.entries().find((photo) => photo.id === id);
   }
 
   /** The corrected photos in the layout of the training; raises RequestFailed. */

@@ -59,6 +59,7 @@ function speak(): void {
   byId<HTMLSelectElement>("theme").value = theme();
   clearNotices();
   review.speak();
+  if (!byId("agreement").hidden) void showAgreement();
   showPerson();
 }
 

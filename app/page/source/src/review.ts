@@ -88,7 +88,11 @@ export class ReviewView {
     fill("queue-state", QUEUES, words.queues, this.state());
     fill("queue-order", ORDERS, words.orders, this.order());
     this.editor.speak();
-    if (!byId("review").hidden) void this.show(this.job?.id ?? null);
+    if (byId("review").hidden) return;
+    void this.guarded(async () => {
+      await this.loadEntries();
+      this.renderJob();
+    });
   }
 
   private state(): State | "all" {
@@ -145,10 +149,12 @@ export class ReviewView {
     if (draft) this.tellOfDraft(job, draft.version, draft.savedAt);
     this.renderJob();
     this.editor.focus();
+    const { top, bottom } = byId("edit-viewer").getBoundingClientRect();
+    if (top < 0 || bottom > innerHeight) byId("edit").scrollIntoView();
     byId("entries").querySelector("[aria-current=true]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
     const next = this.neighbour(1);
     if (job.reviewed && next) this.storeDesk.prefetch(next.id);
-    if (job.reviewed) await this.checkModel();
+    if (job.reviewed) void this.guarded(() => this.checkModel());
   }
 
   private close(): void {
@@ -172,8 +178,11 @@ export class ReviewView {
   }
 
   private onChange(): void {
-    if (!this.job?.reviewed) return;
-    keepDraft(this.draftKey(this.job), this.job.version, this.editor.labels());
+    const { job } = this;
+    if (!job) return;
+    const labels = this.editor.labels();
+    if (job.reviewed) keepDraft(this.draftKey(job), job.version, labels);
+    else this.pageDesk.keepDraft(job.id, labels);
   }
 
   private tellOfDraft(job: Job, version: number, savedAt: string): void {
@@ -204,15 +213,16 @@ export class ReviewView {
       } else {
         this.pageDesk.save(job.id, labels);
       }
-      await this.proceed(job);
     } catch (error) {
+      byId("edit").inert = false;
+      this.editor.focus();
       if (error instanceof Conflict) this.tellOfConflict(error, labels);
       else if (error instanceof RequestFailed) this.tellOfFailure(error, () => void this.save());
       else throw error;
-    } finally {
-      byId("edit").inert = false;
-      if (this.job) this.editor.focus();
+      return;
     }
+    byId("edit").inert = false;
+    await this.guarded(() => this.proceed(job));
   }
 
   private async proceed(done: Job): Promise<void> {
@@ -222,13 +232,13 @@ export class ReviewView {
       const open = this.pageDesk.entries().find((photo) => !this.pageDesk.isCorrected(photo));
       return this.open(this.neighbour(1)?.id ?? open?.id ?? done.id);
     }
+    this.job = null; // what is pressed until the next one is open changes nothing
     if (this.state() !== "all" && this.state() !== "done") {
       this.entries = this.entries.filter((entry) => entry.id !== done.id);
     }
     if (!this.entries.length) await this.loadEntries();
     else if (this.storeDesk.counts) await this.storeDesk.recount();
     await this.open(next?.id ?? this.entries[0]?.id ?? null);
-    if (byId("edit").getBoundingClientRect().top < 0) byId("edit").scrollIntoView();
   }
 
   /** Another one wrote this record: both are kept until the reader chooses. */
