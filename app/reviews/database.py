@@ -12,6 +12,7 @@ import ssl
 import threading
 from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,9 @@ CONNECTIONS = 8
 MIGRATION_LOCK = 4_102_022
 """Key of the advisory lock under which one of several servers migrates."""
 
+MAX_MEMBERS = 16
+"""Writers that share a transaction of SQLite; the first one waits for the others."""
+
 TIMEOUT_S = 60
 """Seconds until a statement of PostgreSQL counts as lost."""
 
@@ -66,12 +70,12 @@ class Database:
         folder = location.folder
         if folder is not None and not create and not (folder / FILE).exists():
             raise ReviewStoreError(f"{folder} contains no review store")
-        self._writing = contextlib.nullcontext() if folder is None else _InOrder()
         with translated():
             self._engine = _postgresql(location.url or "") if folder is None else _sqlite(folder)
             snapshot = {"isolation_level": "REPEATABLE READ"} if folder is None else {}
             self._reads = self._engine.execution_options(**snapshot)
             self._writes = self._engine.execution_options(writes=True)
+            self._shared = None if folder is None else _SharedTransaction(self._writes)
             try:
                 with self._writes.begin() as connection:
                     _migrate(connection, revision, create=create)
@@ -96,9 +100,13 @@ class Database:
         Raises:
             ReviewStoreError: the database cannot be written.
         """
-        # SQLite has one writer at a time, and lets the others poll.
-        with self._writing, translated(), Session(self._writes, expire_on_commit=False) as session, session.begin():
-            yield session
+        with translated():
+            if self._shared is not None:
+                with self._shared.member() as session:
+                    yield session
+            else:
+                with Session(self._writes, expire_on_commit=False) as session, session.begin():
+                    yield session
 
     def forget_deleted(self) -> None:
         """Remove deleted photos from SQLite's log; PostgreSQL does so when it vacuums."""
@@ -109,6 +117,71 @@ class Database:
     def close(self) -> None:
         """Close the connections."""
         self._engine.dispose()
+
+
+class _SharedTransaction:
+    """SQLite's transaction for all that wait to write, so that they share a write to the disk, which takes the longest.
+
+    SQLite has one writer at a time, and would let the others poll. A member that fails is undone alone; a commit that
+    fails undoes all.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._turn = _InOrder()
+        self._connection: Connection | None = None
+        self._outcome: Future[None] = Future()
+        self._members = 0
+
+    @contextlib.contextmanager
+    def member(self) -> Iterator[Session]:
+        """A part of the transaction; returns when all of it is on the disk."""
+        with self._turn:
+            if self._connection is None:
+                self._connection, self._outcome, self._members = _begun(self._engine), Future(), 0
+            connection, outcome = self._connection, self._outcome
+            self._members += 1
+            failure: BaseException | None = None
+            try:
+                part = Session(connection, expire_on_commit=False, join_transaction_mode="create_savepoint")
+                with part as session, session.begin():
+                    yield session
+            except BaseException as error:
+                failure = error
+                raise
+            finally:
+                # SQLite undoes all after some errors, such as a full disk.
+                raw = connection.connection.driver_connection
+                assert raw is not None, "it is open"
+                lost = None if raw.in_transaction else failure
+                if lost or self._members >= MAX_MEMBERS or not self._turn.is_awaited:
+                    self._connection = None
+                    _end(connection, outcome, lost)
+        outcome.result()
+
+
+def _begun(engine: Engine) -> Connection:
+    """A connection with a transaction."""
+    connection = engine.connect()
+    try:
+        connection.begin()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _end(connection: Connection, outcome: Future[None], lost: BaseException | None) -> None:
+    """Commit a transaction unless it is lost."""
+    with connection:
+        try:
+            if lost is not None:
+                raise lost
+            connection.commit()
+        except BaseException as error:
+            outcome.set_exception(error)
+        else:
+            outcome.set_result(None)
 
 
 class _InOrder:
@@ -128,6 +201,11 @@ class _InOrder:
             turn.acquire()
             self._waiting.append(turn)
         turn.acquire()
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether another thread waits for the lock."""
+        return bool(self._waiting)
 
     def __exit__(self, *_: object) -> None:
         with self._changing:

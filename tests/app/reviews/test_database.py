@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app.errors import ReviewStoreError, SettingsError
-from app.reviews.database import DISK_FULL, FILE, Database, translated
+from app.reviews.database import DISK_FULL, FILE, MAX_MEMBERS, Database, translated
 from app.reviews.store import ReviewStore
 from app.settings import StoreLocation
 from tests.app.reviews.samples import keep, read
@@ -155,3 +156,112 @@ def test_writers_get_their_turn_in_order(tmp_path: Path) -> None:
         for writer in writers:
             writer.join()
     assert order == list(range(20))
+
+
+def insert(session: Session, number: int) -> None:
+    session.execute(text("INSERT INTO written VALUES (:number)"), {"number": number})
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    """A SQLite database with an empty table."""
+    with closing(Database(StoreLocation(tmp_path / "reviews", None))) as opened:
+        with opened.writing() as session:
+            session.execute(text("CREATE TABLE written (number INTEGER)"))
+        yield opened
+
+
+def write_together(database: Database, writers: int, fails: Callable[[int], bool] = lambda _: False) -> dict[int, str]:
+    """Let writers wait for each other; the outcome of each by its number."""
+    outcomes: dict[int, str] = {}
+
+    def write(number: int) -> None:
+        try:
+            with database.writing() as session:
+                insert(session, number)
+                if fails(number):
+                    raise RuntimeError
+            outcomes[number] = "written"
+        except (RuntimeError, ReviewStoreError) as error:
+            outcomes[number] = type(error).__name__
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(writers)]
+    with contextlib.suppress(ReviewStoreError), database.writing():
+        for thread in threads:
+            thread.start()
+        time.sleep(0.3)  # until they wait
+    for thread in threads:
+        thread.join(30)
+    return outcomes
+
+
+def written(database: Database) -> list[int]:
+    with database.reading() as session:
+        return list(session.scalars(text("SELECT number FROM written ORDER BY number")))
+
+
+@pytest.fixture
+def commits(database: Database, monkeypatch: pytest.MonkeyPatch) -> list[Connection]:
+    """The connections that committed."""
+    committed: list[Connection] = []
+    plain = Connection.commit
+
+    def commit(connection: Connection) -> None:
+        committed.append(connection)
+        plain(connection)
+
+    monkeypatch.setattr(Connection, "commit", commit)
+    return committed
+
+
+def test_writers_that_wait_share_a_commit(database: Database, commits: list[Connection]) -> None:
+    assert set(write_together(database, 8).values()) == {"written"}
+    assert written(database) == list(range(8))
+    assert len(commits) == 1
+    assert len(write_together(database, MAX_MEMBERS)) == MAX_MEMBERS
+    assert len(commits) == 3
+
+
+def test_a_writer_that_fails_is_undone_alone(database: Database) -> None:
+    outcomes = write_together(database, 6, fails=lambda number: number in (0, 3, 5))
+    assert {number for number, outcome in outcomes.items() if outcome == "RuntimeError"} == {0, 3, 5}
+    assert written(database) == [1, 2, 4]
+
+
+def test_a_commit_that_fails_is_an_error_for_all(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Connection) -> None:
+        raise DBAPIError("", None, Exception("database or disk is full"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Connection, "commit", fail)
+        assert write_together(database, 5) == dict.fromkeys(range(5), "ReviewStoreError")
+    assert written(database) == []
+    assert write_together(database, 1) == {0: "written"}
+
+
+def test_a_transaction_that_sqlite_undid_is_an_error_for_all(database: Database) -> None:
+    outcomes: list[str] = []
+
+    def write(number: int) -> None:
+        try:
+            with database.writing() as session:
+                insert(session, number)
+                if number == 2:
+                    raw = session.connection().connection.driver_connection
+                    assert raw is not None
+                    raw.rollback()
+                    session.execute(text("SELECT * FROM missing"))
+            outcomes.append("written")
+        except ReviewStoreError:
+            outcomes.append("failed")
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    with contextlib.suppress(ReviewStoreError), database.writing():
+        for thread in threads:
+            thread.start()
+            time.sleep(0.05)
+        time.sleep(0.2)
+    for thread in threads:
+        thread.join(30)
+    assert sorted(outcomes) == ["failed", "failed", "failed", "written"]
+    assert written(database) == [3]
