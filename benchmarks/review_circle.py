@@ -34,8 +34,9 @@ JITTER = 0.03
 """Largest shift of an edge, as a share of the box."""
 
 SHORT = (
-    *("batch_size=4", "warmup_steps=5", "learning_rate_base=0.02", "batch_norm_decay=0.6"),
-    *("rendered_photos=0", "other_pictures=0"),
+    *("batch_size=8", "warmup_steps=5", "learning_rate_base=0.05", "batch_norm_decay=0.6"),
+    *("rendered_photos=0", "other_pictures=0", "rotation=0.0", "zoom_out=0.0"),
+    *('data_augmentation=["random_horizontal_flip {}"]', "nms_score_threshold=0.001"),
 )
 """Of the recipe, so that a training of a few steps finds anything."""
 
