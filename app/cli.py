@@ -6,6 +6,7 @@ import argparse
 import io
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Collection, Iterable
@@ -136,6 +137,14 @@ def _parser() -> argparse.ArgumentParser:
     resend = _add_command(actions, "resend", _resend_gateway, "try again what was given up", ("gateway",))
     resend.add_argument("numbers", nargs="*", type=int, metavar="NUMBER", help="from the list; none means all")
 
+    text = "put the photos of an archive into the queue; a second call resumes the first"
+    fill = _add_command(actions, "backfill", _backfill, text, ("gateway", "max_bytes"))
+    fill.add_argument("--archive", required=True, metavar="URL", help="root of the archive's DICOMweb services")
+    text = "date or range, such as 20260101-20261231"
+    fill.add_argument("--study-date", required=True, type=_study_date, metavar="DATE", help=text)
+    text = "photos fetched in a minute at most (default: 60)"
+    fill.add_argument("--per-minute", type=float, default=60.0, metavar="NUMBER", help=text)
+
     text = "write the reviews, the API keys and the audit log to standard output as a tar archive"
     _add_command(commands, "backup", _backup, text, ("keys", "audit", "reviews"))
     text = "restore such an archive from standard input; nothing may be there yet"
@@ -175,6 +184,12 @@ def _threshold(text: str) -> float:
     if value not in THRESHOLD_BOUNDS:
         raise argparse.ArgumentTypeError(f"{text} is not from {THRESHOLD_BOUNDS}")
     return value
+
+
+def _study_date(text: str) -> str:
+    if not re.fullmatch(r"[0-9]{8}(-[0-9]{8})?", text):
+        raise argparse.ArgumentTypeError(f"{text} is not a date or range such as 20260101-20261231")
+    return text
 
 
 def _max_boxes(text: str) -> int:
@@ -403,6 +418,35 @@ def _resend_gateway(parsed: argparse.Namespace) -> int:
         number = store.resend(parsed.numbers or None)
     print(f"caries: {number} wait again", file=sys.stderr)
     return 0
+
+
+def _backfill(parsed: argparse.Namespace) -> int:
+    from app.gateway import require_extra
+
+    settings = _read_settings(parsed)
+    require_extra()
+    from tqdm import tqdm
+
+    from app.gateway.backfill import Progress, WebSource, backfill
+    from app.gateway.store import open_queue
+
+    progress = Progress()
+    with closing(open_queue(settings.gateway)) as store, tqdm(unit="study", file=sys.stderr) as bar:
+        for progress in backfill(
+            WebSource(parsed.archive.rstrip("/")),
+            store,
+            parsed.study_date,
+            max_bytes=settings.max_bytes,
+            per_minute=max(parsed.per_minute, 0.01),
+        ):
+            bar.update()
+            bar.set_postfix(queued=progress.queued, known=progress.known, failed=progress.failed)
+    print(
+        f"caries: {progress.studies} studies: {progress.queued} photos wait now, {progress.known} were known,"
+        f" {progress.failed} failed",
+        file=sys.stderr,
+    )
+    return 1 if progress.failed else 0
 
 
 def _backup(parsed: argparse.Namespace) -> int:

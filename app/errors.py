@@ -41,6 +41,7 @@ CariesError
     + SettingsError
     + KeysError
     + OutputError
+    + ArchiveError
 
 A message is one sentence: what was wrong, which value, what is allowed. It never contains a client's file name.
 """
@@ -212,3 +213,7 @@ class KeysError(OperatorError):
 
 class OutputError(OperatorError):
     """The results or the backup cannot be written."""
+
+
+class ArchiveError(OperatorError):
+    """An archive does not answer, or not as DICOMweb."""

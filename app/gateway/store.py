@@ -167,6 +167,15 @@ class Store:
             raise
         return True
 
+    def knows(self, uid: str) -> bool:
+        """Whether a photo waits, was answered by any bundle, or is an answer itself."""
+        query = (
+            "SELECT 1 FROM own WHERE instance = :i UNION ALL SELECT 1 FROM answered WHERE instance = :i"
+            " UNION ALL SELECT 1 FROM entries WHERE kind = 'photo' AND instance = :i"
+        )
+        with self._lock:
+            return self._database.execute(query, {"i": digest(uid)}).fetchone() is not None
+
     def due(self, kind: Kind, archive: str = "", *, limit: int = 1, taken: Sequence[int] = ()) -> list[Entry]:
         """The oldest entries whose time has come, without those in `taken`."""
         marks = ",".join("?" * len(taken))

@@ -1,0 +1,150 @@
+"""Photos that an archive has already, into the queue: found by QIDO-RS, fetched by WADO-RS.
+
+DICOM PS3.18, 10.4 and 10.6.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from email.message import Message
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
+
+from app.errors import ArchiveError, PhotoError
+from app.gateway.intake import keep
+from app.gateway.related import split_related
+from app.gateway.store import Store
+from app.photo.dicom import SOP_CLASSES
+
+logger = logging.getLogger(__name__)
+
+PAGE = 100
+"""Studies asked for at a time."""
+
+MAX_WAITING = 100
+"""Photos in the queue from which no more are fetched until some are screened."""
+
+TIMEOUT_S = 60.0
+SOP_CLASS, INSTANCE, STUDY, SERIES = "00080016", "00080018", "0020000D", "0020000E"
+
+
+@dataclass(slots=True)
+class Progress:
+    """Studies looked through, photos put into the queue, those that the queue knew, and those that failed."""
+
+    studies: int = 0
+    queued: int = 0
+    known: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WebSource:
+    """The DICOMweb services of an archive.
+
+    Attributes:
+        url: their root.
+        authorization: header of every request; empty for none.
+    """
+
+    url: str
+    authorization: str = ""
+
+    def studies(self, study_date: str) -> Iterator[str]:
+        """UIDs of the studies of a date or range, `20260101` or `20260101-20261231`; raises ArchiveError."""
+        for offset in range(0, 10**9, PAGE):
+            page = self._json("/studies", StudyDate=study_date, limit=PAGE, offset=offset)
+            yield from (_value(entry, STUDY) for entry in page)
+            if len(page) < PAGE:
+                return
+
+    def photos(self, study: str) -> list[tuple[str, str]]:
+        """Series and instance UIDs of the photos in a study; raises ArchiveError."""
+        entries = self._json(f"/studies/{study}/instances", includefield=SOP_CLASS)
+        return [
+            (_value(entry, SERIES), _value(entry, INSTANCE))
+            for entry in entries
+            if _value(entry, SOP_CLASS) in SOP_CLASSES
+        ]
+
+    def fetch(self, study: str, series: str, instance: str) -> bytes:
+        """A photo in the archive's own transfer syntax; raises ArchiveError."""
+        accept = 'multipart/related; type="application/dicom"; transfer-syntax=*'
+        body, headers = self._get(f"/studies/{study}/series/{series}/instances/{instance}", accept)
+        try:
+            return split_related(body, headers)[0]
+        except (ValueError, IndexError):
+            raise ArchiveError("the archive does not answer WADO-RS as the standard says") from None
+
+    def _json(self, path: str, **query: object) -> list[dict[str, Any]]:
+        body, _ = self._get(f"{path}?{urlencode(query)}", "application/dicom+json")
+        try:
+            entries = json.loads(body) if body else []
+        except ValueError:
+            entries = None
+        if not isinstance(entries, list):
+            raise ArchiveError("the archive does not answer QIDO-RS with JSON")
+        return entries
+
+    def _get(self, path: str, accept: str) -> tuple[bytes, Message]:
+        headers = {"Accept": accept, **({"Authorization": self.authorization} if self.authorization else {})}
+        try:
+            with urlopen(Request(self.url + path, headers=headers), timeout=TIMEOUT_S) as response:
+                return response.read(), response.headers
+        except HTTPError as error:
+            with error:
+                raise ArchiveError(f"the archive answered {error.code}") from None
+        except (OSError, URLError, http.client.HTTPException) as error:
+            raise ArchiveError(f"the archive does not answer: {type(error).__name__}") from None
+
+
+def backfill(
+    source: WebSource,
+    store: Store,
+    study_date: str,
+    *,
+    max_bytes: int,
+    per_minute: float,
+    sleep: Callable[[float], object] = time.sleep,
+) -> Iterator[Progress]:
+    """Put the photos of a date or range into the queue, and yield the progress after each study.
+
+    A second call resumes the first one: what waits or was answered is not fetched again.
+
+    Args:
+        max_bytes: of a photo.
+        per_minute: photos fetched at most.
+        sleep: waits so many seconds.
+
+    Raises:
+        ArchiveError: the archive cannot be searched; a photo that cannot be fetched only counts as failed.
+        OSError, sqlite3.Error: a photo cannot be kept.
+    """
+    progress = Progress()
+    for study in source.studies(study_date):
+        for series, instance in source.photos(study):
+            if store.knows(instance):
+                progress.known += 1
+                continue
+            while store.counts()["photos_waiting"] >= MAX_WAITING:
+                sleep(1.0)
+            try:
+                progress.queued += keep(store, source.fetch(study, series, instance), max_bytes)
+            except (ArchiveError, PhotoError):
+                progress.failed += 1
+            sleep(60.0 / per_minute)
+        progress.studies += 1
+        yield progress
+
+
+def _value(entry: dict[str, Any], tag: str) -> str:
+    """The first value of an attribute in DICOM's JSON (PS3.18, annex F); empty if there is none."""
+    values = entry.get(tag, {}).get("Value") or [""]
+    return str(values[0])
