@@ -7,10 +7,13 @@ import pytest
 import yaml
 
 COMPOSE = yaml.safe_load((Path(__file__).parents[2] / "docker-compose.yml").read_text(encoding="utf-8"))
-OURS = ("caries", "caries-gpu", "tls")
+OURS = ("caries", "caries-gpu", "replica-1", "replica-2", "haproxy", "tls")
 PROFILES = {
     "caries": None,
     "caries-gpu": ["gpu"],
+    "replica-1": ["replicas"],
+    "replica-2": ["replicas"],
+    "haproxy": ["replicas"],
     "tls": ["tls"],
     "prometheus": ["monitoring"],
     "grafana": ["monitoring"],
@@ -41,7 +44,7 @@ def test_every_service_is_limited_and_unprivileged(service: tuple[str, dict[str,
 
 def test_only_the_proxy_is_open_to_the_network(service: tuple[str, dict[str, Any]]) -> None:
     name, options = service
-    for port in options["ports"]:
+    for port in options.get("ports", []):
         assert port.startswith("127.0.0.1:") == (name != "tls"), port
 
 

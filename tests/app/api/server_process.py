@@ -72,10 +72,10 @@ class Server:
 
 
 @contextmanager
-def running(store: Path, *flags: str, gate: Path | None = None) -> Iterator[Server]:
+def running(store: Path, *flags: str, gate: Path | None = None, port: int = 0) -> Iterator[Server]:
     """A ready server with the stand-in detector. Photos wait for the file `gate`; meanwhile there is a file `begun`."""
     program = PROGRAM.format(tests=str(ROOT), gate=str(gate or __file__))
-    with started("-c", program, "serve", "--model-store", str(store), *flags) as server:
+    with started("-c", program, "serve", "--model-store", str(store), *flags, port=port) as server:
         yield server
 
 
@@ -88,11 +88,11 @@ def real(bundle: Any, store: Path, *flags: str) -> Iterator[Server]:
 
 
 @contextmanager
-def started(*command: str) -> Iterator[Server]:
-    """A ready server on a free port, started by a Python command line."""
+def started(*command: str, port: int = 0) -> Iterator[Server]:
+    """A ready server on a port, or a free one, started by a Python command line."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("CARIES_")}
     process = subprocess.Popen(
-        [sys.executable, *command, "--port", "0"],
+        [sys.executable, *command, "--port", str(port)],
         cwd=ROOT,
         env=clean,
         stderr=subprocess.PIPE,
