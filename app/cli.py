@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from app import distribution_version
 from app.detector.bundle import find_bundle, list_bundles, read_bundle
-from app.errors import BundleError, CariesError, SettingsError
+from app.errors import AuditError, BundleError, CariesError, SettingsError
 from app.photo.formats import MEDIA_TYPES
 from app.records.key_file import KeyFile, Role
 from app.screening import MAX_BOXES_BOUNDS, THRESHOLD_BOUNDS
@@ -98,6 +98,13 @@ def _parser() -> argparse.ArgumentParser:
         commands, "health", _health, "exit with status 0 if the server on this machine is ready", ("host", "port")
     )
 
+    reload = _add_command(commands, "reload", _reload, "replace the live model of running servers", ())
+    text = "address of a server, such as http://10.0.0.5:8000; not that of a balancer"
+    reload.add_argument("--server", nargs="+", required=True, metavar="URL", help=text)
+    reload.add_argument("--key-file", type=Path, metavar="FILE", help="file with an API key of the role admin")
+    reload.add_argument("--model", metavar="NAME", help="model to put live (default: those of each server's settings)")
+    reload.add_argument("--version", type=int, metavar="NUMBER", help="its version (default: the newest)")
+
     keys = commands.add_parser("keys", help="add, list and revoke API keys")
     actions = keys.add_subparsers(required=True, metavar="ACTION")
     add = _add_command(actions, "add", _add_key, "create a key and print it; it is never shown again", ("keys",))
@@ -112,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     checks = audit.add_subparsers(required=True, metavar="ACTION")
     text = "find lines that were changed, removed, inserted or moved"
     verify = _add_command(checks, "verify", _verify_audit, text, ("audit",))
+    verify.add_argument("folders", nargs="*", type=Path, metavar="FOLDER", help="logs of several servers")
     verify.add_argument(
         "--noted", metavar="SHA256", help="hash from an earlier verification, which the log must contain"
     )
@@ -296,6 +304,21 @@ def _health(parsed: argparse.Namespace) -> int:
     return 0 if answer.status == 200 else 1
 
 
+def _reload(parsed: argparse.Namespace) -> int:
+    from app.reload_servers import reload_server
+
+    key = None
+    if parsed.key_file is not None:
+        try:
+            key = parsed.key_file.read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"--key-file: {parsed.key_file} cannot be read ({error})") from None
+    outcomes = [reload_server(url, key, model=parsed.model, version=parsed.version) for url in parsed.server]
+    for outcome in outcomes:
+        print(f"{outcome.server}  {outcome.text}", file=sys.stdout if outcome.is_done else sys.stderr)
+    return 0 if all(outcome.is_done for outcome in outcomes) else 1
+
+
 def _key_file(parsed: argparse.Namespace) -> KeyFile:
     path = _read_settings(parsed).keys
     if path is None:
@@ -326,16 +349,29 @@ def _verify_audit(parsed: argparse.Namespace) -> int:
     from app.records.audit import verify
 
     folder = _read_settings(parsed).audit
-    if folder is None:
-        raise SettingsError(f"no audit log is set; give --audit FOLDER or set {variable('audit')}")
-    found = verify(folder, noted=parsed.noted)
-    for note in found.notes:
-        print(f"caries: {note}", file=sys.stderr)
-    for finding in found.findings:
-        print(f"caries: {finding}", file=sys.stderr)
-    state = "broken" if found.findings else "unbroken"
-    print(f"{found.lines} lines, {found.first} to {found.last.seq}, {state}; the last has the hash {found.last.sha256}")
-    return 1 if found.findings else 0
+    folders = parsed.folders or ([] if folder is None else [folder])
+    if not folders:
+        raise SettingsError(f"no audit log is set; give its folder or set {variable('audit')}")
+    if parsed.noted and len(folders) > 1:
+        raise SettingsError("--noted is the hash of one log; verify that log alone")
+    is_broken = False
+    for folder in folders:
+        head = f"{folder}: " if len(folders) > 1 else ""
+        try:
+            found = verify(folder, noted=parsed.noted)
+        except AuditError as error:
+            if not head:
+                raise
+            print(f"caries: {head}{error}", file=sys.stderr)
+            is_broken = True
+            continue
+        for line in (*found.notes, *found.findings):
+            print(f"caries: {head}{line}", file=sys.stderr)
+        state = "broken" if found.findings else "unbroken"
+        text = f"{found.lines} lines, {found.first} to {found.last.seq}, {state}"
+        print(f"{head}{text}; the last has the hash {found.last.sha256}")
+        is_broken |= bool(found.findings)
+    return 1 if is_broken else 0
 
 
 def _export_reviews(parsed: argparse.Namespace) -> int:

@@ -164,6 +164,31 @@ def test_reviews_are_exported_and_deleted(
     assert main(["audit", "verify"]) == 0
 
 
+def test_logs_of_several_servers_are_verified_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from app.records.audit import AuditLog
+
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for number, folder in enumerate(folders, 1):
+        with closing(AuditLog(folder)) as log:
+            for _ in range(number):
+                log.append({"status": 200})
+    names = [str(folder) for folder in folders]
+    assert main(["audit", "verify", *names]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(";")[0] for line in lines] == [
+        f"{names[0]}: 1 lines, 1 to 1, unbroken",
+        f"{names[1]}: 2 lines, 1 to 2, unbroken",
+    ]
+    (path,) = folders[0].glob("*.jsonl")
+    path.write_bytes(path.read_bytes().replace(b"200", b"201"))
+    assert main(["audit", "verify", *names, str(tmp_path / "none")]) == 1
+    said = capsys.readouterr()
+    assert f"{names[0]}: 1 lines, 1 to 1, broken" in said.out
+    assert f"{names[1]}: 2 lines, 1 to 2, unbroken" in said.out, "the others are still verified"
+    assert f"caries: {tmp_path / 'none'}: " in said.err
+    assert main(["audit", "verify", "--noted", 64 * "0", *names]) == 2
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["--version"])
