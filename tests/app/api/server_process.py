@@ -54,10 +54,10 @@ class Server:
         self.said = ""
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
-        wait_for(lambda: "running on" in self.said or process.poll() is not None)
+        wait_for(lambda: "running on" in self.said or process.poll() is not None, seconds=60)
         (self.address,) = re.findall(r"http://127\.0\.0\.1:\d+", self.said)
         self.port = int(self.address.rpartition(":")[2])
-        wait_for(lambda: httpx.get(f"{self.address}/health/ready").status_code == 200)
+        wait_for(lambda: httpx.get(f"{self.address}/health/ready").status_code == 200, seconds=60)
 
     def _read(self) -> None:
         assert self.process.stderr is not None
