@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from app.errors import SettingsError
 from app.gateway.delivery import Archive, StoreArchive, WebArchive
-from app.gateway.receiver import Receiver
+from app.gateway.receiver import IDLE_S, Receiver
 from app.gateway.screening import Server
 from app.gateway.store import Store, open_queue
 from app.gateway.web import Web
@@ -47,7 +49,9 @@ def run(settings: Settings, stop: threading.Event, *, ready: Callable[[Receiver,
         raise SettingsError(
             f"no one may send photos; set {variable('gateway_peers')} or {variable('gateway_web_port')}"
         )
-    incoming, outgoing = _tls(settings.gateway_tls)
+    # A scanner of ports would fill the log; what fails is in the queue.
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
+    incoming, outgoing = tls_contexts(settings.gateway_tls)
     with closing(open_queue(settings.gateway, own=True)) as store, _audit(settings) as record:
         archives: dict[str, Archive] = {
             str(each): _archive(each, settings.gateway_title, outgoing) for each in settings.gateway_archives
@@ -141,17 +145,24 @@ def _key(path: Path | None) -> str:
         raise SettingsError(f"{path} with the server's API key cannot be read: {error}") from error
 
 
-def _tls(folder: Path | None) -> tuple[ssl.SSLContext | None, ssl.SSLContext | None]:
+def tls_contexts(folder: Path | None) -> tuple[ssl.SSLContext | None, ssl.SSLContext | None]:
     """Contexts for associations that come in and that go out; both sides show a certificate that `peers.pem` signs."""
     if folder is None:
         return None, None
-    contexts = []
-    for purpose in (ssl.Purpose.CLIENT_AUTH, ssl.Purpose.SERVER_AUTH):
+    incoming, outgoing = _IncomingContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    for context in (incoming, outgoing):
         try:
-            context = ssl.create_default_context(purpose, cafile=folder / "peers.pem")
+            context.load_verify_locations(folder / "peers.pem")
             context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
         except (OSError, ssl.SSLError) as error:
             raise SettingsError(f"the certificates in {folder} cannot be used: {error}") from error
         context.verify_mode = ssl.CERT_REQUIRED
-        contexts.append(context)
-    return contexts[0], contexts[1]
+    return incoming, outgoing
+
+
+class _IncomingContext(ssl.SSLContext):
+    """Leave the handshake to the association's thread; in pynetdicom's own, a silent client would block all others."""
+
+    def wrap_socket(self, sock: socket.socket, *arguments: Any, **options: Any) -> ssl.SSLSocket:
+        sock.settimeout(IDLE_S)
+        return super().wrap_socket(sock, *arguments, **{**options, "do_handshake_on_connect": False})

@@ -5,6 +5,7 @@ Each step is a function of the queue and its clock; `app.gateway.run` calls them
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from typing import Any
 from app.gateway.delivery import Archive
 from app.gateway.screening import Refusal, Server
 from app.gateway.store import Entry, Kind, Store
+
+logger = logging.getLogger(__name__)
 
 BUNDLE = 50
 """Objects that one association delivers."""
@@ -61,6 +64,7 @@ class Work:
         if isinstance(answer, Refusal):
             final = answer.final or self._is_old(photo)
             self.store.failed(photo, answer.reason, final=final, after_s=answer.after_s)
+            logger.log(_level(final), "a photo was not screened: %s", answer.reason)
             if final:
                 self.record({"event": "photo_given_up", "instance": photo.instance, "reason": answer.reason})
             return
@@ -80,6 +84,7 @@ class Work:
                 continue
             final = outcome.final or self._is_old(entry)
             self.store.failed(entry, outcome.error, final=final)
+            logger.log(_level(final), "an answer was not delivered to %s: %s", archive, outcome.error)
             if final:
                 self.record({"event": "object_given_up", "instance": entry.instance, "reason": outcome.error})
         return True
@@ -90,3 +95,8 @@ class Work:
 
     def _is_old(self, entry: Entry) -> bool:
         return self.store.clock() - entry.received >= self.give_up_s
+
+
+def _level(final: bool) -> int:
+    """Of the log, for a try that was the last, or not."""
+    return logging.WARNING if final else logging.INFO

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,7 +46,8 @@ class Archive:
         status: with which C-STORE is answered.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self.tls = tls
         self.arrived: list[str] = []
         self.kept: dict[str, Dataset] = {}
         self.status = 0
@@ -59,7 +61,7 @@ class Archive:
         for sop_class in OBJECTS:
             entity.add_supported_context(sop_class, SYNTAXES)
         server = entity.start_server(
-            ("127.0.0.1", self.port), block=False, evt_handlers=[(evt.EVT_C_STORE, self._keep)]
+            ("127.0.0.1", self.port), block=False, ssl_context=self.tls, evt_handlers=[(evt.EVT_C_STORE, self._keep)]
         )
         assert isinstance(server, ThreadedAssociationServer)
         self._server, self.port = server, int(server.server_address[1])
@@ -92,9 +94,9 @@ class Archive:
 
 
 @contextmanager
-def archive() -> Iterator[Archive]:
+def archive(tls: ssl.SSLContext | None = None) -> Iterator[Archive]:
     """An open archive."""
-    made = Archive()
+    made = Archive(tls)
     made.open()
     try:
         yield made
@@ -102,13 +104,16 @@ def archive() -> Iterator[Archive]:
         made.close()
 
 
-def store(port: int, *photos: bytes, title: str = "CLINIC", called: str = "CARIES") -> list[int]:
+def store(
+    port: int, *photos: bytes, title: str = "CLINIC", called: str = "CARIES", tls: ssl.SSLContext | None = None
+) -> list[int]:
     """Send photos in one association; their statuses, none if the association was refused."""
     entity = AE(title)
     read = [dcmread(io.BytesIO(data)) for data in photos]
     for sop_class, syntax in {(str(one.SOPClassUID), str(one.file_meta.TransferSyntaxUID)) for one in read}:
         entity.add_requested_context(UID(sop_class), UID(syntax))
-    association = entity.associate("127.0.0.1", port, ae_title=called)
+    secured = (tls, "127.0.0.1") if tls else None
+    association = entity.associate("127.0.0.1", port, ae_title=called, tls_args=secured)
     if not association.is_established:
         return []
     try:

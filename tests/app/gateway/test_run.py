@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -17,7 +20,7 @@ import pytest
 
 from app.cli import main
 from app.errors import SettingsError
-from app.gateway.run import run
+from app.gateway.run import run, tls_contexts
 from app.gateway.store import Kind, Store
 from app.peers import parse_destination, parse_peer
 from app.settings import Settings
@@ -107,6 +110,30 @@ def test_the_archives_own_copies_of_answers_are_not_answered(tmp_path: Path, liv
         assert store(port, path.read_bytes()) == [0]
         assert not list((tmp_path / "queue" / "files").iterdir())
         assert live.metric("caries_verdicts_total", verdict="caries_suspected") == before
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+def test_tls_both_ways(tmp_path: Path, live: Live) -> None:
+    """A peer without a certificate, or without TLS, is turned away."""
+    certificates = tmp_path / "tls"
+    certificates.mkdir()
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=clinic"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "certificate.pem"]
+    subprocess.run(command, cwd=certificates, check=True, capture_output=True)
+    shutil.copy(certificates / "certificate.pem", certificates / "peers.pem")
+    incoming, outgoing = tls_contexts(certificates)
+    assert outgoing is not None
+    stranger = ssl.create_default_context(cafile=certificates / "peers.pem")
+    with (
+        archive(incoming) as there,
+        running(settings(tmp_path, live, there, gateway_tls=certificates)) as port,
+    ):
+        silent = socket.create_connection(("127.0.0.1", port))
+        assert store(port, photo(1)) == []
+        assert store(port, photo(1), tls=stranger) == []
+        assert store(port, photo(1), tls=outgoing) == [0]
+        silent.close()
+        wait_for(lambda: len(there.kept) == 2, seconds=60)
 
 
 class Process:
