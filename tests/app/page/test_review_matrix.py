@@ -102,11 +102,12 @@ def test_by_touch(reviewing: Reviewing, browser: Browser) -> None:
             left, top = view["x"] + 40, view["y"] + view["height"] - 110
             screen.touch((left, top), (left + 20, top + 10), (left + 40, top + 30))
             expect(page.locator("#teeth .class")).to_have_text([*STANDARD, "Caries"])
-            middle = view["x"] + view["width"] / 2, view["y"] + view["height"] / 2
-            fingers = [((middle[0] - at, middle[1]), (middle[0] + at, middle[1])) for at in range(20, 60, 5)]
             page.locator("#teeth button").last.tap()
             page.locator("#delete-box").tap()
             expect(page.locator("#teeth button")).to_have_count(4)
+            page.locator("#edit-viewer").scroll_into_view_if_needed()
+            x, y = screen.middle("#edit-viewer")
+            fingers = [((x - apart, y), (x + apart, y)) for apart in range(20, 60, 5)]
             screen.touch(*fingers)
             expect(page.locator("#edit-viewer")).to_have_class("viewer zoomed")
             page.locator("#confirm").tap()
