@@ -107,7 +107,7 @@ class LabelStudioPhotos:
         return kind(host, port, timeout=self._timeout_s)
 
     def _get(self, connection: http.client.HTTPConnection, path: str) -> bytes:
-        connection.request("GET", path, headers={"Authorization": f"Token {self._token}", "Accept": "image/*"})
+        connection.request("GET", path, headers={"Authorization": f"Token {self._token}", "Accept": "*/*"})
         response = connection.getresponse()
         if response.status != 200:
             hint = "; redirects are not followed" if 300 <= response.status < 400 else ""

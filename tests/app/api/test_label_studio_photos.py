@@ -33,6 +33,7 @@ def test_a_photo_is_fetched_with_the_token(studio: HostileServer) -> None:
     assert fetch("/data/local-files/?d=set/a.jpg") == b"ab"
     assert len(studio.asked) == 3
     assert all("Authorization: Token secret\r\n" in head for head in studio.asked)
+    assert all("Accept: */*\r\n" in head for head in studio.asked), "Label Studio answers 406 to image/*"
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,8 @@ def studio(program: Path, tmp_path: Path) -> Iterator[httpx.Client]:
         "SSRF_PROTECTION_ENABLED": "false",
         "LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK": "true",
         "COLLECT_ANALYTICS": "false",
+        "SENTRY_DSN": "",
+        "FRONTEND_SENTRY_DSN": "",
         "HOME": str(tmp_path),
     }
     command = [str(program), "start", "--no-browser", "--port", str(port), "--data-dir", str(tmp_path / "studio")]
