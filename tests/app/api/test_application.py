@@ -13,7 +13,18 @@ def test_description(live: Live) -> None:
     assert "Not a medical device" in description["info"]["description"]
     detect = description["paths"]["/detect"]["post"]
     assert {parameter["name"] for parameter in detect["parameters"]} == {
-        *("operating_point", "threshold", "max_boxes", "classes", "lang", "plain", "evidence", "format", "model")
+        *(
+            "operating_point",
+            "threshold",
+            "max_boxes",
+            "classes",
+            "lang",
+            "plain",
+            "evidence",
+            "format",
+            "model",
+            "frame",
+        )
     }
     assert set(detect["requestBody"]["content"]) >= {"multipart/form-data", "image/*"}
     answers = detect["responses"]["200"]["content"]
