@@ -28,7 +28,8 @@ def test_description(live: Live) -> None:
     }
     assert set(detect["requestBody"]["content"]) >= {"multipart/form-data", "image/*"}
     answers = detect["responses"]["200"]["content"]
-    assert set(answers) == {"application/json", "image/png", "image/jpeg", "image/webp"}
+    pictures = {"image/png", "image/jpeg", "image/webp"}
+    assert set(answers) == {"application/json", "application/dicom", "multipart/related", *pictures}
     assert answers["application/json"]["example"]["verdict"]
     for address in ("/docs", "/"):
         response = live.client.get(address, follow_redirects=True)
