@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import sqlite3
 import ssl
+import threading
 from collections.abc import Sequence
 from typing import Any
 
 from pynetdicom import AE, evt
-from pynetdicom.transport import ThreadedAssociationServer
 
 from app.errors import PhotoError, PhotoTooLarge
+from app.gateway.connections import BoundedServer
 from app.gateway.intake import keep
 from app.gateway.store import Store
 from app.peers import Peer
@@ -23,7 +24,12 @@ SUCCESS, OUT_OF_RESOURCES, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xC000
 """Statuses of C-STORE (PS3.4, B.2.3)."""
 
 IDLE_S = 60.0
-"""Seconds that a peer may be silent in an association, or while it begins or ends one."""
+"""Seconds that a peer may be silent in an association, or while it begins or ends one, and that a PDU may take."""
+
+REJECTED, REJECTED_FOR_NOW = 1, 2
+USER, PRESENTATION = 1, 3
+CALLING_TITLE, CALLED_TITLE, LIMIT = 3, 7, 2
+"""Results, sources and reasons of a rejection (PS3.8, 9.3.4)."""
 
 VERIFICATION = "1.2.840.10008.1.1"
 """The SOP class of C-ECHO."""
@@ -55,20 +61,27 @@ class Receiver:
         Raises:
             OSError: the port cannot be used.
         """
-        self._store, self._peers, self._max_bytes = store, peers, max_bytes
+        self._store, self._title, self._peers, self._max_bytes = store, title, peers, max_bytes
         entity = AE(title)
-        entity.require_called_aet = True
-        entity.require_calling_aet = sorted({peer.title for peer in peers})
-        entity.maximum_associations = associations
         entity.network_timeout = entity.acse_timeout = entity.dimse_timeout = IDLE_S
-        entity.add_supported_context(VERIFICATION)
+        entity.maximum_associations = 2**16  # bounded by the server, which does not count strangers
+        entity.add_supported_context(VERIFICATION, sorted(NATIVE))
         for sop_class in SOP_CLASSES:
             entity.add_supported_context(sop_class, [*sorted(NATIVE), *sorted(JPEG), *CODESTREAMS])
-        handlers: list[Any] = [(evt.EVT_C_STORE, self._on_store), (evt.EVT_C_ECHO, lambda _: SUCCESS)]
+        handlers: list[Any] = [(evt.EVT_C_STORE, self._on_store), (evt.EVT_C_ECHO, self._on_echo)]
         handlers.append((evt.EVT_REQUESTED, self._on_requested))
-        server = entity.start_server((host, port), block=False, ssl_context=tls, evt_handlers=handlers)
-        assert isinstance(server, ThreadedAssociationServer)
-        self._server, self._entity = server, entity
+        self._server: BoundedServer = entity.make_server(
+            (host, port),
+            ssl_context=tls,
+            evt_handlers=handlers,
+            server_class=BoundedServer,
+            allows=lambda address: any(peer.allows(address) for peer in peers),
+            max_associations=associations,
+            max_bytes=max_bytes,
+            idle_s=IDLE_S,
+        )
+        entity._servers.append(self._server)  # from which its shutdown removes it
+        threading.Thread(target=self._server.serve_forever, name="receiver", daemon=True).start()
 
     @property
     def port(self) -> int:
@@ -76,20 +89,32 @@ class Receiver:
         return int(self._server.server_address[1])
 
     def close(self) -> None:
-        """Abort the associations and stop listening."""
-        self._entity.shutdown()
+        """End the associations and stop listening."""
+        self._server.close()
 
     def _on_requested(self, event: evt.Event) -> None:
-        """Abort an association from an address that its AE title does not have; titles are checked by pynetdicom."""
+        """Reject an association of an unknown AE title, from an address not registered for it, or above the limit."""
         requestor = event.assoc.requestor
         title, address = str(requestor.primitive.calling_ae_title).strip(), requestor.address
         if not any(peer.title == title and peer.allows(address) for peer in self._peers):
-            logger.warning("an association was rejected: its AE title or address is not that of a peer")
-            event.assoc.acse.send_reject(0x01, 0x01, 0x03)
-            event.assoc.kill()
+            reason = REJECTED, USER, CALLING_TITLE
+        elif str(requestor.primitive.called_ae_title).strip() != self._title:
+            reason = REJECTED, USER, CALLED_TITLE
+        elif not self._server.admit(event.assoc):
+            reason = REJECTED_FOR_NOW, PRESENTATION, LIMIT
+        else:
+            return
+        logger.warning("an association was rejected: %s", _REASONS[reason])
+        event.assoc.acse.send_reject(*reason)
+        event.assoc.kill()
+
+    def _on_echo(self, event: evt.Event) -> int:
+        event.assoc.dul.socket.answered()
+        return SUCCESS
 
     def _on_store(self, event: evt.Event) -> int:
         """Keep a photo; success means that it is on disk."""
+        event.assoc.dul.socket.answered()
         try:
             keep(self._store, event.encoded_dataset(), self._max_bytes)
         except PhotoTooLarge as error:
@@ -101,3 +126,10 @@ class Receiver:
             logger.error("a photo cannot be kept: %s", type(error).__name__)
             return OUT_OF_RESOURCES
         return SUCCESS
+
+
+_REASONS = {
+    (REJECTED, USER, CALLING_TITLE): "its AE title or address is not that of a peer",
+    (REJECTED, USER, CALLED_TITLE): "it calls another AE title",
+    (REJECTED_FOR_NOW, PRESENTATION, LIMIT): "too many are open",
+}
