@@ -5,7 +5,6 @@ DICOM PS3.18, 10.4 and 10.6.
 
 from __future__ import annotations
 
-import http.client
 import json
 import logging
 import time
@@ -13,11 +12,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from email.message import Message
 from typing import Any
-from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
-from urllib.request import Request, urlopen
 
 from app.errors import ArchiveError, PhotoError
+from app.gateway.http_client import ask
 from app.gateway.intake import keep
 from app.gateway.related import split_related
 from app.gateway.store import Store
@@ -32,6 +30,9 @@ MAX_WAITING = 100
 """Photos in the queue from which no more are fetched until some are screened."""
 
 TIMEOUT_S = 60.0
+MAX_ANSWER_BYTES = 2**28
+"""Of a page of studies, or of a photo; how large a photo may be is checked when it is kept."""
+
 SOP_CLASS, INSTANCE, STUDY, SERIES = "00080016", "00080018", "0020000D", "0020000E"
 
 
@@ -51,11 +52,9 @@ class WebSource:
 
     Attributes:
         url: their root.
-        authorization: header of every request; empty for none.
     """
 
     url: str
-    authorization: str = ""
 
     def studies(self, study_date: str) -> Iterator[str]:
         """UIDs of the studies of a date or range, `20260101` or `20260101-20261231`; raises ArchiveError."""
@@ -94,15 +93,13 @@ class WebSource:
         return entries
 
     def _get(self, path: str, accept: str) -> tuple[bytes, Message]:
-        headers = {"Accept": accept, **({"Authorization": self.authorization} if self.authorization else {})}
         try:
-            with urlopen(Request(self.url + path, headers=headers), timeout=TIMEOUT_S) as response:
-                return response.read(), response.headers
-        except HTTPError as error:
-            with error:
-                raise ArchiveError(f"the archive answered {error.code}") from None
-        except (OSError, URLError, http.client.HTTPException) as error:
+            reply = ask(self.url + path, {"Accept": accept}, timeout_s=TIMEOUT_S, max_bytes=MAX_ANSWER_BYTES)
+        except OSError as error:
             raise ArchiveError(f"the archive does not answer: {type(error).__name__}") from None
+        if not reply.is_ok:
+            raise ArchiveError(f"the archive answered {reply.status}")
+        return reply.body, reply.headers
 
 
 def backfill(

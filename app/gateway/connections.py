@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from socketserver import BaseServer
 from typing import Any
 
 from pynetdicom.association import Association
@@ -106,7 +107,8 @@ class BoundedServer(ThreadedAssociationServer):  # type: ignore[misc]
 
     def close(self) -> None:
         """Stop listening and end every connection, whatever its peer does."""
-        self.shutdown()
+        BaseServer.shutdown(self)  # pynetdicom's own needs a server that its AE has started
+        self.server_close()
         with self._lock:
             connections = [*self._strangers, *self._admitted]
         for association in filter(_runs, connections):

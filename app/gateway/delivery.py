@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-import http.client
+import json
 import logging
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
-from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
 
 from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian, JPEGBaseline8Bit, SecondaryCaptureImageStorage
 from pynetdicom import AE
 
+from app.errors import PhotoError
+from app.gateway.http_client import ask
+from app.gateway.intake import SOP_INSTANCE_UID
 from app.gateway.related import join_related
 from app.peers import Destination
+from app.photo.dicom_file import read_structure
 
 logger = logging.getLogger(__name__)
 
 TIMEOUT_S = 30.0
 FINAL = frozenset({*range(0xA900, 0xAA00), *range(0xC000, 0xD000)})
 """Statuses of C-STORE that the same object would get again (PS3.4, B.2.3)."""
+
+MAX_ANSWER_BYTES = 2**20
+STORED, FAILED, REFERENCED_UID, FAILURE_REASON = "00081199", "00081198", "00081155", "00081197"
+"""Attributes of the answer to STOW-RS (PS3.18, table 10.5.3-2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +77,10 @@ class StoreArchive:
             status = association.send_c_store(path)  # type: ignore[attr-defined]
         except ValueError:
             return Outcome("the archive does not accept this kind of object or its transfer syntax", final=True)
-        except (RuntimeError, OSError):
+        except RuntimeError:
             return Outcome("the association ended")
+        except Exception as error:  # of reading a damaged or missing file, which must not end the association
+            return Outcome(f"the object cannot be sent: {type(error).__name__}")
         code = status.get("Status") if status else None
         if code is None:
             return Outcome("the archive did not answer")
@@ -86,24 +94,44 @@ class WebArchive:
     """An archive that takes objects by STOW-RS."""
 
     url: str
-    authorization: str = ""
 
     def send(self, paths: Sequence[Path]) -> list[Outcome]:
         """Send DICOM files, a request each; an outcome for each."""
-        return [self._send_one(path.read_bytes()) for path in paths]
+        return [self._send_one(path) for path in paths]
 
-    def _send_one(self, data: bytes) -> Outcome:
-        body, kind = join_related([data])
-        headers = {
-            "Content-Type": kind,
-            "Accept": "application/dicom+json",
-            **({"Authorization": self.authorization} if self.authorization else {}),
-        }
+    def _send_one(self, path: Path) -> Outcome:
         try:
-            with urlopen(Request(f"{self.url}/studies", body, headers), timeout=TIMEOUT_S):
-                return Outcome()
-        except HTTPError as error:
-            with error:
-                return Outcome(f"the archive answered {error.code}", final=error.code in (400, 409, 415))
-        except (OSError, URLError, http.client.HTTPException) as error:
+            data = path.read_bytes()
+            uid = read_structure(data).text(SOP_INSTANCE_UID)
+        except (OSError, PhotoError) as error:
+            return Outcome(f"the object cannot be sent: {type(error).__name__}")
+        body, kind = join_related([data])
+        headers = {"Content-Type": kind, "Accept": "application/dicom+json"}
+        try:
+            reply = ask(f"{self.url}/studies", headers, body, timeout_s=TIMEOUT_S, max_bytes=MAX_ANSWER_BYTES)
+        except OSError as error:
             return Outcome(f"the archive does not answer: {type(error).__name__}")
+        if not reply.is_ok:
+            return Outcome(f"the archive answered {reply.status}", final=reply.status in (400, 409, 415))
+        return _stored(reply.body, uid)
+
+
+def _stored(body: bytes, uid: str) -> Outcome:
+    """What an answer of status 2xx says of an object: only one that is named as stored is delivered."""
+    try:
+        answer = json.loads(body)
+        stored, failed = (
+            [item[REFERENCED_UID]["Value"][0] for item in answer.get(name, {}).get("Value", [])]
+            for name in (STORED, FAILED)
+        )
+        reasons = [
+            item.get(FAILURE_REASON, {}).get("Value", [0])[0] for item in answer.get(FAILED, {}).get("Value", [])
+        ]
+        if uid in stored:
+            return Outcome()
+        if uid in failed:
+            reason = int(reasons[failed.index(uid)])
+            return Outcome(f"the archive refused the object: 0x{reason:04X}", final=reason in FINAL)
+    except (AttributeError, LookupError, TypeError, ValueError):
+        pass
+    return Outcome("the archive's answer does not name the object as stored")

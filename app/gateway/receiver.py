@@ -80,7 +80,6 @@ class Receiver:
             max_bytes=max_bytes,
             idle_s=IDLE_S,
         )
-        entity._servers.append(self._server)  # from which its shutdown removes it
         threading.Thread(target=self._server.serve_forever, name="receiver", daemon=True).start()
 
     @property

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 from dataclasses import dataclass
-from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
 
 from app.errors import PhotoError
+from app.gateway.http_client import Reply, ask
 from app.gateway.intake import SOP_INSTANCE_UID
 from app.gateway.related import split_related
-from app.gateway.store import Made
+from app.gateway.store import MAX_DELAY_S, Made
 from app.photo.dicom_file import read_structure
 
 RELATED, DICOM = 'multipart/related; type="application/dicom"', "application/dicom"
-FINAL_STATUSES = frozenset({400, 406, 413, 415, 422})
-"""Answers of the server that the same photo would get again."""
+FINAL_STATUSES = frozenset({400, 413, 415, 422})
+"""Answers of the server that the same photo would get again. Not 406, of a server without the extra `dicom`."""
+
+MAX_ANSWER_BYTES = 2**27
+OBJECTS_PER_FRAME = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,24 +69,28 @@ class Server:
             answer = self._ask(data, frame)
             if isinstance(answer, Refusal):
                 return answer
+            if bundle not in ("", answer.bundle):
+                return Refusal("the server's model changed between two frames", final=False)
             bundle, objects = answer.bundle, objects + answer.objects
         return Answer(bundle, objects)
 
     def _ask(self, data: bytes, frame: int) -> Answer | Refusal:
         headers = {"Content-Type": DICOM, "Accept": RELATED, **({"X-API-Key": self.key} if self.key else {})}
-        request = Request(f"{self.url}/detect?lang={self.lang}&frame={frame}", data, headers)
+        url = f"{self.url}/detect?lang={self.lang}&frame={frame}"
         try:
-            with urlopen(request, timeout=self.timeout_s) as response:
-                body = response.read()
-                parts = split_related(body, response.headers)
-                return Answer(response.headers["X-Caries-Model"], [_made(part) for part in parts])
-        except HTTPError as error:
-            with error:
-                return _refusal(error)
-        except (OSError, URLError, http.client.HTTPException) as error:
+            reply = ask(url, headers, data, timeout_s=self.timeout_s, max_bytes=MAX_ANSWER_BYTES)
+        except OSError as error:
             return Refusal(f"the server does not answer: {type(error).__name__}", final=False)
+        if not reply.is_ok:
+            return _refusal(reply)
+        try:
+            objects = [_made(part) for part in split_related(reply.body, reply.headers)]
         except (ValueError, PhotoError):
+            objects = []
+        bundle = reply.headers.get("X-Caries-Model")
+        if not bundle or len(objects) != OBJECTS_PER_FRAME:
             return Refusal("the server's answer is not the one asked for", final=False)
+        return Answer(bundle, objects)
 
 
 def _made(data: bytes) -> Made:
@@ -95,14 +100,14 @@ def _made(data: bytes) -> Made:
     return Made(uid, data)
 
 
-def _refusal(error: HTTPError) -> Refusal:
+def _refusal(reply: Reply) -> Refusal:
     try:
-        detail = str(json.loads(error.read())["detail"])
-    except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException):
+        detail = str(json.loads(reply.body)["detail"])
+    except (ValueError, KeyError, TypeError):
         detail = ""
-    after = error.headers.get("Retry-After", "")
+    after = reply.headers.get("Retry-After", "")
     return Refusal(
-        f"{error.code}: {detail}"[:300],
-        final=error.code in FINAL_STATUSES,
-        after_s=float(after) if after.isdecimal() else 0.0,
+        f"{reply.status}: {detail}"[:300],
+        final=reply.status in FINAL_STATUSES,
+        after_s=min(float(after), MAX_DELAY_S) if after.isdecimal() else 0.0,
     )

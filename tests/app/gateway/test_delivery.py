@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydicom import dcmread
 
 from app.detector.bundle import Bundle
 from app.dicom.objects import build_objects
@@ -16,6 +19,7 @@ from app.gateway.related import split_related
 from app.peers import Destination
 from tests.app.dicom.answers import OPTIONS, screened, source
 from tests.app.gateway.archives import Archive, archive
+from tests.app.gateway.web_server import web_server
 from tests.app.photo import dicom_files
 
 
@@ -64,16 +68,43 @@ def test_an_object_that_the_archive_does_not_take(tmp_path: Path) -> None:
     assert outcome.final
 
 
+def confirmation(path: Path, name: str = "00081199", **more: Any) -> bytes:
+    """The answer of an archive that has stored an object, or has not."""
+    uid = str(dcmread(path).SOPInstanceUID)
+    return json.dumps({name: {"vr": "SQ", "Value": [{"00081155": {"vr": "UI", "Value": [uid]}, **more}]}}).encode()
+
+
+def test_a_file_that_cannot_be_read_does_not_stop_the_others(paths: list[Path], tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged"
+    damaged.write_bytes(b"no DICOM")
+    with archive() as there:
+        outcomes = StoreArchive(there.destination, "CARIES").send([tmp_path / "missing", damaged, *paths])
+        assert [outcome.error for outcome in outcomes] == [
+            "the object cannot be sent: FileNotFoundError",
+            "the object cannot be sent: InvalidDicomError",
+            "",
+            "",
+        ]
+        assert len(there.kept) == 2
+
+
+def test_a_missing_file_is_not_posted(tmp_path: Path) -> None:
+    (outcome,) = WebArchive("http://127.0.0.1:1").send([tmp_path / "missing"])
+    assert outcome == Outcome("the object cannot be sent: FileNotFoundError")
+
+
 class Stow(BaseHTTPRequestHandler):
     status = 200
+    answer = b""
     got: list[bytes]
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         type(self).got = split_related(body, self.headers) if self.path == "/dicom-web/studies" else []
         self.send_response(self.status)
-        self.send_header("Content-Length", "0")
+        self.send_header("Content-Length", str(len(self.answer)))
         self.end_headers()
+        self.wfile.write(self.answer)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -90,10 +121,28 @@ def stow() -> Iterator[str]:
     server.server_close()
 
 
-def test_stow(paths: list[Path], stow: str) -> None:
+def test_stow(paths: list[Path], stow: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for path in paths:
+        monkeypatch.setattr(Stow, "answer", confirmation(path))
         assert WebArchive(stow).send([path]) == [Outcome()]
         assert Stow.got == [path.read_bytes()]
+
+
+def test_only_a_named_object_is_delivered(paths: list[Path], stow: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for answer in (b"", b"{}", b"[]", b"no JSON", confirmation(paths[1]), b'{"00081199": {"Value": [{}]}}'):
+        monkeypatch.setattr(Stow, "answer", answer)
+        assert WebArchive(stow).send(paths[:1]) == [Outcome("the archive's answer does not name the object as stored")]
+    monkeypatch.setattr(Stow, "status", 202)
+    for reason, final in ((0xA700, False), (0xC000, True)):
+        failed = confirmation(paths[0], "00081198", **{"00081197": {"vr": "US", "Value": [reason]}})
+        monkeypatch.setattr(Stow, "answer", failed)
+        assert WebArchive(stow).send(paths[:1]) == [Outcome(f"the archive refused the object: 0x{reason:04X}", final)]
+
+
+def test_a_redirect_is_no_delivery(paths: list[Path]) -> None:
+    with web_server(302, confirmation(paths[0]), {"Location": "/studies"}) as (url, asked):
+        assert WebArchive(url.rstrip("/")).send(paths[:1]) == [Outcome("the archive answered 302")]
+    assert [one.method for one in asked] == ["POST"]
 
 
 @pytest.mark.parametrize(("status", "final"), [(409, True), (503, False), (401, False)])

@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import socket
 
+import pytest
 from pydicom import dcmread
 
+from app.gateway.related import join_related
 from app.gateway.screening import Answer, Refusal, Server
 from app.records.key_file import KeyFile, Role
 from tests.app.api.live_server import MODEL, Live, Start
 from tests.app.gateway.archives import photo
+from tests.app.gateway.web_server import web_server
 from tests.app.photo import dicom_files
 from tests.app.photo.pictures import four_colours
 
@@ -63,3 +66,30 @@ def test_damaged_files_are_not_sent() -> None:
     refused = Server("http://127.0.0.1:1").screen(photo()[:1000])
     assert isinstance(refused, Refusal)
     assert refused.final
+
+
+@pytest.mark.parametrize("objects", [0, 1, 3])
+@pytest.mark.parametrize("model", ["caries/1", None])
+def test_incomplete_answers_are_asked_for_again(objects: int, model: str | None) -> None:
+    if (objects, model) == (0, None):
+        objects = 2  # complete but for the model
+    body, kind = join_related([photo(number) for number in range(objects)])
+    headers = {"Content-Type": kind, **({"X-Caries-Model": model} if model else {})}
+    with web_server(200, body, headers) as (url, _):
+        assert Server(url.rstrip("/")).screen(photo()) == Refusal("the server's answer is not the one asked for", False)
+
+
+@pytest.mark.parametrize(("status", "final"), [(406, False), (301, False), (422, True)])
+def test_which_statuses_are_final(status: int, final: bool) -> None:
+    headers = {"Retry-After": "9" * 400, "Location": "/elsewhere"}
+    with web_server(status, b'{"detail": "why"}', headers) as (url, asked):
+        refused = Server(url.rstrip("/")).screen(photo())
+    assert refused == Refusal(f"{status}: why", final, after_s=600.0)
+    assert len(asked) == 1
+
+
+def test_frames_by_two_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([Answer("caries/1", []), Answer("caries/2", [])])
+    monkeypatch.setattr(Server, "_ask", lambda *_: next(answers))
+    refused = Server("").screen(dicom_files.frames([four_colours()] * 2))
+    assert refused == Refusal("the server's model changed between two frames", final=False)
