@@ -56,6 +56,8 @@ def run(settings: Settings, stop: threading.Event, *, ready: Callable[[Receiver,
         archives: dict[str, Archive] = {
             str(each): _archive(each, settings.gateway_title, outgoing) for each in settings.gateway_archives
         }
+        if gone := store.give_up_archives(archives):
+            logger.warning("%d answers for archives that are no longer configured were given up", gone)
         work = Work(
             store,
             Server(settings.gateway_server.rstrip("/"), _key(settings.gateway_server_key), settings.gateway_lang.value),

@@ -6,14 +6,16 @@ rubbish. The table has UIDs only as digests.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
+import shutil
 import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -23,6 +25,12 @@ from app.settings import variable
 
 MAX_DELAY_S = 600.0
 """Longest pause between two tries."""
+
+ORPHAN_S = 3600.0
+"""Age from which a file without a row is the rest of a crash: another process writes the file before the row."""
+
+MIN_FREE_BYTES = 2**28
+"""Of the disk, below which no photo is accepted, so that the answers to those that wait still fit."""
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (
@@ -59,7 +67,7 @@ class Entry:
     Attributes:
         instance: SHA-256 of the SOP Instance UID of the photo.
         archive: that an object goes to; empty for a photo.
-        received: when the photo came, seconds since 1970.
+        received: when the photo came, or was last sent again by the operator, seconds since 1970.
         tries: failed so far.
         dead: when it was given up; None while it waits.
         error: the last one.
@@ -113,7 +121,7 @@ class Store:
         """Open or create it.
 
         Args:
-            own: no other process may own it meanwhile; what a crash left without a row is removed.
+            own: no other process may own it meanwhile; what a crash left without a row is removed after `ORPHAN_S`.
 
         Raises:
             BlockingIOError: another process owns it.
@@ -134,10 +142,7 @@ class Store:
         if own:
             self._owned = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
             fcntl.flock(self._owned, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            known = {name for (name,) in self._database.execute("SELECT file FROM entries")}
-            for file in self._files.iterdir():
-                if file.name not in known:
-                    file.unlink()
+            self._remove_orphans()
 
     def accept(self, uid: str, data: bytes) -> bool:
         """Keep a photo to be screened; on disk when this returns. False if it waits already, or is an answer itself.
@@ -153,6 +158,8 @@ class Store:
         with self._lock:
             if self._database.execute(known, {"i": instance}).fetchone():
                 return False
+        if shutil.disk_usage(self._files).free < MIN_FREE_BYTES + len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         name = self._write(data)
         try:
             with self._lock, self._database:
@@ -191,8 +198,10 @@ class Store:
         Raises:
             OSError, sqlite3.Error: they cannot be kept; the photo waits on.
         """
-        names = [self._write(made.data) for made in objects for _ in archives]
+        names = list[str]()
         try:
+            for made in objects:
+                names += [self._write(made.data) for _ in archives]
             with self._lock, self._database:
                 self._database.execute("BEGIN IMMEDIATE")
                 added = self._database.execute(
@@ -247,17 +256,30 @@ class Store:
             self._database.execute("BEGIN IMMEDIATE")
             for entry in chosen:
                 number += self._database.execute(
-                    "UPDATE OR IGNORE entries SET dead = NULL, due = ?, tries = 0 WHERE id = ?",
-                    (self.clock(), entry.id),
+                    "UPDATE OR IGNORE entries SET dead = NULL, due = ?, received = ?, tries = 0 WHERE id = ?",
+                    (self.clock(), self.clock(), entry.id),
                 ).rowcount
         return number
 
+    def give_up_archives(self, archives: Collection[str]) -> int:
+        """Give up the objects for archives other than these."""
+        marks = ",".join("?" * len(archives))
+        with self._lock, self._database:
+            self._database.execute("BEGIN IMMEDIATE")
+            return self._database.execute(
+                "UPDATE entries SET dead = ?, error = 'the archive is no longer configured'"
+                f" WHERE kind = 'object' AND dead IS NULL AND archive NOT IN ({marks})",
+                (self.clock(), *archives),
+            ).rowcount
+
     def expire(self, after_s: float) -> int:
-        """Delete what was given up so many seconds ago."""
+        """Delete what was given up so many seconds ago; a photo whose answer is lost by it may be answered again."""
         old = [entry for entry in self.dead() if entry.dead is not None and entry.dead <= self.clock() - after_s]
         with self._lock, self._database:
             self._database.execute("BEGIN IMMEDIATE")
             self._database.executemany("DELETE FROM entries WHERE id = ?", [(entry.id,) for entry in old])
+            lost = [(entry.instance,) for entry in old if entry.kind is Kind.OBJECT]
+            self._database.executemany("DELETE FROM answered WHERE instance = ?", lost)
         self._remove([entry.path.name for entry in old])
         return len(old)
 
@@ -302,6 +324,14 @@ class Store:
             path.unlink(missing_ok=True)
             raise
         return name
+
+    def _remove_orphans(self) -> None:
+        """Remove files without a row, but not those that `caries gateway backfill` may be writing."""
+        files = list(self._files.iterdir())
+        known = {name for (name,) in self._database.execute("SELECT file FROM entries")}
+        for file in files:
+            if file.name not in known and file.stat().st_mtime < time.time() - ORPHAN_S:
+                file.unlink()
 
     def _insert(self, kind: Kind, instance: str, archive: str, name: str, received: float) -> None:
         self._database.execute(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.gateway.delivery import Archive
+from app.gateway.delivery import Archive, Outcome
 from app.gateway.screening import Refusal, Server
 from app.gateway.store import Entry, Kind, Store
 
@@ -30,7 +30,7 @@ class Work:
 
     Attributes:
         archives: by name; every answer goes to each.
-        give_up_s: seconds after the arrival of a photo from which a failed try is the last.
+        give_up_s: seconds after a photo arrived or was sent again from which a failed try is the last.
         keep_s: seconds that what was given up is kept.
         record: called for each photo that was answered or given up, with digests of UIDs only.
     """
@@ -54,6 +54,8 @@ class Work:
             self._taken.add(photo.id)
         try:
             self._screen(photo)
+        except Exception as error:  # a full disk, or a bug that this photo meets, does not block the others
+            self._fail(photo, f"{type(error).__name__} while it was screened")
         finally:
             with self._lock:
                 self._taken.discard(photo.id)
@@ -62,14 +64,8 @@ class Work:
     def _screen(self, photo: Entry) -> None:
         answer = self.server.screen(photo.path.read_bytes())
         if isinstance(answer, Refusal):
-            final = answer.final or self._is_old(photo)
-            self.store.failed(photo, answer.reason, final=final, after_s=answer.after_s)
-            logger.log(_level(final), "a photo was not screened: %s", answer.reason)
-            if final:
-                self.record({"event": "photo_given_up", "instance": photo.instance, "reason": answer.reason})
-            return
-        is_new = self.store.answer(photo, answer.bundle, answer.objects, list(self.archives))
-        if is_new:
+            self._fail(photo, answer.reason, final=answer.final, after_s=answer.after_s)
+        elif self.store.answer(photo, answer.bundle, answer.objects, list(self.archives)):
             self.record({"event": "photo_answered", "instance": photo.instance, "model": answer.bundle})
 
     def deliver(self, archive: str) -> bool:
@@ -77,26 +73,31 @@ class Work:
         due = self.store.due(Kind.OBJECT, archive, limit=BUNDLE)
         if not due:
             return False
-        outcomes = self.archives[archive].send([entry.path for entry in due])
+        try:
+            outcomes = self.archives[archive].send([entry.path for entry in due])
+        except Exception as error:
+            outcomes = [Outcome(f"{type(error).__name__} while it was sent")] * len(due)
         for entry, outcome in zip(due, outcomes, strict=True):
-            if not outcome.error:
+            if outcome.error:
+                self._fail(entry, outcome.error, final=outcome.final)
+            else:
                 self.store.delivered(entry)
-                continue
-            final = outcome.final or self._is_old(entry)
-            self.store.failed(entry, outcome.error, final=final)
-            logger.log(_level(final), "an answer was not delivered to %s: %s", archive, outcome.error)
-            if final:
-                self.record({"event": "object_given_up", "instance": entry.instance, "reason": outcome.error})
         return True
+
+    def _fail(self, entry: Entry, reason: str, *, final: bool = False, after_s: float = 0.0) -> None:
+        """Let an entry wait for its next try, or give it up."""
+        final = final or self.store.clock() - entry.received >= self.give_up_s
+        self.store.failed(entry, reason, final=final, after_s=after_s)
+        level = logging.WARNING if final else logging.INFO
+        what = (
+            "a photo was not screened"
+            if entry.kind is Kind.PHOTO
+            else f"an answer was not delivered to {entry.archive}"
+        )
+        logger.log(level, "%s: %s", what, reason)
+        if final:
+            self.record({"event": f"{entry.kind}_given_up", "instance": entry.instance, "reason": reason})
 
     def expire(self) -> bool:
         """Delete what was given up long ago; False if there was nothing."""
         return self.store.expire(self.keep_s) > 0
-
-    def _is_old(self, entry: Entry) -> bool:
-        return self.store.clock() - entry.received >= self.give_up_s
-
-
-def _level(final: bool) -> int:
-    """Of the log, for a try that was the last, or not."""
-    return logging.WARNING if final else logging.INFO

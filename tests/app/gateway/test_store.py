@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import SettingsError
-from app.gateway.store import MAX_DELAY_S, Entry, Kind, Made, Store, delay_s, digest, open_queue
+from app.gateway.store import MAX_DELAY_S, MIN_FREE_BYTES, Entry, Kind, Made, Store, delay_s, digest, open_queue
 from tests.app.gateway.archives import Clock
 
 ANSWER = [Made("2.25.1", b"report"), Made("2.25.2", b"picture")]
@@ -125,10 +126,14 @@ def test_only_the_owner_reads_the_queue(store: Store, tmp_path: Path) -> None:
 
 def test_files_without_a_row_are_removed(store: Store, tmp_path: Path) -> None:
     store.accept("1.2.3", b"photo")
-    (tmp_path / "queue" / "files" / "left").write_bytes(b"by a crash")
+    left = tmp_path / "queue" / "files" / "left"
+    left.write_bytes(b"by a crash")
+    os.utime(left, (0, 0))
+    (tmp_path / "queue" / "files" / "new").write_bytes(b"by a backfill that is about to add its row")
     store.close()
     again = Store(tmp_path / "queue", own=True)
-    assert len(files(tmp_path)) == 1
+    assert not left.exists()
+    assert len(files(tmp_path)) == 2
     again.close()
 
 
@@ -167,3 +172,47 @@ def test_the_age_of_the_oldest(store: Store, clock: Clock) -> None:
     store.answer(first(store), "model/1", ANSWER, ["A"])
     counts = store.counts()
     assert (counts["photos_waiting"], counts["objects_waiting"], counts["oldest_age_seconds"]) == (1, 2, 60)
+
+
+def test_a_disk_that_fills_between_two_objects(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.accept("1.2.3", b"photo")
+    real, calls = os.fsync, [0]
+
+    def fills(number: int) -> None:
+        calls[0] += 1
+        if calls[0] > 2:  # a file and its folder
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(number)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fills)
+        with pytest.raises(OSError, match="No space"):
+            store.answer(first(store), "model/1", ANSWER, ["A"])
+    assert len(files(tmp_path)) == 1
+
+
+def test_no_photo_is_accepted_on_an_almost_full_disk(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = shutil.disk_usage("/")._replace(free=MIN_FREE_BYTES)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
+    with pytest.raises(OSError, match="No space"):
+        store.accept("1.2.3", b"photo")
+    assert store.counts()["received_total"] == 0
+
+
+def test_a_photo_whose_answer_expired_can_be_answered_again(store: Store, clock: Clock) -> None:
+    store.accept("1.2.3", b"photo")
+    store.answer(first(store), "model/1", ANSWER, ["A"])
+    for entry in store.due(Kind.OBJECT, "A", limit=9):
+        store.failed(entry, "refused", final=True)
+    clock.now += 100
+    assert store.expire(100) == 2
+    store.accept("1.2.3", b"photo")
+    assert store.answer(first(store), "model/1", ANSWER, ["A"])
+
+
+def test_objects_for_an_archive_that_is_gone_are_given_up(store: Store) -> None:
+    store.accept("1.2.3", b"photo")
+    store.answer(first(store), "model/1", ANSWER, ["A", "B"])
+    assert store.give_up_archives(["B", "C"]) == 2
+    assert {(entry.archive, entry.error) for entry in store.dead()} == {("A", "the archive is no longer configured")}
+    assert len(store.due(Kind.OBJECT, "B", limit=9)) == 2

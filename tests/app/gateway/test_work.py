@@ -22,8 +22,11 @@ DOWN = Outcome("the archive does not accept an association")
 class StandInArchive:
     outcome: Outcome = field(default_factory=Outcome)
     got: list[bytes] = field(default_factory=list)
+    bug: Exception | None = None
 
     def send(self, paths: Sequence[Path]) -> list[Outcome]:
+        if self.bug:
+            raise self.bug
         if not self.outcome.error:
             self.got += [path.read_bytes() for path in paths]
         return [self.outcome] * len(paths)
@@ -141,4 +144,35 @@ def test_tries_end_after_three_days(work: Work, archive: StandInArchive, clock: 
     clock.now += 14 * 86400
     assert work.expire()
     assert not work.expire()
+    assert work.store.dead() == []
+
+
+def test_one_bad_entry_blocks_no_other(work: Work, archive: StandInArchive, clock: Clock) -> None:
+    work.store.accept("1.2.3", b"photo")
+    work.store.accept("1.2.4", b"photo four")
+    (bad,) = work.store.due(Kind.PHOTO)
+    bad.path.unlink()
+    assert work.screen_one()
+    assert work.screen_one()
+    assert not work.screen_one(), "it waits"
+    archive.bug = RuntimeError("a bug")
+    assert work.deliver("A")
+    assert not work.deliver("A"), "it waits"
+    archive.bug = None
+    clock.now += 72 * 3600
+    assert work.screen_one()
+    assert [(entry.kind, entry.error) for entry in work.store.dead()] == [
+        (Kind.PHOTO, "FileNotFoundError while it was screened")
+    ]
+    assert work.deliver("A")
+    assert archive.got == [b"PHOTO FOUR"]
+
+
+def test_what_is_sent_again_has_all_its_tries(work: Work, archive: StandInArchive, clock: Clock) -> None:
+    SAYS[0] = Refusal("503: busy", final=False)
+    work.store.accept("1.2.3", b"photo")
+    clock.now += 72 * 3600
+    work.screen_one()
+    assert work.store.resend(None) == 1
+    work.screen_one()
     assert work.store.dead() == []
