@@ -186,7 +186,7 @@ def test_by_buttons_alone_and_enlarged(reviewing: Reviewing, browser: Browser) -
             assert box["ymax"] == pytest.approx(start["ymax"], abs=0.1)
 
 
-@pytest.mark.parametrize("choice", ["Save mine instead", "Use the other ones"])
+@pytest.mark.parametrize("choice", ["Save mine instead", "Use the saved version"])
 def test_a_reading_that_was_changed_meanwhile(reviewing: Reviewing, browser: Browser, choice: str) -> None:
     from playwright.sync_api import expect
 
@@ -199,13 +199,15 @@ def test_a_reading_that_was_changed_meanwhile(reviewing: Reviewing, browser: Bro
             body = {"version": 0, "verdict": "carious", "boxes": reviewed(live, 1)["start"][:2], "note": "theirs"}
             assert live.client.put("/reviews/photos/1/reading?reader=kim", json=body).status_code == 200
             page.click("#confirm")
-            expect(page.locator("#edit-notices")).to_contain_text("This photo was changed meanwhile. kim: 1 tooth")
+            expect(page.locator("#edit-notices")).to_contain_text(
+                "This photo has changed since you opened it. kim: 1 tooth"
+            )
             expect(page.locator("#edit-notices")).to_contain_text("“theirs”")
             expect(page.locator("#note")).to_have_value("mine")
             press(screen, "Enter")  # a second Enter overwrites nothing
             assert reviewed(live, 1)["reading"]["note"] == "theirs"
             page.get_by_role("button", name=choice).click()
-            if choice == "Use the other ones":
+            if choice == "Use the saved version":
                 expect(page.locator("#note")).to_have_value("theirs")
                 page.click("#confirm")
             expect(page.locator("#desk-text")).to_contain_text("1 done")

@@ -14,8 +14,8 @@ import pytest
 
 pytest.importorskip("alembic", reason="the extra reviews is not installed")
 
-from app.settings import Blind
-from tests.app.api.live_server import Live, make_photo
+from app.settings import Blind, ModelChoice
+from tests.app.api.live_server import Live, make_photo, write_bundle
 from tests.app.page.screen import opened
 from tests.conftest import needs_training
 
@@ -108,6 +108,32 @@ def test_a_photo_is_kept_corrected_and_confirmed(reviewing: Reviewing, browser: 
         assert page.evaluate("Object.keys(localStorage).filter(key => key.includes('draft'))") == []
 
 
+def test_the_pseudonym_is_offered_for_photos_added_together_and_two_models_screen(
+    reviewing: Reviewing, browser: Browser, tmp_path: Path
+) -> None:
+    from playwright.sync_api import expect
+
+    write_bundle(tmp_path, name="second")
+    with (
+        reviewing(model="stand-in", models=(ModelChoice("second"),)) as live,
+        opened(browser, live, reader="kim") as screen,
+    ):
+        page = screen.page
+        screen.add(("a.jpg", make_photo()), ("b.jpg", make_photo(light=110)))
+        screen.wait_until_done(2)
+        page.fill("#keep-patient", "p-17")
+        page.click("#keep-photo")
+        expect(page.locator("#keep-state")).to_contain_text("Kept as photo 1.")
+        assert {one["model"]["name"] for one in reviewed(live, 1)["detections"]} == {"stand-in", "second"}
+        screen.open_photo("b.jpg")
+        expect(page.locator("#keep-patient")).to_have_value("p-17")
+        screen.add(("c.jpg", make_photo(light=150)))
+        screen.wait_until_done(3)
+        screen.open_photo("c.jpg")
+        expect(page.locator("#name")).to_have_text("c.jpg")
+        expect(page.locator("#keep-patient")).to_have_value("")
+
+
 @needs_training
 def test_without_reviews_corrections_are_downloaded_as_a_training_set(
     clinic: Live, browser: Browser, tmp_path: Path
@@ -115,6 +141,10 @@ def test_without_reviews_corrections_are_downloaded_as_a_training_set(
     from playwright.sync_api import expect
 
     from training.data.annotations import read_annotated_photos
+    from training.data.data_sets import Labels, find_data_set
+
+    def asks_before_closing() -> bool:
+        return bool(page.evaluate("() => !dispatchEvent(new Event('beforeunload', { cancelable: true }))"))
 
     with opened(browser, clinic, viewport=LAPTOP) as screen:
         page = screen.page
@@ -123,6 +153,12 @@ def test_without_reviews_corrections_are_downloaded_as_a_training_set(
         expect(page.locator("#keep")).to_be_hidden()
         page.click("#correct")
         expect(page.locator("#teeth .class")).to_have_text(["Caries", "Caries", "Sound tooth"])
+        assert not asks_before_closing()
+        for key in ("n", "2"):
+            page.keyboard.press(key)
+        assert asks_before_closing()
+        for key in ("z", "Escape"):
+            page.keyboard.press(key)
         for keys in (["n", "2", "Enter"], ["s", "Enter"], ["x"]):
             page.fill("#edit-patient", "p-17")
             page.locator("#edit-viewer").focus()
@@ -136,9 +172,11 @@ def test_without_reviews_corrections_are_downloaded_as_a_training_set(
         page.select_option("#language", "en")
         page.click("#confirm")
         expect(page.locator("#desk-text")).to_contain_text("3 of 3 photos corrected.")
+        assert asks_before_closing()
         with zipfile.ZipFile(io.BytesIO(screen.download("#save-zip"))) as archive:
             assert archive.testzip() is None
             archive.extractall(tmp_path / "corrected")
+    assert find_data_set(tmp_path / "corrected")[0].labels is Labels.CARIOUS_TEETH_ONLY
     first, second = read_annotated_photos(tmp_path / "corrected")
     assert (first.class_ids.tolist(), second.class_ids.tolist()) == ([1, 2, 1], [1, 1, 1])
     assert first.group == second.group
@@ -206,7 +244,7 @@ def test_a_lost_connection_loses_nothing(reviewing: Reviewing, browser: Browser)
             expect(page.locator("#teeth .class")).to_have_text(STANDARD)
             page.fill("#note", "half done")
             page.reload()
-            expect(page.locator("#edit-notices")).to_contain_text("which were not sent yet, are back")
+            expect(page.locator("#edit-notices")).to_contain_text("Restored your unsent changes from")
             expect(page.locator("#note")).to_have_value("half done")
 
             page.route("**/reading*", lambda route: route.abort("connectionreset"))
@@ -215,3 +253,53 @@ def test_a_lost_connection_loses_nothing(reviewing: Reviewing, browser: Browser)
             page.unroute("**/reading*")
             expect(page.locator("#desk-text")).to_contain_text("0 to read, 0 to settle, 1 done.")
             assert reviewed(live, 1)["reading"]["note"] == "half done"
+
+
+def test_only_changes_are_drafts_and_the_newest_wins(reviewing: Reviewing, browser: Browser) -> None:
+    from playwright.sync_api import expect
+
+    with reviewing() as live:
+        kept(live, 130)
+        with opened(browser, live, viewport=LAPTOP, reader="kim") as screen:
+            page = screen.page
+            page.click("#to-review")
+            expect(page.locator("#teeth .class")).to_have_text(STANDARD)
+            for key in ("1", "2", "z", "Delete"):
+                page.keyboard.press(key)
+            assert page.evaluate("Object.keys(localStorage).filter(key => key.includes('draft'))") == []
+            page.fill("#note", "older")
+            page.evaluate("() => { Storage.prototype.setItem = () => { throw new Error('full') } }")
+            page.fill("#note", "newer")
+            page.click("#to-screening")
+            page.click("#to-review")
+            expect(page.locator("#edit-notices")).to_contain_text("Restored your unsent changes from")
+            expect(page.locator("#note")).to_have_value("newer")
+
+
+def test_every_photo_of_a_long_list_can_be_opened(reviewing: Reviewing, browser: Browser) -> None:
+    from playwright.sync_api import expect
+
+    with reviewing() as live:
+        for light in range(90, 142):
+            assert live.client.post("/reviews/photos?reader=desk", content=make_photo(light=light)).status_code == 201
+        with opened(browser, live, viewport=LAPTOP, reader="kim") as screen:
+            page = screen.page
+            page.click("#to-review")
+            page.select_option("#queue-order", "date")
+            names = page.locator("#entries .file")
+            expect(names).to_have_count(50)
+            page.fill("#queue-number", "52")
+            page.keyboard.press("Enter")
+            expect(page.locator("#edit-name")).to_have_text("Photo 52")
+            names.nth(49).click()
+            expect(page.locator("#edit-next")).to_be_disabled()
+            page.click("#queue-more")
+            expect(names).to_have_text([f"Photo {number}" for number in range(1, 53)])
+            expect(page.locator("#queue-more")).to_be_hidden()
+            expect(page.locator("#entries button").nth(50)).to_be_focused()
+            assert screen.barriers() == []
+            page.click("#edit-next")
+            expect(page.locator("#edit-name")).to_have_text("Photo 51")
+            page.select_option("#language", "ko")
+            expect(names.first).to_have_text("사진 1")
+            expect(page.locator("#entries .card").first).not_to_contain_text(":")  # a date without its time

@@ -1,14 +1,13 @@
 /** How readers and detectors agree, as tables. */
 
-import type { Call } from "./client";
-import { RequestFailed } from "./client";
+import { newCall, RequestFailed } from "./client";
 import { byId, make } from "./elements";
 import { save } from "./exports";
 import { VIEWS } from "./labels";
 import { lineOf } from "./notices";
 import { type Agreement, type Figures, measuredAgreement } from "./reviews";
-import { language, texts } from "./texts";
-import { sentenceOf } from "./words";
+import { texts } from "./texts";
+import { sentenceOf, waitOf } from "./words";
 
 const COLUMNS = ["photos", "teeth", "f1_05", "f1_075", "kappa_tooth", "kappa_photo"] as const;
 
@@ -16,13 +15,8 @@ let measured: Agreement | null = null;
 
 export async function showAgreement(): Promise<void> {
   const root = byId("agreement-tables");
-  const call: Call = {
-    signal: new AbortController().signal,
-    language: language(),
-    onWait: ({ seconds }) => root.replaceChildren(texts().busy(Math.ceil(seconds))),
-  };
   try {
-    measured = await measuredAgreement(call);
+    measured = await measuredAgreement(newCall((waiting) => root.replaceChildren(waitOf(waiting))));
     render();
   } catch (error) {
     if (!(error instanceof RequestFailed)) throw error;

@@ -1,6 +1,7 @@
 /** Requests to the server. Lost connections and a busy server are retried; the server's own sentence ends a photo. */
 
 import type { Answer, Curve, ModelEntry, Problem } from "./answers";
+import { language } from "./texts";
 
 export type Failure =
   | { kind: "problem"; problem: Problem }
@@ -24,6 +25,11 @@ export interface Call {
   language: string;
   /** Told before each pause between two tries. */
   onWait: (waiting: Waiting) => void;
+}
+
+/** A call in the page's language that nothing cancels. */
+export function newCall(onWait: Call["onWait"] = () => undefined): Call {
+  return { signal: new AbortController().signal, language: language(), onWait };
 }
 
 /** Asks for a sign-in, and returns whether the same person may try again. */

@@ -48,19 +48,24 @@ export class Conflict extends Error {
   }
 }
 
-const MAX_LISTED = 50;
+const PAGE_LENGTH = 50;
 const MAX_PICTURES = 4;
 
 /** The server's review store. */
 export class StoreDesk {
   counts: Summary | null = null;
+  /** Whether the list goes on after the entries that were loaded last. */
+  hasMore = false;
   private readonly pictures = new Map<number, Promise<string>>();
 
   constructor(private readonly call: () => Call) {}
 
-  async entries(state: State | "all", order: Order): Promise<PhotoEntry[]> {
+  /** A page of the list, from the entry at `offset`. */
+  async entries(state: State | "all", order: Order, offset = 0): Promise<PhotoEntry[]> {
     this.counts = await summary(this.call());
-    return photoList(state, order, MAX_LISTED, this.call());
+    const photos = await photoList(state, order, PAGE_LENGTH, offset, this.call());
+    this.hasMore = photos.length === PAGE_LENGTH;
+    return photos;
   }
 
   async recount(): Promise<void> {
@@ -148,7 +153,8 @@ export class PageDesk {
     private readonly call: () => Call,
   ) {
     addEventListener("beforeunload", (event) => {
-      if (!this.isSaved && this.corrected().length) event.preventDefault();
+      const isUnconfirmed = this.entries().some((photo) => this.drafts.has(photo));
+      if (isUnconfirmed || (!this.isSaved && this.corrected().length)) event.preventDefault();
     });
   }
 

@@ -90,9 +90,11 @@ export class Editor {
 
   /** Takes over other labels; undo brings the boxes back. */
   become(labels: Labels): void {
-    byId<HTMLSelectElement>("edit-view").value = labels.view ?? "";
-    byId<HTMLTextAreaElement>("note").value = labels.note;
-    this.change(() => this.correction.become(labels));
+    this.change(() => {
+      byId<HTMLSelectElement>("edit-view").value = labels.view ?? "";
+      byId<HTMLTextAreaElement>("note").value = labels.note;
+      this.correction.become(labels);
+    });
   }
 
   labels(): Labels {
@@ -155,9 +157,10 @@ export class Editor {
   }
 
   private change(run: () => void): void {
+    const before = JSON.stringify(this.labels());
     run();
     this.render();
-    this.events.changed();
+    if (JSON.stringify(this.labels()) !== before) this.events.changed();
   }
 
   private added(run: () => void): void {

@@ -6,7 +6,7 @@ import { dropOldDrafts } from "./drafts";
 import { byId, make } from "./elements";
 import { clearNotices, notify } from "./notices";
 import { ReviewView } from "./review";
-import { call, loadModel, labelsShown, photos, speakScreening } from "./screening";
+import { loadModel, labelsShown, photos, speakScreening } from "./screening";
 import { askToSignIn, isSignInMissing, mayReview, openSession, renderAccount } from "./session";
 import { type Language, language, setLanguage, texts, translate } from "./texts";
 import { setTheme, type Theme, theme, THEMES } from "./theme";
@@ -68,7 +68,7 @@ async function start(): Promise<void> {
   dropOldDrafts();
   speak();
   try {
-    await openSession(call, onNewPerson);
+    await openSession(onNewPerson);
   } catch (error) {
     if (!(error instanceof RequestFailed)) throw error;
     notify({ ...sentenceOf(error.failure), action: { text: texts().tryAgain, run: () => location.reload() } });

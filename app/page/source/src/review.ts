@@ -1,6 +1,6 @@
 /** The review view: photos in their order, the one that is corrected, and what becomes of it. */
 
-import { type Call, RequestFailed } from "./client";
+import { type Call, newCall, RequestFailed } from "./client";
 import { Conflict, type Job, liveDigest, PageDesk, StoreDesk } from "./desks";
 import { draftAt, draftKey, dropDraft, keepDraft } from "./drafts";
 import { Editor, type Ghosts } from "./editor";
@@ -12,8 +12,8 @@ import type { Photo } from "./photos";
 import { type LabelRecord, labelsOf, ORDERS, type Order, type PhotoEntry, STATES, type State } from "./reviews";
 import { askToSignIn, isSignInMissing, knowReader, mayReview, readerName } from "./session";
 import { store, stored } from "./stored";
-import { language, texts } from "./texts";
-import { sentenceOf, timeOf } from "./words";
+import { texts } from "./texts";
+import { dayOf, sentenceOf, timeOf, waitOf } from "./words";
 
 const QUEUES = [...STATES, "all"] as const;
 const LETTERS = "ABCDEFGH";
@@ -57,6 +57,13 @@ export class ReviewView {
         void this.show(null);
       });
     }
+    byId("queue-more").addEventListener("click", () => void this.guarded(() => this.loadMore()));
+    byId("open-by-number").addEventListener("submit", (event) => {
+      event.preventDefault();
+      const address = `#review/${byId<HTMLInputElement>("queue-number").valueAsNumber}`;
+      if (location.hash === address) dispatchEvent(new Event("hashchange"));
+      else location.hash = address;
+    });
     byId("edit-previous").addEventListener("click", () => this.turn(-1));
     byId("edit-next").addEventListener("click", () => this.turn(1));
     byId("save-zip").addEventListener("click", () => void this.saveZip());
@@ -104,15 +111,9 @@ export class ReviewView {
   }
 
   private call(): Call {
-    return {
-      signal: new AbortController().signal,
-      language: language(),
-      onWait: ({ reason, seconds }) => {
-        const whole = Math.ceil(seconds);
-        const text = reason === "busy" ? texts().busy(whole) : texts().reconnecting(whole);
-        byId("finish-text").textContent = byId("desk-text").textContent = text;
-      },
-    };
+    return newCall((waiting) => {
+      byId("finish-text").textContent = byId("desk-text").textContent = waitOf(waiting);
+    });
   }
 
   /** Whether it is known who reads. */
@@ -132,6 +133,18 @@ export class ReviewView {
       : this.pageDesk.entries().map((photo) => this.pageEntry(photo));
     byId("queue-choices").hidden = !isStore;
     this.renderQueue();
+  }
+
+  /** Adds the next page of the store's list, and moves the focus to it. */
+  private async loadMore(): Promise<void> {
+    const { entries } = this;
+    const { length } = entries;
+    const page = await this.storeDesk.entries(this.state(), this.order(), length);
+    if (entries !== this.entries) return; // another list was loaded meanwhile
+    const known = new Set(entries.map((entry) => entry.id));
+    entries.push(...page.filter((entry) => !known.has(entry.id)).map((entry) => entryOf(entry, this.state())));
+    this.renderQueue();
+    byId("entries").querySelectorAll("button")[length]?.focus();
   }
 
   private async open(id: number | null): Promise<void> {
@@ -305,7 +318,10 @@ export class ReviewView {
     const empty = isStore ? words.queueEmpty[this.state()] : words.nothingToCorrect;
     const summary = isStore ? counts && words.counts(counts.photos) : words.corrected(corrected, this.entries.length);
     byId("desk-text").textContent = [summary ?? "", this.entries.length ? "" : empty].filter(Boolean).join(" ");
-    byId("queue").hidden = this.entries.length < 2;
+    byId("queue").hidden = this.entries.length < 2 && !this.storeDesk.hasMore;
+    byId<HTMLButtonElement>("edit-previous").disabled = !this.neighbour(-1);
+    byId<HTMLButtonElement>("edit-next").disabled = !this.neighbour(1);
+    byId("queue-more").hidden = !isStore || !this.storeDesk.hasMore;
     byId("entries").replaceChildren(...this.entries.map((entry) => this.card(entry)));
   }
 
@@ -328,10 +344,8 @@ export class ReviewView {
     if (!job) return;
     const words = texts();
     this.renderQueue();
-    const at = this.entries.findIndex((entry) => entry.id === job.id);
-    byId("edit-name").textContent = job.reviewed ? words.photoNumber(job.id) : (this.entries[at]?.title ?? "");
-    byId<HTMLButtonElement>("edit-previous").disabled = at <= 0;
-    byId<HTMLButtonElement>("edit-next").disabled = at >= this.entries.length - 1;
+    const title = this.entries.find((entry) => entry.id === job.id)?.title ?? "";
+    byId("edit-name").textContent = job.reviewed ? words.photoNumber(job.id) : title;
     byId("edit-patient-field").hidden = job.reviewed !== null;
     byId("note-field").hidden = job.reviewed === null;
     byId<HTMLInputElement>("edit-patient").value = job.reviewed ? "" : this.pageDesk.patientOf(job.id);
@@ -369,7 +383,6 @@ export class ReviewView {
 
 function entryOf({ id, kept_at, patient, view, state }: PhotoEntry, shown: State | "all"): Entry {
   const words = texts();
-  const day = timeOf(new Date(kept_at)).split(",")[0] ?? "";
-  const detail = [view && words.views[view], patient].filter(Boolean).join(" · ") || day;
+  const detail = [view && words.views[view], patient].filter(Boolean).join(" · ") || dayOf(new Date(kept_at));
   return { id, title: words.photoNumber(id), detail, state: shown === "all" ? words.states[state] : "", className: state };
 }

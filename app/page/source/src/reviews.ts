@@ -69,8 +69,14 @@ export function summary(call: Call): Promise<Summary> {
   return get("reviews", call);
 }
 
-export async function photoList(state: State | "all", order: Order, limit: number, call: Call): Promise<PhotoEntry[]> {
-  const query = new URLSearchParams({ ...readerQuery(), state, order, limit: String(limit) });
+export async function photoList(
+  state: State | "all",
+  order: Order,
+  limit: number,
+  offset: number,
+  call: Call,
+): Promise<PhotoEntry[]> {
+  const query = new URLSearchParams({ ...readerQuery(), state, order, limit: String(limit), offset: String(offset) });
   return (await get<{ photos: PhotoEntry[] }>(`reviews/photos?${query}`, call)).photos;
 }
 

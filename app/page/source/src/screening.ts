@@ -1,7 +1,7 @@
 /** The screening view: what its parts do together. */
 
 import type { Curve, ModelEntry, OperatingPoint } from "./answers";
-import { type Call, curveOf, liveModels, picture, RequestFailed, titleOf } from "./client";
+import { curveOf, liveModels, newCall, picture, RequestFailed, titleOf } from "./client";
 import { byId, make } from "./elements";
 import { fillViews } from "./editor";
 import { asCsv, asJson, type Result, save } from "./exports";
@@ -68,19 +68,15 @@ function query(): Record<string, string> {
   return model && models.length > 1 ? { model: model.name } : {};
 }
 
-export function call(): Call {
-  return { signal: new AbortController().signal, language: language(), onWait: () => undefined };
-}
-
 // ---- model and settings
 
 export async function loadModel(name: string | null): Promise<void> {
   try {
-    models = await liveModels(call());
+    models = await liveModels(newCall());
     const before = model?.sha256;
     model = models.find((one) => one.name === name) ?? models[0] ?? null;
     if (model && model.sha256 === before) return;
-    curve = model && (await curveOf(model, call()));
+    curve = model && (await curveOf(model, newCall()));
     const { name: point, score_threshold, max_boxes } = model?.operating_point ?? FALLBACK;
     settings = { point, threshold: score_threshold, maxBoxes: max_boxes, allClasses: settings?.allClasses ?? false };
   } catch (error) {
@@ -133,7 +129,10 @@ function add(files: { name: string; file: Blob }[]): void {
   if (!files.length) return;
   location.hash = "screening";
   clearNotices();
+  const before = photos.all.length;
   const leftOut = photos.add(files);
+  batch = photos.all.slice(before);
+  lastPatient = "";
   if (leftOut) notify({ text: texts().onlyFirst(MAX_PHOTOS, leftOut), detail: "" });
   select(selected ?? photos.all[0] ?? null);
 }
@@ -389,13 +388,15 @@ interface Keeping {
 
 const keepings = new Map<Photo, Keeping>();
 
-/** Of photos that follow each other: most often those of the same patient. */
+/** The photos that were added last, together: most often those of the same patient. */
+let batch: Photo[] = [];
 let lastPatient = "";
 
 function keepingOf(photo: Photo): Keeping {
   const known = keepings.get(photo);
   if (known) return known;
-  const fresh: Keeping = { patient: lastPatient, view: "", state: null, sentence: { text: "", detail: "" }, id: null };
+  const patient = batch.includes(photo) ? lastPatient : "";
+  const fresh: Keeping = { patient, view: "", state: null, sentence: { text: "", detail: "" }, id: null };
   keepings.set(photo, fresh);
   return fresh;
 }
@@ -422,7 +423,7 @@ function renderKeep(photo: Photo): void {
 async function keep(photo: Photo): Promise<void> {
   const keeping = keepingOf(photo);
   if (!(await knowReader())) return;
-  lastPatient = keeping.patient;
+  if (batch.includes(photo)) lastPatient = keeping.patient;
   const { patient, view } = keeping;
   const onWait = () => {
     keeping.sentence = { text: texts().keeping, detail: "" };
@@ -431,8 +432,8 @@ async function keep(photo: Photo): Promise<void> {
   try {
     Object.assign(keeping, { state: "sending", sentence: { text: "", detail: "" } });
     render();
-    const sent = { ...query(), ...(patient && { patient }), ...(view && { view }) };
-    const { id } = await keepForReview(photo.file, sent, { ...call(), onWait });
+    const sent = { ...(patient && { patient }), ...(view && { view }) };
+    const { id } = await keepForReview(photo.file, sent, newCall(onWait));
     Object.assign(keeping, { state: "kept", id });
   } catch (error) {
     if (!(error instanceof RequestFailed)) throw error;
@@ -473,7 +474,7 @@ async function savePicture(): Promise<void> {
         lang: language(),
         ...(point ? { operating_point: point } : { threshold: String(threshold) }),
       },
-      call(),
+      newCall(),
     );
     save(content, `${photo.name.replace(/\.[^.]*$/, "")}-caries.png`);
   } catch (error) {
@@ -525,10 +526,7 @@ document.addEventListener("paste", (event) => {
   add(files.map((file) => ({ name: file.name === "image.png" ? texts().pasted(++pastedPhotos) : file.name, file })));
   render();
 });
-on("remove-all", "click", () => {
-  lastPatient = "";
-  [...photos.all].forEach(remove);
-});
+on("remove-all", "click", () => [...photos.all].forEach(remove));
 on("keep", "submit", (event) => {
   event.preventDefault();
   if (selected) void keep(selected);
@@ -569,7 +567,7 @@ addEventListener("beforeprint", renderReport);
 async function translateProblems(): Promise<void> {
   for (const { failure } of photos.all) {
     if (failure?.kind !== "problem" || !failure.problem.type) continue;
-    failure.problem.title = await titleOf(failure.problem, call()).catch(() => failure.problem.title);
+    failure.problem.title = await titleOf(failure.problem, newCall()).catch(() => failure.problem.title);
     render();
   }
 }

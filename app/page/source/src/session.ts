@@ -1,6 +1,6 @@
 /** Who uses the page: the name of a key that signed in or, on a server without keys, a reader's name. */
 
-import { type Call, get, once, onSignInNeeded, RequestFailed } from "./client";
+import { get, newCall, once, onSignInNeeded, RequestFailed } from "./client";
 import { byId, make } from "./elements";
 import { notify } from "./notices";
 import { store, storedText } from "./stored";
@@ -19,15 +19,13 @@ export interface Session {
 }
 
 let session: Session = { required: false, name: null, role: null, expires_at: null, reviews: false };
-let call: () => Call;
 let changed: () => void;
 
 /** Loads the session and, where the server has keys, asks for one; `onChange` follows every change of person. */
-export async function openSession(newCall: () => Call, onChange: () => void): Promise<void> {
-  call = newCall;
+export async function openSession(onChange: () => void): Promise<void> {
   changed = onChange;
   onSignInNeeded(askToSignIn);
-  session = await get<Session>("session", call());
+  session = await get<Session>("session", newCall());
   changed();
   if (session.required && session.name === null) await askToSignIn();
 }
@@ -104,7 +102,7 @@ async function signIn(): Promise<void> {
   const error = byId("sign-in-error");
   error.replaceChildren();
   try {
-    const response = await once("POST", "session", call(), { key: key.value.trim() });
+    const response = await once("POST", "session", newCall(), { key: key.value.trim() });
     session = { ...session, ...((await response.json()) as Partial<Session>) };
   } catch (failed) {
     if (!(failed instanceof RequestFailed)) throw failed;
@@ -121,7 +119,7 @@ async function signIn(): Promise<void> {
 async function signOut(everywhere: boolean): Promise<void> {
   byId<HTMLDetailsElement>("account").open = false;
   try {
-    await once("DELETE", `session${everywhere ? "?everywhere=true" : ""}`, call());
+    await once("DELETE", `session${everywhere ? "?everywhere=true" : ""}`, newCall());
     location.reload(); // without the photos
   } catch (error) {
     if (!(error instanceof RequestFailed)) throw error;

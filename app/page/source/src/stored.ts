@@ -8,10 +8,12 @@ export function stored<T extends string>(key: string, allowed: readonly T[]): T 
 }
 
 export function storedText(key: string): string | null {
+  const newer = unstored.get(key);
+  if (newer !== undefined) return newer;
   try {
-    return localStorage.getItem(`caries.${key}`) ?? unstored.get(key) ?? null;
+    return localStorage.getItem(`caries.${key}`);
   } catch {
-    return unstored.get(key) ?? null;
+    return null;
   }
 }
 

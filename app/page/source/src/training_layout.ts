@@ -5,6 +5,9 @@ import { crc32, zipped } from "./zip";
 
 const FOLDS = 5;
 
+/** A reader marks the carious teeth; sound ones may lack a box. */
+const DESCRIPTION = 'labels = "carious teeth only"\n';
+
 export interface LabelledPhoto {
   /** A JPEG, upright and without metadata. */
   picture: Blob;
@@ -27,6 +30,7 @@ export async function trainingZip(photos: LabelledPhoto[]): Promise<Blob> {
     const group = crc32(patient ? encode(`patient ${patient}`) : data);
     rows.push(`${stem}.jpg,${group.toString(16).padStart(8, "0")},${group % FOLDS}`);
   }
+  files.push(["dataset.toml", encode(DESCRIPTION)]);
   files.push(["folds.csv", encode(`${rows.join("\n")}\n`)]);
   return zipped(files);
 }

@@ -1,6 +1,6 @@
 /** Verdicts and failures in sentences. */
 
-import type { Failure } from "./client";
+import type { Failure, Waiting } from "./client";
 import type { Photo } from "./photos";
 import type { Screened } from "./screened";
 import { language, percent, texts } from "./texts";
@@ -32,17 +32,27 @@ export function sentenceOf(failure: Failure): Sentence {
   return language() === "en" && detail ? { text: `${title}: ${detail}.`, detail: "" } : { text: title, detail };
 }
 
+export function waitOf({ reason, seconds }: Waiting): string {
+  const whole = Math.ceil(seconds);
+  return reason === "busy" ? texts().busy(whole) : texts().reconnecting(whole);
+}
+
 /** What happens to a photo without an answer yet. */
 export function statusOf(photo: Photo): string {
   const words = texts();
-  if (photo.waiting) {
-    const seconds = Math.ceil(photo.waiting.seconds);
-    return photo.waiting.reason === "busy" ? words.busy(seconds) : words.reconnecting(seconds);
-  }
+  if (photo.waiting) return waitOf(photo.waiting);
   if (photo.status === "failed") return words.failed;
   return photo.status === "done" ? "" : words.status[photo.status];
 }
 
 export function timeOf(date: Date | null): string {
-  return date ? date.toLocaleString(language() === "ko" ? "ko-KR" : "en-GB", { dateStyle: "medium", timeStyle: "medium" }) : "";
+  return date ? date.toLocaleString(locale(), { dateStyle: "medium", timeStyle: "medium" }) : "";
+}
+
+export function dayOf(date: Date): string {
+  return date.toLocaleDateString(locale(), { dateStyle: "medium" });
+}
+
+function locale(): string {
+  return language() === "ko" ? "ko-KR" : "en-GB";
 }
