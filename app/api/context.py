@@ -29,6 +29,7 @@ class RequestContext:
         problem: slug of the answer's problem.
         audit_fields: what the request's line in the audit log says besides.
         record: writes a further line to the audit log; None if the request is not audited.
+        record_in_thread: the same for a thread that may wait for the disk.
         count_more: counts so many further requests of the same client; raises TooManyRequests.
     """
 
@@ -40,6 +41,7 @@ class RequestContext:
     problem: str | None = None
     audit_fields: dict[str, Any] = field(default_factory=dict)
     record: Callable[[Mapping[str, Any]], Awaitable[None]] | None = None
+    record_in_thread: Callable[[Mapping[str, Any]], None] | None = None
     count_more: Callable[[int], Awaitable[None]] | None = None
 
 

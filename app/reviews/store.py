@@ -32,6 +32,9 @@ _PHOTOS, _RECORDS = Base.metadata.tables["photos"], Base.metadata.tables["record
 PAGE = 200
 """Photos that are in memory at a time, without their pictures, when all are read."""
 
+DELETE_PAGE = 20
+"""Photos deleted in one transaction; SQLite's other writers wait for it."""
+
 T = TypeVar("T")
 
 
@@ -222,20 +225,27 @@ class ReviewStore:
     def delete(self, selection: Selection, record: Callable[[int, str], None]) -> int:
         """Delete photos with all that was said about them, and return their number.
 
+        Deletes `DELETE_PAGE` photos at a time, each page in its own transaction.
+
         Args:
-            record: called with the number and digest of each before anything is deleted; if it raises, nothing is.
+            record: called with the number and digest of each photo before its page is deleted; if it raises, that page
+                and the further ones are not.
         """
         chosen = select(PhotoRow.id, PhotoRow.sha256).where(*selection.condition()).order_by(PhotoRow.id)
-        with self._database.writing() as session:
-            found = session.execute(chosen.with_for_update()).all()
-            for photo_id, sha256 in found:
-                record(photo_id, sha256)
-            for start in range(0, len(found), PAGE):
-                ids = [photo_id for photo_id, _ in found[start : start + PAGE]]
-                session.execute(delete(PhotoRow).where(PhotoRow.id.in_(ids)))
-        if found:
-            self._database.forget_deleted()
-        return len(found)
+        page, number = chosen.limit(DELETE_PAGE).with_for_update(), 0
+        try:
+            while True:
+                with self._database.writing() as session:
+                    found = session.execute(page).all()
+                    for photo_id, sha256 in found:
+                        record(photo_id, sha256)
+                    session.execute(delete(PhotoRow).where(PhotoRow.id.in_([photo_id for photo_id, _ in found])))
+                number += len(found)
+                if len(found) < DELETE_PAGE:
+                    return number
+        finally:
+            if number:
+                self._database.forget_deleted()
 
     def photos(self, state: State | None = None, readings: int | None = None) -> Iterator[PhotoRow]:
         """All photos, or those in a state or with so many readings, by number, each complete but for its picture.

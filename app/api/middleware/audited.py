@@ -151,7 +151,7 @@ class _ProblemTally:
 class AuditRequests:
     """ASGI middleware that writes a request's line and only then lets its answer begin.
 
-    It fills in `record` of the request's context.
+    It fills in `record` and `record_in_thread` of the request's context.
     """
 
     def __init__(self, app: ASGIApp, *, log: AuditLog, tally: RefusalTally, fsync: bool, answer: Answer) -> None:
@@ -168,7 +168,7 @@ class AuditRequests:
             return
         failure: AuditError | None = None
         context = context_of(scope)
-        context.record = partial(self._record, scope)
+        context.record, context.record_in_thread = partial(self._record, scope), partial(self._record_in_thread, scope)
 
         async def record_and_send(message: Message) -> None:
             nonlocal failure
@@ -194,9 +194,7 @@ class AuditRequests:
         count: Callable[[dict[str, Any]], dict[str, Any] | None] | None = None,
     ) -> None:
         """Write a line, or the one that `count` makes of it, if any."""
-        context = context_of(scope)
-        about = {"request": context.request_id, "key": context.key_name}
-        line = {**about, "method": method_of(scope), "route": route_of(scope), **entry}
+        line = _line(scope, entry)
         written = count(line) if count else line
         if written is None:
             return
@@ -204,6 +202,15 @@ class AuditRequests:
             await _finish(asyncio.get_running_loop().run_in_executor(None, self._log.append, written))
         else:
             self._log.append(written)
+
+    def _record_in_thread(self, scope: Scope, entry: Mapping[str, Any]) -> None:
+        self._log.append(_line(scope, entry))
+
+
+def _line(scope: Scope, entry: Mapping[str, Any]) -> dict[str, Any]:
+    context = context_of(scope)
+    about = {"request": context.request_id, "key": context.key_name}
+    return {**about, "method": method_of(scope), "route": route_of(scope), **entry}
 
 
 async def _finish(writing: asyncio.Future[Any]) -> None:

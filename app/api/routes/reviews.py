@@ -379,20 +379,17 @@ async def _write(request: Request, photo_id: int, reader: str, write: Callable[[
 
 
 async def _delete(request: Request, selection: Selection) -> Deletion:
-    context, loop = context_of(request.scope), asyncio.get_running_loop()
+    context = context_of(request.scope)
 
     def record(photo_id: int, sha256: str) -> None:
-        if context.record is not None:
+        # Not through the event loop: it may need a thread of those that wait for this transaction.
+        if context.record_in_thread is not None:
             line = {"event": "photo_deleted", "photo_id": photo_id, "picture_sha256": sha256}
-            asyncio.run_coroutine_threadsafe(_recorded(context.record, line), loop).result()
+            context.record_in_thread(line)
 
     deleted = await asyncio.to_thread(_store(request).delete, selection, record)
     context.audit_fields = {"deleted": deleted}
     return Deletion(deleted=deleted)
-
-
-async def _recorded(record: Callable[[dict[str, Any]], Any], line: dict[str, Any]) -> None:
-    await record(line)
 
 
 def _zipped(store: ReviewStore) -> Iterator[bytes]:

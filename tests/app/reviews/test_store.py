@@ -221,6 +221,22 @@ def test_a_deletion_that_cannot_be_recorded_deletes_nothing(store: ReviewStore) 
     assert store.picture(number)[0] == picture().data
 
 
+def test_photos_are_deleted_page_by_page(store: ReviewStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.reviews.store.DELETE_PAGE", 2)
+    kept = [keep(store, place) for place in range(5)]
+
+    def fail_at_fourth(photo_id: int, _: str) -> None:
+        if photo_id == kept[3]:
+            raise ReviewStoreError("no record")
+
+    everything = Selection(kept_before=datetime.now(UTC))
+    with pytest.raises(ReviewStoreError, match="no record"):
+        store.delete(everything, fail_at_fourth)
+    assert numbers(store, state=None) == kept[2:]
+    assert store.delete(everything, lambda *_: None) == 3
+    assert numbers(store, state=None) == []
+
+
 def test_all_photos_are_read_page_by_page(store: ReviewStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.reviews.store.PAGE", 2)
     kept = [keep(store, place) for place in range(5)]

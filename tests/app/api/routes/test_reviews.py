@@ -7,10 +7,12 @@ import hashlib
 import io
 import itertools
 import json
+import os
 import sqlite3
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ pytest.importorskip("alembic", reason="the extra reviews is not installed")
 
 from app.photo.decoding import decode
 from app.records.key_file import KeyFile, Role
-from app.reviews.store import ReviewStore
+from app.reviews.store import Entry, ReviewStore, Selection
 from app.settings import Blind, StoreLocation
 from tests.app.api.live_server import Live, Start, assert_problem, make_photo, records, wait_for, write_bundle
 from tests.app.api.server_process import Server, running
@@ -274,6 +276,40 @@ def test_roles_and_the_audit_log(start: Start, photo: bytes, tmp_path: Path) -> 
     assert admin | {"status": 200, "deleted": 1} in written
     assert next(line["picture_sha256"] for line in lines if line.get("event")) == digest
     assert "p1" not in "".join(path.read_text() for path in (tmp_path / "audit").glob("*.jsonl"))
+
+
+def test_a_deletion_is_recorded_while_writers_occupy_every_thread(
+    start: Start, photo: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = min(32, (os.cpu_count() or 1) + 4)
+    is_deleting, writing = threading.Event(), threading.Semaphore(0)
+    delete, write_reading = ReviewStore.delete, ReviewStore.write_reading
+
+    def wait_and_delete(store: ReviewStore, selection: Selection, record: Callable[[int, str], None]) -> int:
+        def wait_and_record(photo_id: int, sha256: str) -> None:
+            is_deleting.set()
+            for _ in range(threads - 1):
+                assert writing.acquire(timeout=20)
+            record(photo_id, sha256)
+
+        return delete(store, selection, wait_and_record)
+
+    def note_and_write(store: ReviewStore, photo_id: int, entry: Entry) -> None:
+        writing.release()
+        write_reading(store, photo_id, entry)
+
+    monkeypatch.setattr(ReviewStore, "delete", wait_and_delete)
+    monkeypatch.setattr(ReviewStore, "write_reading", note_and_write)
+    settings = {"reviews": StoreLocation(tmp_path / "reviews", None), "audit": tmp_path / "audit"}
+    with start(audit_fsync=True, requests_per_minute=0, **settings) as live, ThreadPoolExecutor(threads) as clients:
+        kept(live, photo)
+        kept(live, make_photo(light=150))
+        deleting = clients.submit(live.client.delete, "/reviews/photos/1")
+        assert is_deleting.wait(20)
+        written = [clients.submit(put, live, 2, record(1), f"reader {number}") for number in range(threads - 1)]
+        assert deleting.result().json() == {"deleted": 1}
+        assert [one.result().status_code for one in written] == (threads - 1) * [200]
+    assert [line["photo_id"] for line in records(tmp_path / "audit") if line.get("event") == "photo_deleted"] == [1]
 
 
 def test_two_models_are_compared(start: Start, photo: bytes, tmp_path: Path) -> None:
