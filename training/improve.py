@@ -24,11 +24,12 @@ from training.data.data_sets import DESCRIPTION
 from training.data.pooling import read_sets
 from training.data.source import PartialLabels, ToothDetector
 from training.measure.detectors import find_detector
-from training.measure.head_to_head import unseen_photos
+from training.measure.head_to_head import bundle_folder, unseen_photos
 from training.measure.metrics import RESAMPLES
 from training.model.pretrained.start import find_start
 from training.output import write_file
 from training.recipe import Recipe
+from training.release.install import install
 from training.release.succession import install_if_better
 from training.run import run, say
 from training.run_folder import RunError
@@ -90,6 +91,10 @@ def improve(
     finished = out / "comparison.json"
     if finished.exists():
         kept = json.loads(finished.read_text(encoding="utf-8"))
+        new = kept["new"]
+        if kept["is_better"] and not (store / new["name"] / str(new["version"])).exists():
+            # The comparison is written before the bundle is installed; an interruption may have come in between.
+            install(bundle_folder(out / "run"), store)
         say(f"improve   finished earlier: {kept['reason']}")
         return bool(kept["is_better"])
     source = source or Source()

@@ -66,6 +66,21 @@ def test_a_turn_starts_from_one_bundle(shipped_bundle, tmp_path) -> None:
         live_bundle(store, out)
 
 
+def test_a_bundle_that_was_better_is_installed_after_an_interruption(shipped_bundle, reviews, tmp_path, capsys) -> None:
+    store, out = tmp_path / "store", tmp_path / "out"
+    altered(shipped_bundle, store, version=1)
+    live_bundle(store, out)
+    altered(shipped_bundle, out / "run" / "bundle", version=2)
+    new = {"name": shipped_bundle.name, "version": 2}
+    (out / "comparison.json").write_text(json.dumps({"is_better": True, "reason": "F1", "new": new}))
+    for _ in range(2):
+        assert improve(reviews, store, out) == 0
+        assert [version for _, version, _ in list_bundles(store)] == [1, 2]
+    shutil.rmtree(out / "run")
+    assert improve(reviews, store, out) == 0
+    assert "finished earlier: F1" in capsys.readouterr().err
+
+
 def improve(reviews, store, out, *more: str) -> int:
     command = ["improve", "--reviews", str(reviews.folder), "--model-store", str(store), "--out", str(out)]
     return main([*command, "--resamples", "10", *more])

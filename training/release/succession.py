@@ -40,7 +40,7 @@ def install_if_better(
     text = json.dumps(comparison.as_dict(), indent=2) + "\n"
     kept = comparison_file(store / bundle.name / str(bundle.version))
     kept.parent.mkdir(exist_ok=True)
-    for path in (out or comparison_file(bundle.path), kept):
+    for path in (kept, out or comparison_file(bundle.path)):
         write_file(path, text)
     if comparison.is_better:
         install(bundle.path, store)
