@@ -12,7 +12,7 @@ from app.api.rate_limits import MinuteLimit, address_of
 from app.errors import KeyNeeded
 from app.records.key_file import Key
 from app.records.keys_in_force import KeysInForce
-from app.records.sessions import Sessions
+from app.records.sessions import Sessions, SignedIn
 
 MAX_WRONG_KEYS_PER_MINUTE = 20
 """Wrong keys from one address that are answered 401; further ones are answered 429."""
@@ -60,14 +60,30 @@ class Identities:
         headers, address = Headers(scope=scope), address_of(scope)
         if text := _sent_key(headers, scope["path"]):
             return await self.verify(text, address)
-        problem = "this path needs an API key; send the header Authorization: Bearer KEY or X-API-Key: KEY"
-        if token := sent_token(scope):
+        if sent_token(scope):
             refuse_forged(scope["method"], headers)
-            if signed_in := await self.sessions.find(token):
+            if signed_in := await self.signed_in(scope):
                 return signed_in.key
-            problem = "the session has ended; sign in again"
+            raise KeyNeeded("the session has ended; sign in again")
         await self._missing_keys.count(address)
-        raise KeyNeeded(problem)
+        raise KeyNeeded("this path needs an API key; send the header Authorization: Bearer KEY or X-API-Key: KEY")
+
+    async def signed_in(self, scope: Scope) -> SignedIn | None:
+        """The session of a request's cookie; None without one in force.
+
+        Raises:
+            TooManyRequests: too many cookies of no session came from the address; the sessions are not read.
+            ReviewStoreError: the sessions cannot be read.
+        """
+        if (token := sent_token(scope)) is None:
+            return None
+        # Behind a proxy all clients share an address. Made-up cookies sent there must not lock out sessions in force.
+        if not self.sessions.remembers(token):
+            await self._missing_keys.check(address_of(scope))
+        signed_in = await self.sessions.find(token)
+        if signed_in is None:
+            await self._missing_keys.count(address_of(scope))
+        return signed_in
 
     async def verify(self, text: str, address: str) -> Key:
         """The key in force that a text is; errors as of `sender`."""

@@ -23,6 +23,9 @@ TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 MAX_SESSIONS = 100
 """Sessions of one key; a further sign-in ends its oldest."""
 
+MAX_REMEMBERED = 10_000
+"""Tokens whose sessions were found; the one not used for longest is forgotten."""
+
 
 @dataclass(frozen=True, slots=True)
 class Session:
@@ -97,6 +100,11 @@ class Sessions:
         self._keys = keys
         self._store = store
         self._lifetime = timedelta(seconds=lifetime_s)
+        self._found: dict[str, None] = {}
+
+    def remembers(self, token: str) -> bool:
+        """Whether the token was of a session in force when it was last looked for."""
+        return _digest(token) in self._found
 
     async def start(self, key: Key) -> tuple[str, Session]:
         """Start a session of a verified key; its token and what is stored of it."""
@@ -109,11 +117,18 @@ class Sessions:
         """The session of a token and its key, if both are in force."""
         if not TOKEN.fullmatch(token):
             return None
-        session = await asyncio.to_thread(self._store.find, _digest(token))
+        digest = _digest(token)
+        session = await asyncio.to_thread(self._store.find, digest)
+        self._found.pop(digest, None)
         if session is None or session.expires_at <= datetime.now(UTC):
             return None
         key = self._keys.find(session.key_id)
-        return None if key is None else SignedIn(key, session)
+        if key is None:
+            return None
+        self._found[digest] = None
+        if len(self._found) > MAX_REMEMBERED:
+            del self._found[next(iter(self._found))]
+        return SignedIn(key, session)
 
     async def end(self, token: str) -> None:
         """End the session of a token, if there is one."""

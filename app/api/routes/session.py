@@ -63,14 +63,20 @@ _ERRORS = problem_responses(
 
 @router.get(
     "",
-    responses=problem_responses({422: "A parameter is invalid.", 503: "The sessions cannot be read."}),
+    responses=problem_responses(
+        {
+            422: "A parameter is invalid.",
+            429: "Too many cookies of no session; retry after the seconds in Retry-After.",
+            503: "The sessions cannot be read.",
+        }
+    ),
     summary="Show who is signed in",
 )
 async def show(request: Request, response: Response) -> SessionState:
     """Whether the server needs a sign-in, and the session of the request's cookie."""
     identities, signed_in = identities_of(request), None
-    if identities is not None and (token := sent_token(request.scope)):
-        signed_in = await identities.sessions.find(token)
+    if identities is not None and sent_token(request.scope):
+        signed_in = await identities.signed_in(request.scope)
         if signed_in is None:
             _set_cookie(request, response, "", 0)
     return SessionState(

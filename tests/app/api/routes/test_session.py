@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.api.identities import MAX_WRONG_KEYS_PER_MINUTE
+from app.api.identities import MAX_MISSING_KEYS_PER_MINUTE, MAX_WRONG_KEYS_PER_MINUTE
 from app.records.key_file import KeyFile, Role
 from app.records.sessions import MemorySessions, Session
 from tests.app.api.live_server import Live, Start, assert_problem, records
@@ -71,6 +71,31 @@ def test_a_browser_signs_in_works_and_signs_out(live: Live, key: str, photo: byt
         ("room 1", "/session", 204, "sign_out"),
         (None, "/models", 401, None),
     ]
+
+
+def test_made_up_cookies_are_limited_and_do_not_lock_a_session_out(
+    live: Live, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[str] = []
+    find = MemorySessions.find
+
+    def note_and_find(sessions: MemorySessions, digest: str) -> Session | None:
+        found.append(digest)
+        return find(sessions, digest)
+
+    monkeypatch.setattr(MemorySessions, "find", note_and_find)
+    assert sign_in(live.client, key).status_code == 201
+    assert live.client.get("/session").json()["name"] == "room 1"
+    with httpx.Client(base_url=live.client.base_url) as unknown:
+        for number in range(MAX_MISSING_KEYS_PER_MINUTE):
+            assert unknown.get("/session", headers={"Cookie": f"caries-session={number:043}"}).status_code == 200
+        reads = len(found)
+        for path in ("/session", "/models"):
+            answer = unknown.get(path, headers={"Cookie": f"caries-session={99:043}"})
+            assert_problem(answer, 429, "too-many-requests")
+        assert len(found) == reads
+    assert live.client.get("/session").json()["name"] == "room 1"
+    assert live.client.get("/models").status_code == 200
 
 
 @pytest.mark.parametrize(
