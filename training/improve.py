@@ -39,9 +39,6 @@ TEST_FOLD = FOLDS - 1
 
 PARTS = {"training": [fold for fold in range(FOLDS) if fold != TEST_FOLD], "test": [TEST_FOLD]}
 
-DATA_SET = 'name = "reviewed"\ncredit = "Reviewed photos of the clinic."\nlabels = "carious teeth only"\n'
-"""Readers need not mark sound teeth."""
-
 
 def live_bundle(store: Path, out: Path, model: str | None = None) -> Bundle:
     """The bundle that the training starts from: the model's newest in the store when `out` was begun. Raises RunError:
@@ -149,7 +146,7 @@ def export_reviews(reviews: StoreLocation, out: Path) -> None:
             table = csv.DictWriter(file, ("image", "group", "fold"), lineterminator="\n")
             table.writeheader()
             table.writerows(chosen)
-        (partial / part / DESCRIPTION).write_text(DATA_SET, encoding="utf-8")
+        shutil.copy(partial / "all" / DESCRIPTION, partial / part)
         say(f"export    {len(chosen)} of {number} reviewed photos for {part}")
     shutil.rmtree(partial / "all")
     partial.rename(out)

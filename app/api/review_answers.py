@@ -77,7 +77,10 @@ class Record(BaseModel):
     boxes: list[MarkedTooth]
     view: View | None
     note: str | None
-    blind: bool = Field(description="Whether the reader had seen neither the detector's boxes nor another reading.")
+    blind: bool = Field(
+        description="Whether another reader kept the photo, and `/reviews` had shown this one neither the detector's "
+        "boxes nor another reading."
+    )
     created_at: datetime
     updated_at: datetime
 
@@ -153,20 +156,22 @@ class ReviewedPhoto(PhotoIdentity):
     start: list[MarkedTooth] = Field(description="The boxes to start from.")
     reading: Record | None = Field(description="This reader's.")
     readings: list[Record] = Field(description="All that this reader may see.")
-    consensus: Record | None
+    consensus: Record | None = Field(description="Null in blind reading until the readings are done.")
 
     @classmethod
     def from_row(cls, store: ReviewStore, photo: PhotoRow, reader: str) -> "ReviewedPhoto":
         """The photo as this reader may see it."""
         readings = [Record.model_validate(reading) for reading in store.visible_readings(photo, reader)]
         findings = [row.finding for row in photo.findings]
-        shown = [finding.as_dict() for finding in findings] if store.findings_visible(photo) else None
+        is_open = store.findings_visible(photo)
+        shown = [finding.as_dict() for finding in findings] if is_open else None
+        consensus = Record.model_validate(photo.consensus) if is_open and photo.consensus else None
         return cls.model_validate(
             PhotoIdentity.model_validate(photo).model_dump()
             | {"kept_by": photo.kept_by, "media_type": photo.media_type, "sha256": photo.sha256}
             | {"detections": shown, "start": findings[0].start(store.blind), "readings": readings}
             | {"reading": next((reading for reading in readings if reading.reader == reader), None)}
-            | {"consensus": photo.consensus and Record.model_validate(photo.consensus)}
+            | {"consensus": consensus}
         )
 
 

@@ -49,6 +49,8 @@ class Service:
         self.draining = False
         self.closed = False
         self.reviews = open_store(settings) if settings.reviews else None
+        if self.reviews is not None:
+            self.reviews.settle()
         self._on_failure = on_failure
         self._screener: Screener | None = None
         self._failed = False

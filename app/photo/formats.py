@@ -9,7 +9,7 @@ MediaType = Literal["image/png", "image/jpeg", "image/webp"]
 MEDIA_TYPES: dict[str, MediaType] = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 """By the names that callers give them."""
 
-PICTURE_SUFFIXES: dict[MediaType, str] = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
+PICTURE_SUFFIXES: dict[str, str] = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
 
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".dcm"})
 """File names of photos in folders."""

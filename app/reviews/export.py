@@ -3,10 +3,12 @@
 img_train/photo-000001.jpg     the pictures
 json_train/photo-000001.json   their labels, in the form of VGG Image Annotator
 folds.csv                      image,group,fold: photos of a patient share a group, and a group a fold
+dataset.toml                   what the labels mean
 """
 
 import csv
 import hashlib
+import hmac
 import io
 import json
 import shutil
@@ -15,13 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import OutputError, UnknownPhoto
-from app.photo.formats import MEDIA_TYPES, PICTURE_SUFFIXES
+from app.photo.formats import PICTURE_SUFFIXES
 from app.reviews.labels import LabelledBox, Labels, ReaderVerdict, State
 from app.reviews.schema import PhotoRow
 from app.reviews.store import ReviewStore, consensus_labels
 
 FOLDS = 5
 """As the training has them."""
+
+DATA_SET = 'name = "reviewed"\ncredit = "Reviewed photos of the clinic."\nlabels = "carious teeth only"\n'
+"""Readers need not mark sound teeth."""
 
 
 def export(store: ReviewStore, out: Path) -> int:
@@ -53,8 +58,9 @@ def export(store: ReviewStore, out: Path) -> int:
 
 
 def exported_files(store: ReviewStore) -> Iterator[tuple[str, bytes]]:
-    """The files of an export, each with its path; for each photo two, and `folds.csv` at the end."""
+    """The files of an export, each with its path; for each photo two, and the tables at the end."""
     rows: list[tuple[str, str, int]] = []
+    secret = store.groups_secret()
     for photo in store.photos(State.DONE):
         labels = consensus_labels(photo)
         if labels is None or labels.verdict is ReaderVerdict.NOT_ASSESSABLE:
@@ -64,24 +70,24 @@ def exported_files(store: ReviewStore) -> Iterator[tuple[str, bytes]]:
         except UnknownPhoto:  # deleted meanwhile
             continue
         stem = f"photo-{photo.id:06}"
-        suffix = next(PICTURE_SUFFIXES[kind] for kind in MEDIA_TYPES.values() if kind == media_type)
-        image = stem + suffix
+        image = stem + PICTURE_SUFFIXES[media_type]
         yield f"img_train/{image}", data
         yield f"json_train/{stem}.json", _json(_via(image, len(data), labels))
-        group = _group(photo)
+        group = _group(photo, secret)
         rows.append((image, group, int(group, 16) % FOLDS))
     table = io.StringIO()
     csv.writer(table, lineterminator="\n").writerows([("image", "group", "fold"), *rows])
     yield "folds.csv", table.getvalue().encode()
+    yield "dataset.toml", DATA_SET.encode()
 
 
-def _group(photo: PhotoRow) -> str:
-    """Digits of a digest of the pseudonym, which stays in the store, or else of the picture.
+def _group(photo: PhotoRow, secret: bytes) -> str:
+    """Digits of an HMAC of the pseudonym, which cannot be searched for without the secret, or of the picture's digest.
 
     The fold follows from it, so that a photo keeps its fold in later exports: held-out photos stay held out.
     """
     origin = f"patient {photo.patient}" if photo.patient else photo.sha256
-    return hashlib.sha256(origin.encode()).hexdigest()[:12]
+    return hmac.new(secret, origin.encode(), hashlib.sha256).hexdigest()[:12]
 
 
 def _via(image: str, size: int, labels: Labels) -> dict[str, Any]:

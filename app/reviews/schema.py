@@ -17,6 +17,10 @@ READING, CONSENSUS = "reading", "consensus"
 """Kinds of records: what one reader said, and what was decided where readers differed."""
 
 
+GROUPS = "groups"
+"""Name of the secret of `SecretRow`."""
+
+
 class UtcTime(TypeDecorator[datetime]):
     """A point in time. SQLite stores no time zone, so all are UTC."""
 
@@ -154,3 +158,12 @@ class SessionRow(Base):
     key_id: Mapped[str] = mapped_column(index=True)
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class SecretRow(Base):
+    """A random secret of the store as hexadecimal digits; `GROUPS` derives the groups of an export."""
+
+    __tablename__ = "secrets"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str]

@@ -22,7 +22,7 @@ from app.photo.without_metadata import PictureFile
 from app.reviews.database import Database
 from app.reviews.findings import Finding, disagreement
 from app.reviews.labels import READERS, Labels, State, View, agreed
-from app.reviews.schema import CONSENSUS, READING, Base, FindingRow, PhotoRow, PictureRow, RecordRow
+from app.reviews.schema import CONSENSUS, GROUPS, READING, Base, FindingRow, PhotoRow, PictureRow, RecordRow, SecretRow
 from app.reviews.sessions import StoredSessions
 from app.settings import Blind, StoreLocation
 
@@ -147,6 +147,11 @@ class ReviewStore:
             data, media_type = _existing(photo_id, session.execute(columns).one_or_none())
         return data, media_type
 
+    def groups_secret(self) -> bytes:
+        """The random secret that the groups of an export are derived with; it stays in the store and its backups."""
+        with self._database.reading() as session:
+            return bytes.fromhex(session.scalars(select(SecretRow.value).where(SecretRow.name == GROUPS)).one())
+
     def counts(self) -> dict[State, int]:
         """How many photos are in each state."""
         with self._database.reading() as session:
@@ -182,6 +187,15 @@ class ReviewStore:
         """Whether a reader may see what the detector said."""
         return self.blind is Blind.OFF or photo.readings >= READERS
 
+    def settle(self) -> None:
+        """Give each photo the state that this mode of reading demands, after another mode: a photo with one reading is
+        done in open reading, and waits for a second one in blind reading unless it has a consensus."""
+        has_consensus = select(_RECORDS.c.id).where(_RECORDS.c.photo_id == _PHOTOS.c.id, _RECORDS.c.kind == CONSENSUS)
+        one_reading = update(_PHOTOS).where(_PHOTOS.c.readings == 1, ~has_consensus.exists())
+        before, after = (State.WAITING, State.DONE) if self.blind is Blind.OFF else (State.DONE, State.WAITING)
+        with self._database.writing() as session:
+            session.execute(one_reading.where(_PHOTOS.c.state == before).values(state=after))
+
     def write_reading(self, photo_id: int, entry: Entry) -> None:
         """Write what a reader says about a photo.
 
@@ -197,7 +211,10 @@ class ReviewStore:
             readings = {record.reader: record for record in records if record.kind == READING}
             if is_blind and len(readings) >= READERS:
                 raise ReadingClosed(f"both readings of photo {photo_id} are done and closed; adjudicate instead")
-            _write(session, photo_id, readings.get(entry.reader), READING, entry, is_blind)
+            kept_by = session.scalar(select(_PHOTOS.c.kept_by).where(_PHOTOS.c.id == photo_id))
+            # Before keeping a photo, its reader may have screened it.
+            blind = is_blind and entry.reader != kept_by
+            _write(session, photo_id, readings.get(entry.reader), READING, entry, blind)
             said = {reader: Labels.from_json(record.verdict, record.boxes) for reader, record in readings.items()}
             said[entry.reader] = entry.labels
             values: dict[str, Any] = {"readings": len(said), "first_reader": entry.reader if len(said) == 1 else None}

@@ -12,7 +12,7 @@ pytest.importorskip("alembic", reason="the extra reviews is not installed")
 
 from app.api.review_answers import PhotoEntry, ReviewedPhoto, SentRecord
 from app.reviews.labels import CARIES, LabelledBox, Labels, ReaderVerdict
-from app.reviews.store import ReviewStore
+from app.reviews.store import Entry, ReviewStore
 from app.settings import Blind, StoreLocation
 from tests.app.reviews.samples import keep, labels, read
 
@@ -41,6 +41,17 @@ def test_what_is_hidden_until_both_readings_are_done(store: ReviewStore) -> None
     read(store, number, "b", 0)
     done = ReviewedPhoto.from_row(store, store.photo(number), "a")
     assert (len(done.readings), done.detections is not None) == (2, True)
+
+
+@pytest.mark.parametrize("later", [Blind.EMPTY, Blind.UNCLASSED])
+def test_a_consensus_of_open_reading_is_hidden_from_blind_readers(tmp_path: Path, later: Blind) -> None:
+    location = StoreLocation(tmp_path, None)
+    with closing(ReviewStore(location)) as store:
+        read(store, keep(store), "a", 0)
+        store.write_consensus(1, Entry(labels=labels(1), reader="b"))
+        assert ReviewedPhoto.from_row(store, store.photo(1), "c").consensus is not None
+    with closing(ReviewStore(location, later)) as store:
+        assert ReviewedPhoto.from_row(store, store.photo(1), "c").consensus is None
 
 
 def test_a_sent_record_becomes_labels() -> None:

@@ -13,7 +13,7 @@ import pytest
 from app.errors import ReviewStoreError
 from app.reviews.archive import archived_files, restore_files
 from app.reviews.database import Database
-from app.reviews.store import Entry, ReviewStore
+from app.reviews.store import Entry, ReviewStore, Selection
 from app.settings import Blind, StoreLocation
 from tests.app.reviews.databases import empty_location
 from tests.app.reviews.samples import keep, labels, picture, read
@@ -49,12 +49,27 @@ def test_a_store_is_restored_to_either_database(location: StoreLocation, other: 
     ]
     assert restore_files(other, iter(files)) == 2
     assert content(other) == content(location)
+    with closing(ReviewStore(location)) as first, closing(ReviewStore(other)) as restored:
+        assert first.groups_secret() == restored.groups_secret()
     with closing(ReviewStore(other, Blind.EMPTY)) as store:
         assert store.picture(2)[0] == picture(1).data
         read(store, 2, "b")
         assert keep(store, 5) == 3
     with pytest.raises(ReviewStoreError, match="is not empty; restore into an empty folder or database"):
         restore_files(other, iter(files))
+
+
+@pytest.mark.parametrize("deleted", [[2], [1, 2]])
+def test_the_number_of_a_deleted_photo_is_not_used_after_a_restore(
+    location: StoreLocation, other: StoreLocation, deleted: list[int]
+) -> None:
+    fill(location)
+    with closing(ReviewStore(location)) as store:
+        for number in deleted:
+            store.delete(Selection(photo_id=number), lambda *_: None)
+    restore_files(other, archived_files(location))
+    with closing(ReviewStore(other)) as store:
+        assert keep(store, 7) == 3
 
 
 def test_an_archive_of_the_first_schema_is_upgraded(location: StoreLocation, other: StoreLocation) -> None:
@@ -82,6 +97,11 @@ def test_archives_that_are_refused_restore_nothing(location: StoreLocation, othe
         (iter(files[1:]), "has no reviews/schema.json"),
         (iter([("reviews/schema.json", b'{"revision": "0099"}')]), "the schema 0099 is of a newer program"),
         (broken(files), "cannot be written: Input/output error"),
+        (iter([("reviews/schema.json", b"{")]), "schema.json of the archive is damaged"),
+        (iter([("reviews/schema.json", b"{}")]), "schema.json of the archive is damaged"),
+        (iter([*files[:1], (files[1][0], b'{"photos": [')]), "000000001.json of the archive is damaged"),
+        (iter([*files[:1], (files[1][0], b'{"gone": [{}]}')]), "000000001.json of the archive is damaged"),
+        (iter([*files[:1], ("reviews/x.picture", b"")]), "x.picture of the archive is damaged"),
     ):
         with pytest.raises(ReviewStoreError, match=says):
             restore_files(other, wrong)

@@ -60,7 +60,7 @@ def test_a_store_that_is_missing_or_of_a_newer_program(location: StoreLocation) 
         Database(location, create=False)
     with closing(Database(location)) as database, database.writing() as session:
         session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(ReviewStoreError, match="has the schema 9999 of a newer program; this one knows 0003"):
+    with pytest.raises(ReviewStoreError, match="has the schema 9999 of a newer program; this one knows 0004"):
         Database(location)
     with pytest.raises(ReviewStoreError, match="the schema 0099 is of a newer program"):
         Database(location, revision="0099")

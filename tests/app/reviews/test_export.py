@@ -45,6 +45,8 @@ def rows(folder: Path) -> dict[str, tuple[str, str]]:
 @needs_training
 def test_the_training_reads_an_export(store: ReviewStore, tmp_path: Path) -> None:
     from training.data.annotations import read_annotated_photos
+    from training.data.data_sets import Labels as MeaningOfLabels
+    from training.data.data_sets import find_data_set
 
     fill(store)
     assert export(store, tmp_path / "out") == 6
@@ -55,6 +57,7 @@ def test_the_training_reads_an_export(store: ReviewStore, tmp_path: Path) -> Non
     corners = [top / HEIGHT, left / WIDTH, bottom / HEIGHT, right / WIDTH]
     assert photos[0].boxes[0].tolist() == pytest.approx(corners)
     assert len({photo.group for photo in photos}) == 3
+    assert find_data_set(tmp_path / "out")[0].labels is MeaningOfLabels.CARIOUS_TEETH_ONLY
 
 
 def test_files_groups_and_folds(store: ReviewStore, tmp_path: Path) -> None:
@@ -83,6 +86,17 @@ def test_a_photo_keeps_its_fold_in_later_exports(store: ReviewStore, tmp_path: P
     first, second = rows(tmp_path / "first"), rows(tmp_path / "second")
     assert len(first.keys() & second.keys()) == 5
     assert all(first[name] == second[name] for name in first.keys() & second.keys())
+
+
+def test_a_group_cannot_be_recomputed_from_a_pseudonym(tmp_path: Path) -> None:
+    pytest.importorskip("alembic", reason="the extra reviews is not installed")
+    groups = []
+    for name in ("one", "two"):
+        with closing(ReviewStore(StoreLocation(tmp_path / name, None))) as store:
+            read(store, keep(store, patient="4711"), "a", 0)
+            export(store, tmp_path / f"{name} exported")
+        groups += [group for group, _ in rows(tmp_path / f"{name} exported").values()]
+    assert groups[0] != groups[1]
 
 
 def test_an_adjudicated_photo_has_the_labels_of_the_consensus(store: ReviewStore, tmp_path: Path) -> None:

@@ -143,6 +143,36 @@ def test_a_reading_that_was_open_does_not_become_blind(location: StoreLocation) 
         assert [reading.blind for reading in store.photo(number).all_readings] == [False, True]
 
 
+def test_the_state_of_a_photo_with_one_reading_follows_the_mode(location: StoreLocation) -> None:
+    def states(blind: Blind) -> list[str]:
+        with closing(ReviewStore(location, blind)) as store:
+            store.settle()
+            return [photo.state for photo in store.photos()]
+
+    with closing(ReviewStore(location)) as store:
+        once, twice, settled, _ = (keep(store, place) for place in range(4))
+        for number in (once, twice, settled):
+            read(store, number, "a", 0)
+        read(store, twice, "b", 0)
+        store.write_consensus(settled, Entry(labels=labels(1), reader="c"))
+    assert states(Blind.OFF) == ["done", "done", "done", "waiting"]
+    assert states(Blind.EMPTY) == ["waiting", "done", "done", "waiting"]
+    with closing(ReviewStore(location, Blind.EMPTY)) as store:
+        assert numbers(store, "a") == [4]
+        assert numbers(store, "b") == [once, 4]
+    assert states(Blind.OFF) == ["done", "done", "done", "waiting"]
+
+
+def test_the_reading_of_the_one_who_kept_the_photo_is_not_blind(blind: ReviewStore) -> None:
+    number = keep(blind, by="a")
+    for reader in ("a", "b"):
+        read(blind, number, reader, 0)
+    assert [(reading.reader, reading.blind) for reading in blind.photo(number).all_readings] == [
+        ("a", False),
+        ("b", True),
+    ]
+
+
 def test_blind_readers_who_agree_need_no_adjudication(blind: ReviewStore) -> None:
     number = keep(blind)
     read(blind, number, "a", 0)

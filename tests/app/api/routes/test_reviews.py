@@ -184,11 +184,11 @@ def test_a_blind_reader_gets_the_other_record_by_no_route(
     start: Start, photo: bytes, tmp_path: Path, blind: Blind
 ) -> None:
     keys = KeyFile(tmp_path / "keys.json")
-    made = {name: keys.add(name, Role.REVIEW)[1] for name in ("kim", "lee", "third")}
+    made = {name: keys.add(name, Role.REVIEW)[1] for name in ("desk", "kim", "lee", "third")}
     location = StoreLocation(tmp_path / "reviews", None)
     with start(reviews=location, reviews_blind=blind, keys=tmp_path / "keys.json", requests_per_minute=0) as live:
         headers = {name: {"Authorization": f"Bearer {key}"} for name, key in made.items()}
-        body = live.client.post("/reviews/photos", content=photo, headers=headers["kim"]).json()
+        body = live.client.post("/reviews/photos", content=photo, headers=headers["desk"]).json()
         assert body["detections"] is None
         assert body["start"] == ([] if blind is Blind.EMPTY else [box(place, None) for place in range(4)])
         written = record(1, note="SECRET", view="close")
@@ -223,6 +223,17 @@ def test_a_blind_reader_gets_the_other_record_by_no_route(
         assert [(one["reader"], one["f1_05"]) for one in figures["readers"]] == [("kim", 1.0), ("lee", 0.0)]
         assert figures["detectors"][0]["f1_05"] == pytest.approx(2 / 3, abs=1e-4)
         assert list(figures["readers"][0]["by_view"]) == ["close"]
+
+
+def test_another_mode_of_reading_changes_what_waits(start: Start, photo: bytes, tmp_path: Path) -> None:
+    location = StoreLocation(tmp_path / "reviews", None)
+    for blind, state in ((Blind.OFF, "done"), (Blind.EMPTY, "waiting"), (Blind.OFF, "done")):
+        with start(reviews=location, reviews_blind=blind) as live:
+            if not live.client.get("/reviews/photos?reader=b&state=all").json()["photos"]:
+                kept(live, photo)
+                assert put(live, 1, record(1)).status_code == 200
+            (entry,) = live.client.get("/reviews/photos?reader=b&state=all").json()["photos"]
+            assert entry["state"] == state
 
 
 def test_roles_and_the_audit_log(start: Start, photo: bytes, tmp_path: Path) -> None:
@@ -330,9 +341,10 @@ def test_an_export_is_a_zip_of_the_training_layout(live: Live, photo: bytes) -> 
     assert put(live, 1, record(1)).status_code == 200
     answer = live.client.get("/reviews/export")
     assert answer.headers["content-type"] == "application/zip"
+    tables = ["folds.csv", "dataset.toml"]
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         assert archive.testzip() is None
-        assert archive.namelist() == ["img_train/photo-000001.jpg", "json_train/photo-000001.json", "folds.csv"]
+        assert archive.namelist() == ["img_train/photo-000001.jpg", "json_train/photo-000001.json", *tables]
         assert archive.read("img_train/photo-000001.jpg") == live.client.get("/reviews/photos/1/picture").content
 
 
