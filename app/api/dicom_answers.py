@@ -1,8 +1,8 @@
 """The answers in DICOM to one photo: a structured report, alone or with the annotated picture."""
 
-import asyncio
 import secrets
 
+from app.admission import Admission
 from app.api.negotiation import DICOM_TYPES, Format
 from app.errors import NotAcceptable
 from app.photo.formats import PhotoFormat, format_name
@@ -11,7 +11,9 @@ from app.screen_photo import Options, ScreenedPhoto
 DICOM = DICOM_TYPES[Format.DICOM]
 
 
-async def dicom_body(chosen: Format, data: bytes, screened: ScreenedPhoto, options: Options) -> tuple[bytes, str]:
+async def dicom_body(
+    chosen: Format, data: bytes, screened: ScreenedPhoto, options: Options, admission: Admission
+) -> tuple[bytes, str]:
     """The body and its Content-Type: a report, or report and picture as parts (RFC 2387).
 
     Args:
@@ -30,7 +32,9 @@ async def dicom_body(chosen: Format, data: bytes, screened: ScreenedPhoto, optio
 
         return build_objects(read_source(data, options.frame), screened, options)
 
-    objects = await asyncio.to_thread(build)
+    with admission.photo_permit() as permit:
+        await permit.acquire()
+        objects = await permit.run("encode", build)
     if chosen is Format.DICOM:
         return objects[0], DICOM
     boundary = secrets.token_hex(16)

@@ -47,6 +47,13 @@ async def screen_sent_photo(
     service = service_of(request)
     screener = service.screener
     sent, screened = None, None
+
+    async def answer(sent: SentPhoto, engine: Engine) -> ScreenedPhoto:
+        found = await screener.screen(sent.data, sent.options, engine)
+        if build is not None:
+            await build(sent, found)
+        return found
+
     try:
         with (
             service.models.use(model) as engine,
@@ -54,10 +61,7 @@ async def screen_sent_photo(
             contextlib.suppress(ClientDisconnect),
         ):
             sent = await read(engine)
-            found = await unless_client_leaves(request, screener.screen(sent.data, sent.options, engine))
-            if build is not None and found is not None:
-                await build(sent, found)
-            screened = found
+            screened = await unless_client_leaves(request, answer(sent, engine))
     finally:
         await note_photo(request, sent.data or None if sent else None, screened)
     if screened is None:

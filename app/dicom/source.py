@@ -6,11 +6,13 @@ import logging
 import warnings
 from dataclasses import dataclass
 
-from pydicom import Dataset, config, dcmread
+from pydicom import Dataset, config
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.filereader import read_dataset
 from pydicom.uid import UID
 
 from app.errors import UnreadablePhoto
-from app.photo.dicom_file import read_structure
+from app.photo.dicom_file import DicomFile, read_structure
 
 # Its warnings repeat values, such as a patient's name.
 warnings.filterwarnings("ignore", module="pydicom")
@@ -37,6 +39,18 @@ EMPTY = (
 
 REQUIRED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 
+DATES = ("Content", "Acquisition", "Series", "Study")
+"""What the date and time of the objects come from, the first that is given."""
+
+READ = (
+    *dict.fromkeys((*REQUIRED, *COPIED, *(f"{name}{part}" for name in DATES for part in ("Date", "Time")))),
+    *("SpecificCharacterSet", "Modality", "InstanceNumber", "BodyPartExamined"),
+)
+"""Attributes that pydicom may read."""
+
+MAX_VALUE_BYTES = 2**10
+"""Of such an attribute. A name in three writings of 64 characters takes fewer."""
+
 UTF_8 = "ISO_IR 192"
 
 
@@ -45,7 +59,7 @@ class Source:
     """A DICOM photo.
 
     Attributes:
-        header: its elements without pixels.
+        header: its elements of `READ`.
         frame: which one is answered, from 1; None if it has only one.
         sha256: of its bytes.
     """
@@ -57,7 +71,7 @@ class Source:
     @property
     def content_date_and_time(self) -> tuple[str, str]:
         """When the photo was taken, or else stored; the objects have it, so that equal questions give equal bytes."""
-        for name in ("Content", "Acquisition", "Series", "Study"):
+        for name in DATES:
             date = str(self.header.get(f"{name}Date") or "")
             if len(date) == 8 and date.isdecimal():
                 return date, str(self.header.get(f"{name}Time") or "") or "000000"
@@ -93,15 +107,33 @@ def read_source(data: bytes, frame: int | None) -> Source:
         PhotoError: as `app.photo.dicom_file.read_structure`, whose limits pydicom does not have; UnreadablePhoto also
             for a file without the identifiers of study, series and instance.
     """
-    several = read_structure(data).frames > 1
+    file = read_structure(data)
+    several, elements = file.frames > 1, b"".join(_element(file, name) for name in READ)
     try:
-        header = dcmread(io.BytesIO(data), stop_before_pixels=True)
+        header = read_dataset(io.BytesIO(elements), not file.encoding.explicit, file.encoding.little)
         missing = [name for name in REQUIRED if not UID(str(header.get(name) or "")).is_valid]
     except Exception:  # of any kind for damaged elements, with their values
         raise UnreadablePhoto("the DICOM file's header is damaged") from None
     if missing:
         raise UnreadablePhoto(f"the DICOM file has no valid {missing[0]}, to which an answer in DICOM refers")
     return Source(header, frame if several else None, hashlib.sha256(data).hexdigest())
+
+
+def _element(file: DicomFile, name: str) -> bytes:
+    """The bytes of an element of `READ`; empty if the file does not have it.
+
+    pydicom takes seconds and gigabytes for a hostile value, such as a sequence in place of a name.
+    """
+    tag = tag_for_keyword(name)
+    if tag is None or tag not in file.values:
+        return b""
+    (at, length), expected = file.values[tag], dictionary_VR(tag)
+    if length > MAX_VALUE_BYTES or file.representations[tag] not in (b"", expected.encode()):
+        raise UnreadablePhoto(
+            f"the DICOM file's {name} has {length} bytes or another type; at most {MAX_VALUE_BYTES} of {expected} are"
+            " accepted for an answer in DICOM"
+        )
+    return file.data[at - 8 : at + length]
 
 
 def _has(charset: object, texts: str) -> bool:

@@ -109,7 +109,7 @@ async def detect(
 
     async def build(sent: SentPhoto, screened: ScreenedPhoto) -> None:
         nonlocal objects
-        objects = await dicom_body(chosen, sent.data, screened, options)
+        objects = await dicom_body(chosen, sent.data, screened, options, service.screener.admission)
 
     screened = await screen_sent_photo(request, model, read, build if chosen in DICOM_TYPES else None)
     if screened is None:

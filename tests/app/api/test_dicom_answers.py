@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import email
 import io
 import json
@@ -13,8 +14,12 @@ from PIL import Image
 from pydicom import Dataset, dcmread
 
 import app.dicom
+from app.admission import Admission
+from app.api.dicom_answers import dicom_body
+from app.api.negotiation import Format
+from app.detector.bundle import Bundle
 from tests.app.api.live_server import Live, assert_problem
-from tests.app.dicom.answers import KOREAN
+from tests.app.dicom.answers import KOREAN, OPTIONS, screened
 from tests.app.photo import dicom_files
 from tests.app.photo.pictures import camera_photo
 
@@ -118,3 +123,18 @@ def test_nothing_of_the_patient_is_logged(live: Live, photo: bytes, caplog: pyte
     )
     for mark in ("Gildong", "길동", "P-0017", "19700101", "1.2.826.0.1.3680043.8.498.1.1"):
         assert mark not in text
+
+
+def test_objects_are_built_with_a_photo_permit(shipped_bundle: Bundle) -> None:
+    async def build() -> tuple[bytes, str]:
+        admission = Admission(photos_open=1)
+        photo = screened(shipped_bundle)
+        with admission.photo_permit() as permit:
+            await permit.acquire()
+            building = asyncio.create_task(dicom_body(Format.DICOM, dicom_files.jpeg(), photo, OPTIONS, admission))
+            await asyncio.sleep(0.1)
+            assert not building.done()
+        return await building
+
+    body, kind = asyncio.run(build())
+    assert (body[128:132], kind) == (b"DICM", "application/dicom")

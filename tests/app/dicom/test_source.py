@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from pydicom import Dataset, dcmread
+from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from app.dicom.source import COPIED, EMPTY
 from app.errors import PhotoTooLarge, UnreadablePhoto
@@ -77,6 +78,22 @@ def test_limits_apply_before_pydicom() -> None:
         source(dicom_files.written(nested(MAX_DEPTH + 1)))
     with pytest.raises(UnreadablePhoto):
         source(dicom_files.native()[:500])
+
+
+def test_hostile_values_never_reach_pydicom() -> None:
+    given = dicom_files.dataset(PatientName=None)
+    given.add_new(0x00100010, "SQ", [Dataset() for _ in range(1000)])
+    for made in (given, dicom_files.dataset(PatientID=1025 * "1")):
+        with pytest.raises(UnreadablePhoto, match=r"Patient(Name|ID) has \d+ bytes or another type; at most 1024 of"):
+            source(dicom_files.written(made))
+    given = dicom_files.dataset(PatientComments=60_000 * "a", AnatomicRegionSequence=[Dataset()])
+    assert set(source(dicom_files.written(given)).header.keys()) < set(dicom_files.dataset().keys())
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_other_encodings(syntax: str) -> None:
+    header = source(dicom_files.native(syntax=syntax)).header
+    assert (header.PatientName, header.InstanceNumber) == ("Hong^Gildong", 1)
 
 
 def test_the_date_is_that_of_the_photo() -> None:
