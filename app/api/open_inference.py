@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from fastapi import Request
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator
 
 from app.api.body import read_raw, refuse_compressed, validated
 from app.api.parameters import integer
@@ -31,6 +31,9 @@ HEADER_LENGTH = "Inference-Header-Content-Length"
 INPUT = "photo"
 MAX_JSON_BYTES = 64 * 2**10
 """Of a request's JSON without the photo."""
+
+MAX_JSON_VALUES = 1000
+"""Of a request. Parsing takes up to 100 bytes of memory for a value of 2 bytes; base64 counts as one value."""
 
 ELEMENT = struct.Struct("<I")
 """The length of an element of BYTES."""
@@ -123,7 +126,7 @@ class InputTensor(_Strict):
     shape: list[int] = Field(description="[1], or further dimensions of 1.", min_length=1, max_length=8)
     datatype: Literal["BYTES"]
     parameters: InputParameters = InputParameters()
-    data: list[str] | list[list[str]] | None = Field(
+    data: Annotated[list[str | Annotated[list[str], Field(max_length=1)]], Field(max_length=1)] | None = Field(
         default=None, description="The photo as base64, unless it is binary."
     )
 
@@ -149,8 +152,15 @@ class InferRequest(_Strict):
     )
     parameters: InferParameters = InferParameters()
     inputs: list[InputTensor] = Field(min_length=1, max_length=1)
-    outputs: list[RequestedOutput] = Field(default=[], description="All of them if empty.")
+    outputs: list[RequestedOutput] = Field(default=[], max_length=len(OUTPUTS), description="All of them if empty.")
     model_name: str | None = Field(default=None, description="Sent by KServe's client; the path decides.")
+
+    @field_validator("outputs")
+    @classmethod
+    def _no_repeats(cls, outputs: list[RequestedOutput]) -> list[RequestedOutput]:
+        if len({output.name for output in outputs}) < len(outputs):
+            raise ValueError("an output is requested twice")
+        return outputs
 
     def options(self) -> Options:
         """The options of the photo."""
@@ -252,6 +262,8 @@ def _json_bytes(text: str | None) -> int | None:
 
 
 def _parse_json(body: bytes) -> tuple[InferRequest, bytes]:
+    if sum(body.count(mark) for mark in (b",", b"[", b"{")) > MAX_JSON_VALUES:
+        raise InvalidParameter(f"the JSON has more than {MAX_JSON_VALUES} values; send one photo, as base64")
     asked = validated(InferRequest, body)
     tensor = _checked(asked)
     if tensor.parameters.binary_data_size is not None:
