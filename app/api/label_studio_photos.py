@@ -1,17 +1,19 @@
 """Photos of tasks, fetched from the configured Label Studio alone.
 
-A task comes from a client, so that it may name any address. Only a path on the configured host is requested, with no
-redirect followed; the bytes and the time of an answer are limited.
+A task comes from a client, so that it may name any address. Only a path of `FOLDERS` on the configured host is
+requested, since the request has the operator's token; no redirect is followed; bytes and time of an answer are limited.
 """
 
 import http.client
+import re
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Self
-from urllib.parse import SplitResult, quote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from app.api.problems import quoted
 from app.errors import InvalidParameter, LabelStudioError, PhotoTooLarge, SettingsError
@@ -20,15 +22,23 @@ from app.settings import Settings, variable
 MAX_ADDRESS = 2048
 """Characters of a photo's address."""
 
+FOLDERS = ("/data/", "/tasks/", "/storage-data/")
+"""Where Label Studio serves photos: uploads and local files, cloud storages, and cloud storages of old versions."""
+
 CHUNK_BYTES = 2**16
 PORTS = {"http": 80, "https": 443}
 
 
 class LabelStudioPhotos:
-    """Fetches photos. Thread-safe."""
+    """Fetches photos. Thread-safe.
 
-    def __init__(self, address: str, token: str, *, max_bytes: int, timeout_s: float) -> None:
+    Attributes:
+        threads: in which to fetch, so that a slow Label Studio delays only its own requests.
+    """
+
+    def __init__(self, address: str, token: str, *, max_bytes: int, timeout_s: float, threads: int = 1) -> None:
         """Fetch from `address`, at most `max_bytes` within `timeout_s`."""
+        self.threads = ThreadPoolExecutor(threads, thread_name_prefix="label-studio")
         self._base = urlsplit(address)
         self._token = token
         self._max_bytes = max_bytes
@@ -50,7 +60,8 @@ class LabelStudioPhotos:
             raise SettingsError(f"{name}: {settings.label_studio_token} cannot be read ({error})") from None
         if not token or not token.isprintable():
             raise SettingsError(f"{name}: {settings.label_studio_token} has no token")
-        return cls(address, token, max_bytes=settings.max_bytes, timeout_s=settings.upload_s)
+        limits = {"max_bytes": settings.max_bytes, "threads": settings.batches_open}
+        return cls(address, token, timeout_s=settings.upload_s, **limits)
 
     def fetch(self, address: str) -> bytes:
         """The photo at a path, or at a URL of the configured Label Studio.
@@ -92,11 +103,14 @@ class LabelStudioPhotos:
                 raise ValueError
             if sent.scheme not in ("", base.scheme) or (sent.scheme and not sent.netloc):
                 raise ValueError
-            if not sent.path.startswith("/") or len(address) > MAX_ADDRESS or not address.isprintable():
+            if not sent.path.startswith(FOLDERS) or ".." in re.split(r"[/\\]", unquote(sent.path)):
+                raise ValueError
+            if len(address) > MAX_ADDRESS or not address.isprintable():
                 raise ValueError
         except ValueError:
             raise InvalidParameter(
-                f"the photo's address is {quoted(address)}; it must be a path on {base.scheme}://{base.netloc}"
+                f"the photo's address is {quoted(address)}; it must be a path of {', '.join(FOLDERS)} on"
+                f" {base.scheme}://{base.netloc}"
             ) from None
         query = f"?{quote(sent.query, safe='/%=&?~+:;,@!*()$')}" if sent.query else ""
         return quote(sent.path, safe="/%~+:;,@!*()$=&") + query

@@ -1,6 +1,6 @@
 """`/label-studio`: an ML backend of Label Studio, which shows the boxes of the detector as predictions."""
 
-from functools import partial
+import asyncio
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
@@ -107,7 +107,7 @@ async def predict(request: Request) -> Response:
 
 @router.post("/webhook", summary="Receive an event of Label Studio")
 async def webhook() -> WebhookAnswer:
-    """Nothing is done with an annotation: the detector does not learn while it serves."""
+    """Annotations are ignored: the detector does not learn while it serves."""
     detail = "annotations are not used by the server; export them as JSON and train with them"
     return WebhookAnswer(status="ignored", detail=detail)
 
@@ -118,8 +118,12 @@ async def _predict_all(request: Request, asked: PredictRequest, engine: Engine) 
     options = Options(classes=project.classes(engine.bundle))
     results = []
     for number, task in enumerate(asked.tasks, 1):
-        read = partial(_fetch, photos, project, task)
-        result = await screen_one_of_several(request, number, read, options, engine)
+        fetching = asyncio.wrap_future(photos.threads.submit(_fetch, photos, project, task))
+        try:
+            await asyncio.wait({fetching})  # before a photo permit is taken, which other requests need
+        finally:
+            fetching.cancel()
+        result = await screen_one_of_several(request, number, fetching.result, options, engine)
         if isinstance(result, ScreenedPhoto):
             results.append(project.prediction(result))
         else:

@@ -31,7 +31,9 @@ def test_a_photo_is_fetched_with_the_token(studio: HostileServer) -> None:
     fetch = photos(studio).fetch
     assert fetch("/data/upload/1/a b.jpg") == fetch(f"{studio.address}/data/upload/1/a%20b.jpg") == b"photo"
     assert fetch("/data/local-files/?d=set/a.jpg") == b"ab"
-    assert len(studio.asked) == 3
+    studio.answers["/tasks/7/resolve/?fileuri=czM6Ly9i"] = http(b"photo")
+    assert fetch("/tasks/7/resolve/?fileuri=czM6Ly9i") == b"photo"
+    assert len(studio.asked) == 4
     assert all("Authorization: Token secret\r\n" in head for head in studio.asked)
     assert all("Accept: */*\r\n" in head for head in studio.asked), "Label Studio answers 406 to image/*"
 
@@ -52,6 +54,12 @@ def test_a_photo_is_fetched_with_the_token(studio: HostileServer) -> None:
         "data:image/png;base64,AAAA",
         "s3://bucket/a.jpg",
         "data/upload/a.jpg",
+        "/api/users",
+        "/data",
+        "/data/../api/users",
+        "/data/%2e%2e/api/users",
+        "/tasks/..%2fapi/users",
+        "/data/..%5Capi/users",
         "http://[::1/a.jpg",
         "http://127.0.0.1:x/a.jpg",
         "/data/a.jpg\r\nHost: evil.example",
@@ -60,7 +68,9 @@ def test_a_photo_is_fetched_with_the_token(studio: HostileServer) -> None:
     ],
 )
 def test_no_other_address_is_asked(studio: HostileServer, address: str) -> None:
-    with pytest.raises(InvalidParameter, match=r"^the photo's address is .*; it must be a path on http://127"):
+    with pytest.raises(
+        InvalidParameter, match=r"^the photo's address is .*; it must be a path of /data/, .* on http://127"
+    ):
         photos(studio).fetch(address.format(port=studio.port))
     assert studio.asked == []
 
@@ -68,7 +78,7 @@ def test_no_other_address_is_asked(studio: HostileServer, address: str) -> None:
 @pytest.mark.parametrize("status", ["301 Moved Permanently", "302 Found", "303 See Other", "307 Temporary Redirect"])
 def test_redirects_are_not_followed(studio: HostileServer, status: str) -> None:
     with hostile_server({"/secret": http(b"secret")}) as elsewhere:
-        for target in (f"{elsewhere.address}/secret", "/other"):
+        for target in (f"{elsewhere.address}/secret", "/data/b.jpg"):
             studio.answers["/data/a.jpg"] = http(b"", status, Location=target)
             with pytest.raises(LabelStudioError, match=rf"with {status[:3]}; redirects are not followed$"):
                 photos(studio).fetch("/data/a.jpg")
@@ -130,7 +140,7 @@ def test_broken_answers(studio: HostileServer, answer: bytes) -> None:
         photos(studio).fetch("/data/a.jpg")
     assert "secret" not in str(raised.value)
     with pytest.raises(LabelStudioError, match="cannot be reached"):
-        LabelStudioPhotos("http://127.0.0.1:1", "t", max_bytes=9, timeout_s=1).fetch("/a")
+        LabelStudioPhotos("http://127.0.0.1:1", "t", max_bytes=9, timeout_s=1).fetch("/data/a")
 
 
 def test_the_token_is_in_a_file(tmp_path: Path) -> None:

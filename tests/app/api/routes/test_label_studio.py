@@ -1,7 +1,9 @@
 """The ML backend of Label Studio over real HTTP, with requests as Label Studio 1.23 sends them."""
 
 import json
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -98,13 +100,15 @@ def test_a_photo_without_an_answer_gets_no_prediction(
     start: Start, settings: dict[str, Any], studio: HostileServer, tmp_path: Path
 ) -> None:
     studio.answers |= {
-        "/dark": http(make_photo(light=0)),
-        "/damaged": http(b"\xff\xd8\xff"),
-        "/moved": http(b"", "302 Found"),
+        "/data/dark": http(make_photo(light=0)),
+        "/data/damaged": http(b"\xff\xd8\xff"),
+        "/data/moved": http(b"", "302 Found"),
     }
     tasks = [
         {"id": number, "data": {"image": address}}
-        for number, address in enumerate(("/dark", "/damaged", "/moved", "http://evil.example/a.jpg", "/nothing"))
+        for number, address in enumerate(
+            ("/data/dark", "/data/damaged", "/data/moved", "http://evil.example/a.jpg", "/data/nothing")
+        )
     ]
     tasks += [{"id": 9, "data": {"text": "a"}}, recorded("predict")["tasks"][0]]
     with start(**settings, audit=tmp_path / "audit") as live:
@@ -154,3 +158,24 @@ def test_addresses_and_tokens_are_not_logged(
     said = "".join(record.getMessage() for record in caplog.records if not record.name.startswith("http"))
     for mark in ("secret", recorded("setup")["access_token"], "Hong", "upload"):
         assert mark not in said
+
+
+def test_a_slow_label_studio_holds_no_permit(
+    start: Start, settings: dict[str, Any], studio: HostileServer, photo: bytes
+) -> None:
+    asked, let_go = threading.Event(), threading.Event()
+
+    def wait(handler: Any) -> None:
+        asked.set()
+        let_go.wait(20)
+        handler.wfile.write(http(photo))
+
+    studio.answers["/data/slow"] = wait
+    with start(**settings, photos_open=2) as live, ThreadPoolExecutor(1) as thread:
+        answer = thread.submit(predict, live, tasks=[{"id": 1, "data": {"image": "/data/slow"}}])
+        try:
+            assert asked.wait(20)
+            assert not live.service.screener.admission.batch_photo_permits.locked()
+        finally:
+            let_go.set()
+        assert len(answer.result().json()["results"][0]["result"]) == 2
