@@ -73,6 +73,14 @@ TRANSFORMED = frozenset({"YBR_FULL", "YBR_FULL_422"})
 DECODED = frozenset({"RGB", "YBR_RCT", "YBR_ICT"})
 """Photometric interpretations whose samples are red, green and blue, in JPEG 2000 once they are decoded."""
 
+OTHER_PHOTOMETRIC = frozenset(
+    {"MONOCHROME1", "MONOCHROME2", "HSV", "ARGB", "CMYK", "YBR_PARTIAL_422", "YBR_PARTIAL_420", "XYB"}
+)
+"""The standard's other photometric interpretations (PS3.3, C.7.6.3.1.2), which are refused by name."""
+
+STANDARD_ROOT = "1.2.840.10008."
+"""Of the UIDs that the standard defines."""
+
 SOP_CLASS = 0x0008_0016
 SAMPLES, PHOTOMETRIC, PLANAR = 0x0028_0002, 0x0028_0004, 0x0028_0006
 ROWS, COLUMNS, BITS_ALLOCATED, BITS_STORED = 0x0028_0010, 0x0028_0011, 0x0028_0100, 0x0028_0101
@@ -156,8 +164,9 @@ def _check_kind(file: DicomFile) -> None:
 
 
 def _shown(value: str) -> str:
-    """A value as messages repeat it; none of a patient's would pass."""
-    return value if re.fullmatch(r"[0-9.]{1,64}|[A-Z0-9_ ]{1,16}", value) else "(none)"
+    """A value as messages repeat it, if the standard defines it: any other may be misplaced data of a patient."""
+    is_uid = value.startswith(STANDARD_ROOT) and re.fullmatch(r"[0-9.]{15,32}", value)
+    return value if is_uid or value in OTHER_PHOTOMETRIC else "(none that is known)"
 
 
 def _decoded(

@@ -250,9 +250,11 @@ def test_endoscopic_photos_are_read() -> None:
 REFUSED = [
     ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.3"}, "an intra-oral radiograph and not a colour photo"),
     ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.481.3"}, "of SOP class 1.2.840.10008.5.1.4.1.1.481.3 and not a colour"),
-    ({"SOPClassUID": "1.2.a"}, r"of SOP class \(none\)"),
+    ({"SOPClassUID": "1.2.a"}, r"of SOP class \(none that is known\)"),
+    ({"SOPClassUID": "19700101"}, r"of SOP class \(none that is known\)"),
     ({"PhotometricInterpretation": "MONOCHROME2", "SamplesPerPixel": 1}, "not a colour photo: .* MONOCHROME2"),
-    ({"PhotometricInterpretation": None}, r"not a colour photo: .* \(none\)"),
+    ({"PhotometricInterpretation": None}, r"not a colour photo: .* \(none that is known\)"),
+    ({"PhotometricInterpretation": "KIM MINSU"}, r"not a colour photo: .* \(none that is known\)"),
     ({"BitsAllocated": 16, "BitsStored": 16}, "16 bits a sample, stored in 16"),
     ({"BitsAllocated": 16, "BitsStored": 12}, "12 bits a sample, stored in 16"),
 ]
