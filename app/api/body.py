@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import io
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -67,6 +68,23 @@ class Source:
     frame: int | None = None
 
 
+class _FileOfFrames:
+    """A file that is unpacked once for all of its frames. Thread-safe."""
+
+    def __init__(self, read: Callable[[], bytes], frames: int) -> None:
+        self._read, self._unread = read, frames
+        self._data: bytes | None = None
+        self._lock = threading.Lock()
+
+    def read(self) -> bytes:
+        """The file; the call for its last frame drops it."""
+        with self._lock:
+            data = self._data or self._read()
+            self._unread -= 1
+            self._data = data if self._unread else None
+            return data
+
+
 @dataclass(slots=True, kw_only=True)
 class _Upload:
     """The files read so far, and what they may be at most. A BytesIO gives its bytes away without a copy.
@@ -127,11 +145,12 @@ async def read_photo(request: Request, settings: Settings) -> bytes:
     return (await _read_files(request, upload, fields=(FIELD,)))[0]
 
 
-async def read_batch(request: Request, settings: Settings, *, by_frame: bool = True) -> list[Source]:
+async def read_batch(request: Request, settings: Settings, permits: asyncio.Semaphore | None = None) -> list[Source]:
     """The photos of a batch in the order sent, at least one.
 
     Args:
-        by_frame: every frame of a DICOM file is a photo; else a file with several is one, which cannot be screened.
+        permits: every frame of a DICOM file is a photo, and files are unpacked for the count with one of these permits;
+            None if a file with several frames is one photo, which cannot be screened.
 
     Raises:
         UnsupportedMediaType: the body is neither a form nor a zip archive, or is compressed.
@@ -157,19 +176,23 @@ async def read_batch(request: Request, settings: Settings, *, by_frame: bool = T
         too_large=BatchTooLarge,
     )
     files = await _read_files(request, upload, fields=BATCH_FIELDS)
+    heads: Iterable[bytes]
     if kind not in (FORM, DICOM) or (len(files) == 1 and files[0].startswith(SIGNATURES)):
         members = list_photos(files[0], max_photos=max_photos)
-        heads = [member.head(PREAMBLE) for member in members]
+        heads = (member.head(PREAMBLE) for member in members)
         reads = [partial(member.read, settings.max_bytes) for member in members]
     else:
-        heads = [photo[:PREAMBLE] for photo in files]
+        heads = (photo[:PREAMBLE] for photo in files)
         reads = [partial(bytes, photo) for photo in files]
-    max_frames = settings.max_frames if by_frame else 1
-    return await asyncio.to_thread(_by_frame, heads, reads, max_frames, max_photos)
+    kinds = await asyncio.to_thread(lambda: [format_name(head) for head in heads])
+    if permits is None or settings.max_frames == 1 or PhotoFormat.DICOM.label not in kinds:
+        return [Source(read) for read in reads]
+    async with permits:
+        return await asyncio.to_thread(_by_frame, kinds, reads, settings.max_frames, max_photos)
 
 
 def _by_frame(
-    heads: Sequence[bytes], reads: Sequence[Callable[[], bytes]], max_frames: int, max_photos: int
+    kinds: Sequence[str], reads: Sequence[Callable[[], bytes]], max_frames: int, max_photos: int
 ) -> list[Source]:
     """A source for each file, and for each frame of DICOM files with several.
 
@@ -179,13 +202,14 @@ def _by_frame(
         BatchTooLarge: they are more than `max_photos`.
     """
     sources = []
-    for head, read in zip(heads, reads, strict=True):
+    for kind, read in zip(kinds, reads, strict=True):
         frames = 1
-        if max_frames > 1 and format_name(head) == PhotoFormat.DICOM.label:
+        if kind == PhotoFormat.DICOM.label:
             with contextlib.suppress(PhotoError):
                 frames = count_frames(read())
         if 1 < frames <= max_frames:
-            sources += [Source(read, frame) for frame in range(1, frames + 1)]
+            file = _FileOfFrames(read, frames)
+            sources += [Source(file.read, frame) for frame in range(1, frames + 1)]
         else:
             sources.append(Source(read))
         if len(sources) > max_photos:

@@ -111,7 +111,7 @@ class _Answer(Response):
         try:
             with service.models.use(self._model) as engine, admission.batch_permit():
                 engine.bundle.point(self._options.operating_point)  # refuses the batch before any photo is read
-                sources = await read_batch(self._request, service.settings)
+                sources = await read_batch(self._request, service.settings, admission.batch_photo_permits)
                 context = context_of(scope)
                 if context.count_more:
                     await context.count_more(len(sources) - 1)

@@ -167,7 +167,7 @@ async def keep_batch(request: Request, reader: Reader, patient: Patient = None, 
     """Send the photos as to `POST /detect/batch`; pseudonym and view are those of all. A bad photo has a problem."""
     service, results = service_of(request), None
     with service.screener.admission.batch_permit(), contextlib.suppress(ClientDisconnect):
-        sources = await read_batch(request, service.settings, by_frame=False)
+        sources = await read_batch(request, service.settings)
         context = context_of(request.scope)
         if context.count_more:
             await context.count_more(len(sources) - 1)

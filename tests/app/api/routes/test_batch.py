@@ -26,6 +26,7 @@ from app.api.protocol import Protocol
 from app.detector.detections import Detections
 from app.errors import AuditError, WorkerDied
 from app.photo.encoding import encode
+from app.photo.zip_photos import Member
 from app.records.key_file import KeyFile, Role
 from app.settings import Settings
 from tests.app.api.live_server import (
@@ -164,6 +165,30 @@ def test_every_frame_of_a_dicom_file_is_a_photo(start: Start, photos: list[bytes
         assert "more than 4 photos, DICOM frames included" in problem["detail"]
     with start(max_frames=2) as live:
         assert problems(live.client.post(BATCH, **sent[2])) == [None, "photo-too-large", None]
+
+
+def test_a_file_of_several_frames_is_unpacked_with_a_permit_and_once_for_all(
+    start: Start, stand_in: OneByOne, photo: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = np.asarray(Image.open(io.BytesIO(photo)))
+    archive, read, unpacked = zipped([dicom_files.frames(5 * [picture])]), Member.read, []
+
+    def count(member: Member, max_bytes: int) -> bytes:
+        unpacked.append(member)
+        return read(member, max_bytes)
+
+    monkeypatch.setattr(Member, "read", count)
+    with start(photos_open=2) as live:
+        with stand_in.holding():
+            first = Sender(live, BATCH, files=form([photo]))
+            wait_for(lambda: live.service.screener.admission.batch_photo_permits.locked())
+            second = Sender(live, BATCH, content=archive, headers=ZIP)
+            wait_for(lambda: live.service.screener.admission.callers == 2)
+            time.sleep(0.3)
+            assert not unpacked
+        assert problems(first.answer()) == [None]
+        assert problems(second.answer()) == [None] * 5
+    assert len(unpacked) == 2, "to count the frames, and to screen them"
 
 
 def test_the_operating_point_applies_to_all_photos(start: Start, tmp_path: Path, photos: list[bytes]) -> None:
