@@ -9,6 +9,9 @@ from app.errors import NotAcceptable
 
 EXTRA = "dicom"
 
+MANUFACTURER = "caries-screen"
+"""Of the objects, by which the gateway recognizes them."""
+
 
 def require_extra() -> None:
     """Raise NotAcceptable if the package that writes DICOM objects is not installed."""

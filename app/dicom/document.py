@@ -6,12 +6,12 @@ from pydicom import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from app import distribution_version
+from app.dicom import MANUFACTURER
 from app.dicom.source import Source
 from app.dicom.uids import IMPLEMENTATION, Uids, derived_uid
 from app.drawing import TEXTS
 from app.screen_photo import Options, ScreenedPhoto
 
-MANUFACTURER = "caries-screen"
 MODEL_NAME = "caries-screen"
 
 

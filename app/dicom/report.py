@@ -9,9 +9,9 @@ from typing import Any
 from pydicom import Dataset
 from pydicom.uid import Comprehensive3DSRStorage
 
-from app.dicom import codes
+from app.dicom import MANUFACTURER, codes
 from app.dicom.codes import Code
-from app.dicom.document import MANUFACTURER, MODEL_NAME, as_file, begun, device_uid, verdict_in_words
+from app.dicom.document import MODEL_NAME, as_file, begun, device_uid, verdict_in_words
 from app.dicom.source import Source
 from app.dicom.uids import Uids
 from app.screen_photo import Options, ScreenedPhoto

@@ -19,7 +19,7 @@ from app.gateway.http_client import ask
 from app.gateway.intake import keep
 from app.gateway.related import split_related
 from app.gateway.store import Store
-from app.photo.dicom import SOP_CLASSES
+from app.photo.dicom_uids import SOP_CLASSES
 
 logger = logging.getLogger(__name__)
 

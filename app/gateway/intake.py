@@ -1,9 +1,10 @@
 """The one way of a photo into the queue, whichever protocol brought it."""
 
-from app.dicom.document import MANUFACTURER
-from app.errors import PhotoTooLarge, UnreadablePhoto
+from app.dicom import MANUFACTURER
+from app.errors import PhotoTooLarge, UnreadablePhoto, UnsupportedPhoto
 from app.gateway.store import Store
 from app.photo.dicom_file import read_structure
+from app.photo.dicom_uids import SOP_CLASS, SOP_CLASSES
 
 SOP_INSTANCE_UID, MANUFACTURER_TAG = 0x0008_0018, 0x0008_0070
 
@@ -13,6 +14,7 @@ def keep(store: Store, data: bytes, max_bytes: int) -> bool:
 
     Raises:
         PhotoTooLarge: it has more than `max_bytes`, or too many elements.
+        UnsupportedPhoto: it is of another SOP class, or deflated.
         PhotoError: it is no DICOM file with a SOP Instance UID.
         OSError, sqlite3.Error: it cannot be kept.
     """
@@ -24,4 +26,6 @@ def keep(store: Store, data: bytes, max_bytes: int) -> bool:
         raise UnreadablePhoto("the DICOM file has no SOP Instance UID")
     if file.text(MANUFACTURER_TAG) == MANUFACTURER:
         return False
+    if file.text(SOP_CLASS) not in SOP_CLASSES:
+        raise UnsupportedPhoto("the DICOM file is not of a SOP class that is screened")
     return store.accept(uid, data)

@@ -16,7 +16,7 @@ from app.gateway.connections import BoundedServer
 from app.gateway.intake import keep
 from app.gateway.store import Store
 from app.peers import Peer
-from app.photo.dicom import CODESTREAMS, JPEG, NATIVE, SOP_CLASSES
+from app.photo.dicom_uids import NATIVE, SOP_CLASSES, TRANSFER_SYNTAXES
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class Receiver:
         entity.maximum_associations = 2**16  # bounded by the server, which does not count strangers
         entity.add_supported_context(VERIFICATION, sorted(NATIVE))
         for sop_class in SOP_CLASSES:
-            entity.add_supported_context(sop_class, [*sorted(NATIVE), *sorted(JPEG), *CODESTREAMS])
+            entity.add_supported_context(sop_class, [*TRANSFER_SYNTAXES])
         handlers: list[Any] = [(evt.EVT_C_STORE, self._on_store), (evt.EVT_C_ECHO, self._on_echo)]
         handlers.append((evt.EVT_REQUESTED, self._on_requested))
         self._server: BoundedServer = entity.make_server(

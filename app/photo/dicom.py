@@ -14,28 +14,12 @@ from PIL import Image
 
 from app.errors import InvalidParameter, UnreadablePhoto, UnsupportedPhoto
 from app.photo.codestream_decoder import Codestream
-from app.photo.dicom_file import (
-    EXPLICIT_BIG,
-    EXPLICIT_LITTLE,
-    IMPLICIT_LITTLE,
-    PIXEL_DATA,
-    DicomFile,
-    read_structure,
-)
+from app.photo.dicom_file import PIXEL_DATA, DicomFile, read_structure
+from app.photo.dicom_uids import JPEG, JPEG_2000, JPEG_LS, NATIVE, RLE, SOP_CLASS, SOP_CLASSES
 from app.photo.jpeg import read_jpeg
 from app.photo.limits import Limits
 from app.photo.pixels import Pixels, convert_to_srgb, strips
 from app.photo.separate import read_separately
-
-SOP_CLASSES = {
-    "1.2.840.10008.5.1.4.1.1.77.1.4": "VL Photographic Image",
-    "1.2.840.10008.5.1.4.1.1.77.1.4.1": "Video Photographic Image",
-    "1.2.840.10008.5.1.4.1.1.77.1.1": "VL Endoscopic Image",
-    "1.2.840.10008.5.1.4.1.1.77.1.1.1": "Video Endoscopic Image",
-    "1.2.840.10008.5.1.4.1.1.7": "Secondary Capture Image",
-    "1.2.840.10008.5.1.4.1.1.7.4": "Multi-frame True Color Secondary Capture Image",
-}
-"""The SOP classes that are read."""
 
 OTHER_SOP_CLASSES = {
     "1.2.840.10008.1.3.10": "a media directory",
@@ -48,16 +32,10 @@ OTHER_SOP_CLASSES = {
 }
 """SOP classes that are refused by name; others are refused by their UID."""
 
-NATIVE = frozenset({IMPLICIT_LITTLE, EXPLICIT_LITTLE, EXPLICIT_BIG})
-JPEG = frozenset({"1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"})
-"""Baseline, and extended, of which the 8-bit kind is read."""
-
 CODESTREAMS = {
-    "1.2.840.10008.1.2.4.80": Codestream.JPEG_LS,
-    "1.2.840.10008.1.2.4.81": Codestream.JPEG_LS,
-    "1.2.840.10008.1.2.4.90": Codestream.JPEG_2000,
-    "1.2.840.10008.1.2.4.91": Codestream.JPEG_2000,
-    "1.2.840.10008.1.2.5": Codestream.RLE,
+    **dict.fromkeys(JPEG_LS, Codestream.JPEG_LS),
+    **dict.fromkeys(JPEG_2000, Codestream.JPEG_2000),
+    RLE: Codestream.RLE,
 }
 """Transfer syntaxes whose frames a separate process decodes."""
 
@@ -81,7 +59,6 @@ OTHER_PHOTOMETRIC = frozenset(
 STANDARD_ROOT = "1.2.840.10008."
 """Of the UIDs that the standard defines."""
 
-SOP_CLASS = 0x0008_0016
 SAMPLES, PHOTOMETRIC, PLANAR = 0x0028_0002, 0x0028_0004, 0x0028_0006
 ROWS, COLUMNS, BITS_ALLOCATED, BITS_STORED = 0x0028_0010, 0x0028_0011, 0x0028_0100, 0x0028_0101
 PALETTE_DESCRIPTORS, PALETTE_VALUES = (0x0028_1101, 0x0028_1102, 0x0028_1103), (0x0028_1201, 0x0028_1202, 0x0028_1203)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from app.errors import PhotoTooLarge, UnreadablePhoto
+from app.errors import PhotoTooLarge, UnreadablePhoto, UnsupportedPhoto
 from app.gateway.intake import keep
 from app.gateway.store import Kind, Store
 from tests.app.gateway.archives import photo
 from tests.app.photo import dicom_files
+from tests.conftest import ROOT
 
 
 def test_what_enters(tmp_path: Path) -> None:
@@ -25,4 +28,12 @@ def test_what_enters(tmp_path: Path) -> None:
             keep(store, photo(3)[:300], 10**6)
         with pytest.raises(UnreadablePhoto, match="no SOP Instance UID"):
             keep(store, dicom_files.native(SOPInstanceUID=None), 10**6)
+        with pytest.raises(UnsupportedPhoto):
+            keep(store, dicom_files.native(SOPClassUID="1.2.840.10008.5.1.4.1.1.1.3"), 10**6)
         assert len(store.due(Kind.PHOTO, limit=9)) == 1
+
+
+def test_the_gateway_imports_no_library_of_pictures() -> None:
+    code = "import sys, app.gateway.intake, app.gateway.screening, app.gateway.web, app.gateway.backfill as _\n"
+    code += "assert not {'numpy', 'PIL', 'pydicom'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
