@@ -44,7 +44,7 @@ def run(settings: Settings, stop: threading.Event, *, ready: Callable[[Receiver,
         SettingsError: a setting is missing or cannot be used.
     """
     if not settings.gateway_archives:
-        raise SettingsError(f"there is nowhere to deliver answers; set {variable('gateway_archives')}")
+        raise SettingsError(f"no archive is configured; set {variable('gateway_archives')}")
     if not settings.gateway_peers and settings.gateway_web_port is None:
         raise SettingsError(
             f"no one may send photos; set {variable('gateway_peers')} or {variable('gateway_web_port')}"
@@ -58,9 +58,11 @@ def run(settings: Settings, stop: threading.Event, *, ready: Callable[[Receiver,
         }
         if gone := store.give_up_archives(archives):
             logger.warning("%d answers for archives that are no longer configured were given up", gone)
+        url, key = settings.gateway_server.rstrip("/"), _key(settings.gateway_server_key)
+        server = Server(url, key, settings.gateway_lang.value)
         work = Work(
             store,
-            Server(settings.gateway_server.rstrip("/"), _key(settings.gateway_server_key), settings.gateway_lang.value),
+            server,
             archives,
             give_up_s=settings.gateway_give_up_h * 3600,
             keep_s=settings.gateway_keep_days * 86400,
@@ -84,6 +86,8 @@ def run(settings: Settings, stop: threading.Event, *, ready: Callable[[Receiver,
             threads += [_repeat(partial(work.deliver, name), f"delivery-{name}", stop) for name in archives]
             threads.append(_repeat(work.expire, "expiry", stop, pause_s=EXPIRY_S))
             ready(receiver, web)
+            if problem := server.problem():
+                logger.error("the server cannot answer photos yet: %s", problem)
             stop.wait()
         for thread in threads:
             thread.join()
@@ -120,6 +124,7 @@ def _web(store: Store, settings: Settings) -> Iterator[Web | None]:
             port=settings.gateway_web_port,
             keys=keys,
             max_bytes=settings.batch_bytes,
+            max_photo_bytes=settings.max_bytes,
         )
     except OSError as error:
         raise SettingsError(f"port {settings.gateway_web_port} cannot be used: {error.strerror}") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.errors import PhotoError
 from app.gateway.http_client import Reply, ask
@@ -18,6 +18,7 @@ FINAL_STATUSES = frozenset({400, 413, 415, 422})
 
 MAX_ANSWER_BYTES = 2**27
 OBJECTS_PER_FRAME = 2
+PROBE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,13 @@ class Server:
                 return Refusal("the server's model changed between two frames", final=False)
             bundle, objects = answer.bundle, objects + answer.objects
         return Answer(bundle, objects)
+
+    def problem(self) -> str:
+        """Why no photo would be answered, by a request without one; empty if the server is fine."""
+        server = replace(self, timeout_s=PROBE_S)
+        answer = server._ask(b"", frame=1)
+        is_fine = isinstance(answer, Answer) or answer.final  # only the empty photo is refused
+        return "" if is_fine else answer.reason
 
     def _ask(self, data: bytes, frame: int) -> Answer | Refusal:
         headers = {"Content-Type": DICOM, "Accept": RELATED, **({"X-API-Key": self.key} if self.key else {})}

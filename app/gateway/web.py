@@ -4,58 +4,98 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import sqlite3
-import ssl
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
 from email.message import Message
-from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
-from app.errors import PhotoError, PhotoTooLarge
-from app.gateway.intake import keep
+from app.errors import KeysError, PhotoError, PhotoTooLarge, UnsupportedPhoto
+from app.gateway.intake import SOP_INSTANCE_UID, keep
 from app.gateway.related import split_related
 from app.gateway.store import Store
+from app.photo.dicom_file import read_structure
+from app.photo.dicom_uids import SOP_CLASS
 from app.records.key_file import KEY, KeyFile
 
 logger = logging.getLogger(__name__)
 
-IDLE_S = 60.0
-"""Seconds that a client may be silent."""
+MAX_CONNECTIONS, MAX_UPLOADS = 32, 2
+"""At the same time. An upload is in memory, with its photos twice."""
+
+MAX_CONNECTION_S = 120.0
+"""Seconds from which a connection, which is for one request, is ended."""
+
+MAX_WRONG_KEYS = 20
+"""In a minute from an address, from which its keys are not compared."""
 
 PIECE = 2**16
-MAX_DRAINED = 4
-"""Multiple of the largest request that is still read before it is refused."""
+MAX_DRAINED = 2**20
+"""Bytes of a refused request that are read, so that most clients see the answer."""
 
 PREFIX = "caries_gateway_"
+STORED, FAILED = "00081199", "00081198"
+NOT_SUPPORTED, OUT_OF_RESOURCES, CANNOT_UNDERSTAND = 0x0122, 0xA700, 0xC000
+"""Failure reasons of STOW-RS (PS3.18, table 10.5.3-2, and PS3.4, B.2.3)."""
+
+
+@dataclass(slots=True)
+class WrongKeys:
+    """Counts wrong keys by address, minute by minute."""
+
+    clock: Callable[[], float] = time.monotonic
+    _minute: int = 0
+    _counts: Counter[str] = field(default_factory=Counter)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, address: str) -> None:
+        """Count one."""
+        with self._lock:
+            self._counts[address] += 1
+
+    def too_many(self, address: str) -> bool:
+        """Whether an address has sent `MAX_WRONG_KEYS` in this minute."""
+        with self._lock:
+            if self._minute != (minute := int(self.clock() // 60)):
+                self._minute, self._counts = minute, Counter()
+            return self._counts[address] >= MAX_WRONG_KEYS
+
+
+@dataclass(frozen=True, slots=True)
+class _Intake:
+    """What the requests share."""
+
+    store: Store
+    keys: KeyFile | None
+    max_bytes: int
+    max_photo_bytes: int
+    wrong_keys: WrongKeys = field(default_factory=WrongKeys)
+    uploads: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(MAX_UPLOADS))
 
 
 class Web:
     """Serves until it is closed."""
 
     def __init__(
-        self,
-        store: Store,
-        *,
-        host: str,
-        port: int,
-        keys: KeyFile | None,
-        max_bytes: int,
-        tls: ssl.SSLContext | None = None,
+        self, store: Store, *, host: str, port: int, keys: KeyFile | None, max_bytes: int, max_photo_bytes: int
     ) -> None:
         """Listen.
 
         Args:
             keys: the API keys that may send photos; None refuses them all.
             max_bytes: of a request.
+            max_photo_bytes: of each photo in it.
 
         Raises:
             OSError: the port cannot be used.
         """
-        self._server = ThreadingHTTPServer((host, port), partial(_Handler, store, keys, max_bytes))
-        self._server.daemon_threads = True
-        if tls is not None:
-            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        self._server = _Server((host, port), _Intake(store, keys, max_bytes, max_photo_bytes))
         self._thread = threading.Thread(target=self._server.serve_forever, name="web", daemon=True)
         self._thread.start()
 
@@ -70,19 +110,51 @@ class Web:
         self._server.server_close()
 
 
+class _Server(ThreadingHTTPServer):
+    """Bounds the number of connections and the duration of each."""
+
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], intake: _Intake) -> None:
+        self.intake = intake
+        self._begun: dict[Any, float] = {}
+        self._lock = threading.Lock()
+        super().__init__(address, _Handler)
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        with self._lock:
+            if len(self._begun) >= MAX_CONNECTIONS:
+                return False
+            self._begun[request] = time.monotonic()
+            return True
+
+    def service_actions(self) -> None:
+        with self._lock:
+            old = [one for one, begun in self._begun.items() if begun <= time.monotonic() - MAX_CONNECTION_S]
+        for connection in old:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._begun.pop(request, None)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Log nothing of a client that left, and nothing that has its address."""
+
+
 class _Handler(BaseHTTPRequestHandler):
-    timeout = IDLE_S
+    server: _Server
+    timeout = MAX_CONNECTION_S
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "caries-gateway", ""
 
-    def __init__(self, store: Store, keys: KeyFile | None, max_bytes: int, *arguments: object) -> None:
-        self._store, self._keys, self._max_bytes = store, keys, max_bytes
-        super().__init__(*arguments)  # type: ignore[arg-type]
-
     def do_GET(self) -> None:
+        self.close_connection = True
         answers: dict[str, Callable[[], tuple[str, bytes]]] = {
             "/health/live": lambda: ("application/json", b'{"status": "live"}'),
-            "/metrics": lambda: ("text/plain; version=0.0.4", metrics(self._store).encode()),
+            "/metrics": lambda: ("text/plain; version=0.0.4", metrics(self.server.intake.store).encode()),
         }
         answer = answers.get(self.path)
         if answer is None:
@@ -91,20 +163,26 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(200, *answer())
 
     def do_POST(self) -> None:
-        length = self.headers.get("Content-Length", "")
-        if not length.isdecimal():
+        self.close_connection = True
+        intake, length = self.server.intake, self.headers.get("Content-Length", "")
+        if not length.isdecimal() or len(length) > 18:
             self._refuse(411)
             return
         size = int(length)
-        unread = size if size <= MAX_DRAINED * self._max_bytes else 0
-        if self.path != "/studies":
-            self._refuse(404, unread)
-        elif not self._has_key():
-            self._refuse(401, unread)
-        elif size > self._max_bytes:
-            self._refuse(413, unread)
+        refusal = 404 if self.path != "/studies" else self._refusal_of_key()
+        if not refusal and size > intake.max_bytes:
+            refusal = 413
+        if refusal:
+            self._refuse(refusal, size)
+        elif not intake.uploads.acquire(blocking=False):
+            self._refuse(503, size)
         else:
-            self._keep_all(self.rfile.read(size))
+            try:
+                body = self.rfile.read(size)
+                if len(body) == size:
+                    self._keep_all(body)
+            finally:
+                intake.uploads.release()
 
     def _keep_all(self, body: bytes) -> None:
         header = Message()
@@ -114,44 +192,57 @@ class _Handler(BaseHTTPRequestHandler):
         except ValueError:
             self._refuse(415)
             return
-        failed = 0
+        stored, failed, is_full = list[dict[str, Any]](), list[dict[str, Any]](), False
         for part in parts:
             try:
-                keep(self._store, part, self._max_bytes)
+                keep(self.server.intake.store, part, self.server.intake.max_photo_bytes)
             except PhotoTooLarge:
-                self._refuse(413)
-                return
+                failed.append(_item(part, OUT_OF_RESOURCES))
+            except UnsupportedPhoto:
+                failed.append(_item(part, NOT_SUPPORTED))
             except PhotoError:
-                failed += 1
+                failed.append(_item(part, CANNOT_UNDERSTAND))
             except (OSError, sqlite3.Error) as error:
                 logger.error("a photo cannot be kept: %s", type(error).__name__)
-                self._refuse(503)
-                return
-        status = 200 if not failed else 409 if failed == len(parts) else 202
-        self._answer(status, "application/dicom+json", json.dumps({}).encode())
+                failed.append(_item(part, OUT_OF_RESOURCES))
+                is_full = True
+            else:
+                stored.append(_item(part))
+        status = 200 if not failed else 202 if stored else 503 if is_full else 409
+        answer = {name: {"vr": "SQ", "Value": items} for name, items in ((STORED, stored), (FAILED, failed)) if items}
+        self._answer(status, "application/dicom+json", json.dumps(answer).encode())
 
-    def _has_key(self) -> bool:
+    def _refusal_of_key(self) -> int:
+        """The status that refuses the request's key; 0 if it is right."""
+        intake, address = self.server.intake, str(self.client_address[0])
+        if intake.wrong_keys.too_many(address):
+            return 429
         sent = self.headers.get("X-API-Key") or self.headers.get("Authorization", "").removeprefix("Bearer ")
         found = KEY.fullmatch(sent)
-        if self._keys is None or found is None:
-            return False
-        key = self._keys.read().get(found[1])
-        return key is not None and key.matches(found[2])
+        if intake.keys is not None and found is not None:
+            try:
+                key = intake.keys.read().get(found[1])
+            except KeysError as error:
+                logger.error("%s", error)
+                return 503
+            if key is not None and key.matches(found[2]):
+                return 0
+        intake.wrong_keys.add(address)
+        return 401
 
     def _refuse(self, status: int, unread: int = 0) -> None:
-        """Answer without a photo; what the client still sends is read, or it would not see the answer."""
-        self.close_connection = True
+        """Answer without a photo; of what the client still sends a little is read, or it would not see the answer."""
+        self._answer(status, "text/plain", b"")
+        unread = min(unread, MAX_DRAINED)
         while unread > 0 and (part := self.rfile.read(min(unread, PIECE))):
             unread -= len(part)
-        self._answer(status, "text/plain", b"")
 
     def _answer(self, status: int, kind: str, body: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Cache-Control", "no-store")
-        if self.close_connection:
-            self.send_header("Connection", "close")
+        self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(body)
 
@@ -166,3 +257,14 @@ def metrics(store: Store) -> str:
         kind = "counter" if name.endswith("_total") else "gauge"
         lines += [f"# TYPE {PREFIX}{name} {kind}", f"{PREFIX}{name} {value:g}"]
     return "\n".join(lines) + "\n"
+
+
+def _item(part: bytes, reason: int = 0) -> dict[str, Any]:
+    """A photo as the answer to STOW-RS names it, with the reason if it is refused."""
+    item: dict[str, Any] = {}
+    with suppress(PhotoError):
+        file = read_structure(part)
+        for name, tag in (("00081150", SOP_CLASS), ("00081155", SOP_INSTANCE_UID)):
+            if uid := file.text(tag):
+                item[name] = {"vr": "UI", "Value": [uid]}
+    return {**item, "00081197": {"vr": "US", "Value": [reason]}} if reason else item

@@ -199,7 +199,7 @@ def test_kill_9_of_gateway_server_and_archive(tmp_path: Path, start: Start, ther
 def test_missing_settings(tmp_path: Path) -> None:
     to = (parse_destination("A@127.0.0.1:1"),)
     for given, message in (
-        ({"gateway": tmp_path}, "nowhere to deliver"),
+        ({"gateway": tmp_path}, "no archive is configured"),
         ({"gateway": tmp_path, "gateway_archives": to}, "no one may send"),
         ({"gateway_archives": to, "gateway_peers": CLINIC}, "no folder for the queue"),
         (

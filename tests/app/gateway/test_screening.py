@@ -93,3 +93,13 @@ def test_frames_by_two_models(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Server, "_ask", lambda *_: next(answers))
     refused = Server("").screen(dicom_files.frames([four_colours()] * 2))
     assert refused == Refusal("the server's model changed between two frames", final=False)
+
+
+def test_problems_are_known_before_the_first_photo(start: Start, tmp_path) -> None:
+    _, key = KeyFile(tmp_path / "keys").add("gateway", Role.DETECT)
+    with start(keys=tmp_path / "keys") as live:
+        url = f"http://127.0.0.1:{live.port}"
+        assert Server(url, key).problem() == ""
+        assert Server(url).problem().startswith("401: ")
+    with web_server(406, b'{"detail": "answers in DICOM need pydicom"}') as (url, _):
+        assert Server(url.rstrip("/")).problem() == "406: answers in DICOM need pydicom"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -10,11 +11,14 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.gateway import web as module
 from app.gateway.related import join_related
 from app.gateway.store import Kind, Store
-from app.gateway.web import Web
+from app.gateway.web import Web, WrongKeys
 from app.records.key_file import KeyFile, Role
-from tests.app.gateway.archives import photo
+from tests.app.api.live_server import wait_for
+from tests.app.gateway.archives import Clock, photo
+from tests.app.photo import dicom_files
 
 
 @pytest.fixture
@@ -30,15 +34,21 @@ def key(tmp_path: Path) -> str:
 
 @pytest.fixture
 def client(store: Store, tmp_path: Path, key: str) -> Iterator[httpx.Client]:
-    web = Web(store, host="127.0.0.1", port=0, keys=KeyFile(tmp_path / "keys"), max_bytes=200_000)
+    web = Web(
+        store, host="127.0.0.1", port=0, keys=KeyFile(tmp_path / "keys"), max_bytes=400_000, max_photo_bytes=100_000
+    )
     with closing(web), httpx.Client(base_url=f"http://127.0.0.1:{web.port}") as made:
         yield made
 
 
 def post(client: httpx.Client, files: list[bytes], key: str = "") -> int:
+    return posted(client, files, key).status_code
+
+
+def posted(client: httpx.Client, files: list[bytes], key: str = "") -> httpx.Response:
     body, kind = join_related(files)
     headers = {"Content-Type": kind, **({"Authorization": f"Bearer {key}"} if key else {})}
-    return client.post("/studies", content=body, headers=headers).status_code
+    return client.post("/studies", content=body, headers=headers)
 
 
 def test_photos_are_kept(client: httpx.Client, store: Store, key: str) -> None:
@@ -53,14 +63,14 @@ def test_a_key_is_needed(client: httpx.Client, store: Store) -> None:
     assert post(client, [photo(1)]) == 401
     assert post(client, [photo(1)], "caries_00000000_wrong") == 401
     assert store.due(Kind.PHOTO) == []
-    with closing(Web(store, host="127.0.0.1", port=0, keys=None, max_bytes=200_000)) as web:
+    with closing(Web(store, host="127.0.0.1", port=0, keys=None, max_bytes=400_000, max_photo_bytes=100_000)) as web:
         other = httpx.Client(base_url=f"http://127.0.0.1:{web.port}")
         assert post(other, [photo(1)], "any") == 401
         other.close()
 
 
 def test_bounds(client: httpx.Client, key: str) -> None:
-    assert post(client, [photo(1) + bytes(200_000)], key) == 413
+    assert post(client, [photo(1) + bytes(400_000)], key) == 413
     assert client.post("/elsewhere", content=b"").status_code == 404
 
 
@@ -75,3 +85,72 @@ def test_health_and_metrics(client: httpx.Client, store: Store, key: str) -> Non
     }
     assert found["caries_gateway_received_total"] == found["caries_gateway_photos_waiting"] == 1
     assert found["caries_gateway_dead"] == 0
+
+
+def uids(answer: httpx.Response, name: str) -> list[tuple[str, int]]:
+    """SOP Instance UIDs and reasons in a sequence of the answer."""
+    items = answer.json().get(name, {}).get("Value", [])
+    return [
+        (item.get("00081155", {}).get("Value", [""])[0], item.get("00081197", {}).get("Value", [0])[0])
+        for item in items
+    ]
+
+
+def test_the_answer_names_every_photo(client: httpx.Client, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    radiograph = dicom_files.native(SOPInstanceUID="1.2.9", SOPClassUID="1.2.840.10008.5.1.4.1.1.1.3")
+    large = photo(4) + bytes(100_000)
+    answer = posted(client, [photo(1), radiograph, large, b"no file", photo(2)], key)
+    assert answer.status_code == 202
+    assert uids(answer, "00081199") == [("1.2.3.1", 0), ("1.2.3.2", 0)]
+    assert uids(answer, "00081198") == [("1.2.9", 0x0122), ("1.2.3.4", 0xA700), ("", 0xC000)]
+    monkeypatch.setattr(Store, "accept", full)
+    assert post(client, [photo(5)], key) == 503
+
+
+def full(*_: object) -> bool:
+    raise OSError("full")
+
+
+def test_wrong_keys_are_limited(client: httpx.Client, key: str) -> None:
+    wrong = key[:-1] + ("0" if key[-1] != "0" else "1")
+    assert [post(client, [photo(1)], wrong) for _ in range(21)] == [401] * 20 + [429]
+    assert post(client, [photo(1)], key) == 429
+    limit = WrongKeys(clock := Clock())
+    assert not limit.too_many("a")
+    for _ in range(20):
+        limit.add("a")
+    assert limit.too_many("a")
+    assert not limit.too_many("b")
+    clock.now += 60
+    assert not limit.too_many("a")
+
+
+def test_a_damaged_file_of_keys(client: httpx.Client, key: str, tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    (tmp_path / "keys").write_text("damaged")
+    assert post(client, [photo(1)], key) == 503
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_connections_are_bounded(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_CONNECTIONS", 2)
+    monkeypatch.setattr(module, "MAX_CONNECTION_S", 1.0)
+    held = [socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=10) for _ in range(2)]
+    held[0].sendall(b"POST /studies HTTP/1.1\r\nContent-Length: 9")
+    with pytest.raises(httpx.TransportError):
+        client.get("/health/live")
+    for one in held:
+        assert one.recv(1) == b"", "after a second, whatever was sent"
+        one.close()
+    wait_for(lambda: client.get("/health/live").status_code == 200)
+
+
+def test_a_body_that_was_cut_off_is_not_answered(client: httpx.Client, store: Store, key: str) -> None:
+    body, kind = join_related([photo(1)])
+    with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=10) as connection:
+        head = (
+            f"POST /studies HTTP/1.1\r\nX-API-Key: {key}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        connection.sendall(head.encode() + body[:-100])
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(1) == b""
+    assert store.due(Kind.PHOTO) == []
