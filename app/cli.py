@@ -9,8 +9,8 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Collection, Iterable
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -19,13 +19,16 @@ from typing import TYPE_CHECKING
 
 from app import distribution_version
 from app.detector.bundle import find_bundle, list_bundles, read_bundle
-from app.errors import AuditError, BundleError, CariesError, SettingsError
+from app.errors import AuditError, BundleError, CariesError, OutputError, SettingsError
+from app.peers import is_web_root
 from app.photo.formats import MEDIA_TYPES
 from app.records.key_file import KeyFile, Role
 from app.screening import MAX_BOXES_BOUNDS, THRESHOLD_BOUNDS
 from app.settings import LogFormat, Settings, describe, flag, variable
 
 if TYPE_CHECKING:
+    from app.gateway.queue import Queue
+
     _Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 DETECT_SETTINGS = ("model_store", "model", "model_version", "operating_point", "runtime", "precision", "threads")
@@ -140,14 +143,16 @@ def _parser() -> argparse.ArgumentParser:
     text = "receive, screen and deliver until stopped"
     _add_command(actions, "run", _run_gateway, text, (*GATEWAY_ONLY, *GATEWAY_SETTINGS))
     _add_command(
-        actions, "list", _list_gateway, "list what was given up: number, kind, tries, last error", ("gateway",)
+        actions, "list", _list_gateway, "list the dead letters: number, time, kind, tries, last error", ("gateway",)
     )
-    resend = _add_command(actions, "resend", _resend_gateway, "try again what was given up", ("gateway",))
+    resend = _add_command(actions, "resend", _resend_gateway, "queue dead letters again", ("gateway",))
     resend.add_argument("numbers", nargs="*", type=int, metavar="NUMBER", help="from the list; none means all")
 
     text = "put the photos of an archive into the queue; a second call resumes the first"
     fill = _add_command(actions, "backfill", _backfill, text, ("gateway", "max_bytes"))
-    fill.add_argument("--archive", required=True, metavar="URL", help="root of the archive's DICOMweb services")
+    fill.add_argument(
+        "--archive", required=True, type=_web_root, metavar="URL", help="root of the archive's DICOMweb services"
+    )
     text = "date or range, such as 20260101-20261231"
     fill.add_argument("--study-date", required=True, type=_study_date, metavar="DATE", help=text)
     text = "photos fetched in a minute at most (default: 60)"
@@ -192,6 +197,13 @@ def _threshold(text: str) -> float:
     if value not in THRESHOLD_BOUNDS:
         raise argparse.ArgumentTypeError(f"{text} is not from {THRESHOLD_BOUNDS}")
     return value
+
+
+def _web_root(text: str) -> str:
+    with suppress(ValueError):
+        if is_web_root(text):
+            return text.rstrip("/")
+    raise argparse.ArgumentTypeError("it must be an http(s) URL without user and password")
 
 
 def _study_date(text: str) -> str:
@@ -436,11 +448,25 @@ def _run_gateway(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _list_gateway(parsed: argparse.Namespace) -> int:
-    from app.gateway.store import open_queue
+@contextmanager
+def _queue(folder: Path | None) -> Iterator[Queue]:
+    """The gateway's queue; what goes wrong with it is an error of the operator's."""
+    from sqlite3 import Error
 
-    with closing(open_queue(_read_settings(parsed).gateway)) as store:
-        for entry in store.dead():
+    from app.gateway.queue import open_queue
+
+    with closing(open_queue(folder)) as queue:
+        try:
+            yield queue
+        except BrokenPipeError:  # of the output
+            raise
+        except (OSError, Error) as error:
+            raise OutputError(f"the queue in {folder} cannot be used: {error}") from error
+
+
+def _list_gateway(parsed: argparse.Namespace) -> int:
+    with _queue(_read_settings(parsed).gateway) as queue:
+        for entry in queue.dead():
             given_up = datetime.fromtimestamp(entry.dead or 0, UTC)
             to = f" to {entry.archive}" if entry.archive else ""
             print(f"{entry.id}  {given_up:%Y-%m-%d %H:%M} UTC  {entry.kind}{to}  {entry.tries} tries  {entry.error}")
@@ -448,11 +474,9 @@ def _list_gateway(parsed: argparse.Namespace) -> int:
 
 
 def _resend_gateway(parsed: argparse.Namespace) -> int:
-    from app.gateway.store import open_queue
-
-    with closing(open_queue(_read_settings(parsed).gateway)) as store:
-        number = store.resend(parsed.numbers or None)
-    print(f"caries: {number} wait again", file=sys.stderr)
+    with _queue(_read_settings(parsed).gateway) as queue:
+        number = queue.resend(parsed.numbers or None)
+    print(f"caries: {number} {'entry' if number == 1 else 'entries'} queued again", file=sys.stderr)
     return 0
 
 
@@ -463,14 +487,13 @@ def _backfill(parsed: argparse.Namespace) -> int:
     require_extra()
     from tqdm import tqdm
 
-    from app.gateway.backfill import Progress, WebSource, backfill
-    from app.gateway.store import open_queue
+    from app.gateway.backfill import DicomWebSource, Progress, backfill
 
     progress = Progress()
-    with closing(open_queue(settings.gateway)) as store, tqdm(unit="study", file=sys.stderr) as bar:
+    with _queue(settings.gateway) as queue, tqdm(unit="study", file=sys.stderr) as bar:
         for progress in backfill(
-            WebSource(parsed.archive.rstrip("/")),
-            store,
+            DicomWebSource(parsed.archive),
+            queue,
             parsed.study_date,
             max_bytes=settings.max_bytes,
             per_minute=max(parsed.per_minute, 0.01),

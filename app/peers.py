@@ -46,11 +46,25 @@ def parse_peer(text: str) -> Peer:
 
 
 def parse_destination(text: str) -> Destination:
-    """`TITLE@HOST:PORT` or an http(s) URL; raises ValueError."""
+    """`TITLE@HOST:PORT` or an http(s) URL without user or password, which logs would show; raises ValueError."""
     text = text.strip()
-    if text.startswith(("http://", "https://")) and urlsplit(text).hostname:
+    if is_web_root(text):
         return Destination("", "", 0, text.rstrip("/"))
     found = re.fullmatch(rf"({_TITLE})@([A-Za-z0-9.\-]+):([0-9]{{1,5}})", text)
     if not found or not 0 < int(found[3]) < 2**16:
         raise ValueError
     return Destination(found[1], found[2], int(found[3]))
+
+
+def is_web_root(text: str) -> bool:
+    """Whether this is an http(s) URL to which paths can be added, without user or password."""
+    url = urlsplit(text)
+    _ = url.port  # raises ValueError
+    return (
+        url.scheme in ("http", "https")
+        and bool(url.hostname)
+        and "@" not in url.netloc
+        and not (url.query or url.fragment)
+        and text.isprintable()
+        and " " not in text
+    )

@@ -17,8 +17,8 @@ from urllib.parse import urlencode
 from app.errors import ArchiveError, PhotoError
 from app.gateway.http_client import ask
 from app.gateway.intake import keep
+from app.gateway.queue import Queue
 from app.gateway.related import split_related
-from app.gateway.store import Store
 from app.photo.dicom_uids import SOP_CLASSES
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class WebSource:
+class DicomWebSource:
     """The DICOMweb services of an archive.
 
     Attributes:
@@ -103,8 +103,8 @@ class WebSource:
 
 
 def backfill(
-    source: WebSource,
-    store: Store,
+    source: DicomWebSource,
+    queue: Queue,
     study_date: str,
     *,
     max_bytes: int,
@@ -127,13 +127,13 @@ def backfill(
     progress = Progress()
     for study in source.studies(study_date):
         for series, instance in source.photos(study):
-            if store.knows(instance):
+            if queue.knows(instance):
                 progress.known += 1
                 continue
-            while store.counts()["photos_waiting"] >= MAX_WAITING:
+            while queue.counts()["photos_waiting"] >= MAX_WAITING:
                 sleep(1.0)
             try:
-                progress.queued += keep(store, source.fetch(study, series, instance), max_bytes)
+                progress.queued += keep(queue, source.fetch(study, series, instance), max_bytes)
             except (ArchiveError, PhotoError):
                 progress.failed += 1
             sleep(60.0 / per_minute)

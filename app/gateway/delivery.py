@@ -90,7 +90,7 @@ class StoreArchive:
 
 
 @dataclass(frozen=True, slots=True)
-class WebArchive:
+class DicomWebArchive:
     """An archive that takes objects by STOW-RS."""
 
     url: str

@@ -2,14 +2,14 @@
 
 from app.dicom import MANUFACTURER
 from app.errors import PhotoTooLarge, UnreadablePhoto, UnsupportedPhoto
-from app.gateway.store import Store
+from app.gateway.queue import Queue
 from app.photo.dicom_file import read_structure
 from app.photo.dicom_uids import SOP_CLASS, SOP_CLASSES
 
 SOP_INSTANCE_UID, MANUFACTURER_TAG = 0x0008_0018, 0x0008_0070
 
 
-def keep(store: Store, data: bytes, max_bytes: int) -> bool:
+def keep(queue: Queue, data: bytes, max_bytes: int) -> bool:
     """Keep a DICOM file to be screened; False for one that waits already or is an answer of this software.
 
     Raises:
@@ -28,4 +28,4 @@ def keep(store: Store, data: bytes, max_bytes: int) -> bool:
         return False
     if file.text(SOP_CLASS) not in SOP_CLASSES:
         raise UnsupportedPhoto("the DICOM file is not of a SOP class that is screened")
-    return store.accept(uid, data)
+    return queue.accept(uid, data)

@@ -14,7 +14,7 @@ from pynetdicom import AE, evt
 from app.errors import PhotoError, PhotoTooLarge
 from app.gateway.connections import BoundedServer
 from app.gateway.intake import keep
-from app.gateway.store import Store
+from app.gateway.queue import Queue
 from app.peers import Peer
 from app.photo.dicom_uids import NATIVE, SOP_CLASSES, TRANSFER_SYNTAXES
 
@@ -40,7 +40,7 @@ class Receiver:
 
     def __init__(
         self,
-        store: Store,
+        queue: Queue,
         *,
         title: str,
         host: str,
@@ -61,7 +61,7 @@ class Receiver:
         Raises:
             OSError: the port cannot be used.
         """
-        self._store, self._title, self._peers, self._max_bytes = store, title, peers, max_bytes
+        self._queue, self._title, self._peers, self._max_bytes = queue, title, peers, max_bytes
         entity = AE(title)
         entity.network_timeout = entity.acse_timeout = entity.dimse_timeout = IDLE_S
         entity.maximum_associations = 2**16  # bounded by the server, which does not count strangers
@@ -115,7 +115,7 @@ class Receiver:
         """Keep a photo; success means that it is on disk."""
         event.assoc.dul.socket.answered()
         try:
-            keep(self._store, event.encoded_dataset(), self._max_bytes)
+            keep(self._queue, event.encoded_dataset(), self._max_bytes)
         except PhotoTooLarge as error:
             logger.warning("%s", error)
             return OUT_OF_RESOURCES

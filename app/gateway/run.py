@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import SettingsError
-from app.gateway.delivery import Archive, StoreArchive, WebArchive
+from app.gateway.delivery import Archive, DicomWebArchive, StoreArchive
+from app.gateway.queue import Queue, open_queue
 from app.gateway.receiver import IDLE_S, Receiver
 from app.gateway.screening import Server
-from app.gateway.store import Store, open_queue
 from app.gateway.web import Web
 from app.gateway.work import Record, Work
 from app.peers import Destination
@@ -52,16 +52,16 @@ def run(settings: Settings, stop: threading.Event, *, ready: Callable[[Receiver,
     # A scanner of ports would fill the log; what fails is in the queue.
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
     incoming, outgoing = tls_contexts(settings.gateway_tls)
-    with closing(open_queue(settings.gateway, own=True)) as store, _audit(settings) as record:
+    with closing(open_queue(settings.gateway, own=True)) as queue, _audit(settings) as record:
         archives: dict[str, Archive] = {
             str(each): _archive(each, settings.gateway_title, outgoing) for each in settings.gateway_archives
         }
-        if gone := store.give_up_archives(archives):
+        if gone := queue.give_up_archives(archives):
             logger.warning("%d answers for archives that are no longer configured were given up", gone)
         url, key = settings.gateway_server.rstrip("/"), _key(settings.gateway_server_key)
         server = Server(url, key, settings.gateway_lang.value)
         work = Work(
-            store,
+            queue,
             server,
             archives,
             give_up_s=settings.gateway_give_up_h * 3600,
@@ -70,7 +70,7 @@ def run(settings: Settings, stop: threading.Event, *, ready: Callable[[Receiver,
         )
         try:
             receiver = Receiver(
-                store,
+                queue,
                 title=settings.gateway_title,
                 host=settings.gateway_host,
                 port=settings.gateway_port,
@@ -81,7 +81,7 @@ def run(settings: Settings, stop: threading.Event, *, ready: Callable[[Receiver,
             )
         except OSError as error:
             raise SettingsError(f"port {settings.gateway_port} cannot be used: {error.strerror}") from error
-        with closing(receiver), _web(store, settings) as web:
+        with closing(receiver), _web(queue, settings) as web:
             threads = [_repeat(work.screen_one, f"screening-{n}", stop) for n in range(SCREENING_THREADS)]
             threads += [_repeat(partial(work.deliver, name), f"delivery-{name}", stop) for name in archives]
             threads.append(_repeat(work.expire, "expiry", stop, pause_s=EXPIRY_S))
@@ -112,14 +112,14 @@ def _repeat(step: Callable[[], bool], name: str, stop: threading.Event, pause_s:
 
 
 @contextmanager
-def _web(store: Store, settings: Settings) -> Iterator[Web | None]:
+def _web(queue: Queue, settings: Settings) -> Iterator[Web | None]:
     if settings.gateway_web_port is None:
         yield None
         return
     keys = KeyFile(settings.keys) if settings.keys is not None else None
     try:
         web = Web(
-            store,
+            queue,
             host=settings.gateway_host,
             port=settings.gateway_web_port,
             keys=keys,
@@ -142,7 +142,7 @@ def _audit(settings: Settings) -> Iterator[Record]:
 
 
 def _archive(destination: Destination, title: str, tls: ssl.SSLContext | None) -> Archive:
-    return WebArchive(destination.url) if destination.url else StoreArchive(destination, title, tls)
+    return DicomWebArchive(destination.url) if destination.url else StoreArchive(destination, title, tls)
 
 
 def _key(path: Path | None) -> str:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from app.errors import PhotoError
 from app.gateway.http_client import Reply, ask
 from app.gateway.intake import SOP_INSTANCE_UID
+from app.gateway.queue import MAX_DELAY_S, DicomObject
 from app.gateway.related import split_related
-from app.gateway.store import MAX_DELAY_S, Made
 from app.photo.dicom_file import read_structure
 
 RELATED, DICOM = 'multipart/related; type="application/dicom"', "application/dicom"
@@ -26,7 +26,7 @@ class Answer:
     """The objects for every frame of a photo, and name and version of the bundle."""
 
     bundle: str
-    objects: list[Made]
+    objects: list[DicomObject]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Server:
             frames = read_structure(data).frames
         except PhotoError as error:
             return Refusal(str(error), final=True)
-        bundle, objects = "", list[Made]()
+        bundle, objects = "", list[DicomObject]()
         for frame in range(1, frames + 1):
             answer = self._ask(data, frame)
             if isinstance(answer, Refusal):
@@ -79,8 +79,8 @@ class Server:
         """Why no photo would be answered, by a request without one; empty if the server is fine."""
         server = replace(self, timeout_s=PROBE_S)
         answer = server._ask(b"", frame=1)
-        is_fine = isinstance(answer, Answer) or answer.final  # only the empty photo is refused
-        return "" if is_fine else answer.reason
+        # A final refusal is that of the empty photo.
+        return answer.reason if isinstance(answer, Refusal) and not answer.final else ""
 
     def _ask(self, data: bytes, frame: int) -> Answer | Refusal:
         headers = {"Content-Type": DICOM, "Accept": RELATED, **({"X-API-Key": self.key} if self.key else {})}
@@ -101,11 +101,11 @@ class Server:
         return Answer(bundle, objects)
 
 
-def _made(data: bytes) -> Made:
+def _made(data: bytes) -> DicomObject:
     uid = read_structure(data).text(SOP_INSTANCE_UID)
     if not uid:
         raise ValueError("no SOP Instance UID")
-    return Made(uid, data)
+    return DicomObject(uid, data)
 
 
 def _refusal(reply: Reply) -> Refusal:

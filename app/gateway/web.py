@@ -18,8 +18,8 @@ from typing import Any
 
 from app.errors import KeysError, PhotoError, PhotoTooLarge, UnsupportedPhoto
 from app.gateway.intake import SOP_INSTANCE_UID, keep
+from app.gateway.queue import Queue
 from app.gateway.related import split_related
-from app.gateway.store import Store
 from app.photo.dicom_file import read_structure
 from app.photo.dicom_uids import SOP_CLASS
 from app.records.key_file import KEY, KeyFile
@@ -71,7 +71,7 @@ class WrongKeys:
 class _Intake:
     """What the requests share."""
 
-    store: Store
+    queue: Queue
     keys: KeyFile | None
     max_bytes: int
     max_photo_bytes: int
@@ -83,7 +83,7 @@ class Web:
     """Serves until it is closed."""
 
     def __init__(
-        self, store: Store, *, host: str, port: int, keys: KeyFile | None, max_bytes: int, max_photo_bytes: int
+        self, queue: Queue, *, host: str, port: int, keys: KeyFile | None, max_bytes: int, max_photo_bytes: int
     ) -> None:
         """Listen.
 
@@ -95,7 +95,7 @@ class Web:
         Raises:
             OSError: the port cannot be used.
         """
-        self._server = _Server((host, port), _Intake(store, keys, max_bytes, max_photo_bytes))
+        self._server = _Server((host, port), _Intake(queue, keys, max_bytes, max_photo_bytes))
         self._thread = threading.Thread(target=self._server.serve_forever, name="web", daemon=True)
         self._thread.start()
 
@@ -154,7 +154,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         answers: dict[str, Callable[[], tuple[str, bytes]]] = {
             "/health/live": lambda: ("application/json", b'{"status": "live"}'),
-            "/metrics": lambda: ("text/plain; version=0.0.4", metrics(self.server.intake.store).encode()),
+            "/metrics": lambda: ("text/plain; version=0.0.4", metrics(self.server.intake.queue).encode()),
         }
         answer = answers.get(self.path)
         if answer is None:
@@ -195,7 +195,7 @@ class _Handler(BaseHTTPRequestHandler):
         stored, failed, is_full = list[dict[str, Any]](), list[dict[str, Any]](), False
         for part in parts:
             try:
-                keep(self.server.intake.store, part, self.server.intake.max_photo_bytes)
+                keep(self.server.intake.queue, part, self.server.intake.max_photo_bytes)
             except PhotoTooLarge:
                 failed.append(_item(part, OUT_OF_RESOURCES))
             except UnsupportedPhoto:
@@ -241,7 +241,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
-        self.send_header("Cache-Control", "no-store")
+        self.send_header("Cache-Control", "no-queue")
         self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(body)
@@ -250,10 +250,10 @@ class _Handler(BaseHTTPRequestHandler):
         """Log nothing: paths of DICOMweb contain UIDs."""
 
 
-def metrics(store: Store) -> str:
+def metrics(queue: Queue) -> str:
     """The queue's figures in Prometheus' text format."""
     lines = []
-    for name, value in store.counts().items():
+    for name, value in queue.counts().items():
         kind = "counter" if name.endswith("_total") else "gauge"
         lines += [f"# TYPE {PREFIX}{name} {kind}", f"{PREFIX}{name} {value:g}"]
     return "\n".join(lines) + "\n"

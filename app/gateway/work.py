@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.gateway.delivery import Archive, Outcome
+from app.gateway.queue import Entry, Kind, Queue
 from app.gateway.screening import Refusal, Server
-from app.gateway.store import Entry, Kind, Store
 
 logger = logging.getLogger(__name__)
 
-BUNDLE = 50
+OBJECTS_PER_ASSOCIATION = 50
 """Objects that one association delivers."""
 
 Record = Callable[[Mapping[str, Any]], object]
@@ -35,7 +35,7 @@ class Work:
         record: called for each photo that was answered or given up, with digests of UIDs only.
     """
 
-    store: Store
+    queue: Queue
     server: Server
     archives: Mapping[str, Archive]
     give_up_s: float
@@ -47,7 +47,7 @@ class Work:
     def screen_one(self) -> bool:
         """Screen the photo that has waited longest; False if none is due. For several threads."""
         with self._lock:
-            due = self.store.due(Kind.PHOTO, taken=tuple(self._taken))
+            due = self.queue.due(Kind.PHOTO, taken=tuple(self._taken))
             if not due:
                 return False
             (photo,) = due
@@ -65,12 +65,12 @@ class Work:
         answer = self.server.screen(photo.path.read_bytes())
         if isinstance(answer, Refusal):
             self._fail(photo, answer.reason, final=answer.final, after_s=answer.after_s)
-        elif self.store.answer(photo, answer.bundle, answer.objects, list(self.archives)):
+        elif self.queue.answer(photo, answer.bundle, answer.objects, list(self.archives)):
             self.record({"event": "photo_answered", "instance": photo.instance, "model": answer.bundle})
 
     def deliver(self, archive: str) -> bool:
         """Deliver what is due to an archive, in one association; False if nothing is. For one thread an archive."""
-        due = self.store.due(Kind.OBJECT, archive, limit=BUNDLE)
+        due = self.queue.due(Kind.OBJECT, archive, limit=OBJECTS_PER_ASSOCIATION)
         if not due:
             return False
         try:
@@ -81,13 +81,13 @@ class Work:
             if outcome.error:
                 self._fail(entry, outcome.error, final=outcome.final)
             else:
-                self.store.delivered(entry)
+                self.queue.delivered(entry)
         return True
 
     def _fail(self, entry: Entry, reason: str, *, final: bool = False, after_s: float = 0.0) -> None:
         """Let an entry wait for its next try, or give it up."""
-        final = final or self.store.clock() - entry.received >= self.give_up_s
-        self.store.failed(entry, reason, final=final, after_s=after_s)
+        final = final or self.queue.clock() - entry.received >= self.give_up_s
+        self.queue.failed(entry, reason, final=final, after_s=after_s)
         level = logging.WARNING if final else logging.INFO
         what = (
             "a photo was not screened"
@@ -100,4 +100,4 @@ class Work:
 
     def expire(self) -> bool:
         """Delete what was given up long ago; False if there was nothing."""
-        return self.store.expire(self.keep_s) > 0
+        return self.queue.expire(self.keep_s) > 0

@@ -25,7 +25,9 @@ def test_destinations(text: str) -> None:
     assert str(parse_destination(text)) == text
 
 
-@pytest.mark.parametrize("text", ["", "PACS", "PACS@host", "PACS@host:0", "PACS@host:70000", "ftp://x", "http://"])
+@pytest.mark.parametrize(
+    "text", ["", "PACS", "PACS@host", "PACS@host:0", "PACS@host:70000", "ftp://x", "http://", "http://u:secret@host"]
+)
 def test_no_destinations(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011
         parse_destination(text)

@@ -15,9 +15,9 @@ import pytest
 from app.cli import main
 from app.errors import ArchiveError
 from app.gateway import backfill as module
-from app.gateway.backfill import Progress, WebSource, backfill
+from app.gateway.backfill import DicomWebSource, Progress, backfill
+from app.gateway.queue import Kind, Queue
 from app.gateway.related import join_related
-from app.gateway.store import Kind, Store
 from tests.app.gateway.archives import photo
 
 VL, RADIOGRAPH = "1.2.840.10008.5.1.4.1.1.77.1.4", "1.2.840.10008.5.1.4.1.1.1.3"
@@ -76,18 +76,20 @@ def url() -> Iterator[str]:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with closing(Store(tmp_path / "queue")) as made:
+def store(tmp_path: Path) -> Iterator[Queue]:
+    with closing(Queue(tmp_path / "queue")) as made:
         yield made
 
 
-def filled(url: str, store: Store, slept: list[float] | None = None) -> Progress:
+def filled(url: str, store: Queue, slept: list[float] | None = None) -> Progress:
     slept = slept if slept is not None else []
-    *_, last = backfill(WebSource(url), store, "20260101-20261231", max_bytes=10**6, per_minute=120, sleep=slept.append)
+    *_, last = backfill(
+        DicomWebSource(url), store, "20260101-20261231", max_bytes=10**6, per_minute=120, sleep=slept.append
+    )
     return last
 
 
-def test_photos_enter_the_queue_and_nothing_else(url: str, store: Store) -> None:
+def test_photos_enter_the_queue_and_nothing_else(url: str, store: Queue) -> None:
     slept: list[float] = []
     assert filled(url, store, slept) == Progress(studies=3, queued=6)
     assert DicomWeb.fetched == [f"1.2.3.{number}" for number in (101, 103, 111, 113, 121, 123)]
@@ -95,7 +97,7 @@ def test_photos_enter_the_queue_and_nothing_else(url: str, store: Store) -> None
     assert slept == [0.5] * 6
 
 
-def test_a_second_call_resumes_the_first(url: str, store: Store) -> None:
+def test_a_second_call_resumes_the_first(url: str, store: Queue) -> None:
     DicomWeb.broken = "1.2.3.111"
     assert filled(url, store) == Progress(studies=3, queued=5, failed=1)
     DicomWeb.fetched, DicomWeb.broken = [], None
@@ -105,14 +107,14 @@ def test_a_second_call_resumes_the_first(url: str, store: Store) -> None:
     assert filled(url, store).known == 6, "the answered one too"
 
 
-def test_pages_of_studies(url: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pages_of_studies(url: str, store: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PAGE", 2)
     for number, queued in ((3, 6), (4, 2)):
         DicomWeb.studies = number
         assert filled(url, store).queued == queued
 
 
-def test_a_full_queue_is_waited_for(url: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_queue_is_waited_for(url: str, store: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_WAITING", 2)
     slept = []
 
@@ -121,11 +123,11 @@ def test_a_full_queue_is_waited_for(url: str, store: Store, monkeypatch: pytest.
         if seconds == 1.0:
             store.answer(store.due(Kind.PHOTO)[0], "model/1", [], ["A"])
 
-    list(backfill(WebSource(url), store, "20260101-20261231", max_bytes=10**6, per_minute=120, sleep=sleep))
+    list(backfill(DicomWebSource(url), store, "20260101-20261231", max_bytes=10**6, per_minute=120, sleep=sleep))
     assert slept.count(1.0) == 4
 
 
-def test_an_archive_that_does_not_answer(store: Store) -> None:
+def test_an_archive_that_does_not_answer(store: Queue) -> None:
     with pytest.raises(ArchiveError, match="does not answer"):
         filled("http://127.0.0.1:1", store)
 

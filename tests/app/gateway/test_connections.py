@@ -13,8 +13,8 @@ import pytest
 from pydicom import dcmread
 
 from app.gateway import connections, receiver
+from app.gateway.queue import Queue
 from app.gateway.receiver import SUCCESS, Receiver
-from app.gateway.store import Store
 from app.peers import parse_peer
 from tests.app.gateway.archives import echo, photo, store
 from tests.app.gateway.test_receiver import open_association
@@ -27,7 +27,7 @@ HALF = b"\x01\0\0"
 def listening(tmp_path: Path, peer: str = "CLINIC") -> Iterator[int]:
     """The port of a receiver with two associations."""
     with (
-        closing(Store(tmp_path)) as queue,
+        closing(Queue(tmp_path)) as queue,
         closing(
             Receiver(
                 queue,

@@ -14,7 +14,7 @@ from pydicom import dcmread
 
 from app.detector.bundle import Bundle
 from app.dicom.objects import build_objects
-from app.gateway.delivery import Outcome, StoreArchive, WebArchive
+from app.gateway.delivery import DicomWebArchive, Outcome, StoreArchive
 from app.gateway.related import split_related
 from app.peers import Destination
 from tests.app.dicom.answers import OPTIONS, screened, source
@@ -89,7 +89,7 @@ def test_a_file_that_cannot_be_read_does_not_stop_the_others(paths: list[Path], 
 
 
 def test_a_missing_file_is_not_posted(tmp_path: Path) -> None:
-    (outcome,) = WebArchive("http://127.0.0.1:1").send([tmp_path / "missing"])
+    (outcome,) = DicomWebArchive("http://127.0.0.1:1").send([tmp_path / "missing"])
     assert outcome == Outcome("the object cannot be sent: FileNotFoundError")
 
 
@@ -124,35 +124,39 @@ def stow() -> Iterator[str]:
 def test_stow(paths: list[Path], stow: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for path in paths:
         monkeypatch.setattr(Stow, "answer", confirmation(path))
-        assert WebArchive(stow).send([path]) == [Outcome()]
+        assert DicomWebArchive(stow).send([path]) == [Outcome()]
         assert Stow.got == [path.read_bytes()]
 
 
 def test_only_a_named_object_is_delivered(paths: list[Path], stow: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for answer in (b"", b"{}", b"[]", b"no JSON", confirmation(paths[1]), b'{"00081199": {"Value": [{}]}}'):
         monkeypatch.setattr(Stow, "answer", answer)
-        assert WebArchive(stow).send(paths[:1]) == [Outcome("the archive's answer does not name the object as stored")]
+        assert DicomWebArchive(stow).send(paths[:1]) == [
+            Outcome("the archive's answer does not name the object as stored")
+        ]
     monkeypatch.setattr(Stow, "status", 202)
     for reason, final in ((0xA700, False), (0xC000, True)):
         failed = confirmation(paths[0], "00081198", **{"00081197": {"vr": "US", "Value": [reason]}})
         monkeypatch.setattr(Stow, "answer", failed)
-        assert WebArchive(stow).send(paths[:1]) == [Outcome(f"the archive refused the object: 0x{reason:04X}", final)]
+        assert DicomWebArchive(stow).send(paths[:1]) == [
+            Outcome(f"the archive refused the object: 0x{reason:04X}", final)
+        ]
 
 
 def test_a_redirect_is_no_delivery(paths: list[Path]) -> None:
     with web_server(302, confirmation(paths[0]), {"Location": "/studies"}) as (url, asked):
-        assert WebArchive(url.rstrip("/")).send(paths[:1]) == [Outcome("the archive answered 302")]
+        assert DicomWebArchive(url.rstrip("/")).send(paths[:1]) == [Outcome("the archive answered 302")]
     assert [one.method for one in asked] == ["POST"]
 
 
 @pytest.mark.parametrize(("status", "final"), [(409, True), (503, False), (401, False)])
 def test_stow_refusals(paths: list[Path], stow: str, monkeypatch: pytest.MonkeyPatch, status: int, final: bool) -> None:
     monkeypatch.setattr(Stow, "status", status)
-    assert WebArchive(stow).send(paths[:1]) == [Outcome(f"the archive answered {status}", final)]
+    assert DicomWebArchive(stow).send(paths[:1]) == [Outcome(f"the archive answered {status}", final)]
 
 
 def test_no_web_archive(paths: list[Path]) -> None:
-    (outcome,) = WebArchive("http://127.0.0.1:1").send(paths[:1])
+    (outcome,) = DicomWebArchive("http://127.0.0.1:1").send(paths[:1])
     assert "does not answer" in outcome.error
     assert not outcome.final
     assert Destination("", "", 0, "http://x").url

@@ -11,14 +11,14 @@ import pytest
 
 from app.errors import PhotoTooLarge, UnreadablePhoto, UnsupportedPhoto
 from app.gateway.intake import keep
-from app.gateway.store import Kind, Store
+from app.gateway.queue import Kind, Queue
 from tests.app.gateway.archives import photo
 from tests.app.photo import dicom_files
 from tests.conftest import ROOT
 
 
 def test_what_enters(tmp_path: Path) -> None:
-    with closing(Store(tmp_path)) as store:
+    with closing(Queue(tmp_path)) as store:
         assert keep(store, photo(), 10**6)
         assert not keep(store, photo(), 10**6)
         assert not keep(store, photo(2, Manufacturer="caries-screen"), 10**6)

@@ -15,8 +15,8 @@ from typing import Any
 import httpx
 import pytest
 
-from app.gateway.backfill import Progress, WebSource, backfill
-from app.gateway.store import Kind, Store
+from app.gateway.backfill import DicomWebSource, Progress, backfill
+from app.gateway.queue import Kind, Queue
 from app.peers import Destination, parse_peer
 from tests.app.api.live_server import Live, wait_for
 from tests.app.dicom.answers import assert_conforms
@@ -145,8 +145,8 @@ def test_an_archive_is_worked_through(tmp_path: Path, orthanc: Orthanc) -> None:
     sent = [photo(n, StudyInstanceUID=f"1.2.4.{n % 2}", SeriesInstanceUID=f"1.2.5.{n % 2}") for n in range(1, 6)]
     answers = [photo(9, Manufacturer="caries-screen")]
     assert store(orthanc.port, *sent, *answers, called="ORTHANC") == [0] * 6
-    source = WebSource(orthanc.web.url)
-    with closing(Store(tmp_path / "queue")) as queue:
+    source = DicomWebSource(orthanc.web.url)
+    with closing(Queue(tmp_path / "queue")) as queue:
         *_, last = backfill(source, queue, "20261101-20261231", max_bytes=10**6, per_minute=60_000)
         assert last == Progress(studies=3, queued=5)
         assert len(queue.due(Kind.PHOTO, limit=9)) == 5

@@ -18,8 +18,8 @@ from pydicom import dcmread
 from pynetdicom import AE
 
 from app.gateway import receiver as module
+from app.gateway.queue import Kind, Queue
 from app.gateway.receiver import CANNOT_UNDERSTAND, OUT_OF_RESOURCES, SUCCESS, Receiver
-from app.gateway.store import Kind, Store
 from app.peers import parse_peer
 from tests.app.api.live_server import wait_for
 from tests.app.gateway.archives import echo, photo, store
@@ -27,13 +27,13 @@ from tests.app.photo import dicom_files
 
 
 @pytest.fixture
-def queue(tmp_path: Path) -> Iterator[Store]:
-    with closing(Store(tmp_path)) as made:
+def queue(tmp_path: Path) -> Iterator[Queue]:
+    with closing(Queue(tmp_path)) as made:
         yield made
 
 
 @pytest.fixture
-def receiver(queue: Store) -> Iterator[Receiver]:
+def receiver(queue: Queue) -> Iterator[Receiver]:
     peers = [parse_peer("CLINIC"), parse_peer("OTHER@192.0.2.1")]
     with closing(
         Receiver(queue, title="CARIES", host="127.0.0.1", port=0, peers=peers, max_bytes=100_000, associations=2)
@@ -41,11 +41,11 @@ def receiver(queue: Store) -> Iterator[Receiver]:
         yield made
 
 
-def waiting(queue: Store) -> list[bytes]:
+def waiting(queue: Queue) -> list[bytes]:
     return [entry.path.read_bytes() for entry in queue.due(Kind.PHOTO, limit=99)]
 
 
-def test_photos_are_kept(receiver: Receiver, queue: Store) -> None:
+def test_photos_are_kept(receiver: Receiver, queue: Queue) -> None:
     photos = [photo(1), dicom_files.native(SOPInstanceUID="1.2.3.9")]
     assert store(receiver.port, *photos) == [SUCCESS, SUCCESS]
     for kept, sent in zip(waiting(queue), photos, strict=True):
@@ -54,7 +54,7 @@ def test_photos_are_kept(receiver: Receiver, queue: Store) -> None:
     assert len(waiting(queue)) == 2
 
 
-def test_only_named_peers_may_associate(receiver: Receiver, queue: Store) -> None:
+def test_only_named_peers_may_associate(receiver: Receiver, queue: Queue) -> None:
     assert echo(receiver.port)
     assert not echo(receiver.port, title="STRANGER")
     assert not echo(receiver.port, title="OTHER"), "from another address"
@@ -69,13 +69,13 @@ def test_only_photos_are_accepted(receiver: Receiver) -> None:
         store(receiver.port, photo(), radiograph)
 
 
-def test_answers_are_confirmed_and_dropped(receiver: Receiver, queue: Store) -> None:
+def test_answers_are_confirmed_and_dropped(receiver: Receiver, queue: Queue) -> None:
     assert store(receiver.port, photo(Manufacturer="caries-screen")) == [SUCCESS]
     assert waiting(queue) == []
 
 
 def test_what_cannot_be_kept_is_not_confirmed(
-    receiver: Receiver, queue: Store, monkeypatch: pytest.MonkeyPatch
+    receiver: Receiver, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert store(receiver.port, dicom_files.native(StudyDescription="x" * 60, ImageComments="x" * 99_000)) == [
         OUT_OF_RESOURCES
@@ -93,7 +93,7 @@ def test_what_cannot_be_kept_is_not_confirmed(
 
 @pytest.mark.slow
 def test_associations_that_stall_abort_or_flood(
-    receiver: Receiver, queue: Store, monkeypatch: pytest.MonkeyPatch
+    receiver: Receiver, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two associations are allowed; one that says nothing ends by itself, and one cut in a photo leaves nothing."""
     receiver.close()

@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import ssl
 import subprocess
 import sys
@@ -20,8 +21,8 @@ import pytest
 
 from app.cli import main
 from app.errors import SettingsError
+from app.gateway.queue import Kind, Queue
 from app.gateway.run import run, tls_contexts
-from app.gateway.store import Kind, Store
 from app.peers import parse_destination, parse_peer
 from app.settings import Settings
 from tests.app.api.live_server import Live, Start, records, wait_for
@@ -214,7 +215,7 @@ def test_missing_settings(tmp_path: Path) -> None:
 def test_dead_letters_are_listed_and_resent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    queue = Store(tmp_path / "queue")
+    queue = Queue(tmp_path / "queue")
     for number in range(2):
         queue.accept(f"1.2.{number}", b"photo")
         queue.failed(queue.due(Kind.PHOTO)[0], "415: not a colour photo", final=True)
@@ -227,5 +228,25 @@ def test_dead_letters_are_listed_and_resent(
     assert len(queue.due(Kind.PHOTO, limit=9)) == 1
     assert main(["gateway", "resend"]) == 0
     assert len(queue.due(Kind.PHOTO, limit=9)) == 2
-    assert "1 wait again" in capsys.readouterr().err
+    assert "1 entry queued again" in capsys.readouterr().err
     queue.close()
+
+
+def test_a_damaged_queue_is_an_error_and_no_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(_: Queue) -> list[Any]:
+        raise sqlite3.DatabaseError("malformed")
+
+    monkeypatch.setenv("CARIES_GATEWAY", str(tmp_path))
+    monkeypatch.setattr(Queue, "dead", fails)
+    for command in ("list", "resend"):
+        assert main(["gateway", command]) == 1
+        assert capsys.readouterr().err == f"caries: the queue in {tmp_path} cannot be used: malformed\n"
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "http://u:secret@host", "http://host:x", "host"])
+def test_backfill_takes_a_web_address_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("CARIES_GATEWAY", str(tmp_path))
+    with pytest.raises(SystemExit):
+        main(["gateway", "backfill", "--archive", url, "--study-date", "20260101"])

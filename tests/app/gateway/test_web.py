@@ -12,8 +12,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.gateway import web as module
+from app.gateway.queue import Kind, Queue
 from app.gateway.related import join_related
-from app.gateway.store import Kind, Store
 from app.gateway.web import Web, WrongKeys
 from app.records.key_file import KeyFile, Role
 from tests.app.api.live_server import wait_for
@@ -22,8 +22,8 @@ from tests.app.photo import dicom_files
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with closing(Store(tmp_path / "queue")) as made:
+def store(tmp_path: Path) -> Iterator[Queue]:
+    with closing(Queue(tmp_path / "queue")) as made:
         yield made
 
 
@@ -33,7 +33,7 @@ def key(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def client(store: Store, tmp_path: Path, key: str) -> Iterator[httpx.Client]:
+def client(store: Queue, tmp_path: Path, key: str) -> Iterator[httpx.Client]:
     web = Web(
         store, host="127.0.0.1", port=0, keys=KeyFile(tmp_path / "keys"), max_bytes=400_000, max_photo_bytes=100_000
     )
@@ -51,7 +51,7 @@ def posted(client: httpx.Client, files: list[bytes], key: str = "") -> httpx.Res
     return client.post("/studies", content=body, headers=headers)
 
 
-def test_photos_are_kept(client: httpx.Client, store: Store, key: str) -> None:
+def test_photos_are_kept(client: httpx.Client, store: Queue, key: str) -> None:
     assert post(client, [photo(1), photo(2)], key) == 200
     assert [entry.path.read_bytes() for entry in store.due(Kind.PHOTO, limit=9)] == [photo(1), photo(2)]
     assert post(client, [photo(3), b"no file"], key) == 202
@@ -59,7 +59,7 @@ def test_photos_are_kept(client: httpx.Client, store: Store, key: str) -> None:
     assert client.post("/studies", content=b"x", headers={"X-API-Key": key}).status_code == 415
 
 
-def test_a_key_is_needed(client: httpx.Client, store: Store) -> None:
+def test_a_key_is_needed(client: httpx.Client, store: Queue) -> None:
     assert post(client, [photo(1)]) == 401
     assert post(client, [photo(1)], "caries_00000000_wrong") == 401
     assert store.due(Kind.PHOTO) == []
@@ -74,7 +74,7 @@ def test_bounds(client: httpx.Client, key: str) -> None:
     assert client.post("/elsewhere", content=b"").status_code == 404
 
 
-def test_health_and_metrics(client: httpx.Client, store: Store, key: str) -> None:
+def test_health_and_metrics(client: httpx.Client, store: Queue, key: str) -> None:
     assert client.get("/health/live").json() == {"status": "live"}
     assert client.get("/other").status_code == 404
     post(client, [photo(1)], key)
@@ -84,7 +84,7 @@ def test_health_and_metrics(client: httpx.Client, store: Store, key: str) -> Non
         for sample in family.samples
     }
     assert found["caries_gateway_received_total"] == found["caries_gateway_photos_waiting"] == 1
-    assert found["caries_gateway_dead"] == 0
+    assert found["caries_gateway_dead_letters"] == 0
 
 
 def uids(answer: httpx.Response, name: str) -> list[tuple[str, int]]:
@@ -103,7 +103,7 @@ def test_the_answer_names_every_photo(client: httpx.Client, key: str, monkeypatc
     assert answer.status_code == 202
     assert uids(answer, "00081199") == [("1.2.3.1", 0), ("1.2.3.2", 0)]
     assert uids(answer, "00081198") == [("1.2.9", 0x0122), ("1.2.3.4", 0xA700), ("", 0xC000)]
-    monkeypatch.setattr(Store, "accept", full)
+    monkeypatch.setattr(Queue, "accept", full)
     assert post(client, [photo(5)], key) == 503
 
 
@@ -144,7 +144,7 @@ def test_connections_are_bounded(client: httpx.Client, monkeypatch: pytest.Monke
     wait_for(lambda: client.get("/health/live").status_code == 200)
 
 
-def test_a_body_that_was_cut_off_is_not_answered(client: httpx.Client, store: Store, key: str) -> None:
+def test_a_body_that_was_cut_off_is_not_answered(client: httpx.Client, store: Queue, key: str) -> None:
     body, kind = join_related([photo(1)])
     with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=10) as connection:
         head = (

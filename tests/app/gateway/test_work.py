@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from app.gateway.delivery import Outcome
+from app.gateway.queue import DicomObject, Kind, Queue
 from app.gateway.screening import Answer, Refusal, Server
-from app.gateway.store import Kind, Made, Store
 from app.gateway.work import Work
 from tests.app.gateway.archives import Clock
 
@@ -38,7 +38,7 @@ class StandInServer(Server):
     answer: Refusal | None
 
     def screen(self, data: bytes) -> Answer | Refusal:
-        return SAYS[0] or Answer("model/1", [Made(f"2.25.{len(data)}", data.upper())])
+        return SAYS[0] or Answer("model/1", [DicomObject(f"2.25.{len(data)}", data.upper())])
 
 
 SAYS: list[Refusal | None] = [None]
@@ -62,7 +62,7 @@ def lines() -> list[Any]:
 @pytest.fixture
 def work(tmp_path: Path, clock: Clock, archive: StandInArchive, lines: list[Any]) -> Iterator[Work]:
     SAYS[0] = None
-    store = Store(tmp_path, clock)
+    store = Queue(tmp_path, clock)
     yield Work(store, StandInServer(""), {"A": archive}, give_up_s=72 * 3600, keep_s=14 * 86400, record=lines.append)
     store.close()
 
@@ -70,7 +70,7 @@ def work(tmp_path: Path, clock: Clock, archive: StandInArchive, lines: list[Any]
 def test_a_photo_goes_through(work: Work, archive: StandInArchive, lines: list[Any]) -> None:
     assert not work.screen_one()
     assert not work.deliver("A")
-    work.store.accept("1.2.3", b"photo")
+    work.queue.accept("1.2.3", b"photo")
     assert work.screen_one()
     assert work.deliver("A")
     assert archive.got == [b"PHOTO"]
@@ -79,7 +79,7 @@ def test_a_photo_goes_through(work: Work, archive: StandInArchive, lines: list[A
 
 
 def test_an_archive_that_is_down_for_an_hour(work: Work, archive: StandInArchive, clock: Clock) -> None:
-    work.store.accept("1.2.3", b"photo")
+    work.queue.accept("1.2.3", b"photo")
     work.screen_one()
     archive.outcome, tries = DOWN, 0
     while clock.now < 1_003_600:
@@ -90,12 +90,12 @@ def test_an_archive_that_is_down_for_an_hour(work: Work, archive: StandInArchive
     clock.now += 600
     assert work.deliver("A")
     assert archive.got == [b"PHOTO"]
-    assert work.store.dead() == []
+    assert work.queue.dead() == []
 
 
 def test_a_server_that_is_down_or_busy(work: Work, archive: StandInArchive, clock: Clock) -> None:
     SAYS[0] = Refusal("503: busy", final=False, after_s=5)
-    work.store.accept("1.2.3", b"photo")
+    work.queue.accept("1.2.3", b"photo")
     assert work.screen_one()
     clock.now += 4
     assert not work.screen_one()
@@ -109,21 +109,21 @@ def test_a_server_that_is_down_or_busy(work: Work, archive: StandInArchive, cloc
 def test_what_is_refused_for_ever_is_given_up(
     work: Work, archive: StandInArchive, clock: Clock, lines: list[Any]
 ) -> None:
-    work.store.accept("1.2.3", b"photo")
-    work.store.accept("1.2.4", b"photo four")
+    work.queue.accept("1.2.3", b"photo")
+    work.queue.accept("1.2.4", b"photo four")
     SAYS[0] = Refusal("415: not a colour photo", final=True)
     work.screen_one()
     SAYS[0] = None
     work.screen_one()
     archive.outcome = Outcome("refused: 0xC000", final=True)
     work.deliver("A")
-    assert [(entry.kind, entry.error) for entry in work.store.dead()] == [
+    assert [(entry.kind, entry.error) for entry in work.queue.dead()] == [
         (Kind.PHOTO, "415: not a colour photo"),
         (Kind.OBJECT, "refused: 0xC000"),
     ]
     assert [line["event"] for line in lines] == ["photo_given_up", "photo_answered", "object_given_up"]
     archive.outcome = Outcome()
-    work.store.resend(None)
+    work.queue.resend(None)
     assert work.screen_one()
     clock.now += 3600
     while work.deliver("A"):
@@ -132,25 +132,25 @@ def test_what_is_refused_for_ever_is_given_up(
 
 
 def test_tries_end_after_three_days(work: Work, archive: StandInArchive, clock: Clock) -> None:
-    work.store.accept("1.2.3", b"photo")
+    work.queue.accept("1.2.3", b"photo")
     work.screen_one()
     archive.outcome = DOWN
     clock.now += 72 * 3600 - 1
     work.deliver("A")
-    assert work.store.dead() == []
+    assert work.queue.dead() == []
     clock.now += 600
     work.deliver("A")
-    assert len(work.store.dead()) == 1
+    assert len(work.queue.dead()) == 1
     clock.now += 14 * 86400
     assert work.expire()
     assert not work.expire()
-    assert work.store.dead() == []
+    assert work.queue.dead() == []
 
 
 def test_one_bad_entry_blocks_no_other(work: Work, archive: StandInArchive, clock: Clock) -> None:
-    work.store.accept("1.2.3", b"photo")
-    work.store.accept("1.2.4", b"photo four")
-    (bad,) = work.store.due(Kind.PHOTO)
+    work.queue.accept("1.2.3", b"photo")
+    work.queue.accept("1.2.4", b"photo four")
+    (bad,) = work.queue.due(Kind.PHOTO)
     bad.path.unlink()
     assert work.screen_one()
     assert work.screen_one()
@@ -161,7 +161,7 @@ def test_one_bad_entry_blocks_no_other(work: Work, archive: StandInArchive, cloc
     archive.bug = None
     clock.now += 72 * 3600
     assert work.screen_one()
-    assert [(entry.kind, entry.error) for entry in work.store.dead()] == [
+    assert [(entry.kind, entry.error) for entry in work.queue.dead()] == [
         (Kind.PHOTO, "FileNotFoundError while it was screened")
     ]
     assert work.deliver("A")
@@ -170,9 +170,9 @@ def test_one_bad_entry_blocks_no_other(work: Work, archive: StandInArchive, cloc
 
 def test_what_is_sent_again_has_all_its_tries(work: Work, archive: StandInArchive, clock: Clock) -> None:
     SAYS[0] = Refusal("503: busy", final=False)
-    work.store.accept("1.2.3", b"photo")
+    work.queue.accept("1.2.3", b"photo")
     clock.now += 72 * 3600
     work.screen_one()
-    assert work.store.resend(None) == 1
+    assert work.queue.resend(None) == 1
     work.screen_one()
-    assert work.store.dead() == []
+    assert work.queue.dead() == []

@@ -30,6 +30,7 @@ from pydicom.uid import (
 from app.errors import InvalidParameter, PhotoTooLarge, UnreadablePhoto, UnsupportedPhoto
 from app.photo import dicom, separate
 from app.photo.decoding import decode
+from app.photo.dicom_uids import SOP_CLASSES
 from app.photo.limits import Limits
 from tests.app.photo import dicom_files as files
 from tests.app.photo.pictures import assert_four_colours, camera_photo, display_p3, four_colours, saved
@@ -74,7 +75,7 @@ def by_dcmtk(data: bytes, folder: Path) -> np.ndarray:
 @pytest.mark.parametrize("name", OF_PYDICOM)
 def test_colours_are_those_of_pydicom(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     others = ("1.2.840.10008.5.1.4.1.1.6.1", "1.2.840.10008.5.1.4.1.1.3.1")
-    monkeypatch.setattr(dicom, "SOP_CLASSES", dicom.SOP_CLASSES | dict.fromkeys(others, "ultrasound"))
+    monkeypatch.setattr(dicom, "SOP_CLASSES", SOP_CLASSES | dict.fromkeys(others, "ultrasound"))
     data = (TEST_FILES / name).read_bytes()
     difference = np.abs(decode(data, frame=1).pixels.astype(int) - by_pydicom(data))
     assert difference.max() <= 1

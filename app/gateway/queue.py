@@ -85,7 +85,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class DicomObject:
     """An object with an answer: its SOP Instance UID and its file's bytes."""
 
     uid: str
@@ -102,19 +102,19 @@ def delay_s(tries: int) -> float:
     return min(2.0 ** min(tries - 1, 30), MAX_DELAY_S)
 
 
-def open_queue(folder: Path | None, *, own: bool = False) -> Store:
-    """The queue of the settings, see `Store`; raises SettingsError if its folder is not set or cannot be used."""
+def open_queue(folder: Path | None, *, own: bool = False) -> Queue:
+    """The queue of the settings, see `Queue`; raises SettingsError if its folder is not set or cannot be used."""
     if folder is None:
         raise SettingsError(f"no folder for the queue is set; set {variable('gateway')}")
     try:
-        return Store(folder, own=own)
+        return Queue(folder, own=own)
     except BlockingIOError:
         raise SettingsError(f"another gateway uses the queue in {folder}") from None
     except (OSError, sqlite3.Error) as error:
         raise SettingsError(f"{folder} cannot be used for the queue: {error}") from error
 
 
-class Store:
+class Queue:
     """The queue in a folder of mode 0700, its files of mode 0600."""
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.time, *, own: bool = False) -> None:
@@ -192,7 +192,7 @@ class Store:
         )
         return self._entries(query, (kind, archive, self.clock(), *taken, limit))
 
-    def answer(self, photo: Entry, bundle: str, objects: Sequence[Made], archives: Sequence[str]) -> bool:
+    def answer(self, photo: Entry, bundle: str, objects: Sequence[DicomObject], archives: Sequence[str]) -> bool:
         """Replace a photo by the objects that answer it; False if this bundle has answered it before.
 
         Raises:
@@ -242,7 +242,7 @@ class Store:
                 (tries, now + max(delay_s(tries), after_s), error[:500], now if final else None, entry.id),
             )
             if final:
-                self._count("failed")
+                self._count("dead_letters")
 
     def dead(self) -> list[Entry]:
         """What was given up, oldest first."""
@@ -292,10 +292,13 @@ class Store:
                 " SUM(dead IS NOT NULL), MIN(CASE WHEN dead IS NULL THEN received END) FROM entries"
             ).fetchone()
         return {
-            **{f"{name}_total": float(totals.get(name, 0)) for name in ("received", "screened", "delivered", "failed")},
+            **{
+                f"{name}_total": float(totals.get(name, 0))
+                for name in ("received", "screened", "delivered", "dead_letters")
+            },
             "photos_waiting": float(photos or 0),
             "objects_waiting": float(objects or 0),
-            "dead": float(dead or 0),
+            "dead_letters": float(dead or 0),
             "oldest_age_seconds": max(0.0, self.clock() - oldest) if oldest is not None else 0.0,
         }
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from app.errors import SettingsError
-from app.gateway.store import MAX_DELAY_S, MIN_FREE_BYTES, Entry, Kind, Made, Store, delay_s, digest, open_queue
+from app.gateway.queue import MAX_DELAY_S, MIN_FREE_BYTES, DicomObject, Entry, Kind, Queue, delay_s, digest, open_queue
 from tests.app.gateway.archives import Clock
 
-ANSWER = [Made("2.25.1", b"report"), Made("2.25.2", b"picture")]
+ANSWER = [DicomObject("2.25.1", b"report"), DicomObject("2.25.2", b"picture")]
 
 
 @pytest.fixture
@@ -24,8 +24,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def store(tmp_path: Path, clock: Clock) -> Iterator[Store]:
-    made = Store(tmp_path / "queue", clock)
+def store(tmp_path: Path, clock: Clock) -> Iterator[Queue]:
+    made = Queue(tmp_path / "queue", clock)
     yield made
     made.close()
 
@@ -34,11 +34,11 @@ def files(tmp_path: Path) -> list[Path]:
     return sorted((tmp_path / "queue" / "files").iterdir())
 
 
-def first(store: Store, kind: Kind = Kind.PHOTO, archive: str = "") -> Entry:
+def first(store: Queue, kind: Kind = Kind.PHOTO, archive: str = "") -> Entry:
     return store.due(kind, archive)[0]
 
 
-def test_from_photo_to_delivery(store: Store, tmp_path: Path) -> None:
+def test_from_photo_to_delivery(store: Queue, tmp_path: Path) -> None:
     assert store.accept("1.2.3", b"photo")
     photo = first(store)
     assert photo.path.read_bytes() == b"photo"
@@ -54,19 +54,19 @@ def test_from_photo_to_delivery(store: Store, tmp_path: Path) -> None:
     assert (counts["received_total"], counts["screened_total"], counts["delivered_total"]) == (1, 1, 4)
 
 
-def test_everything_survives_a_new_start(store: Store, tmp_path: Path, clock: Clock) -> None:
+def test_everything_survives_a_new_start(store: Queue, tmp_path: Path, clock: Clock) -> None:
     store.accept("1.2.3", b"photo")
     store.accept("1.2.4", b"other")
     store.answer(first(store), "model/1", ANSWER, ["A"])
     store.close()
-    again = Store(tmp_path / "queue", clock, own=True)
+    again = Queue(tmp_path / "queue", clock, own=True)
     assert first(again).path.read_bytes() == b"other"
     assert len(again.due(Kind.OBJECT, "A", limit=9)) == 2
     assert again.counts()["received_total"] == 2
     again.close()
 
 
-def test_a_photo_is_answered_once_per_bundle(store: Store, tmp_path: Path) -> None:
+def test_a_photo_is_answered_once_per_bundle(store: Queue, tmp_path: Path) -> None:
     assert store.accept("1.2.3", b"photo")
     assert not store.accept("1.2.3", b"photo"), "it waits already"
     assert store.answer(first(store), "model/1", ANSWER, ["A"])
@@ -74,17 +74,17 @@ def test_a_photo_is_answered_once_per_bundle(store: Store, tmp_path: Path) -> No
     assert not store.answer(first(store), "model/1", ANSWER, ["A"])
     assert len(store.due(Kind.OBJECT, "A", limit=9)) == 2
     assert store.accept("1.2.3", b"photo")
-    assert store.answer(first(store), "model/2", [Made("2.25.3", b"x")], ["A"])
+    assert store.answer(first(store), "model/2", [DicomObject("2.25.3", b"x")], ["A"])
     assert len(store.due(Kind.OBJECT, "A", limit=9)) == len(files(tmp_path)) == 3
 
 
-def test_answers_are_never_answered(store: Store) -> None:
+def test_answers_are_never_answered(store: Queue) -> None:
     store.accept("1.2.3", b"photo")
     store.answer(first(store), "model/1", ANSWER, ["A"])
     assert not store.accept("2.25.2", b"picture")
 
 
-def test_pauses_grow(store: Store, clock: Clock) -> None:
+def test_pauses_grow(store: Queue, clock: Clock) -> None:
     assert [delay_s(tries) for tries in (1, 2, 3, 9)] == [1, 2, 4, 256]
     assert delay_s(10_000) == MAX_DELAY_S
     store.accept("1.2.3", b"photo")
@@ -98,7 +98,7 @@ def test_pauses_grow(store: Store, clock: Clock) -> None:
     assert (first(store).tries, first(store).error) == (2, "no answer")
 
 
-def test_dead_letters_are_listed_resent_and_expire(store: Store, tmp_path: Path, clock: Clock) -> None:
+def test_dead_letters_are_listed_resent_and_expire(store: Queue, tmp_path: Path, clock: Clock) -> None:
     for number in range(3):
         store.accept(f"1.2.{number}", b"photo")
         store.failed(first(store), "refused", final=True)
@@ -113,10 +113,10 @@ def test_dead_letters_are_listed_resent_and_expire(store: Store, tmp_path: Path,
     assert store.expire(101) == 0
     assert store.expire(100) == 1
     assert len(files(tmp_path)) == 3
-    assert store.counts()["failed_total"] == 3
+    assert store.counts()["dead_letters_total"] == 3
 
 
-def test_only_the_owner_reads_the_queue(store: Store, tmp_path: Path) -> None:
+def test_only_the_owner_reads_the_queue(store: Queue, tmp_path: Path) -> None:
     store.accept("1.2.3", b"photo")
     for path in (tmp_path / "queue").rglob("*"):
         assert stat.S_IMODE(path.stat().st_mode) in (0o600, 0o700), path
@@ -124,20 +124,20 @@ def test_only_the_owner_reads_the_queue(store: Store, tmp_path: Path) -> None:
     assert first(store).instance == digest("1.2.3")
 
 
-def test_files_without_a_row_are_removed(store: Store, tmp_path: Path) -> None:
+def test_files_without_a_row_are_removed(store: Queue, tmp_path: Path) -> None:
     store.accept("1.2.3", b"photo")
     left = tmp_path / "queue" / "files" / "left"
     left.write_bytes(b"by a crash")
     os.utime(left, (0, 0))
     (tmp_path / "queue" / "files" / "new").write_bytes(b"by a backfill that is about to add its row")
     store.close()
-    again = Store(tmp_path / "queue", own=True)
+    again = Queue(tmp_path / "queue", own=True)
     assert not left.exists()
     assert len(files(tmp_path)) == 2
     again.close()
 
 
-def test_a_full_disk_loses_nothing(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_loses_nothing(store: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store.accept("1.2.3", b"photo")
 
     def full(_: int) -> None:
@@ -164,7 +164,7 @@ def test_one_gateway_owns_a_queue(tmp_path: Path) -> None:
         open_queue(None)
 
 
-def test_the_age_of_the_oldest(store: Store, clock: Clock) -> None:
+def test_the_age_of_the_oldest(store: Queue, clock: Clock) -> None:
     assert store.counts()["oldest_age_seconds"] == 0
     store.accept("1.2.3", b"photo")
     clock.now += 60
@@ -174,7 +174,7 @@ def test_the_age_of_the_oldest(store: Store, clock: Clock) -> None:
     assert (counts["photos_waiting"], counts["objects_waiting"], counts["oldest_age_seconds"]) == (1, 2, 60)
 
 
-def test_a_disk_that_fills_between_two_objects(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_fills_between_two_objects(store: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store.accept("1.2.3", b"photo")
     real, calls = os.fsync, [0]
 
@@ -191,7 +191,7 @@ def test_a_disk_that_fills_between_two_objects(store: Store, tmp_path: Path, mon
     assert len(files(tmp_path)) == 1
 
 
-def test_no_photo_is_accepted_on_an_almost_full_disk(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_photo_is_accepted_on_an_almost_full_disk(store: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     free = shutil.disk_usage("/")._replace(free=MIN_FREE_BYTES)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
     with pytest.raises(OSError, match="No space"):
@@ -199,7 +199,7 @@ def test_no_photo_is_accepted_on_an_almost_full_disk(store: Store, monkeypatch: 
     assert store.counts()["received_total"] == 0
 
 
-def test_a_photo_whose_answer_expired_can_be_answered_again(store: Store, clock: Clock) -> None:
+def test_a_photo_whose_answer_expired_can_be_answered_again(store: Queue, clock: Clock) -> None:
     store.accept("1.2.3", b"photo")
     store.answer(first(store), "model/1", ANSWER, ["A"])
     for entry in store.due(Kind.OBJECT, "A", limit=9):
@@ -210,7 +210,7 @@ def test_a_photo_whose_answer_expired_can_be_answered_again(store: Store, clock:
     assert store.answer(first(store), "model/1", ANSWER, ["A"])
 
 
-def test_objects_for_an_archive_that_is_gone_are_given_up(store: Store) -> None:
+def test_objects_for_an_archive_that_is_gone_are_given_up(store: Queue) -> None:
     store.accept("1.2.3", b"photo")
     store.answer(first(store), "model/1", ANSWER, ["A", "B"])
     assert store.give_up_archives(["B", "C"]) == 2
