@@ -1,9 +1,8 @@
 """The answers in DICOM to one photo: a structured report, alone or with the annotated picture."""
 
-import secrets
-
 from app.admission import Admission
 from app.api.negotiation import DICOM_TYPES, Format
+from app.dicom.related import join_related
 from app.errors import NotAcceptable
 from app.photo.formats import PhotoFormat, format_name
 from app.screen_photo import Options, ScreenedPhoto
@@ -37,7 +36,4 @@ async def dicom_body(
         objects = await permit.run("encode", build)
     if chosen is Format.DICOM:
         return objects[0], DICOM
-    boundary = secrets.token_hex(16)
-    parts = [f"--{boundary}\r\nContent-Type: {DICOM}\r\n\r\n".encode() + part + b"\r\n" for part in objects]
-    body = b"".join([*parts, f"--{boundary}--\r\n".encode()])
-    return body, f'{DICOM_TYPES[chosen]}; type="{DICOM}"; boundary={boundary}'
+    return join_related(objects)

@@ -14,11 +14,11 @@ from email.message import Message
 from typing import Any
 from urllib.parse import urlencode
 
+from app.dicom.related import split_related
 from app.errors import ArchiveError, PhotoError
 from app.gateway.http_client import ask
 from app.gateway.intake import keep
 from app.gateway.queue import Queue
-from app.gateway.related import split_related
 from app.photo.dicom_uids import SOP_CLASSES
 
 logger = logging.getLogger(__name__)

@@ -13,10 +13,10 @@ from typing import Protocol
 from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian, JPEGBaseline8Bit, SecondaryCaptureImageStorage
 from pynetdicom import AE
 
+from app.dicom.related import join_related
 from app.errors import PhotoError
 from app.gateway.http_client import ask
 from app.gateway.intake import SOP_INSTANCE_UID
-from app.gateway.related import join_related
 from app.peers import Destination
 from app.photo.dicom_file import read_structure
 

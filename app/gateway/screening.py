@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 
+from app.dicom.related import split_related
 from app.errors import PhotoError
 from app.gateway.http_client import Reply, ask
 from app.gateway.intake import SOP_INSTANCE_UID
 from app.gateway.queue import MAX_DELAY_S, DicomObject
-from app.gateway.related import split_related
 from app.photo.dicom_file import read_structure
 
 RELATED, DICOM = 'multipart/related; type="application/dicom"', "application/dicom"

@@ -16,10 +16,10 @@ from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from app.dicom.related import split_related
 from app.errors import KeysError, PhotoError, PhotoTooLarge, UnsupportedPhoto
 from app.gateway.intake import SOP_INSTANCE_UID, keep
 from app.gateway.queue import Queue
-from app.gateway.related import split_related
 from app.photo.dicom_file import read_structure
 from app.photo.dicom_uids import SOP_CLASS
 from app.records.key_file import KEY, KeyFile

@@ -13,11 +13,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from app.cli import main
+from app.dicom.related import join_related
 from app.errors import ArchiveError
 from app.gateway import backfill as module
 from app.gateway.backfill import DicomWebSource, Progress, backfill
 from app.gateway.queue import Kind, Queue
-from app.gateway.related import join_related
 from tests.app.gateway.archives import photo
 
 VL, RADIOGRAPH = "1.2.840.10008.5.1.4.1.1.77.1.4", "1.2.840.10008.5.1.4.1.1.1.3"

@@ -14,8 +14,8 @@ from pydicom import dcmread
 
 from app.detector.bundle import Bundle
 from app.dicom.objects import build_objects
+from app.dicom.related import split_related
 from app.gateway.delivery import DicomWebArchive, Outcome, StoreArchive
-from app.gateway.related import split_related
 from app.peers import Destination
 from tests.app.dicom.answers import OPTIONS, screened, source
 from tests.app.gateway.archives import Archive, archive

@@ -8,7 +8,7 @@ import socket
 import pytest
 from pydicom import dcmread
 
-from app.gateway.related import join_related
+from app.dicom.related import join_related
 from app.gateway.screening import Answer, Refusal, Server
 from app.records.key_file import KeyFile, Role
 from tests.app.api.live_server import MODEL, Live, Start

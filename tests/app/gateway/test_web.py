@@ -11,9 +11,9 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.dicom.related import join_related
 from app.gateway import web as module
 from app.gateway.queue import Kind, Queue
-from app.gateway.related import join_related
 from app.gateway.web import Web, WrongKeys
 from app.records.key_file import KeyFile, Role
 from tests.app.api.live_server import wait_for

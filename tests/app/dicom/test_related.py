@@ -6,7 +6,7 @@ from email.message import Message
 
 import pytest
 
-from app.gateway.related import join_related, split_related
+from app.dicom.related import join_related, split_related
 
 
 def header(kind: str) -> Message:
