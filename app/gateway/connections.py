@@ -106,7 +106,7 @@ class BoundedServer(ThreadedAssociationServer):  # type: ignore[misc]
             return True
 
     def close(self) -> None:
-        """Stop listening and end every connection, whatever its peer does."""
+        """Stop listening and end every connection, even if its peer does not answer."""
         BaseServer.shutdown(self)  # pynetdicom's own needs a server that its AE has started
         self.server_close()
         with self._lock:
