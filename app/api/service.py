@@ -17,7 +17,7 @@ from app.detector.live_models import LiveModels
 from app.detector.runtimes import Runtime
 from app.detector.store_watch import StoreWatch
 from app.errors import CariesError, NotReady, ReloadRunning, ShuttingDown
-from app.process.memory import FREE_PAGES_S, return_free_pages
+from app.process.memory import FREE_PAGES_S, return_free_pages, unmap_pages
 from app.process.metrics import Metrics
 from app.reviews import open_store
 from app.screen_photo import STAGES, ScreenedPhoto, Screener
@@ -174,6 +174,7 @@ class Service:
         # The start leaves garbage that an idle server would keep.
         gc.collect()
         return_free_pages()
+        unmap_pages("pydantic_core", code_only=True)  # most of it builds validators
         if self.settings.watch_s:
             self._run_until_closed(self._watch())
 

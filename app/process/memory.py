@@ -74,13 +74,14 @@ def return_free_pages() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def unmap_pages(name: str) -> None:
+def unmap_pages(name: str, *, code_only: bool = False) -> None:
     """Drop the pages of mapped files of this name from the process; a page that is read again comes back.
 
-    For memory shared with other processes, which would otherwise count for each of them.
+    For memory shared with other processes, which would otherwise count for each of them, and for code that only the
+    start needs: of a library only `code_only` may be dropped, since its data has been written.
     """
     libc = ctypes.CDLL(None)
     for line in Path("/proc/self/maps").read_text().splitlines():
-        if name in line.partition("/")[2]:
+        if name in line.partition("/")[2] and (not code_only or line.split()[1] == "r-xp"):
             start, end = (int(address, 16) for address in line.split()[0].split("-"))
             libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), mmap.MADV_DONTNEED)

@@ -146,3 +146,13 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
     assert faults("on") < 1_000
     assert faults("off") > 50_000
+
+
+def test_dropped_code_runs_again() -> None:
+    """The pages of a library's code come back when it is called."""
+    from pydantic import TypeAdapter
+
+    from app.process.memory import unmap_pages
+
+    unmap_pages("pydantic_core", code_only=True)
+    assert TypeAdapter(list[int]).validate_python(["1"]) == [1]
