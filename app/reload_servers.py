@@ -48,6 +48,6 @@ def reload_server(server: str, key: str | None, *, model: str | None = None, ver
     except OSError as error:
         return Reloaded(server, f"no answer: {error}", False)
     except (http.client.HTTPException, ValueError, KeyError, TypeError):
-        return Reloaded(server, "the answer is not that of a server of photos", False)
+        return Reloaded(server, "the answer is not that of a caries-screen server", False)
     finally:
         connection.close()

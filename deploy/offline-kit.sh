@@ -18,7 +18,8 @@ cp docker-compose.yml README.md README.ko.md CONTRIBUTING.md CHANGELOG.md SECURI
 cp deploy/install-offline.sh "$kit/install.sh"
 # Older versions of compose require the folders of all services. Files are listed one by one, since these folders may
 # contain secrets: the API key of Prometheus, the key of a certificate.
-mkdir -p "$kit/deploy/tls"
+mkdir -p "$kit/deploy/tls" "$kit/deploy/haproxy"
+cp deploy/haproxy/Dockerfile deploy/haproxy/haproxy.cfg deploy/haproxy/unavailable.http "$kit/deploy/haproxy/"
 cp deploy/tls/Dockerfile deploy/tls/nginx.conf deploy/tls/start.sh "$kit/deploy/tls/"
 for file in prometheus.yml grafana/dashboards/caries.json grafana/provisioning/dashboards/caries.yml \
   grafana/provisioning/datasources/prometheus.yml; do

@@ -124,17 +124,15 @@ class KeyFile:
         with self._changing() as keys:
             if name in {key.name for key in keys.values()}:
                 raise KeysError(f"there is a key named {name!r}; choose another name, or revoke that key first")
-            identifier = secrets.token_hex(4)
-            while identifier in keys:
-                identifier = secrets.token_hex(4)
-            secret, salt = secrets.token_hex(32), secrets.token_bytes(16)
-            created = datetime.now(UTC).replace(microsecond=0)
-            key = keys[identifier] = Key(identifier, name, role, created, salt, _hash(secret, salt))
-        return key, f"caries_{identifier}_{secret}"
+            return _add(keys, name, role)
 
     def add_first(self) -> str | None:
         """Create the file with one admin key, and return the key, see `add`; None if there is a file."""
-        return self.add("admin", Role.ADMIN)[1] if self.signature() is None else None
+        if self.signature() is not None:
+            return None
+        with self._changing() as keys:
+            # Another server may have created the file meanwhile.
+            return None if keys else _add(keys, "admin", Role.ADMIN)[1]
 
     def revoke(self, id_or_name: str) -> Key:
         """Remove a key and return its entry.
@@ -193,6 +191,17 @@ class KeyFile:
             written.replace(self._path)
         finally:
             written.unlink(missing_ok=True)
+
+
+def _add(keys: dict[str, Key], name: str, role: Role) -> tuple[Key, str]:
+    """Add a key to `keys`; the entry and the key itself."""
+    identifier = secrets.token_hex(4)
+    while identifier in keys:
+        identifier = secrets.token_hex(4)
+    secret, salt = secrets.token_hex(32), secrets.token_bytes(16)
+    created = datetime.now(UTC).replace(microsecond=0)
+    key = keys[identifier] = Key(identifier, name, role, created, salt, _hash(secret, salt))
+    return key, f"caries_{identifier}_{secret}"
 
 
 def _key(entry: dict[str, Any]) -> Key:

@@ -40,7 +40,7 @@ def test_answers_of_other_servers_are_failures() -> None:
     for body in (http(b"<html>"), http(b"[]"), http(b"{}", "500 Oh"), b"nonsense\r\n\r\n"):
         with hostile_server({"/models/reload": body}) as server:
             done = reload_server(server.address, "secret")
-        assert (done.is_done, done.text) == (False, "the answer is not that of a server of photos")
+        assert (done.is_done, done.text) == (False, "the answer is not that of a caries-screen server")
 
 
 @pytest.mark.parametrize(

@@ -98,9 +98,9 @@ class Comparison:
         """Heading, the means, F1 by source, and the verdict; Markdown."""
         lines = [f"# {self.new} against {self.old}", ""]
         lines += [
-            f"{sum(self.photos.values())} photos; left out, since one of them has seen them: {_counted(self.left_out)}."
+            f"{sum(self.photos.values())} photos; left out because a detector had seen them: {_counted(self.left_out)}."
         ]
-        lines += [f"Unknown is what was seen by {', '.join(self.unlisted)}."] if self.unlisted else []
+        lines += [f"Not known: the photos that {' and '.join(self.unlisted)} have seen."] if self.unlisted else []
         by_figure = [[name, *_cells(pair)] for name, pair in self.figures[MEAN].items()]
         by_source = [
             [source, str(number), *_cells(self.figures[source][DECISIVE])] for source, number in self.photos.items()

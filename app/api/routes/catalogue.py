@@ -72,7 +72,7 @@ def _list(store: Path, engines: list[Engine]) -> ModelList:
     entries = [_entry(name, version, paths[name, version], engines) for name, version in sorted(paths)]
     for entry in entries:
         entry.comparison = comparisons.pop(entry.sha256, None)
-    return ModelList(models=entries, refused=list(comparisons.values()))
+    return ModelList(models=entries, refused=[one for one in comparisons.values() if not one.is_better])
 
 
 def _comparisons(store: Path) -> dict[str | None, Comparison]:

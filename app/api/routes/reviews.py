@@ -205,9 +205,10 @@ async def queue(
     request: Request,
     reader: Reader,
     state: Annotated[
-        Literal["waiting", "disputed", "done", "all"], Query(description="waiting are those not read by this reader.")
+        Literal["waiting", "disputed", "done", "all"],
+        Query(description="`waiting`: not yet read by this reader."),
     ] = "waiting",
-    order: Annotated[Order, Query(description="Those that teach most first, or the oldest.")] = Order.UNCERTAINTY,
+    order: Annotated[Order, Query(description="Most informative first, or the oldest.")] = Order.UNCERTAINTY,
     limit: Annotated[int, Query(ge=1, le=MAX_LISTED)] = 50,
     offset: Annotated[int, Query(ge=0, le=10**9)] = 0,
 ) -> PhotoList:

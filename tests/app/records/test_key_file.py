@@ -5,6 +5,7 @@ import os
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -193,3 +194,10 @@ def test_each_role_includes_those_before_it() -> None:
         Role.REVIEW: [Role.DETECT, Role.REVIEW],
         Role.ADMIN: [Role.DETECT, Role.REVIEW, Role.ADMIN],
     }
+
+
+def test_servers_that_start_together_create_one_first_key(path: Path) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        created = list(threads.map(lambda _: KeyFile(path).add_first(), range(8)))
+    assert len([key for key in created if key]) == 1
+    assert len(KeyFile(path).read()) == 1

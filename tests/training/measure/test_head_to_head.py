@@ -44,7 +44,7 @@ def test_the_better_bundle_wins_on_photos_that_neither_has_seen(pair, data, phot
     command = ["--data", str(data), "--resamples", "50", "--out", str(out)]
     assert main(["compare", *map(str, pair), *command]) == 0
     printed, kept = capsys.readouterr().out, json.loads(out.read_text())
-    assert "10 photos; left out, since one of them has seen them: 1 trained, 1 calibrated." in printed
+    assert "10 photos; left out because a detector had seen them: 1 trained, 1 calibrated." in printed
     assert "2 is better: its mean F1 differs by +" in printed
     assert (kept["is_better"], kept["left_out"]) == (True, {"trained": 1, "calibrated": 1})
     assert kept["old"]["score_threshold"] == BLIND_THRESHOLD
