@@ -232,10 +232,11 @@ class Screener:
         )
 
     async def without_metadata(self, data: bytes) -> PictureFile:
-        """The photo as it may be kept, see `app.photo.without_metadata`; raises PhotoError."""
+        """The photo as it may be kept, see `app.photo.without_metadata`; raises PhotoError and DeadlineExceeded."""
         with self.admission.photo_permit() as permit:
-            await permit.acquire(large=True)  # it is decoded in full, twice
-            return await permit.run("decode", lambda: without_metadata(data, self._limits))
+            async with self.admission.deadline():
+                await permit.acquire(large=True)  # it is decoded in full, twice
+                return await permit.run("decode", lambda: without_metadata(data, self._limits))
 
     def close(self) -> None:
         """Wait for the photo threads to end; the engines stay open."""

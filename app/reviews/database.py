@@ -112,7 +112,9 @@ class Database:
         """Remove deleted photos from SQLite's log; PostgreSQL does so when it vacuums."""
         if self._engine.dialect.name == "sqlite":
             with translated(), contextlib.closing(self._engine.raw_connection()) as connection:
-                connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                is_busy, *_ = connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if is_busy:
+                logger.warning("SQLite's log still has deleted photos, since it is being read; restarting removes them")
 
     def close(self) -> None:
         """Close the connections."""

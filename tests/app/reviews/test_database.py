@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import ReviewStoreError, SettingsError
 from app.reviews.database import DISK_FULL, FILE, MAX_MEMBERS, Database, translated
-from app.reviews.store import ReviewStore
+from app.reviews.store import ReviewStore, Selection
 from app.settings import StoreLocation
 from tests.app.reviews.samples import keep, read
 
@@ -265,3 +265,18 @@ def test_a_transaction_that_sqlite_undid_is_an_error_for_all(database: Database)
         thread.join(30)
     assert sorted(outcomes) == ["failed", "failed", "failed", "written"]
     assert written(database) == [3]
+
+
+def test_deleted_photos_that_a_reader_keeps_in_the_log_are_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("app.reviews.database.BUSY_MS", 10)
+    location = StoreLocation(tmp_path / "reviews", None)
+    with closing(ReviewStore(location)) as store, closing(Database(location)) as database:
+        with database.reading() as session:
+            session.execute(text("SELECT count(*) FROM photos")).all()
+            store.delete(Selection(photo_id=keep(store)), lambda *_: None)
+        assert "still has deleted photos" in caplog.text
+        caplog.clear()
+        store.delete(Selection(photo_id=keep(store)), lambda *_: None)
+        assert not caplog.text
