@@ -1,12 +1,16 @@
-"""The receiver's connections under bounds; pynetdicom by itself waits for ever for the rest of a PDU of up to 4 GiB."""
+"""The receiver's connections under bounds.
+
+pynetdicom alone waits for ever for the rest of a PDU of up to 4 GiB. Its timers follow the wall clock and run while a
+message is handled: a clock that is set, or a slow disk, would end an association whose peer waits for an answer.
+"""
 
 from __future__ import annotations
 
 import socket
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from socketserver import BaseServer
 from typing import Any
 
@@ -26,13 +30,20 @@ PIECE = 2**16
 
 
 class BoundedSocket(AssociationSocket):  # type: ignore[misc]
-    """Gives a PDU `idle_s` seconds to arrive, and drops a peer that sends more than `max_bytes` without an answer."""
+    """Ends connections that are silent or in a PDU for more than `idle_s`, or send `max_bytes` without an answer."""
 
     def __init__(self, association: Association, connection: socket.socket, max_bytes: int, idle_s: float) -> None:
         super().__init__(association, client_socket=connection)
         self._connection, self._max_bytes, self._idle_s = connection, max_bytes, idle_s
-        self._unanswered = 0
+        self._unanswered, self._last, self._handles = 0, time.monotonic(), False
         connection.settimeout(idle_s)
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is something to read; polled by pynetdicom, so a silent peer is noticed here."""
+        if not self._handles and time.monotonic() - self._last > self._idle_s:
+            self.end()
+        return bool(super().ready)
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Read a PDU's header or its rest; shorter if the peer has left. Raises OSError if a bound is passed."""
@@ -50,12 +61,19 @@ class BoundedSocket(AssociationSocket):  # type: ignore[misc]
                 break
             received += piece
         self._connection.settimeout(self._idle_s)
+        self._last = time.monotonic()
         return received
 
-    def answered(self) -> None:
-        """Count again from 0, unless the peer has sent further messages without waiting for the answer."""
+    @contextmanager
+    def handles_message(self) -> Iterator[None]:
+        """Allow the peer to be silent, and count its bytes from 0 unless it has sent more without waiting."""
         if self.assoc.dimse.msg_queue.empty():
             self._unanswered = 0
+        self._handles = True
+        try:
+            yield
+        finally:
+            self._last, self._handles = time.monotonic(), False
 
     def end(self) -> None:
         """End the connection, from any thread."""

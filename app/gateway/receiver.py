@@ -63,7 +63,7 @@ class Receiver:
         """
         self._queue, self._title, self._peers, self._max_bytes = queue, title, peers, max_bytes
         entity = AE(title)
-        entity.network_timeout = entity.acse_timeout = entity.dimse_timeout = IDLE_S
+        entity.network_timeout = entity.acse_timeout = entity.dimse_timeout = None  # bounded by the sockets
         entity.maximum_associations = 2**16  # bounded by the server, which does not count strangers
         entity.add_supported_context(VERIFICATION, sorted(NATIVE))
         for sop_class in SOP_CLASSES:
@@ -108,14 +108,14 @@ class Receiver:
         event.assoc.kill()
 
     def _on_echo(self, event: evt.Event) -> int:
-        event.assoc.dul.socket.answered()
-        return SUCCESS
+        with event.assoc.dul.socket.handles_message():
+            return SUCCESS
 
     def _on_store(self, event: evt.Event) -> int:
         """Keep a photo; success means that it is on disk."""
-        event.assoc.dul.socket.answered()
         try:
-            keep(self._queue, event.encoded_dataset(), self._max_bytes)
+            with event.assoc.dul.socket.handles_message():
+                keep(self._queue, event.encoded_dataset(), self._max_bytes)
         except PhotoTooLarge as error:
             logger.warning("%s", error)
             return OUT_OF_RESOURCES

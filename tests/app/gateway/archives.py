@@ -104,11 +104,16 @@ def archive(tls: ssl.SSLContext | None = None) -> Iterator[Archive]:
         made.close()
 
 
+PATIENCE_S = 120.0
+"""Seconds that a modality waits for an answer: longer than a disk that is busy with the rest of the tests takes."""
+
+
 def store(
     port: int, *photos: bytes, title: str = "CLINIC", called: str = "CARIES", tls: ssl.SSLContext | None = None
-) -> list[int]:
-    """Send photos in one association; their statuses, none if the association was refused."""
+) -> list[int | None]:
+    """Send photos in one association; their statuses, None for one without an answer, none if it was refused."""
     entity = AE(title)
+    entity.dimse_timeout = entity.network_timeout = PATIENCE_S
     read = [dcmread(io.BytesIO(data)) for data in photos]
     for sop_class, syntax in {(str(one.SOPClassUID), str(one.file_meta.TransferSyntaxUID)) for one in read}:
         entity.add_requested_context(UID(sop_class), UID(syntax))
@@ -116,10 +121,26 @@ def store(
     association = entity.associate("127.0.0.1", port, ae_title=called, tls_args=secured)
     if not association.is_established:
         return []
-    try:
-        return [association.send_c_store(one).Status for one in read]
-    finally:
+    statuses = list[int | None]()
+    for one in read:
+        answer = association.send_c_store(one) if association.is_established else {}
+        statuses.append(answer.get("Status"))
+    if association.is_established:
         association.release()
+    return statuses
+
+
+def store_until_confirmed(port: int, *photos: bytes, tries: int = 3) -> bool:
+    """Send photos, and again those without an answer, as a modality does; False if one is refused."""
+    left = list(photos)
+    for _ in range(tries):
+        statuses = store(port, *left)
+        if len(statuses) != len(left) or not {*statuses} <= {0, None}:
+            return False
+        left = [one for one, status in zip(left, statuses, strict=True) if status is None]
+        if not left:
+            return True
+    return False
 
 
 def echo(port: int, *, title: str = "CLINIC", called: str = "CARIES") -> bool:

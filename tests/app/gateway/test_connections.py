@@ -8,14 +8,17 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pydicom import dcmread
+from pynetdicom import timer
 
 from app.gateway import connections, receiver
 from app.gateway.queue import Queue
 from app.gateway.receiver import SUCCESS, Receiver
 from app.peers import parse_peer
+from tests.app.api.live_server import wait_for
 from tests.app.gateway.archives import echo, photo, store
 from tests.app.gateway.test_receiver import open_association
 
@@ -77,6 +80,36 @@ def test_a_pdu_has_to_arrive_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with listening(tmp_path) as port:
         assert ended(connected(port, HALF))
         assert ended(connected(port, b"\x01\0\0\0\x10\0" + HALF))
+
+
+def test_a_peer_that_waits_for_a_slow_disk_is_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receiver, "IDLE_S", 1.0)
+    accept = Queue.accept
+
+    def slowly(queue: Queue, uid: str, data: bytes) -> bool:
+        time.sleep(2.0)
+        return accept(queue, uid, data)
+
+    monkeypatch.setattr(Queue, "accept", slowly)
+    with listening(tmp_path) as port:
+        assert store(port, photo(1), photo(2)) == [SUCCESS, SUCCESS]
+
+
+def test_a_wall_clock_that_is_set_ends_no_association(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with listening(tmp_path) as port:
+        association = open_association(port)
+        association.network_timeout = None
+        monkeypatch.setattr(timer, "time", SimpleNamespace(time=lambda: time.time() + 86400))
+        time.sleep(0.5)
+        assert association.send_c_store(dcmread(io.BytesIO(photo()))).Status == SUCCESS
+        association.release()
+
+
+def test_a_silent_association_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receiver, "IDLE_S", 1.0)
+    with listening(tmp_path) as port:
+        association = open_association(port)
+        wait_for(lambda: not association.is_established, seconds=20)
 
 
 def test_a_pdu_that_claims_gigabytes(tmp_path: Path) -> None:

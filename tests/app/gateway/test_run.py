@@ -26,7 +26,7 @@ from app.gateway.run import run, tls_contexts
 from app.peers import parse_destination, parse_peer
 from app.settings import Settings
 from tests.app.api.live_server import Live, Start, records, wait_for
-from tests.app.gateway.archives import Archive, archive, photo, store
+from tests.app.gateway.archives import Archive, archive, photo, store, store_until_confirmed
 from tests.conftest import ROOT
 
 CLINIC = (parse_peer("CLINIC"),)
@@ -176,17 +176,17 @@ def test_kill_9_of_gateway_server_and_archive(tmp_path: Path, start: Start, ther
     """No confirmed photo is lost, and none is answered by more than one pair of objects."""
     with start() as live:
         gateway = Process(tmp_path, live, there)
-        assert store(gateway.port, *[photo(number) for number in range(1, 6)]) == [0] * 5
+        assert store_until_confirmed(gateway.port, *[photo(number) for number in range(1, 6)])
         gateway.end(signal.SIGKILL)
         gateway = Process(tmp_path, live, there)
-        assert store(gateway.port, *[photo(number) for number in range(4, 9)]) == [0] * 5
+        assert store_until_confirmed(gateway.port, *[photo(number) for number in range(4, 9)])
         wait_for(lambda: len(there.kept) >= 2, seconds=60)
         gateway.end(signal.SIGKILL)
         there.close()
         gateway = Process(tmp_path, live, there)
-        assert store(gateway.port, photo(9)) == [0]
+        assert store_until_confirmed(gateway.port, photo(9))
     # The server is gone as well.
-    assert store(gateway.port, photo(10)) == [0]
+    assert store_until_confirmed(gateway.port, photo(10))
     gateway.end(signal.SIGKILL)
     there.open()
     with start() as live:
