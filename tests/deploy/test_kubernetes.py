@@ -19,7 +19,7 @@ from tests.conftest import ROOT
 
 FOLDER = ROOT / "deploy" / "kubernetes"
 OVERLAYS = ("cpu", "gpu", "monitoring")
-COMPONENTS = ("keda", "reviews", "model-volume")
+COMPONENTS = ("keda", "reviews", "rate-limits", "model-volume")
 CUSTOM = {"ServiceMonitor", "ScaledObject"}
 Manifests = dict[str, dict[str, Any]]
 
@@ -133,8 +133,17 @@ def test_ending_a_pod_loses_no_photo(manifests: Manifests) -> None:
     assert settings.shutdown_s >= settings.deadline_s, "accepted photos are answered"
     assert pod["terminationGracePeriodSeconds"] >= settings.drain_s + settings.shutdown_s + 10
     assert manifests["PodDisruptionBudget"]["spec"]["maxUnavailable"] == 1
-    assert manifests["Deployment"]["spec"]["replicas"] >= 2
     assert manifests["Deployment"]["spec"]["template"]["spec"]["topologySpreadConstraints"]
+
+
+def test_only_the_autoscaler_sets_the_number_of_pods(manifests: Manifests) -> None:
+    assert "replicas" not in manifests["Deployment"]["spec"], "kubectl apply would scale down under load"
+    minimum = (
+        manifests["ScaledObject"]["spec"]["minReplicaCount"]
+        if "ScaledObject" in manifests
+        else manifests["HorizontalPodAutoscaler"]["spec"]["minReplicas"]
+    )
+    assert minimum >= 2
 
 
 def test_probes_are_routes_and_ports_fit(manifests: Manifests) -> None:
@@ -161,13 +170,13 @@ def test_selectors_find_the_pods(manifests: Manifests) -> None:
     assert manifests["Deployment"]["spec"]["selector"] == {"matchLabels": labels}
 
 
-def test_nothing_is_reached_from_the_pods_unless_reviews_need_it(with_components: Path) -> None:
+def test_nothing_is_reached_from_the_pods_unless_a_database_needs_it(with_components: Path) -> None:
     for overlay in OVERLAYS:
         policy = built(FOLDER / "overlays" / overlay)["NetworkPolicy"]["spec"]
         assert policy["policyTypes"] == ["Ingress", "Egress"]
         assert policy["egress"] == []
     ports = [rule["ports"][0]["port"] for rule in built(with_components)["NetworkPolicy"]["spec"]["egress"]]
-    assert ports == [5432, 53]
+    assert ports == [5432, 53, 6379, 53]
 
 
 def test_each_overlay_has_its_image_and_resources() -> None:
@@ -221,9 +230,12 @@ def test_the_scaled_object_follows_the_schema_of_keda(with_components: Path) -> 
     assert all(isinstance(value, str) for value in trigger["metadata"].values())
 
 
-def test_components_add_the_reviews_and_the_models(with_components: Path) -> None:
+def test_components_add_the_databases_and_the_models(with_components: Path) -> None:
     only = container(built(with_components))
-    (reviews,) = (entry for entry in only["env"] if entry["name"] == "CARIES_REVIEWS")
-    assert reviews["valueFrom"] == {"secretKeyRef": {"name": "caries-reviews", "key": "url"}}
+    secrets = {entry["name"]: entry["valueFrom"]["secretKeyRef"] for entry in only["env"] if "valueFrom" in entry}
+    assert secrets == {
+        "CARIES_REVIEWS": {"name": "caries-reviews", "key": "url"},
+        "CARIES_RATE_LIMITS": {"name": "caries-rate-limits", "key": "url"},
+    }
     assert {"name": "models", "mountPath": "/srv/model_store", "readOnly": True} in only["volumeMounts"]
     assert "CARIES_MODEL_STORE=/srv/model_store" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
