@@ -100,10 +100,22 @@ class StoreLocation:
     url: str | None
 
     def __str__(self) -> str:
-        if self.url is None:
-            return str(self.folder)
-        password = urlsplit(self.url).password
-        return self.url.replace(f":{password}@", ":***@", 1) if password else self.url
+        return str(self.folder) if self.url is None else _without_password(self.url)
+
+
+@dataclass(frozen=True, slots=True)
+class CounterLocation:
+    """A Redis database by its URL. As text, without the URL's password."""
+
+    url: str
+
+    def __str__(self) -> str:
+        return _without_password(self.url)
+
+
+def _without_password(url: str) -> str:
+    password = urlsplit(url).password
+    return url.replace(f":{password}@", ":***@", 1) if password else url
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +205,20 @@ def _store_location() -> Check[StoreLocation]:
         return StoreLocation(Path(text), None)
 
     return Check("a folder or postgresql://USER:PASSWORD@HOST/DATABASE", parse)
+
+
+def _counter_location() -> Check[CounterLocation]:
+    def parse(text: str) -> CounterLocation:
+        url = urlsplit(text)
+        _ = url.port  # raises ValueError
+        database = url.path.removeprefix("/")
+        if url.scheme not in ("redis", "rediss") or not url.hostname or url.query or url.fragment:
+            raise ValueError
+        if not text.isprintable() or (database and not (database.isascii() and database.isdecimal())):
+            raise ValueError
+        return CounterLocation(text)
+
+    return Check("redis://[:PASSWORD@]HOST[:PORT][/NUMBER], or rediss:// for TLS", parse)
 
 
 def _web_address() -> Check[str]:
@@ -289,6 +315,11 @@ class Settings:
         600,
         "Requests of one API key in a minute, or of one address without keys; 0 sets no limit.",
         _whole_number(0, 1_000_000),
+    )
+    rate_limits: CounterLocation | None = _setting(
+        None,
+        "Redis that counts requests, and wrong and missing keys, for all replicas; empty counts in each server.",
+        _optional(_counter_location()),
     )
     session_s: int = _setting(
         43_200,

@@ -16,7 +16,7 @@ from app.api.middleware.audited import AuditRequests, RefusalTally
 from app.api.middleware.observe import Observe
 from app.api.middleware.security_headers import SecurityHeaders
 from app.api.problems import HANDLED, problem_answers
-from app.api.rate_limits import MinuteLimit
+from app.api.rate_limits import Counters, MinuteLimit
 from app.api.routes import (
     batch,
     catalogue,
@@ -55,14 +55,15 @@ def create_app(
     Raises:
         KeysError: the key file of the settings cannot be used.
         AuditError: the audit log cannot be written.
-        SettingsError, ReviewStoreError: the review store of the settings cannot be opened.
+        SettingsError, ReviewStoreError: the review store or the counters of the settings cannot be opened.
     """
     keys = KeysInForce(KeyFile(settings.keys)) if settings.keys else None
     service = Service(settings, load=load, on_failure=on_failure)
-    requests, identities = MinuteLimit(settings.requests_per_minute, "requests"), None
+    counters, identities = Counters(settings.rate_limits), None
+    requests = MinuteLimit(settings.requests_per_minute, "requests", counters)
     if keys is not None:
         sessions = service.reviews.sessions if service.reviews else MemorySessions()
-        identities = Identities(keys, Sessions(keys, sessions, settings.session_s), requests)
+        identities = Identities(keys, Sessions(keys, sessions, settings.session_s), requests, counters)
     answer = problem_answers(service.metrics)
     audit, audited = None, []
     if settings.audit is not None:

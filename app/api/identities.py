@@ -8,7 +8,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from app.api.origins import is_https, refuse_forged
-from app.api.rate_limits import MinuteLimit, address_of
+from app.api.rate_limits import Counters, MinuteLimit, address_of
 from app.errors import KeyNeeded
 from app.records.key_file import Key
 from app.records.keys_in_force import KeysInForce
@@ -39,13 +39,15 @@ def sent_token(scope: Scope) -> str | None:
 class Identities:
     """The API keys in force, their sessions, and the limits on wrong and missing ones."""
 
-    def __init__(self, keys: KeysInForce, sessions: Sessions, requests: MinuteLimit) -> None:
-        """Check against `keys` and `sessions`; `requests` is the limit of each key."""
+    def __init__(
+        self, keys: KeysInForce, sessions: Sessions, requests: MinuteLimit, counters: Counters | None = None
+    ) -> None:
+        """Check against `keys` and `sessions`; `requests` is the limit of each key; `counters` as of `MinuteLimit`."""
         self.sessions = sessions
         self._keys = keys
         self._requests = requests
-        self._wrong_keys = MinuteLimit(MAX_WRONG_KEYS_PER_MINUTE, "wrong API keys")
-        self._missing_keys = MinuteLimit(MAX_MISSING_KEYS_PER_MINUTE, "requests without an API key")
+        self._wrong_keys = MinuteLimit(MAX_WRONG_KEYS_PER_MINUTE, "wrong API keys", counters)
+        self._missing_keys = MinuteLimit(MAX_MISSING_KEYS_PER_MINUTE, "requests without an API key", counters)
 
     async def sender(self, scope: Scope) -> Key:
         """The key that a request sends in Authorization or X-API-Key, or else that of its session.

@@ -58,6 +58,7 @@ def test_every_default_is_allowed(name: str) -> None:
         ("reviews", "/srv/reviews", "default empty, set to /srv/reviews"),
         ("reviews", "postgresql://u:secret@h/d", "default empty, set to postgresql://u:***@h/d"),
         ("reviews", "postgresql://u@h/d", "default empty, set to postgresql://u@h/d"),
+        ("rate_limits", "rediss://:secret@h:6380/2", "default empty, set to rediss://:***@h:6380/2"),
     ],
 )
 def test_values_in_force_are_described(name: str, text: str, shown: str) -> None:
@@ -113,6 +114,11 @@ def test_values_in_force_are_described(name: str, text: str, shown: str) -> None
         ("reviews", "mysql://u@h/d"),
         ("reviews", "postgresql://u@h"),
         ("reviews_blind", "on"),
+        ("rate_limits", "memory://"),
+        ("rate_limits", "redis://"),
+        ("rate_limits", "redis://h/first"),
+        ("rate_limits", "redis://h:port"),
+        ("rate_limits", "redis://h?db=1"),
     ],
 )
 def test_bad_value_names_variable_value_and_what_is_allowed(name: str, value: str) -> None:
