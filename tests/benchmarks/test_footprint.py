@@ -17,6 +17,7 @@ def test_ready_within_three_seconds_and_small(precision: str, max_mb: int) -> No
 
 def test_choosing_the_faster_model_adds_little_to_the_start() -> None:
     """Without a state folder both models are timed at every start."""
-    fixed = min(measure("float32")["seconds until ready"] for _ in range(4))
-    chosen = min(measure("auto")["seconds until ready"] for _ in range(4))
+    # In turns, and the best of each: other work on the machine affects both.
+    pairs = [(measure("float32")["seconds until ready"], measure("auto")["seconds until ready"]) for _ in range(5)]
+    fixed, chosen = (min(times) for times in zip(*pairs, strict=True))
     assert chosen - fixed < 0.3

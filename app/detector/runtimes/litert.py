@@ -14,7 +14,7 @@ from app.detector.fusion import fuse
 from app.detector.runtimes import Pixels, Runtime, fitted
 from app.errors import RuntimeUnavailable
 
-TIMING_S = 0.3
+TIMING_S = 0.2
 """Seconds that timing the models of a bundle may take."""
 
 MAX_TIMED_RUNS = 5
