@@ -19,7 +19,7 @@ run: $(SERVE)/.installed
 
 # Style, types, layers and the unit tests that need no TensorFlow: run before every commit.
 check: style layers types
-	$(CHECK)/bin/python $(PYTEST) -rfE -m "not slow and not systems"
+	$(CHECK)/bin/python $(PYTEST) -rfE -m "not slow and not systems" $(RECORD)
 
 # Style of the code.
 style: $(CHECK)/.installed
@@ -34,9 +34,12 @@ types: $(CHECK)/.installed
 layers: $(CHECK)/.installed
 	$(CHECK)/bin/lint-imports
 
-# What CI runs: the checks, then every test with its coverage, including a small training.
+PASSED := .pytest_cache/passed
+
+# What CI runs: the checks, then the tests that did not pass there, including a small training, with the coverage of both.
+test: RECORD = --record-passed $(PASSED) --cov --cov-report= --cov-fail-under=0
 test: check $(ALL)/.installed
-	$(ALL)/bin/python $(PYTEST) --cov
+	$(ALL)/bin/python $(PYTEST) --skip-passed $(PASSED) --cov --cov-append
 
 # The same tests over the full matrices: every architecture from photos to a served bundle, every command of the notebook.
 test-systems: $(ALL)/.installed

@@ -45,6 +45,18 @@ SHARE_A_REPORT = "tests/training/explore/"
 """Folder whose tests use one report of the command `explore`."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--record-passed", type=Path, help="write the names of the tests that passed to this file")
+    parser.addoption("--skip-passed", type=Path, help="leave out the tests named in this file")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if file := config.getoption("--record-passed"):
+        names = sorted(report.nodeid for report in terminalreporter.getreports("passed"))
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("\n".join(names), encoding="utf-8")
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Tests of one file run in one process, and so do tests that share a costly fixture."""
     from xdist.scheduler import LoadScopeScheduling
@@ -66,8 +78,12 @@ def _rank(item: pytest.Item) -> int:
     return next((rank for rank, part in enumerate(LONGEST_FIRST) if part in path), len(LONGEST_FIRST))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     items.sort(key=_rank)
+    if file := config.getoption("--skip-passed"):
+        passed = set(file.read_text(encoding="utf-8").split("\n"))
+        config.hook.pytest_deselected(items=[item for item in items if item.nodeid in passed])
+        items[:] = [item for item in items if item.nodeid not in passed]
     users = {item.path.name for item in items if isinstance(item, pytest.Function) and "tiny_run" in item.fixturenames}
     if unlisted := users - set(SHARE_A_RUN):
         raise pytest.UsageError(f"add to SHARE_A_RUN in tests/conftest.py, or each process trains: {unlisted}")
