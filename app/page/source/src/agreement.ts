@@ -6,6 +6,7 @@ import { save } from "./exports";
 import { VIEWS } from "./labels";
 import { lineOf } from "./notices";
 import { type Agreement, type Figures, measuredAgreement } from "./reviews";
+import { row, table } from "./tables";
 import { texts } from "./texts";
 import { sentenceOf, waitOf } from "./words";
 
@@ -30,9 +31,9 @@ function render(): void {
   const words = texts();
   const { pairs, readers, detectors } = measured;
   const tables = [
-    table(words.agreementOf.pairs, pairs.map((one) => [one.readers.join(" – "), one])),
-    table(words.agreementOf.readers, readers.map((one) => [one.reader, one])),
-    table(words.agreementOf.detectors, detectors.map((one) => [`${one.model} ${one.version}`, one])),
+    figuresOf(words.agreementOf.pairs, pairs.map((one) => [one.readers.join(" – "), one])),
+    figuresOf(words.agreementOf.readers, readers.map((one) => [one.reader, one])),
+    figuresOf(words.agreementOf.detectors, detectors.map((one) => [`${one.model} ${one.version}`, one])),
   ];
   const isEmpty = !measured.photos;
   byId("agreement-tables").replaceChildren(...(isEmpty ? [make("p", {}, words.noAgreement)] : tables));
@@ -41,7 +42,7 @@ function render(): void {
 
 type Row = [name: string, figures: Figures & { by_view: Partial<Record<string, Figures>> }];
 
-function table(caption: string, rows: Row[]): HTMLElement {
+function figuresOf(caption: string, rows: Row[]): HTMLElement {
   const words = texts();
   const head = [words.agreementColumns.who, words.shownView, ...COLUMNS.map((name) => words.agreementColumns[name])];
   const lines = rows.flatMap(([name, figures]) => [
@@ -51,13 +52,7 @@ function table(caption: string, rows: Row[]): HTMLElement {
       return of ? [line(name, words.views[view], of)] : [];
     }),
   ]);
-  const body = make("tbody", {}, ...lines);
-  const headings = head.map((textContent) => make("th", { scope: "col", textContent }));
-  const scroller = make("div", { className: "scroller", tabIndex: 0 });
-  scroller.setAttribute("role", "group");
-  scroller.setAttribute("aria-label", caption);
-  scroller.append(make("table", {}, make("caption", {}, caption), make("thead", {}, make("tr", {}, ...headings)), body));
-  return scroller;
+  return table(caption, head, lines);
 }
 
 function line(name: string, view: string, figures: Figures): HTMLElement {
@@ -65,8 +60,7 @@ function line(name: string, view: string, figures: Figures): HTMLElement {
     const value = figures[column];
     return value === null ? "–" : Number.isInteger(value) && column in { photos: 0, teeth: 0 } ? String(value) : value.toFixed(2);
   });
-  const heading = make("th", { scope: "row", textContent: name });
-  return make("tr", {}, heading, ...[view, ...cells].map((textContent) => make("td", { textContent })));
+  return row(name, view, ...cells);
 }
 
 byId("save-agreement").addEventListener("click", () => {

@@ -38,11 +38,38 @@ export interface ModelEntry {
   version: number;
   live: boolean;
   default: boolean;
+  usable: boolean;
   sha256: string | null;
   classes: Record<string, string>;
   operating_point: OperatingPoint | null;
   operating_points: Record<string, OperatingPoint>;
   curve: string | null;
+  comparison: Comparison | null;
+}
+
+/** A figure of two bundles; null where the photos cannot give it. */
+export interface ComparedFigure {
+  old: number | null;
+  new: number | null;
+  difference: number | null;
+  interval: [number, number] | null;
+}
+
+/** A bundle against the one before it. */
+export interface Comparison {
+  created: string;
+  old: Model;
+  new: Model;
+  is_better: boolean;
+  reason: string;
+  photos: Record<string, number>;
+  figures: Record<string, Record<string, ComparedFigure>>;
+}
+
+/** The answer to `GET /models`. */
+export interface ModelList {
+  models: ModelEntry[];
+  refused: Comparison[];
 }
 
 export interface CurveFigures {

@@ -1,6 +1,6 @@
 /** Requests to the server. Lost connections and a busy server are retried; the server's own sentence ends a photo. */
 
-import type { Answer, Curve, ModelEntry, Problem } from "./answers";
+import type { Answer, Curve, ModelEntry, ModelList, Problem } from "./answers";
 import { language } from "./texts";
 
 export type Failure =
@@ -66,8 +66,9 @@ export async function getBlob(address: string, call: Call): Promise<Blob> {
   return retried(() => fetch(address, options(call)), (response) => response.blob(), call);
 }
 
-export async function put<T>(address: string, content: object, call: Call): Promise<T> {
-  const request = { ...options(call, JSON_BODY), method: "PUT", body: JSON.stringify(content) };
+/** Sends JSON, and returns the JSON of the answer. */
+export async function sendJson<T>(method: "POST" | "PUT", address: string, content: object, call: Call): Promise<T> {
+  const request = { ...options(call, JSON_BODY), method, body: JSON.stringify(content) };
   return retried(() => fetch(address, request), (response) => response.json() as Promise<T>, call);
 }
 
@@ -84,8 +85,12 @@ export async function once(method: string, address: string, call: Call, content?
   return response;
 }
 
+export function modelList(call: Call): Promise<ModelList> {
+  return get("models", call);
+}
+
 export async function liveModels(call: Call): Promise<ModelEntry[]> {
-  const { models } = await get<{ models: ModelEntry[] }>("models", call);
+  const { models } = await modelList(call);
   return models.filter((model) => model.live).sort((a, b) => Number(b.default) - Number(a.default));
 }
 

@@ -4,15 +4,16 @@ import { showAgreement } from "./agreement";
 import { RequestFailed } from "./client";
 import { dropOldDrafts } from "./drafts";
 import { byId, make } from "./elements";
+import { onNewModel, showModels } from "./models";
 import { clearNotices, notify } from "./notices";
 import { ReviewView } from "./review";
 import { loadModel, labelsShown, photos, speakScreening } from "./screening";
-import { askToSignIn, isSignInMissing, mayReview, openSession, renderAccount } from "./session";
+import { askToSignIn, isSignInMissing, mayChangeModels, mayReview, openSession, renderAccount } from "./session";
 import { type Language, language, setLanguage, texts, translate } from "./texts";
 import { setTheme, type Theme, theme, THEMES } from "./theme";
 import { sentenceOf } from "./words";
 
-const NAMES = ["screening", "review", "agreement"] as const;
+const NAMES = ["screening", "review", "agreement", "models"] as const;
 
 const review = new ReviewView({ all: () => photos.all, labels: labelsShown });
 
@@ -21,19 +22,22 @@ function route(): void {
   const [name, id] = location.hash.slice(1).split("/");
   const named = NAMES.find((one) => one === name);
   if (!named && name) return; // a place within the page
-  const view = named === "agreement" && !mayReview() ? "screening" : (named ?? "screening");
+  const isHidden = (named === "agreement" && !mayReview()) || (named === "models" && !mayChangeModels());
+  const view = !named || isHidden ? "screening" : named;
   for (const one of NAMES) {
     byId(one).hidden = one !== view;
     byId(`to-${one}`).setAttribute("aria-current", one === view ? "page" : "false");
   }
   if (view === "review") void review.show(Number(id) || null);
   if (view === "agreement") void showAgreement();
+  if (view === "models") void showModels();
 }
 
 /** Shows what this person may do. */
 function showPerson(): void {
   renderAccount();
   byId("to-agreement").hidden = !mayReview();
+  byId("to-models").hidden = !mayChangeModels();
   byId("to-review").textContent = mayReview() ? texts().viewReview : texts().viewCorrect;
   byId("privacy").textContent = mayReview() ? texts().privacyWithReviews : texts().privacy;
   speakScreening();
@@ -60,6 +64,7 @@ function speak(): void {
   clearNotices();
   review.speak();
   if (!byId("agreement").hidden) void showAgreement();
+  if (!byId("models").hidden) void showModels();
   showPerson();
 }
 
@@ -81,4 +86,5 @@ byId("language").addEventListener("change", () => {
 });
 byId("theme").addEventListener("change", () => setTheme(byId<HTMLSelectElement>("theme").value as Theme));
 addEventListener("hashchange", route);
+onNewModel(() => void loadModel(null));
 void start();

@@ -1,7 +1,7 @@
 /** `/reviews` of the server, as docs/api.md describes it; only what the page reads. */
 
 import type { Model } from "./answers";
-import { type Call, get, getBlob, post, put } from "./client";
+import { type Call, get, getBlob, post, sendJson } from "./client";
 import { type Labels, type ReaderVerdict, type Tooth, type View, verdictOf } from "./labels";
 import { readerQuery } from "./session";
 
@@ -103,7 +103,7 @@ export function writeRecord(
   call: Call,
 ): Promise<ReviewedPhoto> {
   const address = `reviews/photos/${id}/${kind}?${new URLSearchParams(readerQuery())}`;
-  return put(address, { version, ...recordOf(labels) }, call);
+  return sendJson("PUT", address, { version, ...recordOf(labels) }, call);
 }
 
 export function measuredAgreement(call: Call): Promise<Agreement> {

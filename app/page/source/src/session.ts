@@ -39,6 +39,11 @@ export function mayReview(): boolean {
   return session.reviews && !isSignInMissing() && session.role !== "detect";
 }
 
+/** Whether this person may put models live. */
+export function mayChangeModels(): boolean {
+  return !isSignInMissing() && (!session.required || session.role === "admin");
+}
+
 /** The person's name; null if it is not known yet. */
 export function readerName(): string | null {
   return session.required ? session.name : storedText("reader");

@@ -179,6 +179,21 @@ interface Texts {
   agreementColumns: Record<"who" | "photos" | "teeth" | "f1_05" | "f1_075" | "kappa_tooth" | "kappa_photo", string>;
   noAgreement: string;
   saveAgreement: string;
+  viewModels: string;
+  modelsTitle: string;
+  modelsHint: string;
+  modelsInStore: string;
+  modelColumns: Record<"model" | "state" | "threshold" | "change", string>;
+  modelStates: Record<"live" | "also" | "stored" | "broken", string>;
+  putLive: string;
+  putThisLive: (model: string) => string;
+  loadingModel: (model: string) => string;
+  isLive: (model: string) => string;
+  compared: (newer: string, old: string, day: string) => string;
+  comparedColumns: Record<"source" | "photos" | "difference", string>;
+  meanOfSources: string;
+  better: string;
+  notBetter: string;
 }
 
 const en: Texts = {
@@ -432,6 +447,22 @@ const en: Texts = {
   },
   noAgreement: "No photo has been read blindly by two people yet. The operator switches blind reading on.",
   saveAgreement: "Save (JSON)",
+  viewModels: "Models",
+  modelsTitle: "Models",
+  modelsHint:
+    "The live model screens the photos of everyone. A model that you put live stays live until another one is; the model before it can be put back in the same way. Compared are models on photos that neither had seen.",
+  modelsInStore: "Models in the store",
+  modelColumns: { model: "Model", state: "State", threshold: "Score threshold", change: "Change" },
+  modelStates: { live: "Live", also: "Live, as a second model", stored: "In the store", broken: "Cannot be read" },
+  putLive: "Put live",
+  putThisLive: (model) => `Put ${model} live`,
+  loadingModel: (model) => `Loading ${model}…`,
+  isLive: (model) => `${model} is live now.`,
+  compared: (newer, old, day) => `${newer} against ${old}, ${day}: F1`,
+  comparedColumns: { source: "Source", photos: "Photos", difference: "Difference, 95 % interval" },
+  meanOfSources: "Mean of the sources",
+  better: "Better.",
+  notBetter: "Not better.",
 };
 
 const ko: Texts = {
@@ -678,6 +709,22 @@ const ko: Texts = {
   },
   noAgreement: "두 사람이 블라인드로 판독한 사진이 아직 없습니다. 블라인드 판독은 서버 관리자가 켭니다.",
   saveAgreement: "저장 (JSON)",
+  viewModels: "모델",
+  modelsTitle: "모델",
+  modelsHint:
+    "적용 중인 모델이 모든 사용자의 사진을 분석합니다. 다른 모델을 적용할 때까지 유지되며, 이전 모델도 같은 방법으로 되돌릴 수 있습니다. 비교에는 두 모델 모두 본 적 없는 사진만 쓰입니다.",
+  modelsInStore: "저장소의 모델",
+  modelColumns: { model: "모델", state: "상태", threshold: "기준 점수", change: "변경" },
+  modelStates: { live: "적용 중", also: "두 번째 모델로 적용 중", stored: "저장됨", broken: "읽을 수 없음" },
+  putLive: "적용",
+  putThisLive: (model) => `${model} 적용`,
+  loadingModel: (model) => `${model} 불러오는 중…`,
+  isLive: (model) => `이제 ${model} 모델이 적용됩니다.`,
+  compared: (newer, old, day) => `${newer}, ${old} 비교 (${day}): F1`,
+  comparedColumns: { source: "출처", photos: "사진", difference: "차이, 95% 구간" },
+  meanOfSources: "출처 평균",
+  better: "더 좋습니다.",
+  notBetter: "더 좋지 않습니다.",
 };
 
 const TEXTS = { en, ko };
