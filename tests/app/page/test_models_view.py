@@ -1,4 +1,4 @@
-"""The models of the store, how they compared, and one put live and back by whoever has the role `admin`."""
+"""The models of the store, how they compared, and one put live and back with the role `admin`."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ def test_a_model_is_put_live_and_back(reviewing: Reviewing, browser: Browser, tm
         )
         assert cells(screen, 1) == [
             ["Source", "Photos", "stand-in 2", "stand-in 3", "Difference, 95 % interval"],
-            ["Mean of the sources", "20", "0.600", "0.500", "−0.100 [−0.150, +0.050]"],
-            ["clinic", "20", "0.600", "0.500", "−0.100 [−0.150, +0.050]"],
+            ["Mean of the sources", "20", "0.600", "0.500", "-0.100 [-0.150, +0.050]"],
+            ["clinic", "20", "0.600", "0.500", "-0.100 [-0.150, +0.050]"],
         ]
         expect(page.locator("#models-tables > p")).to_have_text(["Not better. it is worse.", "Better. it is."])
         assert screen.barriers() == []

@@ -79,7 +79,7 @@ function plain(value: number | null): string {
 }
 
 function signed(value: number | null): string {
-  return value === null ? "–" : `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(3)}`;
+  return value === null ? "–" : `${value < 0 ? "-" : "+"}${Math.abs(value).toFixed(3)}`;
 }
 
 function button(model: ModelEntry): HTMLElement {
