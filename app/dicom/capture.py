@@ -9,6 +9,7 @@ from pydicom.uid import JPEGBaseline8Bit, SecondaryCaptureImageStorage
 from app.dicom.codes import Code
 from app.dicom.document import as_file, begun, verdict_in_words
 from app.dicom.source import Source
+from app.dicom.view import copy_codes
 from app.screen_photo import Options, ScreenedPhoto
 
 KIND, SERIES_NUMBER = "picture", 9002
@@ -30,6 +31,7 @@ def build_capture(source: Source, screened: ScreenedPhoto, options: Options) -> 
     made.BodyPartExamined = source.header.get("BodyPartExamined") or BODY_PART
     made.ImageType = ["DERIVED", "SECONDARY"]
     made.PatientOrientation = ""
+    copy_codes(source.header, made)
     made.ImageComments = words
     made.DerivationDescription = "Boxes and a legend drawn by a detector of caries"
     reference = source.reference()

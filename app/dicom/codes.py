@@ -44,6 +44,10 @@ MODALITIES = {
     "ES": Code("ES", "DCM", "Endoscopy"),
     "OT": Code("OT", "DCM", "Other Modality"),
 }
+TARGET_REGION = Code("123014", "DCM", "Target Region")
+IMAGE_LATERALITY = Code("111027", "DCM", "Image Laterality")
+IMAGE_VIEW = Code("111031", "DCM", "Image View")
+IMAGE_VIEW_MODIFIER = Code("111032", "DCM", "Image View Modifier")
 IMAGING_MEASUREMENTS = Code("126010", "DCM", "Imaging Measurements")
 MEASUREMENT_GROUP = Code("125007", "DCM", "Measurement Group")
 TRACKING_IDENTIFIER = Code("112039", "DCM", "Tracking Identifier")
@@ -59,7 +63,7 @@ IMAGE_REGION = Code("111030", "DCM", "Image Region")
 QUALITATIVE_EVALUATIONS = Code("C0034375", "UMLS", "Qualitative Evaluations")
 VERDICT = Code("verdict", OWN_SCHEME, "Verdict")
 
-CONTAINS, CONTEXT, MODIFIER = "CONTAINS", "HAS OBS CONTEXT", "HAS CONCEPT MOD"
+CONTAINS, CONTEXT, MODIFIER, ACQUISITION = "CONTAINS", "HAS OBS CONTEXT", "HAS CONCEPT MOD", "HAS ACQ CONTEXT"
 """Relationships of an item to the one that contains it."""
 
 
@@ -79,8 +83,13 @@ def text_item(relationship: str, name: Code, text: str) -> Dataset:
 
 def code_item(relationship: str, name: Code, code: Code) -> Dataset:
     """A coded value."""
+    return coded_item(relationship, name, code.item())
+
+
+def coded_item(relationship: str, name: Code, code: Dataset) -> Dataset:
+    """A coded value whose code is an item of a code sequence."""
     item = content_item(relationship, "CODE", name)
-    item.ConceptCodeSequence = [code.item()]
+    item.ConceptCodeSequence = [code]
     return item
 
 

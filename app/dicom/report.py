@@ -14,6 +14,7 @@ from app.dicom.codes import Code
 from app.dicom.document import MODEL_NAME, as_file, begun, device_uid, verdict_in_words
 from app.dicom.source import Source
 from app.dicom.uids import Uids
+from app.dicom.view import described
 from app.screen_photo import Options, ScreenedPhoto
 
 KIND, SERIES_NUMBER = "report", 9001
@@ -70,7 +71,7 @@ def _library_entry(source: Source) -> Dataset:
     """The photo in the image library (TID 1601)."""
     entry = codes.image_item(codes.CONTAINS, source.reference())
     modality = codes.MODALITIES.get(str(source.header.get("Modality") or ""), codes.MODALITIES["OT"])
-    entry.ContentSequence = [codes.code_item("HAS ACQ CONTEXT", codes.MODALITY, modality)]
+    entry.ContentSequence = [codes.code_item(codes.ACQUISITION, codes.MODALITY, modality), *described(source.header)]
     return entry
 
 

@@ -11,6 +11,7 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.filereader import read_dataset
 from pydicom.uid import UID
 
+from app.dicom.view import MODIFIERS, PLAIN, read_codes
 from app.errors import UnreadablePhoto
 from app.photo.dicom_file import DicomFile, read_structure
 
@@ -44,12 +45,15 @@ DATES = ("Content", "Acquisition", "Series", "Study")
 
 READ = (
     *dict.fromkeys((*REQUIRED, *COPIED, *(f"{name}{part}" for name in DATES for part in ("Date", "Time")))),
-    *("SpecificCharacterSet", "Modality", "InstanceNumber", "BodyPartExamined"),
+    *("SpecificCharacterSet", "Modality", "InstanceNumber", "BodyPartExamined", *PLAIN),
 )
 """Attributes that pydicom may read."""
 
 MAX_VALUE_BYTES = 2**10
 """Of such an attribute. A name in three writings of 64 characters takes fewer."""
+
+MAX_CODES_BYTES = 2**12
+"""Of a sequence of codes; a longer one is not carried over."""
 
 UTF_8 = "ISO_IR 192"
 
@@ -59,7 +63,7 @@ class Source:
     """A DICOM photo.
 
     Attributes:
-        header: its elements of `READ`.
+        header: its elements of `READ`, and its sequences of codes.
         frame: which one is answered, from 1; None if it has only one.
         sha256: of its bytes.
     """
@@ -110,13 +114,32 @@ def read_source(data: bytes, frame: int | None) -> Source:
     file = read_structure(data)
     several, elements = file.frames > 1, b"".join(_element(file, name) for name in READ)
     try:
-        header = read_dataset(io.BytesIO(elements), not file.encoding.explicit, file.encoding.little)
+        header = _read(file, elements)
+        for name in MODIFIERS:
+            if items := _codes(file, name, elements):
+                setattr(header, name, items)
         missing = [name for name in REQUIRED if not UID(str(header.get(name) or "")).is_valid]
     except Exception:  # of any kind for damaged elements, with their values
         raise UnreadablePhoto("the DICOM file's header is damaged") from None
     if missing:
         raise UnreadablePhoto(f"the DICOM file has no valid {missing[0]}, to which an answer in DICOM refers")
     return Source(header, frame if several else None, hashlib.sha256(data).hexdigest())
+
+
+def _read(file: DicomFile, elements: bytes) -> Dataset:
+    return read_dataset(io.BytesIO(elements), not file.encoding.explicit, file.encoding.little)
+
+
+def _codes(file: DicomFile, name: str, elements: bytes) -> list[Dataset]:
+    """The items of a sequence of codes, read in the character set of `elements`; none if it is damaged or too long."""
+    tag = tag_for_keyword(name) or 0
+    start, end = file.sequences.get(tag, (0, 0))
+    if not 0 < end - start <= MAX_CODES_BYTES:
+        return []
+    try:
+        return read_codes(_read(file, elements + file.data[start:end])[name].value, MODIFIERS[name])
+    except Exception:  # of any kind for damaged elements
+        return []
 
 
 def _element(file: DicomFile, name: str) -> bytes:

@@ -57,6 +57,7 @@ class DicomFile:
         encoding: of all elements but those of group 2.
         transfer_syntax: UID.
         values: offset and length of each value by tag, without those of undefined length.
+        sequences: offsets of and behind each sequence by tag; of all elements in a file without representations.
         representations: the value representation by tag; empty in a file that does not give them.
         fragments: offset and length of each part of encapsulated pixels, the offset table first; empty if the pixels
             are native.
@@ -67,6 +68,7 @@ class DicomFile:
     encoding: Encoding = META
     transfer_syntax: str = ""
     values: dict[int, tuple[int, int]] = field(default_factory=dict)
+    sequences: dict[int, tuple[int, int]] = field(default_factory=dict)
     representations: dict[int, bytes] = field(default_factory=dict)
     fragments: list[tuple[int, int]] = field(default_factory=list)
     elements: int = 0
@@ -175,6 +177,7 @@ def read_structure(data: bytes) -> DicomFile:
         raise UnsupportedPhoto("the DICOM file is deflated; send it in another transfer syntax")
     file.encoding = Encoding(file.transfer_syntax != IMPLICIT_LITTLE, file.transfer_syntax != EXPLICIT_BIG)
     while at < len(data):
+        begin = at
         tag, kind, length, start = file.header(at, file.encoding)
         if tag == PIXEL_DATA and length == _UNDEFINED:
             _read_fragments(file, start)
@@ -184,6 +187,8 @@ def read_structure(data: bytes) -> DicomFile:
         else:
             file.values[tag], file.representations[tag] = (start, length), kind
             at = start + length
+        if kind in (b"SQ", b"") and tag != PIXEL_DATA:
+            file.sequences[tag] = begin, at
         if tag == PIXEL_DATA:
             break
     return file

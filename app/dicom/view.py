@@ -1,0 +1,76 @@
+"""The codes of a photo for what it shows: anatomic region and structure, and view, as in ADA Standard 1100.
+
+PS3.3, 10.5 (anatomy), and TID 1602 of PS3.16 (descriptions of an image in a report).
+"""
+
+from collections.abc import Iterable
+
+from pydicom import Dataset
+
+from app.dicom import codes
+
+REGION, VIEW = "AnatomicRegionSequence", "ViewCodeSequence"
+MODIFIERS = {
+    REGION: "AnatomicRegionModifierSequence",
+    "PrimaryAnatomicStructureSequence": "PrimaryAnatomicStructureModifierSequence",
+    VIEW: "ViewModifierCodeSequence",
+}
+"""The sequences that are carried over, and the one in their items that modifies them."""
+
+PLAIN = ("ImageLaterality", "PatientOrientation")
+"""Further attributes that are carried over, which have no codes."""
+
+CODE = ("CodeValue", "LongCodeValue", "URNCodeValue", "CodingSchemeDesignator", "CodingSchemeVersion", "CodeMeaning")
+LATERALITIES = {
+    "R": codes.Code("24028007", "SCT", "Right"),
+    "L": codes.Code("7771000", "SCT", "Left"),
+    "B": codes.Code("51440002", "SCT", "Right and left"),
+    "U": codes.Code("66459002", "SCT", "Unilateral"),
+}
+"""By the value of Image Laterality; U is unpaired (CID 244)."""
+
+
+def read_codes(items: Iterable[Dataset], modifiers: str = "") -> list[Dataset]:
+    """The items of a code sequence that have a code, with nothing but it and the sequence that modifies it."""
+    found = []
+    for item in items:
+        made = Dataset()
+        for part in CODE:
+            if value := item.get(part):
+                setattr(made, part, str(value))
+        if "CodeMeaning" not in made or not any(part in made for part in CODE[:3]):
+            continue
+        if modifiers and (inner := read_codes(item.get(modifiers) or [])):
+            setattr(made, modifiers, inner)
+        found.append(made)
+    return found
+
+
+def copy_codes(header: Dataset, made: Dataset) -> None:
+    """Copy codes and orientation of the photo `header` to an image of the same pixel matrix.
+
+    The modifiers of the view are in the report only: dciodvfy calls them content items without a name here.
+    """
+    for name in (*MODIFIERS, *PLAIN):
+        if value := header.get(name):
+            setattr(made, name, read_codes(value) if name == VIEW else value)
+
+
+def described(header: Dataset) -> list[Dataset]:
+    """Content items of a report that describe the photo `header`."""
+    found = [codes.coded_item(codes.ACQUISITION, codes.TARGET_REGION, code) for code in _first(header, REGION)]
+    if laterality := LATERALITIES.get(str(header.get("ImageLaterality") or "")):
+        found.append(codes.code_item(codes.ACQUISITION, codes.IMAGE_LATERALITY, laterality))
+    for code in _first(header, VIEW):
+        item = codes.coded_item(codes.ACQUISITION, codes.IMAGE_VIEW, code)
+        if modifiers := header[VIEW].value[0].get(MODIFIERS[VIEW]):
+            item.ContentSequence = [
+                codes.coded_item(codes.MODIFIER, codes.IMAGE_VIEW_MODIFIER, each) for each in modifiers
+            ]
+        found.append(item)
+    return found
+
+
+def _first(header: Dataset, name: str) -> list[Dataset]:
+    """The first code of a sequence without its modifiers, if there is one."""
+    return read_codes((header.get(name) or [])[:1])
