@@ -149,7 +149,7 @@ def _parser() -> argparse.ArgumentParser:
     resend.add_argument("numbers", nargs="*", type=int, metavar="NUMBER", help="from the list; none means all")
 
     text = "put the photos of an archive into the queue; a second call resumes the first"
-    fill = _add_command(actions, "backfill", _backfill, text, ("gateway", "max_bytes"))
+    fill = _add_command(actions, "backfill", _backfill, text, ("gateway", "gateway_credentials", "max_bytes"))
     fill.add_argument(
         "--archive", required=True, type=_web_root, metavar="URL", help="root of the archive's DICOMweb services"
     )
@@ -488,11 +488,13 @@ def _backfill(parsed: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from app.gateway.backfill import DicomWebSource, Progress, backfill
+    from app.gateway.credentials import read_credentials
 
+    credentials = read_credentials(settings.gateway_credentials)
     progress = Progress()
     with _queue(settings.gateway) as queue, tqdm(unit="study", file=sys.stderr) as bar:
         for progress in backfill(
-            DicomWebSource(parsed.archive),
+            DicomWebSource(parsed.archive, credentials.get(parsed.archive, "")),
             queue,
             parsed.study_date,
             max_bytes=settings.max_bytes,

@@ -437,6 +437,12 @@ class Settings:
     gateway_archives: tuple[Destination, ...] = _setting(
         (), "Where the gateway delivers answers; each goes to every archive.", _destinations()
     )
+    gateway_credentials: Path | None = _setting(
+        None,
+        "File of mode 0600 with passwords and tokens for DICOMweb services, a line each: URL basic USER PASSWORD, or"
+        " URL bearer TOKEN; empty sends none.",
+        _optional(_path("a file")),
+    )
     gateway_server: str = _setting("http://127.0.0.1:8000", "Server that screens the gateway's photos.", _web_address())
     gateway_server_key: Path | None = _setting(
         None, "File with the API key for that server; empty sends none.", _optional(_path("a file"))

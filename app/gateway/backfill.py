@@ -9,14 +9,14 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.message import Message
 from typing import Any
 from urllib.parse import urlencode
 
 from app.dicom.related import split_related
 from app.errors import ArchiveError, PhotoError
-from app.gateway.http_client import ask
+from app.gateway.http_client import ask, authorized
 from app.gateway.intake import keep
 from app.gateway.queue import Queue
 from app.photo.dicom_uids import SOP_CLASSES
@@ -52,9 +52,11 @@ class DicomWebSource:
 
     Attributes:
         url: their root.
+        authorization: the header's value; empty for none.
     """
 
     url: str
+    authorization: str = field(default="", repr=False)
 
     def studies(self, study_date: str) -> Iterator[str]:
         """UIDs of the studies of a date or range, `20260101` or `20260101-20261231`; raises ArchiveError."""
@@ -94,7 +96,8 @@ class DicomWebSource:
 
     def _get(self, path: str, accept: str) -> tuple[bytes, Message]:
         try:
-            reply = ask(self.url + path, {"Accept": accept}, timeout_s=TIMEOUT_S, max_bytes=MAX_ANSWER_BYTES)
+            headers = {"Accept": accept, **authorized(self.authorization)}
+            reply = ask(self.url + path, headers, timeout_s=TIMEOUT_S, max_bytes=MAX_ANSWER_BYTES)
         except OSError as error:
             raise ArchiveError(f"the archive does not answer: {type(error).__name__}") from None
         if not reply.is_ok:

@@ -6,7 +6,7 @@ import json
 import logging
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +15,7 @@ from pynetdicom import AE
 
 from app.dicom.related import join_related
 from app.errors import PhotoError
-from app.gateway.http_client import ask
+from app.gateway.http_client import ask, authorized
 from app.gateway.intake import SOP_INSTANCE_UID
 from app.peers import Destination
 from app.photo.dicom_file import read_structure
@@ -91,9 +91,14 @@ class StoreArchive:
 
 @dataclass(frozen=True, slots=True)
 class DicomWebArchive:
-    """An archive that takes objects by STOW-RS."""
+    """An archive that takes objects by STOW-RS.
+
+    Attributes:
+        authorization: the header's value; empty for none.
+    """
 
     url: str
+    authorization: str = field(default="", repr=False)
 
     def send(self, paths: Sequence[Path]) -> list[Outcome]:
         """Send DICOM files, a request each; an outcome for each."""
@@ -106,7 +111,7 @@ class DicomWebArchive:
         except (OSError, PhotoError) as error:
             return Outcome(f"the object cannot be sent: {type(error).__name__}")
         body, kind = join_related([data])
-        headers = {"Content-Type": kind, "Accept": "application/dicom+json"}
+        headers = {"Content-Type": kind, "Accept": "application/dicom+json", **authorized(self.authorization)}
         try:
             reply = ask(f"{self.url}/studies", headers, body, timeout_s=TIMEOUT_S, max_bytes=MAX_ANSWER_BYTES)
         except OSError as error:

@@ -50,6 +50,11 @@ def ask(url: str, headers: Mapping[str, str], data: bytes | None = None, *, time
         raise OSError(type(error).__name__) from error
 
 
+def authorized(value: str) -> dict[str, str]:
+    """The header Authorization with this value; none if it is empty."""
+    return {"Authorization": value} if value else {}
+
+
 class _NoRedirects(HTTPRedirectHandler):
     def redirect_request(self, *_: object) -> None:
         """Leave the redirect to the caller as an answer."""

@@ -6,13 +6,14 @@ import logging
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from app.errors import SettingsError
+from app.gateway.credentials import read_credentials
 from app.gateway.delivery import Archive, DicomWebArchive, StoreArchive
 from app.gateway.queue import Queue, open_queue
 from app.gateway.receiver import IDLE_S, Receiver
@@ -52,9 +53,11 @@ def run(settings: Settings, stop: threading.Event, *, ready: Callable[[Receiver,
     # A scanner of ports would fill the log; what fails is in the queue.
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
     incoming, outgoing = tls_contexts(settings.gateway_tls)
+    credentials = read_credentials(settings.gateway_credentials)
     with closing(open_queue(settings.gateway, own=True)) as queue, _audit(settings) as record:
         archives: dict[str, Archive] = {
-            str(each): _archive(each, settings.gateway_title, outgoing) for each in settings.gateway_archives
+            str(each): _archive(each, settings.gateway_title, outgoing, credentials)
+            for each in settings.gateway_archives
         }
         if gone := queue.give_up_archives(archives):
             logger.warning("%d answers for archives that are no longer configured were given up", gone)
@@ -141,8 +144,12 @@ def _audit(settings: Settings) -> Iterator[Record]:
         yield log.append
 
 
-def _archive(destination: Destination, title: str, tls: ssl.SSLContext | None) -> Archive:
-    return DicomWebArchive(destination.url) if destination.url else StoreArchive(destination, title, tls)
+def _archive(
+    destination: Destination, title: str, tls: ssl.SSLContext | None, credentials: Mapping[str, str]
+) -> Archive:
+    if destination.url:
+        return DicomWebArchive(destination.url, credentials.get(destination.url, ""))
+    return StoreArchive(destination, title, tls)
 
 
 def _key(path: Path | None) -> str:

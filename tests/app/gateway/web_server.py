@@ -16,6 +16,7 @@ class Asked:
     method: str
     path: str
     body: bytes
+    authorization: str = ""
 
 
 @contextmanager
@@ -26,7 +27,7 @@ def web_server(status: int, body: bytes, headers: Mapping[str, str] | None = Non
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            requests.append(Asked(self.command, self.path, sent))
+            requests.append(Asked(self.command, self.path, sent, self.headers.get("Authorization", "")))
             self.send_response(status)
             for name, value in {**(headers or {}), "Content-Length": str(len(body))}.items():
                 self.send_header(name, value)
