@@ -1,16 +1,12 @@
-"""The gateway as a whole: from a modality to the archive, and `kill -9` of each of its parts."""
+"""The gateway as a whole: from a modality to the archive."""
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
-import signal
 import socket
 import sqlite3
 import ssl
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,9 +21,8 @@ from app.gateway.queue import Kind, Queue
 from app.gateway.run import run, tls_contexts
 from app.peers import parse_destination, parse_peer
 from app.settings import Settings
-from tests.app.api.live_server import Live, Start, records, wait_for
-from tests.app.gateway.archives import Archive, archive, photo, store, store_until_confirmed
-from tests.conftest import ROOT
+from tests.app.api.live_server import Live, records, wait_for
+from tests.app.gateway.archives import Archive, archive, photo, store
 
 CLINIC = (parse_peer("CLINIC"),)
 
@@ -135,66 +130,6 @@ def test_tls_both_ways(tmp_path: Path, live: Live) -> None:
         assert store(port, photo(1), tls=outgoing) == [0]
         silent.close()
         wait_for(lambda: len(there.kept) == 2, seconds=60)
-
-
-class Process:
-    """`caries gateway run` as a process."""
-
-    def __init__(self, tmp_path: Path, live: Live, there: Archive) -> None:
-        variables = {
-            "CARIES_GATEWAY": str(tmp_path / "queue"),
-            "CARIES_GATEWAY_PORT": "0",
-            "CARIES_GATEWAY_PEERS": "CLINIC",
-            "CARIES_GATEWAY_ARCHIVES": str(there.destination),
-            "CARIES_GATEWAY_SERVER": f"http://127.0.0.1:{live.port}",
-        }
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "app", "gateway", "run"],
-            cwd=ROOT,
-            env={**os.environ, **variables},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stderr is not None
-        said = ""
-        while not (found := re.search(r"listens on port (\d+)", said)):
-            line = self.process.stderr.readline()
-            assert line, said
-            said += line
-        self.port = int(found[1])
-
-    def end(self, number: int) -> int:
-        self.process.send_signal(number)
-        status = self.process.wait(60)
-        assert self.process.stderr is not None
-        self.process.stderr.close()
-        return status
-
-
-@pytest.mark.slow
-def test_kill_9_of_gateway_server_and_archive(tmp_path: Path, start: Start, there: Archive) -> None:
-    """No confirmed photo is lost, and none is answered by more than one pair of objects."""
-    with start() as live:
-        gateway = Process(tmp_path, live, there)
-        assert store_until_confirmed(gateway.port, *[photo(number) for number in range(1, 6)])
-        gateway.end(signal.SIGKILL)
-        gateway = Process(tmp_path, live, there)
-        assert store_until_confirmed(gateway.port, *[photo(number) for number in range(4, 9)])
-        wait_for(lambda: len(there.kept) >= 2, seconds=60)
-        gateway.end(signal.SIGKILL)
-        there.close()
-        gateway = Process(tmp_path, live, there)
-        assert store_until_confirmed(gateway.port, photo(9))
-    # The server is gone as well.
-    assert store_until_confirmed(gateway.port, photo(10))
-    gateway.end(signal.SIGKILL)
-    there.open()
-    with start() as live:
-        gateway = Process(tmp_path, live, there)
-        wait_for(lambda: len(there.kept) == 20, seconds=120)
-        wait_for(lambda: not list((tmp_path / "queue" / "files").iterdir()), seconds=60)
-        assert gateway.end(signal.SIGTERM) == 0
-    assert there.sources() == sorted(f"1.2.3.{number}" for number in range(1, 11))
 
 
 def test_missing_settings(tmp_path: Path) -> None:
