@@ -18,7 +18,7 @@ from pynetdicom.association import Association
 from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
 
 MAX_PDU_BYTES = 2**17
-"""Of a PDU received. Peers are asked for at most 16 KiB; a request for an association has a few KiB."""
+"""Of a PDU received, as peers are asked."""
 
 MAX_OVERHEAD = 2**20
 """Bytes around a photo: the headers of its PDUs, and the command."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian, JPEGBaseline8Bit, SecondaryCaptureImageStorage
-from pynetdicom import AE
+from pynetdicom import AE, _config
 
 from app.dicom.related import join_related
 from app.errors import PhotoError
@@ -21,6 +21,9 @@ from app.peers import Destination
 from app.photo.dicom_file import read_structure
 
 logger = logging.getLogger(__name__)
+
+# Objects are sent as they are on disk, and not read as data sets before.
+_config.STORE_SEND_CHUNKED_DATASET = True
 
 TIMEOUT_S = 30.0
 FINAL = frozenset({*range(0xA900, 0xAA00), *range(0xC000, 0xD000)})

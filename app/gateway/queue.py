@@ -131,7 +131,7 @@ class Queue:
         self._files = folder / "files"
         for each in (folder, self._files):
             each.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = threading.Lock()
+        self._lock, self._news = threading.Lock(), threading.Condition()
         path = folder / "queue.sqlite"
         path.touch(mode=0o600)
         self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
@@ -160,7 +160,7 @@ class Queue:
                 return False
         if shutil.disk_usage(self._files).free < MIN_FREE_BYTES + len(data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        name = self._write(data)
+        (name,) = self._write([data])
         try:
             with self._lock, self._database:
                 self._database.execute("BEGIN IMMEDIATE")
@@ -172,7 +172,13 @@ class Queue:
         except BaseException:
             (self._files / name).unlink(missing_ok=True)
             raise
+        self._tell()
         return True
+
+    def wait(self, seconds: float) -> None:
+        """Return after some seconds, or as soon as a photo was accepted or answered by this process."""
+        with self._news:
+            self._news.wait(seconds)
 
     def knows(self, uid: str) -> bool:
         """Whether a photo waits, was answered by any bundle, or is an answer itself."""
@@ -200,8 +206,7 @@ class Queue:
         """
         names = list[str]()
         try:
-            for made in objects:
-                names += [self._write(made.data) for _ in archives]
+            names += self._write([made.data for made in objects for _ in archives])
             with self._lock, self._database:
                 self._database.execute("BEGIN IMMEDIATE")
                 added = self._database.execute(
@@ -218,15 +223,16 @@ class Queue:
             self._remove(names)
             raise
         self._remove([photo.path.name, *([] if added else names)])
+        self._tell()
         return bool(added)
 
-    def delivered(self, entry: Entry) -> None:
-        """Forget an object that an archive has confirmed."""
+    def delivered(self, entries: Sequence[Entry]) -> None:
+        """Forget objects that an archive has confirmed."""
         with self._lock, self._database:
             self._database.execute("BEGIN IMMEDIATE")
-            self._database.execute("DELETE FROM entries WHERE id = ?", (entry.id,))
-            self._count("delivered")
-        self._remove([entry.path.name])
+            self._database.executemany("DELETE FROM entries WHERE id = ?", [(entry.id,) for entry in entries])
+            self._count("delivered", len(entries))
+        self._remove([entry.path.name for entry in entries])
 
     def failed(self, entry: Entry, error: str, *, final: bool, after_s: float = 0.0) -> None:
         """Try an entry again later, or give it up.
@@ -309,24 +315,30 @@ class Queue:
             if self._owned is not None:
                 os.close(self._owned)
 
-    def _write(self, data: bytes) -> str:
-        name = uuid.uuid4().hex
-        path = self._files / name
+    def _write(self, contents: Sequence[bytes]) -> list[str]:
+        """The names of new files, which are on disk when this returns."""
+        names = [uuid.uuid4().hex for _ in contents]
         try:
-            path.touch(mode=0o600, exist_ok=False)
-            with path.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+            for name, data in zip(names, contents, strict=True):
+                path = self._files / name
+                path.touch(mode=0o600, exist_ok=False)
+                with path.open("wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
             folder = os.open(self._files, os.O_RDONLY)
             try:
                 os.fsync(folder)
             finally:
                 os.close(folder)
         except OSError:
-            path.unlink(missing_ok=True)
+            self._remove(names)
             raise
-        return name
+        return names
+
+    def _tell(self) -> None:
+        with self._news:
+            self._news.notify_all()
 
     def _remove_orphans(self) -> None:
         """Remove files without a row, but not those that `caries gateway backfill` may be writing."""
@@ -342,9 +354,10 @@ class Queue:
             (kind, instance, archive, name, received, self.clock()),
         )
 
-    def _count(self, name: str) -> None:
+    def _count(self, name: str, number: int = 1) -> None:
         self._database.execute(
-            "INSERT INTO counts VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET value = value + 1", (name,)
+            "INSERT INTO counts VALUES (:name, :number) ON CONFLICT (name) DO UPDATE SET value = value + :number",
+            {"name": name, "number": number},
         )
 
     def _remove(self, names: Sequence[str]) -> None:

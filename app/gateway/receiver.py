@@ -12,7 +12,7 @@ from typing import Any
 from pynetdicom import AE, evt
 
 from app.errors import PhotoError, PhotoTooLarge
-from app.gateway.connections import BoundedServer
+from app.gateway.connections import MAX_PDU_BYTES, BoundedServer
 from app.gateway.intake import keep
 from app.gateway.queue import Queue
 from app.peers import Peer
@@ -64,6 +64,7 @@ class Receiver:
         self._queue, self._title, self._peers, self._max_bytes = queue, title, peers, max_bytes
         entity = AE(title)
         entity.network_timeout = entity.acse_timeout = entity.dimse_timeout = None  # bounded by the sockets
+        entity.maximum_pdu_size = MAX_PDU_BYTES
         entity.maximum_associations = 2**16  # bounded by the server, which does not count strangers
         entity.add_supported_context(VERIFICATION, sorted(NATIVE))
         for sop_class in SOP_CLASSES:

@@ -28,8 +28,11 @@ from app.settings import Settings, variable
 logger = logging.getLogger(__name__)
 
 SCREENING_THREADS = 2
+DELIVERY_THREADS = 2
+"""For each archive: pynetdicom sleeps 10 ms for each object."""
+
 PAUSE_S = 0.2
-"""Seconds between looks into the queue while nothing is due."""
+"""Seconds between looks into the queue while nothing is due or new."""
 
 EXPIRY_S = 3600.0
 """Seconds between deletions of what was given up long ago."""
@@ -85,9 +88,14 @@ def run(settings: Settings, stop: threading.Event, *, ready: Callable[[Receiver,
         except OSError as error:
             raise SettingsError(f"port {settings.gateway_port} cannot be used: {error.strerror}") from error
         with closing(receiver), _web(queue, settings) as web:
-            threads = [_repeat(work.screen_one, f"screening-{n}", stop) for n in range(SCREENING_THREADS)]
-            threads += [_repeat(partial(work.deliver, name), f"delivery-{name}", stop) for name in archives]
-            threads.append(_repeat(work.expire, "expiry", stop, pause_s=EXPIRY_S))
+            pause, expiry_pause = partial(queue.wait, PAUSE_S), partial(stop.wait, EXPIRY_S)
+            threads = [_repeat(work.screen_one, f"screening-{n}", stop, pause) for n in range(SCREENING_THREADS)]
+            threads += [
+                _repeat(partial(work.deliver, name), f"delivery-{name}-{n}", stop, pause)
+                for name in archives
+                for n in range(DELIVERY_THREADS)
+            ]
+            threads.append(_repeat(work.expire, "expiry", stop, expiry_pause))
             ready(receiver, web)
             if problem := server.problem():
                 logger.error("the server cannot answer photos yet: %s", problem)
@@ -96,18 +104,19 @@ def run(settings: Settings, stop: threading.Event, *, ready: Callable[[Receiver,
             thread.join()
 
 
-def _repeat(step: Callable[[], bool], name: str, stop: threading.Event, pause_s: float = PAUSE_S) -> threading.Thread:
+def _repeat(
+    step: Callable[[], bool], name: str, stop: threading.Event, pause: Callable[[], object]
+) -> threading.Thread:
     """Call a step in a thread, with a pause whenever it found nothing to do or failed."""
 
     def work() -> None:
         while not stop.is_set():
             try:
-                busy = step()
+                if not step():
+                    pause()
             except Exception as error:  # a full disk, or a bug that one photo meets, does not end the gateway
                 logger.error("%s failed: %s", name, type(error).__name__)
-                busy = False
-            if not busy:
-                stop.wait(pause_s)
+                stop.wait(PAUSE_S)
 
     thread = threading.Thread(target=work, name=name)
     thread.start()

@@ -154,6 +154,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         answers: dict[str, Callable[[], tuple[str, bytes]]] = {
             "/health/live": lambda: ("application/json", b'{"status": "live"}'),
+            "/health/ready": lambda: ("application/json", b'{"status": "ready"}'),
             "/metrics": lambda: ("text/plain; version=0.0.4", metrics(self.server.intake.queue).encode()),
         }
         answer = answers.get(self.path)

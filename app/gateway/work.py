@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,20 +47,13 @@ class Work:
 
     def screen_one(self) -> bool:
         """Screen the photo that has waited longest; False if none is due. For several threads."""
-        with self._lock:
-            due = self.queue.due(Kind.PHOTO, taken=tuple(self._taken))
-            if not due:
-                return False
-            (photo,) = due
-            self._taken.add(photo.id)
-        try:
-            self._screen(photo)
-        except Exception as error:  # a full disk, or a bug that this photo meets, does not block the others
-            self._fail(photo, f"{type(error).__name__} while it was screened")
-        finally:
-            with self._lock:
-                self._taken.discard(photo.id)
-        return True
+        with self._taking(Kind.PHOTO) as photos:
+            for photo in photos:
+                try:
+                    self._screen(photo)
+                except Exception as error:  # a full disk, or a bug that this photo meets, does not block the others
+                    self._fail(photo, f"{type(error).__name__} while it was screened")
+        return bool(photos)
 
     def _screen(self, photo: Entry) -> None:
         answer = self.server.screen(photo.path.read_bytes())
@@ -69,20 +63,33 @@ class Work:
             self.record({"event": "photo_answered", "instance": photo.instance, "model": answer.bundle})
 
     def deliver(self, archive: str) -> bool:
-        """Deliver what is due to an archive, in one association; False if nothing is. For one thread an archive."""
-        due = self.queue.due(Kind.OBJECT, archive, limit=OBJECTS_PER_ASSOCIATION)
-        if not due:
-            return False
-        try:
-            outcomes = self.archives[archive].send([entry.path for entry in due])
-        except Exception as error:
-            outcomes = [Outcome(f"{type(error).__name__} while it was sent")] * len(due)
-        for entry, outcome in zip(due, outcomes, strict=True):
-            if outcome.error:
-                self._fail(entry, outcome.error, final=outcome.final)
-            else:
-                self.queue.delivered(entry)
+        """Deliver what is due to an archive, in one association; False if nothing is. For several threads."""
+        with self._taking(Kind.OBJECT, archive, OBJECTS_PER_ASSOCIATION) as due:
+            if not due:
+                return False
+            try:
+                outcomes = self.archives[archive].send([entry.path for entry in due])
+            except Exception as error:
+                outcomes = [Outcome(f"{type(error).__name__} while it was sent")] * len(due)
+            results = [*zip(due, outcomes, strict=True)]
+            if delivered := [entry for entry, outcome in results if not outcome.error]:
+                self.queue.delivered(delivered)
+            for entry, outcome in results:
+                if outcome.error:
+                    self._fail(entry, outcome.error, final=outcome.final)
         return True
+
+    @contextmanager
+    def _taking(self, kind: Kind, archive: str = "", limit: int = 1) -> Iterator[list[Entry]]:
+        """Entries that are due, for one thread."""
+        with self._lock:
+            due = self.queue.due(kind, archive, limit=limit, taken=tuple(self._taken))
+            self._taken.update(entry.id for entry in due)
+        try:
+            yield due
+        finally:
+            with self._lock:
+                self._taken.difference_update(entry.id for entry in due)
 
     def _fail(self, entry: Entry, reason: str, *, final: bool = False, after_s: float = 0.0) -> None:
         """Let an entry wait for its next try, or give it up."""

@@ -99,6 +99,7 @@ def test_the_archives_own_copies_of_answers_are_not_answered(tmp_path: Path, liv
     with running(settings(tmp_path, live, there)) as port:
         store(port, photo(1))
         wait_for(lambda: len(there.kept) == 2, seconds=60)
+        wait_for(lambda: not list((tmp_path / "queue" / "files").iterdir()), seconds=60)
         before = live.metric("caries_verdicts_total", verdict="caries_suspected")
         picture = next(kept for kept in there.kept.values() if kept.Modality == "OT")
         path = tmp_path / "picture.dcm"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,10 @@ class StandInArchive:
     outcome: Outcome = field(default_factory=Outcome)
     got: list[bytes] = field(default_factory=list)
     bug: Exception | None = None
+    meanwhile: Callable[[], object] = lambda: None
 
     def send(self, paths: Sequence[Path]) -> list[Outcome]:
+        self.meanwhile()
         if self.bug:
             raise self.bug
         if not self.outcome.error:
@@ -176,3 +178,18 @@ def test_what_is_sent_again_has_all_its_tries(work: Work, archive: StandInArchiv
     assert work.queue.resend(None) == 1
     work.screen_one()
     assert work.queue.dead() == []
+
+
+def test_what_one_thread_delivers_no_other_does(work: Work, archive: StandInArchive) -> None:
+    work.queue.accept("1.2.3", b"photo")
+    work.screen_one()
+    others = list[bool]()
+
+    def other() -> None:
+        archive.meanwhile = lambda: None
+        others.append(work.deliver("A"))
+
+    archive.meanwhile = other
+    assert work.deliver("A")
+    assert others == [False]
+    assert archive.got == [b"PHOTO"]
