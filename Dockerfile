@@ -1,6 +1,8 @@
-# One file, three images:
+# One file, five images:
 #
 #   docker build .                     cpu, the default: the server with LiteRT; no shell, no package manager
+#   docker build --target dicom .      the same with answers in DICOM
+#   docker build --target gateway .    the same packages, for the DICOM gateway
 #   docker build --target gpu .        the server with TensorFlow and NVIDIA's libraries
 #   docker build --target training .   the training package
 #
@@ -56,6 +58,21 @@ VOLUME /var/lib/caries
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s CMD ["/opt/caries/bin/caries", "health"]
 CMD ["/opt/caries/bin/caries", "serve"]
+
+# What the extra `dicom` adds, on top of the layers of `cpu`.
+FROM build-cpu AS build-dicom
+COPY deploy/add.sh /src/deploy/add.sh
+COPY requirements/dicom.txt /src/requirements/dicom.txt
+RUN sh /src/deploy/add.sh requirements/dicom.txt /added
+
+FROM cpu AS dicom
+COPY --from=build-dicom /added /
+
+FROM dicom AS gateway
+ENV CARIES_GATEWAY=/var/lib/caries/gateway CARIES_GATEWAY_HOST=0.0.0.0 CARIES_GATEWAY_WEB_PORT=8104
+EXPOSE 11112 8104
+HEALTHCHECK --interval=30s --timeout=5s --start-period=20s CMD ["/opt/caries/bin/caries", "health", "--port", "8104"]
+CMD ["/opt/caries/bin/caries", "gateway", "run"]
 
 FROM python:3.11-slim AS base
 ARG SOURCE_DATE_EPOCH=0

@@ -117,6 +117,7 @@ COMPILE := $(ALL)/bin/pip-compile --quiet --upgrade --generate-hashes --strip-ex
 # Update the lock files from pyproject.toml: versions and hashes, no index.
 lock: $(ALL)/.installed
 	$(COMPILE) --extra tracing --extra reviews --extra redis --output-file requirements/serve.txt pyproject.toml
+	$(COMPILE) --extra tracing --extra reviews --extra redis --extra dicom --constraint requirements/serve.txt --output-file requirements/dicom.txt pyproject.toml
 	$(COMPILE) --extra tracing --extra reviews --extra redis --extra dicom --extra check --constraint requirements/serve.txt --output-file requirements/check.txt pyproject.toml
 	$(COMPILE) --extra tracing --extra reviews --extra redis --extra dicom --extra tensorflow --extra training --extra check --extra dev --constraint requirements/serve.txt --output-file requirements/all.txt pyproject.toml
 

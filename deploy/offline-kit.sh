@@ -1,6 +1,6 @@
 #!/bin/sh
-# Write an archive for a machine without internet: the images of the server and of the HTTPS proxy, the compose file,
-# checksums, and the documents with the files that they link to.
+# Write an archive for a machine without internet: the images of the server, of the HTTPS proxy and of the profile pacs, the
+# compose file, checksums, and the documents with the files that they link to.
 #
 #   deploy/offline-kit.sh build/offline-kit    writes caries-screen-offline.tar and its .sha256 there
 #
@@ -13,13 +13,19 @@ rm -rf "$kit"
 mkdir -p "$kit"
 docker image inspect caries-screen:cpu >/dev/null 2>&1 || { echo "offline-kit: build the image first" >&2; exit 1; }
 docker build --quiet --network="${BUILD_NETWORK:-default}" --tag caries-tls deploy/tls
-docker save --output "$kit/caries-screen.tar" caries-screen:cpu caries-tls
+docker build --quiet --network="${BUILD_NETWORK:-default}" --tag caries-orthanc deploy/orthanc
+for target in dicom gateway; do
+  docker build --quiet --network="${BUILD_NETWORK:-default}" --target $target --tag caries-screen:$target .
+done
+docker save --output "$kit/caries-screen.tar" caries-screen:cpu caries-tls caries-screen:dicom caries-screen:gateway \
+  caries-orthanc
 cp docker-compose.yml README.md README.ko.md CONTRIBUTING.md CHANGELOG.md SECURITY.md LICENSE "$kit/"
 cp deploy/install-offline.sh "$kit/install.sh"
 # Older versions of compose require the folders of all services. Files are listed one by one, since these folders may
-# contain secrets: the API key of Prometheus, the key of a certificate.
-mkdir -p "$kit/deploy/tls" "$kit/deploy/haproxy"
+# contain secrets: the API keys of Prometheus and the gateway, the key of a certificate.
+mkdir -p "$kit/deploy/tls" "$kit/deploy/haproxy" "$kit/deploy/orthanc"
 cp deploy/haproxy/Dockerfile deploy/haproxy/haproxy.cfg deploy/haproxy/unavailable.http "$kit/deploy/haproxy/"
+for file in Dockerfile caries.lua orthanc.json start.py; do cp "deploy/orthanc/$file" "$kit/deploy/orthanc/"; done
 cp deploy/tls/Dockerfile deploy/tls/nginx.conf deploy/tls/start.sh "$kit/deploy/tls/"
 for file in prometheus.yml grafana/dashboards/caries.json grafana/provisioning/dashboards/caries.yml \
   grafana/provisioning/datasources/prometheus.yml; do

@@ -1,19 +1,29 @@
 """The guarantees of the compose file for every service, without a Docker engine."""
 
+import json
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-COMPOSE = yaml.safe_load((Path(__file__).parents[2] / "docker-compose.yml").read_text(encoding="utf-8"))
-OURS = ("caries", "caries-gpu", "replica-1", "replica-2", "haproxy", "tls")
+from app.settings import Settings
+from deploy.orthanc.start import configuration, modalities, password
+
+ROOT = Path(__file__).parents[2]
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+OURS = ("caries", "caries-gpu", "replica-1", "replica-2", "haproxy", "caries-dicom", "gateway", "orthanc", "tls")
 PROFILES = {
     "caries": None,
     "caries-gpu": ["gpu"],
     "replica-1": ["replicas"],
     "replica-2": ["replicas"],
     "haproxy": ["replicas"],
+    "caries-dicom": ["pacs"],
+    "gateway": ["pacs"],
+    "orthanc": ["pacs"],
     "tls": ["tls"],
     "prometheus": ["monitoring"],
     "grafana": ["monitoring"],
@@ -51,5 +61,44 @@ def test_only_the_proxy_is_open_to_the_network(service: tuple[str, dict[str, Any
 def test_the_gpu_is_reserved_and_photos_never_swapped() -> None:
     (device,) = COMPOSE["services"]["caries-gpu"]["deploy"]["resources"]["reservations"]["devices"]
     assert device == {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}
-    for name in ("caries", "caries-gpu"):
+    for name in ("caries", "caries-gpu", "caries-dicom", "gateway"):
         assert COMPOSE["services"][name]["memswap_limit"] == COMPOSE["services"][name]["mem_limit"]
+
+
+def test_the_gateway_the_archive_and_their_server_name_each_other() -> None:
+    services = COMPOSE["services"]
+    settings = {name: value for name, value in services["gateway"]["environment"].items() if "${" not in value}
+    read = Settings.read(settings)
+    config = json.loads((ROOT / "deploy" / "orthanc" / "orthanc.json").read_text(encoding="utf-8"))
+    (archive,) = read.gateway_archives
+    assert (archive.title, archive.host, archive.port) == (config["DicomAet"], "orthanc", config["DicomPort"])
+    assert [peer.title for peer in read.gateway_peers] == [config["DicomAet"]]
+    made = configuration(config, {}, "secret")
+    assert made["DicomModalities"]["caries"] == [read.gateway_title, "gateway", read.gateway_port]
+    assert read.gateway_server == "http://caries-dicom:8000"
+    assert services["orthanc"]["depends_on"] == ["gateway"]
+    assert services["gateway"]["depends_on"] == ["caries-dicom"]
+
+
+def test_the_archive_starts_with_a_password_and_the_modalities_named(tmp_path: Path, capsys: Any) -> None:
+    first = password(tmp_path / "password")
+    assert first in capsys.readouterr().err
+    assert password(tmp_path / "password") == first
+    assert capsys.readouterr().err == ""
+    assert (tmp_path / "password").stat().st_mode & 0o777 == 0o600
+    others = modalities("camera=CAM_1@10.0.0.7:104, other=X@host:11112")
+    assert others == {"camera": ["CAM_1", "10.0.0.7", 104], "other": ["X", "host", 11112]}
+    made = configuration({"DicomModalities": {"caries": ["CARIES", "127.0.0.1", 1]}}, others, first)
+    assert made["RegisteredUsers"] == {"clinic": first}
+    assert made["AuthenticationEnabled"]
+    assert set(made["DicomModalities"]) == {"camera", "other", "caries"}
+    with pytest.raises(SystemExit, match="'camera' is not NAME=TITLE@HOST:PORT"):
+        modalities("camera")
+
+
+@pytest.mark.skipif(shutil.which("docker-compose") is None, reason="docker-compose is not installed")
+def test_compose_accepts_the_file() -> None:
+    command = ["docker-compose", "--profile", "pacs", "--file", str(ROOT / "docker-compose.yml"), "config"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert shown.returncode == 0, shown.stderr
+    assert {"caries-dicom", "gateway", "orthanc"} <= set(yaml.safe_load(shown.stdout)["services"])

@@ -322,6 +322,73 @@ def test_it_restarts_after_a_kill_with_the_same_key(container: Container, exampl
     assert len(shown) == 1, "the key is not shown again"
 
 
+@pytest.fixture(scope="module")
+def pacs(engine: None, compose: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int, str]]:
+    """The profile `pacs` as `docs/pacs.md` starts it: the archive's ports for DICOM and HTTP, and its password."""
+    key, port, web_port = tmp_path_factory.mktemp("pacs") / "key", free_port(), free_port()
+    environment = {
+        **os.environ,
+        "CARIES_DICOM_PUBLISH": str(port),
+        "CARIES_ORTHANC_PUBLISH": str(web_port),
+        "CARIES_BUILD_NETWORK": "host",
+        "CARIES_GATEWAY_KEY": str(key),
+        "CARIES_MODALITIES": "camera=CLINIC@127.0.0.1:104",
+    }
+    command = [*compose, "--project-name", f"caries-test-{uuid.uuid4().hex[:8]}", "--profile", "pacs"]
+
+    def call(*arguments: str, check: bool = True) -> str:
+        return run(*command, *arguments, cwd=ROOT, env=environment, check=check)
+
+    try:
+        call("build", "--quiet", "caries-dicom", "gateway", "orthanc")
+        key.write_text(call("run", "--rm", "-T", "caries-dicom", "caries", "keys", "add", "--name", "gateway"))
+        key.chmod(0o600)
+        if os.geteuid() == 0:
+            os.chown(key, 10001, 10001)
+        call("up", "--detach", "orthanc")
+        shown: list[str] = []
+
+        def has_started() -> bool:
+            shown[:] = re.findall(r"password of the user clinic is (\S+)", call("logs", "--no-color", "orthanc"))
+            return bool(shown)
+
+        wait_for(has_started)
+        yield port, web_port, shown[0]
+        containers = call("ps", "--quiet").split()
+        assert {run("docker", "inspect", "--format", "{{.RestartCount}}", one) for one in containers} == {"0"}
+        gateway = call("ps", "--quiet", "gateway")
+        wait_for(lambda: run("docker", "inspect", "--format", "{{.State.Health.Status}}", gateway) == "healthy")
+    finally:
+        call("down", "--volumes", "--timeout", "5", check=False)
+
+
+def test_photos_in_the_archive_come_back_with_their_answers(pacs: tuple[int, int, str]) -> None:
+    pytest.importorskip("pynetdicom")
+    from tests.app.gateway.archives import photo, store
+
+    port, web_port, password = pacs
+    assert httpx.get(f"http://127.0.0.1:{web_port}/instances").status_code == 401
+    with httpx.Client(base_url=f"http://127.0.0.1:{web_port}", auth=("clinic", password)) as client:
+
+        def answers() -> bool:
+            try:
+                return client.get("/system").status_code == 200
+            except httpx.HTTPError:
+                return False
+
+        wait_for(answers)
+        sent = [photo(n) for n in range(1, 4)]
+        assert store(port, *sent, called="ORTHANC") == [0] * 3
+        wait_for(lambda: len(client.get("/instances").json()) == 9)
+        (study,) = client.get("/studies?expand").json()
+        series = [client.get(f"/series/{one}").json() for one in study["Series"]]
+        assert sorted((one["MainDicomTags"]["Modality"], len(one["Instances"])) for one in series) == [
+            ("OT", 3),
+            ("SR", 3),
+            ("XC", 3),
+        ]
+
+
 def test_the_offline_kit_installs_without_a_network(
     container: Container, compose: list[str], tmp_path: Path, example_photos: list[Path]
 ) -> None:
@@ -344,7 +411,10 @@ def test_the_offline_kit_installs_without_a_network(
         manifest = images.extractfile("manifest.json")
         assert manifest is not None
         saved = json.load(manifest)
-    assert {tag for image in saved for tag in image["RepoTags"]} == {"caries-screen:cpu", "caries-tls:latest"}
+    assert {tag for image in saved for tag in image["RepoTags"]} == {
+        *("caries-screen:cpu", "caries-screen:dicom", "caries-screen:gateway"),
+        *("caries-tls:latest", "caries-orthanc:latest"),
+    }
     port, tls_port = free_port(), free_port()
     environment = {
         **os.environ,

@@ -42,7 +42,7 @@ def kit(tmp_path_factory: pytest.TempPathFactory) -> Path:
         *("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"),
     ):
         shutil.copy(ROOT / name, checkout / name)
-    for place in ("monitoring/key", "monitoring/grafana/provisioning/key", "tls/key.pem"):
+    for place in ("orthanc/key", "monitoring/key", "monitoring/grafana/provisioning/key", "tls/key.pem"):
         (checkout / "deploy" / place).write_text(SECRET, encoding="utf-8")
     command = ["sh", str(checkout / "deploy" / "offline-kit.sh"), str(folder / "out")]
     subprocess.run(command, env=program(folder, "docker", DOCKER), check=True, capture_output=True)
@@ -59,8 +59,12 @@ def test_the_kit_contains_no_secret(kit: Path) -> None:
 def test_the_kit_contains_the_images_that_a_clinic_starts_and_the_files_that_it_mounts(kit: Path) -> None:
     services = yaml.safe_load((kit / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
     saved = (kit / "caries-screen.tar").read_text(encoding="utf-8").split()
-    assert saved == [services["caries"]["image"], services["tls"]["image"]]
-    assert (kit / services["tls"]["build"]["context"] / "Dockerfile").is_file()
+    started = ("caries", "tls", "caries-dicom", "gateway", "orthanc")
+    assert saved == [services[name]["image"] for name in started]
+    for name in ("tls", "haproxy", "orthanc"):
+        context = services[name]["build"]["context"]
+        copied = re.findall(r"^COPY (.+) \S+$", (kit / context / "Dockerfile").read_text(), flags=re.MULTILINE)
+        assert all((kit / context / file).is_file() for files in copied for file in files.split())
     mounts = [mount.split(":")[0] for name in ("prometheus", "grafana") for mount in services[name]["volumes"]]
     mounted = [ROOT / mount for mount in mounts if mount.startswith("./")]
     files = [file for path in mounted for file in (path, *path.rglob("*")) if file.is_file()]
@@ -77,9 +81,10 @@ def test_the_kit_contains_all_files_that_its_pages_link_to(kit: Path) -> None:
             assert link.startswith("https://") or (page.parent / link).exists(), f"{page.name}: {link}"
 
 
-def test_git_ignores_the_key_of_the_monitoring() -> None:
+@pytest.mark.parametrize(("service", "key"), [("prometheus", "CARIES_METRICS_KEY"), ("gateway", "CARIES_GATEWAY_KEY")])
+def test_git_ignores_the_keys(service: str, key: str) -> None:
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
-    (mount,) = [volume for volume in compose["services"]["prometheus"]["volumes"] if "CARIES_METRICS_KEY" in volume]
+    (mount,) = [volume for volume in compose["services"][service]["volumes"] if key in volume]
     path = mount.partition(":-")[2].partition("}")[0]
     if not (ROOT / ".git").exists():
         pytest.skip("this is no git checkout")
