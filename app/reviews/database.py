@@ -7,6 +7,7 @@ that was answered; deleted pages are overwritten. PostgreSQL does the same by it
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import logging
 import ssl
 import threading
@@ -248,6 +249,11 @@ def _postgresql(text: str) -> Engine:
             f"{variable('reviews')} is not a URL of PostgreSQL; write postgresql://USER:PASSWORD@HOST/DATABASE, and"
             " after it ?sslmode=disable, require or verify-full"
         ) from None
+    if context is None and not _is_local(url.host):
+        logger.warning(
+            "photos go to PostgreSQL unencrypted; unless the network is private, add ?sslmode=verify-full to %s",
+            variable("reviews"),
+        )
     return create_engine(
         url.set(drivername="postgresql+pg8000").difference_update_query(["sslmode"]),
         connect_args={"ssl_context": context, "timeout": TIMEOUT_S},
@@ -256,6 +262,14 @@ def _postgresql(text: str) -> Engine:
         pool_pre_ping=True,  # after PostgreSQL has restarted
         hide_parameters=True,
     )
+
+
+def _is_local(host: str | None) -> bool:
+    """Whether connections to a host stay on this machine."""
+    try:
+        return host in (None, "localhost") or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _unverified() -> ssl.SSLContext:

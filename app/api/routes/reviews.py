@@ -6,7 +6,7 @@ import logging
 import zipfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import Annotated, Any, BinaryIO, Literal, cast
+from typing import Annotated, Any, BinaryIO, Literal, NamedTuple, cast
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
@@ -51,6 +51,15 @@ MAX_LISTED = 200
 
 PSEUDONYM = r"^[A-Za-z0-9._-]{1,64}$"
 """Of a patient: too narrow for most names."""
+
+
+class Kept(NamedTuple):
+    """A photo in the store: its number, whether it is new, and the default model's answer."""
+
+    photo_id: int
+    is_new: bool
+    screened: ScreenedPhoto
+
 
 router = APIRouter(prefix="/reviews", dependencies=[Depends(known_parameters_only)])
 
@@ -139,21 +148,22 @@ async def keep(
 
     Send it as to `POST /detect`. A photo that was kept before stays as it is.
     """
-    service, data, screened = service_of(request), b"", None
+    service, data, answered = service_of(request), b"", None
+    kept: list[Kept] = []
     try:
         with service.screener.admission.caller_permit(), contextlib.suppress(ClientDisconnect):
             data = await read_photo(request, service.settings)
-            keeping = _keep(service, data, by=reader, patient=patient, view=view)
-            if (kept := await unless_client_leaves(request, keeping)) is not None:
-                photo_id, is_new, screened = kept
+            keeping = _keep(service, data, kept.append, by=reader, patient=patient, view=view)
+            answered = await unless_client_leaves(request, keeping)
     finally:
-        await note_photo(request, data or None, screened)
-    if screened is None:
+        await note_photo(request, data or None, kept[0].screened if kept else None)
+        if kept:
+            context_of(request.scope).audit_fields |= {"photo_id": kept[0].photo_id, "reader": reader}
+    if answered is None:
         service.metrics.disconnected()
         return Response(status_code=CLIENT_LEFT)
-    context_of(request.scope).audit_fields |= {"photo_id": photo_id, "reader": reader}
-    response.status_code = 201 if is_new else 200
-    return await _answer(request, photo_id, reader)
+    response.status_code = 201 if answered.is_new else 200
+    return await _answer(request, answered.photo_id, reader)
 
 
 @router.post(
@@ -174,21 +184,33 @@ async def keep_batch(request: Request, reader: Reader, patient: Patient = None, 
         context.audit_fields = {"photos": len(sources), "reader": reader}
 
         async def keep_one(index: int, source: Source) -> dict[str, Any]:
-            data, screened, photo_id = None, None, None
+            data: bytes | None = None
             failure: Exception | None = None
+            kept: list[Kept] = []
+
+            async def record() -> None:
+                screened, photo_id = (kept[0].screened, kept[0].photo_id) if kept else (None, None)
+                await record_photo(request, index, data, failure=failure, screened=screened, photo_id=photo_id)
+
             try:
                 async with service.screener.admission.batch_photo_permits:
                     data = await asyncio.to_thread(source.read)
-                    photo_id, _, screened = await _keep(service, data, by=reader, patient=patient, view=view)
+                    await _keep(service, data, kept.append, by=reader, patient=patient, view=view)
+            except asyncio.CancelledError:
+                if kept:
+                    await record()
+                raise
             except Exception as error:
                 failure = error
                 if not isinstance(error, CariesError):
                     logger.exception("a photo of a batch failed")
             try:
-                await record_photo(request, index, data, failure=failure, screened=screened, photo_id=photo_id)
+                await record()
             except AuditError as error:
                 failure = error
-            return {"index": index} | ({"problem": content_of(request, failure)} if failure else {"photo": photo_id})
+            return {"index": index} | (
+                {"problem": content_of(request, failure)} if failure else {"photo": kept[0].photo_id}
+            )
 
         async def keep_all() -> list[dict[str, Any]]:
             return await asyncio.gather(*(keep_one(index, source) for index, source in enumerate(sources, 1)))
@@ -347,9 +369,9 @@ def _store(request: Request) -> ReviewStore:
 
 
 async def _keep(
-    service: Service, data: bytes, *, by: str, patient: str | None, view: View | None
-) -> tuple[int, bool, ScreenedPhoto]:
-    """The photo's number, whether it is new, and the default model's answer."""
+    service: Service, data: bytes, note: Callable[[Kept], None], *, by: str, patient: str | None, view: View | None
+) -> Kept:
+    """Keep the photo, and note it once it is written, even if the client has left by then."""
     assert service.reviews is not None
     with contextlib.ExitStack() as models:
         names = [engine.bundle.name for engine in service.models.engines]
@@ -357,8 +379,15 @@ async def _keep(
         screened = [await service.screener.screen(data, Options(), engine) for engine in engines]
     bare = await service.screener.without_metadata(data)
     findings = [Finding.from_screened(one) for one in screened]
-    photo_id, is_new = await asyncio.to_thread(service.reviews.keep, bare, findings, by=by, patient=patient, view=view)
-    return photo_id, is_new, screened[0]
+    writing = asyncio.ensure_future(
+        asyncio.to_thread(service.reviews.keep, bare, findings, by=by, patient=patient, view=view)
+    )
+    try:
+        await asyncio.shield(writing)
+    finally:
+        kept = Kept(*await writing, screened[0])
+        note(kept)
+    return kept
 
 
 async def _answer(request: Request, photo_id: int, reader: str) -> ReviewedPhoto:

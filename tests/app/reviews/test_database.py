@@ -79,6 +79,15 @@ def test_a_server_that_does_not_answer(caplog: pytest.LogCaptureFixture) -> None
     assert "the review store failed: InterfaceError" in caplog.text
 
 
+@pytest.mark.parametrize(("place", "is_warned"), [("127.0.0.1:1", False), ("localhost:1", False), ("0.0.0.0:1", True)])
+def test_an_unencrypted_connection_to_another_machine_is_warned_of(
+    place: str, is_warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ReviewStoreError):
+        Database(StoreLocation(None, f"postgresql://user@{place}/d"))
+    assert ("photos go to PostgreSQL unencrypted" in caplog.text) is is_warned
+
+
 def test_a_folder_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ReviewStoreError, match="the review store cannot be written: Not a directory"):

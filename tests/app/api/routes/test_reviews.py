@@ -8,6 +8,7 @@ import io
 import itertools
 import json
 import os
+import socket
 import sqlite3
 import threading
 import zipfile
@@ -26,6 +27,7 @@ from app.photo.decoding import decode
 from app.records.key_file import KeyFile, Role
 from app.reviews.store import Entry, ReviewStore, Selection
 from app.settings import Blind, StoreLocation
+from benchmarks.hostile_requests import request
 from tests.app.api.live_server import Live, Start, assert_problem, make_photo, records, wait_for, write_bundle
 from tests.app.api.server_process import Server, running
 from tests.app.reviews.databases import empty_location
@@ -321,6 +323,33 @@ def test_a_deletion_is_recorded_while_writers_occupy_every_thread(
         assert deleting.result().json() == {"deleted": 1}
         assert [one.result().status_code for one in written] == (threads - 1) * [200]
     assert [line["photo_id"] for line in records(tmp_path / "audit") if line.get("event") == "photo_deleted"] == [1]
+
+
+@pytest.mark.parametrize("path", ["photos", "batch"])
+def test_a_photo_whose_client_left_is_recorded_once_it_is_kept(
+    start: Start, photo: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    keep, has_begun, may_end = ReviewStore.keep, threading.Event(), threading.Event()
+
+    def slow(store: ReviewStore, *args: Any, **options: Any) -> tuple[int, bool]:
+        has_begun.set()
+        assert may_end.wait(30)
+        return keep(store, *args, **options)
+
+    monkeypatch.setattr(ReviewStore, "keep", slow)
+    with start(reviews=StoreLocation(tmp_path / "reviews", None), audit=tmp_path / "audit") as live:
+        body = io.BytesIO(photo)
+        if path == "batch":
+            with zipfile.ZipFile(body, "w") as archive:
+                archive.writestr("a.jpg", photo)
+        with socket.create_connection(("127.0.0.1", live.port)) as client:
+            client.sendall(request(body.getvalue(), path=f"/reviews/{path}?reader=kim"))
+            assert has_begun.wait(30)
+        may_end.set()
+        wait_for(lambda: any(line.get("photo_id") for line in records(tmp_path / "audit")))
+        lines = [line for line in records(tmp_path / "audit") if line.get("photo_id")]
+    assert [line["photo_id"] for line in lines] == [1]
+    assert "sha256" in lines[0]
 
 
 def test_two_models_are_compared(start: Start, photo: bytes, tmp_path: Path) -> None:
