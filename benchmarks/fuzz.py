@@ -1,9 +1,11 @@
 """Send hostile requests to a server and check that it stays up, small and correct.
 
     python -m benchmarks.fuzz --count 100000 --seed 1 --out fuzz.json --failures failures/
+    python -m benchmarks.fuzz --keys                                 the server has API keys, and most requests send one
     python -m benchmarks.fuzz --table fuzz.json                      print its counts as in docs/reliability.md
 
-Every answer must be 2xx, or 4xx, 503 or 504 as problem+json from the server's own table; no process may die; memory
+The server keeps photos for review. Every answer must be 2xx, or 4xx, 503 or 504 as problem+json from the server's own
+table (under /v2, as the JSON of its protocol); no process may die; memory
 must not grow; and a good photo must be answered at any time. The same seed sends the same requests in the same order.
 """
 
@@ -13,6 +15,7 @@ import argparse
 import asyncio
 import json
 import sys
+import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -21,9 +24,10 @@ from typing import Any
 
 import h11
 
-from app.api.problems import BY_SLUG, MEDIA_TYPE
+from app.api.problems import BY_SLUG, MEDIA_TYPE, speaks_open_inference
 from app.process.memory import FREE_PAGES_S
-from benchmarks.hostile_requests import Case, Generator, request
+from app.records.key_file import KeyFile, Role
+from benchmarks.hostile_requests import Case, Generator, request, with_key
 from benchmarks.process_tree import memory_kib, processes
 from benchmarks.serving import Server, serving
 
@@ -100,6 +104,8 @@ def complaint(case: Case, status: int, headers: dict[str, str], body: bytes) -> 
         return f"status {status}"
     if case.raw.startswith(b"HEAD "):
         return None
+    if speaks_open_inference(case.path) and headers.get("content-type") == "application/json":
+        return None if "error" in json.loads(body) else f"status {status} has no error of the Open Inference Protocol"
     if headers.get("content-type") != MEDIA_TYPE:
         return f"status {status} is of type {headers.get('content-type')}"
     try:
@@ -107,21 +113,33 @@ def complaint(case: Case, status: int, headers: dict[str, str], body: bytes) -> 
         row = BY_SLUG[problem["type"].removeprefix("/problems/")]
     except (ValueError, KeyError, TypeError) as error:
         return f"status {status} is not in the table of problems: {error!r}"
+    if speaks_open_inference(case.path) and row.slug != "malformed-request":
+        return f"status {status} is not an error of the Open Inference Protocol"
     right = (problem["title"], problem["status"]) == (row.title, status) and problem["detail"]
     if (right and "x-request-id" in headers) or row.slug == "malformed-request":
         return None
     return f"status {status} differs from the table of problems"
 
 
-def fuzz(count: int, seed: int, failures: Path | None = None) -> Report:
+def fuzz(count: int, seed: int, failures: Path | None = None, *, with_keys: bool = False) -> Report:
     """Send `count` cases to a server; requests that are answered wrongly are saved in the folder `failures`."""
-    with serving("--batches-open", str(CLIENTS)) as server:
-        return asyncio.run(_fuzz(server, count, seed, failures))
+    with tempfile.TemporaryDirectory() as name:
+        folder, key = Path(name), None
+        flags = ["--batches-open", str(CLIENTS), "--reviews", str(folder / "reviews")]
+        (folder / "token").write_text("token")
+        flags += ["--label-studio", "http://127.0.0.1:1", "--label-studio-token", str(folder / "token")]
+        if with_keys:
+            key = KeyFile(folder / "keys.json").add("fuzz", Role.ADMIN)[1]
+            flags += ["--keys", str(folder / "keys.json")]
+        with serving(*flags) as server:
+            return asyncio.run(_fuzz(server, count, Generator(seed, key), seed, failures, key))
 
 
-async def _fuzz(server: Server, count: int, seed: int, failures: Path | None) -> Report:
-    generator, report = Generator(seed), Report()
-    good, port = Case("good", request(generator.good), good=True), server.port
+async def _fuzz(
+    server: Server, count: int, generator: Generator, seed: int, failures: Path | None, key: str | None
+) -> Report:
+    report, valid, port = Report(), request(generator.good), server.port
+    good = Case("good", with_key(valid, key) if key else valid, good=True)
     while (await exchange(port, good, 30))[0] != 200:
         await asyncio.sleep(0.1)
     before, number = processes(server.pid), 0
@@ -193,13 +211,14 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, help="write the counts as JSON")
     parser.add_argument("--failures", type=Path, help="folder for the requests with wrong answers")
+    parser.add_argument("--keys", action="store_true", help="fuzz a server with API keys")
     parser.add_argument("--table", type=Path, help="send nothing; print a file written by --out as Markdown")
     arguments = parser.parse_args()
     if arguments.table:
         print(table(json.loads(arguments.table.read_text(encoding="utf-8"))))
         return 0
     started = time.monotonic()
-    report = fuzz(arguments.count, arguments.seed, arguments.failures)
+    report = fuzz(arguments.count, arguments.seed, arguments.failures, with_keys=arguments.keys)
     statuses: dict[str, dict[str, int]] = {}
     for (kind, status), times in sorted(report.counts.items()):
         statuses.setdefault(kind, {})[str(status)] = times

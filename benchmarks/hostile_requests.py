@@ -6,6 +6,7 @@ The same seed generates the same requests in the same order.
 from __future__ import annotations
 
 import io
+import json
 import random
 import struct
 import zipfile
@@ -17,6 +18,8 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms, PngImagePlugin
+
+from benchmarks.hostile_routes import PHOTO, PHOTOS, route_case
 
 HEIC = sorted((Path(__file__).parents[1] / "tests" / "data").glob("*_*.heic"))
 """The small ones: not the one of 16 megapixels."""
@@ -74,6 +77,11 @@ class Case:
     good: bool = False
     cut: bool = False
 
+    @property
+    def path(self) -> str:
+        """Without the query; empty if there is none."""
+        return (self.raw.split(b"\r\n", 1)[0].split(b" ")[1:2] or [b""])[0].partition(b"?")[0].decode("latin-1")
+
 
 def request(
     body: bytes, *, path: str = "/detect", method: str = "POST", headers: dict[str, str] | None = None
@@ -84,11 +92,18 @@ def request(
     return head.encode("latin-1", "replace") + b"\r\n" + body
 
 
+def with_key(raw: bytes, key: str) -> bytes:
+    """A request that sends this API key."""
+    return raw.replace(b" HTTP/1.1\r\n", b" HTTP/1.1\r\nX-API-Key: " + key.encode() + b"\r\n", 1)
+
+
 class Generator:
     """Generates cases from a seed."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, key: str | None = None) -> None:
+        """`key` is the API key that most requests send."""
         self._chance = random.Random(seed)
+        self._key = key
         self._pictures = list(_pictures(np.random.default_rng(seed)))
         self._bombs = list(_bombs())
         self.good = self._pictures[0]
@@ -97,9 +112,12 @@ class Generator:
         """The next one."""
         weighted: dict[Callable[[], Case], int] = {
             self._mutated: 55, self._truncated: 8, self._spliced: 5, self._bomb: 3, self._polyglot: 4, self._form: 10,
-            self._batch: 5, self._parameters: 6, self._address: 4, self._protocol: 4, self._good: 1,
+            self._batch: 5, self._parameters: 6, self._address: 4, self._route: 15, self._protocol: 4, self._good: 1,
         }  # fmt: skip
-        return self._chance.choices(list(weighted), list(weighted.values()))[0]()
+        case = self._chance.choices(list(weighted), list(weighted.values()))[0]()
+        if self._key is not None and (case.good or self._chance.random() < 0.9):
+            case.raw = with_key(case.raw, self._key)
+        return case
 
     def _wrapped(self, kind: str, body: bytes) -> Case:
         """As the body, or as the file of a form; with any `Accept`."""
@@ -211,6 +229,21 @@ class Generator:
         path = self._chance.choice(PATHS).encode().decode("latin-1")
         method = self._chance.choice(METHODS)
         return Case("address", request(self._chance.choice(BODIES), path=path, method=method))
+
+    def _route(self) -> Case:
+        chance, wanted = self._chance, route_case(self._chance)
+        headers = {"Cookie": f"caries-session={chance.randbytes(32).hex()[:43]}"} if chance.random() < 0.1 else {}
+        if wanted.photos == PHOTO:
+            picture = chance.choice(self._pictures)
+            body = picture if chance.random() < 0.7 else picture[: chance.randrange(len(picture))]
+        elif wanted.photos == PHOTOS:
+            body, headers["Content-Type"] = _archive(chance.choices(self._pictures, k=2), chance), "application/zip"
+        else:
+            body, headers["Content-Type"] = wanted.body, "application/json"
+        if wanted.path.startswith("/session") and self._key is not None and chance.random() < 0.5:
+            body = json.dumps({"key": self._key}).encode()
+        path = wanted.path.encode().decode("latin-1")
+        return Case("route", request(body, path=path, method=wanted.method, headers=headers))
 
     def _protocol(self) -> Case:
         chance, data = self._chance, self._chance.choice(self._pictures)

@@ -1,12 +1,17 @@
 """A small part of the hostile requests, and the answers that count as wrong."""
 
 import json
+from pathlib import Path
 
 import pytest
 
+from app.api import create_app
 from app.api.problems import BY_SLUG
+from app.records.key_file import KeyFile, Role
+from app.settings import Settings, StoreLocation
 from benchmarks.fuzz import complaint, fuzz, table
 from benchmarks.hostile_requests import Case, Generator, request
+from benchmarks.hostile_routes import ROUTES
 
 pytestmark = pytest.mark.slow
 
@@ -19,6 +24,29 @@ def test_the_server_survives_two_thousand_hostile_requests() -> None:
     assert sum(report.counts.values()) == 2_000
     statuses = {status for _, status in report.counts}
     assert {200, 400, 404, 405, 406, 413, 415, 422} <= statuses
+
+
+def test_a_server_with_keys_survives_hostile_requests() -> None:
+    report = fuzz(400, seed=2, with_keys=True)
+    assert report.failures == []
+    assert {200, 401, 404, 422} <= {status for _, status in report.counts}
+
+
+def test_every_route_is_fuzzed(tmp_path: Path) -> None:
+    pytest.importorskip("alembic", reason="the extra reviews is not installed")
+    (tmp_path / "token").write_text("token")
+    KeyFile(tmp_path / "keys.json").add("fuzz", Role.ADMIN)
+    app = create_app(
+        Settings(
+            model_store=tmp_path,
+            keys=tmp_path / "keys.json",
+            reviews=StoreLocation(tmp_path / "reviews", None),
+            label_studio="http://127.0.0.1:1",
+            label_studio_token=tmp_path / "token",
+        )
+    )
+    served = {f"{method} {route.path}" for route in app.state.routes for method in route.methods}
+    assert served == set(ROUTES)
 
 
 def test_the_same_seed_generates_the_same_requests() -> None:
@@ -62,6 +90,12 @@ def problem(status: int, slug: str, title: str) -> bytes:
 )
 def test_a_wrong_answer_is_noticed(status: int, headers: dict[str, str], body: bytes, expected: str) -> None:
     assert expected in (complaint(Case("form", request(b"")), status, headers, body) or "")
+
+
+def test_errors_of_the_open_inference_protocol_are_right_there() -> None:
+    case = Case("route", request(b"", path="/v2/models/x?y=1"))
+    assert complaint(case, 404, {"content-type": "application/json"}, b'{"error": "x"}') is None
+    assert "not an error" in (complaint(case, 404, HEADERS, problem(404, "not-found", "x")) or "")
 
 
 def test_a_right_answer_is_no_complaint() -> None:

@@ -207,6 +207,17 @@ def test_a_kept_photo_has_its_pixels_and_no_more(tmp_path: Path, example_photos:
             picture = server.client.get(f"/reviews/photos/{kept.json()['id']}/picture")
             assert traces(kept.content) == []
             assert not set(traces(picture.content)) & {"text", "utf-16", "base64"}
+        several = [("files", (f"{MARK}.jpg", data)) for data in marked_photos(example_photos[1]).values()]
+        batch = server.client.post("/reviews/batch?patient=p-17", files=several)
+        assert [result.get("photo") for result in batch.json()["results"]] == [3, 4, 4]
+        refused = [
+            server.client.post(f"/reviews/photos?patient={MARK} {MARK}", files=files),
+            server.client.get(f"/reviews/photos?reader={MARK}"),
+            server.client.delete(f"/reviews/patients/{MARK}!"),
+        ]
+        assert [answer.status_code for answer in refused] == [422, 403, 422]
+        for path in (path for path in tmp_path.rglob("*") if path.is_file()):
+            assert not set(traces(path.read_bytes())) & {"text", "utf-16", "base64"}, path
         wrong = server.client.put(
             "/reviews/photos/1/reading", json={"version": 0, "verdict": MARK, "boxes": [], "note": MARK}
         )
@@ -214,7 +225,7 @@ def test_a_kept_photo_has_its_pixels_and_no_more(tmp_path: Path, example_photos:
         note = {"version": 0, "verdict": "sound", "boxes": [], "note": "PrivateNote"}
         assert server.client.put("/reviews/photos/1/reading", json=note).status_code == 200
         assert b"PrivateNote" in b"".join(path.read_bytes() for path in (tmp_path / "reviews").iterdir())
-        assert server.client.delete("/reviews/photos?kept_before=2100-01-01").json() == {"deleted": 2}
+        assert server.client.delete("/reviews/photos?kept_before=2100-01-01").json() == {"deleted": 4}
     finally:
         server.stop()
     for path in (path for path in tmp_path.rglob("*") if path.is_file()):
