@@ -9,7 +9,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
@@ -84,8 +84,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_command(commands, "serve", _serve, "start the server", [name for name in names if name not in GATEWAY_ONLY])
 
     detect = _add_command(commands, "detect", _detect, "screen photos without a server", DETECT_SETTINGS)
-    detect.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="a photo, or a folder of photos")
-    detect.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    text = (
+        "a photo, or a folder of photos; with --ray also a zip archive, a pattern or a URL such as s3://bucket/folder"
+    )
+    detect.add_argument("photos", nargs="+", metavar="PHOTO", help=text)
+    detect.add_argument("--out", required=True, metavar="DIR", help="folder for the results; with --ray also a URL")
+    text = "screen on the Ray cluster at HOST:PORT, auto or local, and write Parquet; rerun to resume"
+    detect.add_argument("--ray", metavar="ADDRESS", help=text)
     detect.add_argument(
         "--threshold", type=_threshold, help="lowest score shown, 0 to 1 (default: that of the operating point)"
     )
@@ -93,7 +98,8 @@ def _parser() -> argparse.ArgumentParser:
     detect.add_argument("--max-boxes", type=_max_boxes, help=text)
     detect.add_argument("--classes", choices=("caries", "all"), default="caries", help="classes shown")
     detect.add_argument("--lang", choices=("en", "ko"), default="en", help="language of the labels")
-    detect.add_argument("--format", choices=MEDIA_TYPES, default="png", help="format of the annotated photos")
+    text = "format of the annotated photos (default: png; with --ray, none are written)"
+    detect.add_argument("--format", choices=MEDIA_TYPES, help=text)
     detect.add_argument("--json", action="store_true", help="print the answer for each photo as a line of JSON")
 
     _add_command(commands, "models", _models, "list the models of the store", ("model_store", "model", "model_version"))
@@ -253,7 +259,6 @@ def _serve(parsed: argparse.Namespace) -> int:
 def _detect(parsed: argparse.Namespace) -> int:
     settings = _read_settings(parsed)
     logging.basicConfig(level="WARNING", format="caries: %(message)s")
-    from app.detect_folder import detect_photos
     from app.process.memory import keep_out_of_core_dumps
     from app.screen_photo import Options
     from app.screening import ClassSelection
@@ -264,9 +269,23 @@ def _detect(parsed: argparse.Namespace) -> int:
         max_boxes=parsed.max_boxes,
         classes=ClassSelection(parsed.classes),
         lang=parsed.lang,
-        media_type=MEDIA_TYPES[parsed.format],
+        media_type=MEDIA_TYPES.get(parsed.format or ("" if parsed.ray else "png")),
     )
-    failures = detect_photos(parsed.photos, parsed.out, options, settings, print_json=parsed.json)
+    failures: Sequence[tuple[object, str]]
+    if parsed.ray:
+        if parsed.json:
+            raise SettingsError("--json and --ray exclude each other; --ray writes Parquet")
+        from app.cluster import require_extra
+
+        require_extra()
+        from app.archive.detect import detect_archive
+
+        failures = detect_archive(parsed.photos, parsed.out, options, settings, parsed.ray)
+    else:
+        from app.detect_folder import detect_photos
+
+        photos = [Path(name) for name in parsed.photos]
+        failures = detect_photos(photos, Path(parsed.out), options, settings, print_json=parsed.json)
     if failures:
         print(f"caries: {len(failures)} failed:", file=sys.stderr)
         for path, reason in failures:

@@ -8,11 +8,12 @@ import sys
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import TypeVar
 
 from app.admission import Admission
 from app.detector.engine import Engine, build_engine_from_settings
-from app.errors import CariesError, OutputError
+from app.errors import CariesError, OutputError, PhotoTooLarge
 from app.photo.formats import PHOTO_SUFFIXES, PICTURE_SUFFIXES
 from app.screen_photo import Options, ScreenedPhoto, Screener
 from app.settings import Settings
@@ -26,6 +27,8 @@ COLUMNS = (
     *("hidden_by_max_boxes", "operating_point", "result"),
 )
 
+T = TypeVar("T")
+AnyPath = TypeVar("AnyPath", bound=PurePath)
 Failure = tuple[Path, str]
 Screen = Callable[[bytes], Awaitable[ScreenedPhoto]]
 
@@ -103,12 +106,12 @@ def find_photos(inputs: Iterable[Path], out: Path) -> tuple[list[Path], list[Fai
     return list(photos.values()), failures
 
 
-def result_names(photos: Iterable[Path], suffix: str) -> dict[Path, str]:
+def result_names(photos: Iterable[AnyPath], suffix: str) -> dict[AnyPath, str]:
     """`[Result]<stem><suffix>` for each photo; photos of the same stem get ` (2)`, ` (3)`, ... in their order.
 
     Names that differ only in case count as the same, as they do in some file systems.
     """
-    names: dict[Path, str] = {}
+    names: dict[AnyPath, str] = {}
     taken: set[str] = set()
     for photo in photos:
         number, name = 1, f"{PREFIX}{photo.stem}{suffix}"
@@ -149,8 +152,11 @@ async def _screen_all(
         screen = functools.partial(screener.screen, options=options, engine=engine)
         table = csv.writer(stream)
         table.writerow(COLUMNS)
-        answers = _in_order(photos, screen, settings.max_bytes, settings.photos_open)
-        async for photo, answer in answers:
+
+        def answer_for(photo: Path) -> Awaitable[ScreenedPhoto | str]:
+            return answer_or_reason(functools.partial(_read, photo, settings.max_bytes), screen)
+
+        async for photo, answer in answers_in_order(photos, answer_for, settings.photos_open):
             if isinstance(answer, ScreenedPhoto):
                 try:
                     await asyncio.to_thread(_write_picture, out / names[photo], answer.picture or b"")
@@ -167,13 +173,13 @@ async def _screen_all(
     return failures
 
 
-async def _in_order(
-    photos: list[Path], screen: Screen, max_bytes: int, ahead: int
-) -> AsyncIterator[tuple[Path, ScreenedPhoto | str]]:
+async def answers_in_order(
+    photos: Iterable[T], answer: Callable[[T], Awaitable[ScreenedPhoto | str]], ahead: int
+) -> AsyncIterator[tuple[T, ScreenedPhoto | str]]:
     """Every photo with its answer, or with the reason why there is none; `ahead` photos are processed concurrently."""
-    begun: deque[tuple[Path, asyncio.Task[ScreenedPhoto | str]]] = deque()
+    begun: deque[tuple[T, asyncio.Future[ScreenedPhoto | str]]] = deque()
     for photo in photos:
-        begun.append((photo, asyncio.create_task(_answer(photo, screen, max_bytes))))
+        begun.append((photo, asyncio.ensure_future(answer(photo))))
         if len(begun) >= ahead:
             first, task = begun.popleft()
             yield first, await task
@@ -181,17 +187,22 @@ async def _in_order(
         yield first, await task
 
 
-async def _answer(photo: Path, screen: Screen, max_bytes: int) -> ScreenedPhoto | str:
+async def answer_or_reason(read: Callable[[], bytes], screen: Screen) -> ScreenedPhoto | str:
+    """The answer for the photo that `read` returns, or the reason why there is none."""
     try:
-        if (size := photo.stat().st_size) > max_bytes:
-            return f"the photo has {size} bytes; at most {max_bytes} are accepted"
-        return await screen(await asyncio.to_thread(photo.read_bytes))
+        return await screen(await asyncio.to_thread(read))
     except CariesError as error:
         return str(error)
     except OSError as error:
-        return f"the file cannot be read: {error.strerror}"
+        return f"the file cannot be read: {error.strerror or error}"
     except Exception as error:  # a bug that one photo meets does not cost the others their results
         return f"unexpected {type(error).__name__}: {error}"
+
+
+def _read(photo: Path, max_bytes: int) -> bytes:
+    if (size := photo.stat().st_size) > max_bytes:
+        raise PhotoTooLarge(f"the photo has {size} bytes; at most {max_bytes} are accepted")
+    return photo.read_bytes()
 
 
 def _rows(photo: Path, answer: ScreenedPhoto, result: str) -> Iterator[tuple[object, ...]]:

@@ -42,6 +42,7 @@ CariesError
     + KeysError
     + OutputError
     + ArchiveError
+    + ClusterError
 
 A message is one sentence: what was wrong, which value, what is allowed. It never contains a client's file name.
 """
@@ -217,3 +218,7 @@ class OutputError(OperatorError):
 
 class ArchiveError(OperatorError):
     """An archive does not answer, or not as DICOMweb."""
+
+
+class ClusterError(OperatorError):
+    """The Ray cluster cannot be joined, or fails the work."""

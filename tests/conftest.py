@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import os
 import re
+import subprocess
+import sys
+import venv
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -111,6 +115,32 @@ def skip_if_missing(path: Path, report: Report) -> Report:
         report.outcome = "skipped"
         report.longrepr = (str(path), 0, f"Skipped: {missing[1]} is not installed")
     return report
+
+
+RAY = ("ray[data,tune]==2.60.*", "fsspec", "s3fs", "optuna>=4.5", "moto[server]==5.*")
+"""The extra `ray`, Tune's searcher, and a stand-in for S3."""
+
+
+@pytest.fixture(scope="session")
+def ray_python() -> Path:
+    """Python of `.venv/ray`, this environment with Ray (800 MB, three minutes), or the one CARIES_TEST_RAY names."""
+    if given := os.environ.get("CARIES_TEST_RAY"):
+        return Path(given)
+    folder, text = ROOT / ".venv" / "ray", "\n".join(RAY)
+    folder.mkdir(parents=True, exist_ok=True)
+    python, installed = folder / "bin" / "python", folder / ".installed"
+    with (folder.parent / ".ray.lock").open("w") as alone:
+        fcntl.flock(alone, fcntl.LOCK_EX)
+        if not installed.exists() or installed.read_text() != text:
+            venv.create(folder, with_pip=True, clear=True)
+            (packages,) = folder.glob("lib/python*/site-packages")
+            shared = [str(ROOT), *(path for path in sys.path if path.endswith("site-packages"))]
+            (packages / "shared.pth").write_text("\n".join(shared) + "\n")
+            done = subprocess.run([python, "-m", "pip", "install", "-q", *RAY], capture_output=True, text=True)
+            if done.returncode:
+                pytest.skip(f"Ray cannot be installed: {done.stderr.strip().splitlines()[-1]}")
+            installed.write_text(text)
+    return python
 
 
 @pytest.fixture(scope="session")

@@ -158,6 +158,12 @@ trust_unlisted = argument(
 )
 
 
+ray_argument = argument(
+    "--ray",
+    metavar="ADDRESS",
+    help="train on the nodes of the Ray cluster at HOST:PORT, auto or local; they must share the folders",
+)
+
 resamples_argument = argument(
     "--resamples", type=int, default=RESAMPLES, help=f"of the intervals (default {RESAMPLES})"
 )

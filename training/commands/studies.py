@@ -5,6 +5,8 @@ import shlex
 from functools import partial
 from pathlib import Path
 
+from app.cluster import join
+from training.cluster import on_nodes, search_on_nodes
 from training.commands import argument, command, out
 from training.commands.arguments import (
     add_optional_data_arguments,
@@ -13,6 +15,7 @@ from training.commands.arguments import (
     add_training_data_arguments,
     folds_argument,
     parse_settings,
+    ray_argument,
     read_folds,
     read_input_sizes,
     read_photos,
@@ -36,6 +39,7 @@ from training.measure.held_out import saw_fold
 from training.measure.out_of_fold import OutOfFold, fold_folder, read_out_of_fold
 from training.measure.predictions import predict
 from training.measure.review import review as review_errors
+from training.model.multi_scale import Sizes
 from training.recipe import Recipe
 from training.run import prepare_step, say
 from training.run_folder import RunFolder
@@ -60,21 +64,19 @@ held_out_fold = argument("--fold", type=int, default=0, choices=range(FOLDS), he
     ),
     argument("--int8", action="store_true", help="convert each detector to int8 and compare"),
     argument("--threshold", type=float, help="score of caries (default: the best F1's over all these folds)"),
+    ray_argument,
 )
 def cross_validate(arguments: argparse.Namespace) -> None:
-    folder: Path = arguments.out
+    ray = join(arguments.ray) if arguments.ray else None
+    folder: Path = arguments.out.absolute() if ray else arguments.out
     folds = read_folds(arguments)
     recipe = read_recipe(arguments)
     enlarged = [sizes for sizes in read_input_sizes(arguments) if sizes != recipe.sizes]
     every = (None, *enlarged)
     prepare_step(arguments.data, RunFolder(folder), read_source(arguments))
-    for fold in folds:
-        train_held_out(fold_folder(folder, fold), recipe, fold)
-        for sizes in enlarged:
-            enlarge_fold(folder, fold, sizes)
-        if arguments.int8:
-            for of_detector in every:
-                quantize_fold(folder, fold, of_detector)
+    train_fold = partial(_train_fold, folder, recipe, enlarged, arguments.int8)
+    for _ in on_nodes(ray, train_fold, folds) if ray else map(train_fold, folds):
+        pass
     is_compared = len(folds) > 1
     for of_detector in every:
         print(assess_folds(folder, recipe, folds, score_threshold=arguments.threshold, sizes=of_detector), end="")
@@ -88,6 +90,15 @@ def cross_validate(arguments: argparse.Namespace) -> None:
             is_compared = False
     if enlarged and is_compared:
         print(table_of_sizes(folder, every, has_int8=arguments.int8), end="")
+
+
+def _train_fold(folder: Path, recipe: Recipe, enlarged: list[Sizes], int8: bool, fold: int) -> None:
+    train_held_out(fold_folder(folder, fold), recipe, fold)
+    for sizes in enlarged:
+        enlarge_fold(folder, fold, sizes)
+    if int8:
+        for of_detector in (None, *enlarged):
+            quantize_fold(folder, fold, of_detector)
 
 
 @command(
@@ -156,9 +167,10 @@ def review(arguments: argparse.Namespace) -> None:
     held_out_fold,
     argument("--seed", type=int, default=0, help="of the search (default 0)"),
     argument("--retry-failed", action="store_true", help="try trials again that failed"),
+    ray_argument,
 )
 def sweep(arguments: argparse.Namespace) -> int:
-    root: Path = arguments.out
+    root: Path = arguments.out.absolute() if arguments.ray else arguments.out
     trials = choose(read_report(), arguments.trials)
     if arguments.list:
         known = {outcome.trial: outcome.status for outcome in known_outcomes(root)}
@@ -178,34 +190,52 @@ def sweep(arguments: argparse.Namespace) -> int:
     start = read_start(arguments)
     outcomes: list[Outcome] = []
 
-    def run_one(trial: Trial) -> Outcome:
-        say(f"trial     {trial.name}")
-        outcome = run_trial_once(
-            root,
-            base,
-            trial,
-            scale,
-            partial(run_trial, start=start),
-            fold=arguments.fold,
-            started_from=start.sha256 if start else "",
-            retry_failed=arguments.retry_failed,
-        )
+    run = partial(
+        run_trial_once,
+        root,
+        base,
+        scale=scale,
+        runner=partial(run_trial, start=start),
+        fold=arguments.fold,
+        started_from=start.sha256 if start else "",
+        retry_failed=arguments.retry_failed,
+    )
+
+    def record(outcome: Outcome) -> Outcome:
         outcomes.append(outcome)
         write_results(root, outcomes, heading)
         return outcome
 
+    def run_one(trial: Trial) -> Outcome:
+        say(f"trial     {trial.name}")
+        return record(run(trial))
+
+    def searched() -> list[Outcome]:
+        return [outcome for outcome in known_outcomes(root) if outcome.trial.startswith("s")]
+
+    def report_search() -> None:
+        write_results(root, searched(), heading)
+        say(f"{len(searched())} trials of the search have ended")
+
+    ray = join(arguments.ray) if arguments.ray else None
     with sole_use(root):
         folder = RunFolder(root)
         if arguments.data:
             prepare_step(arguments.data, folder, read_source(arguments))
         else:
             folder.photos()
-        if arguments.search:
+        if arguments.search and ray:
+            search_on_nodes(ray, root, arguments.search, run, seed=arguments.seed, on_outcome=report_search)
+        elif arguments.search:
             search(root / "study.log", arguments.search, run_one, seed=arguments.seed)
-            outcomes = [outcome for outcome in known_outcomes(root) if outcome.trial.startswith("s")]
+        elif ray:
+            for outcome in on_nodes(ray, run, trials):
+                say(f"trial     {record(outcome).trial} {outcome.status}")
         else:
             for trial in trials:
                 run_one(trial)
+        if arguments.search:
+            outcomes = searched()
         print(write_results(root, outcomes, heading), end="")
     return 0 if all(outcome.status == FINISHED for outcome in outcomes) else 1
 

@@ -28,31 +28,72 @@ RANGES: dict[str, tuple[float, float, bool]] = {
 BATCH_NORM_DECAYS = (0.9, 0.97, 0.98, 0.998)
 
 
+class Search:
+    """The study in a journal file.
+
+    Attributes:
+        study: of Optuna; its sampler draws other parameters in each call.
+        storage: of the study.
+    """
+
+    def __init__(self, path: Path, *, seed: int = 0) -> None:
+        import optuna
+        from optuna.storages import JournalStorage
+        from optuna.storages.journal import JournalFileBackend
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.storage = JournalStorage(JournalFileBackend(str(path)))
+        self.study = optuna.create_study(
+            study_name="sweep", storage=self.storage, direction="maximize", load_if_exists=True
+        )
+        self.study.sampler = optuna.samplers.TPESampler(seed=seed + len(self.study.get_trials()))
+
+    def interrupted(self) -> list[tuple[int, Trial]]:
+        """The trials that a killed call left, by number, without those that did not have all parameters."""
+        from optuna.trial import TrialState
+
+        found = []
+        for left in self.study.get_trials(states=(TrialState.RUNNING,)):
+            if "changes" in left.user_attrs:
+                found.append((left.number, _trial(left.number, left.user_attrs["changes"])))
+            else:
+                self.study.tell(left.number, state=TrialState.FAIL)
+        return found
+
+    def ended(self) -> int:
+        """How many trials have ended."""
+        return sum(trial.state.is_finished() and "changes" in trial.user_attrs for trial in self.study.get_trials())
+
+    def ask(self) -> tuple[int, Trial]:
+        """The next trial and its number."""
+        asked = self.study.ask()
+        return asked.number, drawn(asked)
+
+    def tell(self, number: int, outcome: Outcome) -> None:
+        """End the trial of this number."""
+        from optuna.trial import TrialState
+
+        if outcome.status == FINISHED:
+            self.study.tell(number, outcome.figures[TARGET])
+        else:
+            self.study.tell(number, state=TrialState.FAIL)
+
+
 def search(path: Path, count: int, run: Callable[[Trial], Outcome], *, seed: int = 0) -> None:
     """Run trials, or resume them, until `count` have ended over all calls; a resumed search draws other parameters."""
-    import optuna
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
-    from optuna.trial import TrialState
+    found = Search(path, seed=seed)
+    for number, trial in found.interrupted():
+        found.tell(number, run(trial))
+    while found.ended() < count:
+        number, trial = found.ask()
+        found.tell(number, run(trial))
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(
-        study_name="sweep",
-        storage=JournalStorage(JournalFileBackend(str(path))),
-        direction="maximize",
-        load_if_exists=True,
-    )
-    study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.get_trials()))
-    for left in study.get_trials(states=(TrialState.RUNNING,)):
-        if "changes" not in left.user_attrs:  # interrupted before it had all of them
-            study.tell(left.number, state=TrialState.FAIL)
-            continue
-        _run(study, left.number, left.user_attrs["changes"], run)
-    while sum(trial.state.is_finished() and "changes" in trial.user_attrs for trial in study.get_trials()) < count:
-        asked = study.ask()
-        changes = suggest(asked)
-        asked.set_user_attr("changes", changes)
-        _run(study, asked.number, changes, run)
+
+def drawn(trial: Any) -> Trial:
+    """The trial of an `optuna.Trial`, whose parameters are written to the journal."""
+    changes = suggest(trial)
+    trial.set_user_attr("changes", changes)
+    return _trial(trial.number, changes)
 
 
 def suggest(trial: Any) -> dict[str, Any]:
@@ -67,11 +108,5 @@ def suggest(trial: Any) -> dict[str, Any]:
     return changes
 
 
-def _run(study: Any, number: int, changes: dict[str, Any], run: Callable[[Trial], Outcome]) -> None:
-    from optuna.trial import TrialState
-
-    outcome = run(Trial(f"s{number:04d}", changes))
-    if outcome.status == FINISHED:
-        study.tell(number, outcome.figures[TARGET])
-    else:
-        study.tell(number, state=TrialState.FAIL)
+def _trial(number: int, changes: dict[str, Any]) -> Trial:
+    return Trial(f"s{number:04d}", changes)
