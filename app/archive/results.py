@@ -25,8 +25,8 @@ PARTS = "photos"
 PICTURES = "pictures"
 
 BOX = pa.struct(
-    [("class", pa.string()), ("class_id", pa.int32()), ("score", pa.float32())]
-    + [(side, pa.float32()) for side in ("xmin", "ymin", "xmax", "ymax")]
+    [("class", pa.string()), ("class_id", pa.int32()), ("score", pa.float64())]
+    + [(side, pa.float64()) for side in ("xmin", "ymin", "xmax", "ymax")]
 )
 SCHEMA = pa.schema(
     [
