@@ -76,7 +76,7 @@ def test_the_gateway_the_archive_and_their_server_name_each_other() -> None:
     made = configuration(config, {}, "secret")
     assert made["DicomModalities"]["caries"] == [read.gateway_title, "gateway", read.gateway_port]
     assert read.gateway_server == "http://caries-dicom:8000"
-    assert services["orthanc"]["depends_on"] == ["gateway"]
+    assert services["orthanc"]["depends_on"] == {"gateway": {"condition": "service_healthy"}}
     assert services["gateway"]["depends_on"] == ["caries-dicom"]
 
 
