@@ -1,9 +1,9 @@
 """Reviewed photos to the next bundle, installed if it is better: export, split, train, compare, install.
 
-live.json           the bundle that the training starts from
+start.json          the bundle that the training starts from
 reviews/            the reviewed photos: training/ and, of one fold, test/
 run/                the training
-comparison.json     the new bundle against the live one
+comparison.json     the new bundle against that one
 
 A photo keeps its fold in later exports, so those of the test are never trained on. Rerunning resumes.
 """
@@ -40,10 +40,10 @@ TEST_FOLD = FOLDS - 1
 PARTS = {"training": [fold for fold in range(FOLDS) if fold != TEST_FOLD], "test": [TEST_FOLD]}
 
 
-def live_bundle(store: Path, out: Path, model: str | None = None) -> Bundle:
+def start_bundle(store: Path, out: Path, model: str | None = None) -> Bundle:
     """The bundle that the training starts from: the model's newest in the store when `out` was begun. Raises RunError:
     `out` was begun with another bundle; UnknownModel: the store does not have it."""
-    begun = out / "live.json"
+    begun = out / "start.json"
     if not begun.exists():
         bundle = read_bundle(find_bundle(store, model))
         out.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ def improve(
     reviews: StoreLocation,
     store: Path,
     out: Path,
-    live: Bundle,
+    start: Bundle,
     recipe: Recipe,
     *,
     data: Sequence[Path] = (),
@@ -69,12 +69,12 @@ def improve(
     trust_unlisted: bool = False,
     resamples: int = RESAMPLES,
 ) -> bool:
-    """Train the next version of the live bundle, and install it in the store if it is better; return whether it is.
+    """Train the next version of the start bundle, and install it in the store if it is better; return whether it is.
 
     Args:
         reviews: the review store.
         out: folder of the files of the module.
-        live: see `live_bundle`; its weights start the training, and it finds the teeth without a label unless the
+        start: see `start_bundle`; its weights start the training, and it finds the teeth without a label unless the
             source says how to treat them.
         data: further photos to train on.
         test: further photos to compare on.
@@ -96,19 +96,19 @@ def improve(
         return bool(kept["is_better"])
     source = source or Source()
     if source.teeth_from is None and source.partial_labels is PartialLabels.REFUSE:
-        finder = find_detector(live.path)
-        source = replace(source, teeth_from=ToothDetector(live.name, live.sha256, finder.load, live.path))
+        finder = find_detector(start.path)
+        source = replace(source, teeth_from=ToothDetector(start.name, start.sha256, finder.load, start.path))
     export_reviews(reviews, out / "reviews")
     photos = _test_photos([out / "reviews" / "test", *test], out, source)
-    # Before hours of training. The next bundle lists the photos that the live one has seen, too.
-    unseen_photos([live.path], photos, trust_unlisted=trust_unlisted)
+    # Before hours of training. The next bundle lists the photos that the start bundle has seen, too.
+    unseen_photos([start.path], photos, trust_unlisted=trust_unlisted)
     bundle = run(
         [out / "reviews" / "training", *data],
         out / "run",
-        replace(recipe, model_name=live.name),
-        version=live.version + 1,
+        replace(recipe, model_name=start.name),
+        version=start.version + 1,
         source=source,
-        start=find_start(live.path),
+        start=find_start(start.path),
     )
     say(f"compare   {len(photos)} photos")
     comparison = install_if_better(

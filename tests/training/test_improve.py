@@ -17,7 +17,7 @@ from training.cli import main
 from training.data.annotations import read_data
 from training.data.data_sets import Labels
 from training.data.seen_photos import Use, identities
-from training.improve import TEST_FOLD, export_reviews, live_bundle
+from training.improve import TEST_FOLD, export_reviews, start_bundle
 from training.measure import head_to_head
 from training.measure.held_out import seen_photos
 from training.run_folder import RunError
@@ -55,21 +55,21 @@ def test_no_photo_of_the_test_is_trained_on(reviews, tmp_path) -> None:
 def test_a_turn_starts_from_one_bundle(shipped_bundle, tmp_path) -> None:
     store, out = tmp_path / "store", tmp_path / "out"
     altered(shipped_bundle, store, version=1)
-    assert live_bundle(store, out).version == 1
+    assert start_bundle(store, out).version == 1
     altered(shipped_bundle, store, version=2)
-    assert live_bundle(store, out).version == 1, "the newest when it was begun"
+    assert start_bundle(store, out).version == 1, "the newest when it was begun"
     with pytest.raises(RunError, match="was begun with another bundle"):
-        live_bundle(store, out, "other")
+        start_bundle(store, out, "other")
     shutil.rmtree(store / shipped_bundle.name / "1")
     altered(shipped_bundle, store, version=1, threshold=0.9)
     with pytest.raises(RunError, match="was begun with another bundle"):
-        live_bundle(store, out)
+        start_bundle(store, out)
 
 
 def test_a_bundle_that_was_better_is_installed_after_an_interruption(shipped_bundle, reviews, tmp_path, capsys) -> None:
     store, out = tmp_path / "store", tmp_path / "out"
     altered(shipped_bundle, store, version=1)
-    live_bundle(store, out)
+    start_bundle(store, out)
     altered(shipped_bundle, out / "run" / "bundle", version=2)
     new = {"name": shipped_bundle.name, "version": 2}
     (out / "comparison.json").write_text(json.dumps({"is_better": True, "reason": "F1", "new": new}))

@@ -14,7 +14,7 @@ from training.commands.arguments import (
     with_settings,
 )
 from training.improve import improve as improve_bundle
-from training.improve import live_bundle
+from training.improve import start_bundle
 from training.recipe import Recipe
 
 
@@ -40,13 +40,13 @@ from training.recipe import Recipe
 def improve(arguments: argparse.Namespace) -> int:
     reviews = Settings.read({variable("reviews"): arguments.reviews}, {}).reviews
     assert reviews is not None
-    live = live_bundle(arguments.model_store, arguments.out, arguments.model)
-    recipe = Recipe.read(arguments.recipe) if arguments.recipe else Recipe.from_dict(live.manifest["recipe"])
+    start = start_bundle(arguments.model_store, arguments.out, arguments.model)
+    recipe = Recipe.read(arguments.recipe) if arguments.recipe else Recipe.from_dict(start.manifest["recipe"])
     is_better = improve_bundle(
         reviews,
         arguments.model_store,
         arguments.out,
-        live,
+        start,
         with_settings(recipe, arguments.set),
         data=arguments.data or [],
         test=arguments.test,

@@ -340,7 +340,7 @@ async def delete_patient(request: Request, patient: Annotated[str, Path(pattern=
     summary="Measure how readers and detectors agree",
 )
 async def measure_agreement(request: Request) -> Agreement:
-    """Figures of blind readings: of each two readers, and of readers and detectors against the consensus."""
+    """Figures of blind readings: of each pair of readers, and of readers and detectors against the consensus."""
     return Agreement(**await asyncio.to_thread(lambda: agreement(_store(request).photos(readings=READERS))))
 
 
