@@ -6,22 +6,20 @@ import shutil
 import signal
 import socket
 import subprocess
-import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 import yaml
 
 from app.settings import Settings
-from tests.app.api.live_server import make_photo, wait_for, write_bundle
+from tests.app.api.live_server import wait_for, write_bundle
 from tests.app.api.server_process import Server, running
 from tests.conftest import ROOT
+from tests.deploy.load import CLIENTS, Load
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +27,6 @@ FOLDER = ROOT / "deploy" / "haproxy"
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 DRAIN_S = float(COMPOSE["services"]["replica-1"]["environment"]["CARIES_DRAIN_S"])
 FLAGS = ("--drain-s", str(DRAIN_S), "--requests-per-minute", "0")
-CLIENTS = 3
 
 
 def free_port() -> int:
@@ -60,53 +57,6 @@ def balancer(port: int, replicas: list[int]) -> Iterator[str]:
     finally:
         process.kill()
         process.wait()
-
-
-class Load:
-    """Clients that send photos one after the other, until the block ends.
-
-    Attributes:
-        statuses: how often each was answered; 0 for an answer that was cut off, -1 for none.
-        models: versions that answered.
-        refused: the content of the last answer that is not 200.
-    """
-
-    def __init__(self, address: str) -> None:
-        self.statuses: Counter[int] = Counter()
-        self.models: Counter[str] = Counter()
-        self.refused: dict[str, Any] = {}
-        self._address, self._done = address, threading.Event()
-        self._threads = [threading.Thread(target=self._send) for _ in range(CLIENTS)]
-
-    def __enter__(self) -> "Load":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        for thread in self._threads:
-            thread.join()
-
-    def wait_for_answers(self, more: int) -> None:
-        """Wait until so many more photos are answered."""
-        end = self.statuses[200] + more
-        wait_for(lambda: self.statuses[200] >= end, 60)
-
-    def _send(self) -> None:
-        photo = make_photo(640, 480)
-        with httpx.Client(timeout=30) as client:
-            while not self._done.is_set():
-                try:
-                    answer = client.post(f"{self._address}/detect?format=json", content=photo)
-                except httpx.RemoteProtocolError as error:
-                    self.statuses[0 if "complete message body" in str(error) else -1] += 1
-                    continue
-                self.statuses[answer.status_code] += 1
-                if answer.status_code == 200:
-                    self.models[str(answer.json()["model"]["version"])] += 1
-                else:
-                    self.refused = answer.json()
 
 
 @pytest.fixture
@@ -183,7 +133,8 @@ def test_without_any_server_the_answer_is_a_problem(tmp_path: Path, ports: list[
 def test_readiness_is_seen_off_before_photos_are_refused() -> None:
     text = (FOLDER / "haproxy.cfg").read_text(encoding="utf-8")
     (check_ms,) = map(int, re.findall(r"inter (\d+)ms fall 1 ", text))
-    assert 2 * check_ms / 1000 < DRAIN_S
+    (answer_s,) = map(int, re.findall(r"timeout check (\d+)s", text))
+    assert 2 * check_ms / 1000 + answer_s < DRAIN_S
     for name in ("replica-1", "replica-2"):
         service = COMPOSE["services"][name]
         assert float(service["environment"]["CARIES_DRAIN_S"]) == DRAIN_S
