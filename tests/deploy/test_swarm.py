@@ -107,16 +107,19 @@ class Deployed:
         found = self._manager.docker("service", "ls", "--filter", "name=caries_caries", "--format", "{{.Replicas}}")
         return int(found.partition("/")[0])
 
-    def update_state(self) -> str:
-        """Of the last update."""
+    def is_updated_to(self, image: str) -> bool:
+        """Whether the last update has ended and only replicas of the image should run."""
         template = "{{with .UpdateStatus}}{{.State}}{{end}}"
-        return self._manager.docker("service", "inspect", "caries_caries", "--format", template)
+        state = self._manager.docker("service", "inspect", "caries_caries", "--format", template)
+        return state == "completed" and set(self._tasks("{{.Image}}")) == {image}
 
     def nodes(self) -> set[str]:
         """Nodes whose replicas should run."""
-        listed = ["--filter", "desired-state=running", "--format", "{{.ID}}"]
-        tasks = self._manager.docker("service", "ps", "caries_caries", *listed, "--no-trunc").split()
-        return {self._manager.docker("inspect", "--format", "{{.NodeID}}", task) for task in tasks}
+        return {self._manager.docker("inspect", "--format", "{{.NodeID}}", task) for task in self._tasks("{{.ID}}")}
+
+    def _tasks(self, template: str) -> list[str]:
+        listed = ["--filter", "desired-state=running", "--format", template, "--no-trunc"]
+        return self._manager.docker("service", "ps", "caries_caries", *listed).split()
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +161,7 @@ def test_a_cluster_of_two_engines(images: None, tmp_path: Path) -> None:
         with Load(address, key) as load:
             load.wait_for_answers(5, DEPLOY_S)
             stack.deploy(CARIES_IMAGE="caries-screen:next")
-            wait_for(lambda: stack.update_state() == "completed", 2 * DEPLOY_S)
+            wait_for(lambda: stack.is_updated_to("caries-screen:next"), 2 * DEPLOY_S)
             load.wait_for_answers(5, DEPLOY_S)
         assert set(load.statuses) == {200}, load.statuses
 
