@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.app.api.live_server import wait_for
 from tests.conftest import ROOT
 
 SCRIPT = """
@@ -96,6 +98,17 @@ class TwoNodes:
             env=self.environment,
             cwd=ROOT,
         )
+
+    @staticmethod
+    def wait(process: subprocess.Popen[str], condition: Callable[[], bool]) -> None:
+        """Wait while the process runs until the condition is met."""
+
+        def is_met() -> bool:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
+            return condition()
+
+        wait_for(is_met, 300)
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `python ARGUMENTS` in the cluster's environment."""

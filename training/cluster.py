@@ -29,7 +29,7 @@ def on_nodes(ray: Any, train: Callable[[T], R], items: Iterable[T]) -> Iterator[
         ray: see `app.cluster.join`.
         train: sent to the nodes, where its module must be importable.
     """
-    task = ray.remote(_quietly).options(max_calls=1, max_retries=MAX_RETRIES, **_of_a_training(ray))
+    task = ray.remote(max_calls=1, max_retries=MAX_RETRIES, **_of_a_training(ray))(_quietly)
     running = [task.remote(train, item) for item in items]
     while running:
         ended, running = ray.wait(running)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.api.live_server import wait_for
 from tests.conftest import ROOT, needs_training
 from tests.ray_clusters import TwoNodes, two_nodes
 from training.cli import main, parser
@@ -82,7 +81,7 @@ def test_a_search_survives_the_loss_of_a_node_and_of_the_command(cluster: TwoNod
         return sorted(path.parent.name[:5] for path in tmp_path.glob("trials/*/trial.json"))
 
     process = cluster.start(*command, "5")
-    wait_for(lambda: len(starts()) > 1, 180)
+    cluster.wait(process, lambda: len(starts()) > 1)
     cluster.kill_node()
     _, said = process.communicate(timeout=300)
     assert process.returncode == 0, said
@@ -90,7 +89,7 @@ def test_a_search_survives_the_loss_of_a_node_and_of_the_command(cluster: TwoNod
     assert all(len(set(lines)) == 1 for lines in starts()), "a trial that starts again has the same parameters"
     cluster.add_node()
     process = cluster.start(*command, "8")
-    wait_for(lambda: len(starts()) > 5, 180)
+    cluster.wait(process, lambda: len(starts()) > 5)
     process.kill()
     process.communicate()
     done = cluster.run(*command, "8")

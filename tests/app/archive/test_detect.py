@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.app.api.live_server import make_photo, wait_for
+from tests.app.api.live_server import make_photo
 from tests.conftest import ROOT
 from tests.deploy.test_haproxy import free_port
 from tests.ray_clusters import TwoNodes, two_nodes
@@ -88,7 +88,7 @@ def test_each_photo_is_once_in_the_output_though_a_node_dies(cluster: TwoNodes, 
     process = cluster.start(
         "-m", "app", "detect", str(tmp_path / "in"), "--out", str(out), "--ray", cluster.address, "--precision", "int8"
     )
-    wait_for(lambda: bool(parts(out)), 120)
+    cluster.wait(process, lambda: bool(parts(out)))
     cluster.kill_node()
     unfinished = 16 - len(parts(out))
     _, said = process.communicate(timeout=300)
@@ -107,7 +107,7 @@ def test_a_killed_command_is_resumed(cluster: TwoNodes, tmp_path: Path) -> None:
     paths, out = write_archive(tmp_path / "in", 600), tmp_path / "out"
     arguments = ["-m", "app", "detect", str(tmp_path / "in"), "--out", str(out), "--ray", cluster.address]
     process = cluster.start(*arguments)
-    wait_for(lambda: len(parts(out)) > 1, 120)
+    cluster.wait(process, lambda: len(parts(out)) > 1)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     time.sleep(3)  # Ray ends the actors of a command that is gone
