@@ -42,7 +42,7 @@ def make_run(folder: Path) -> Iterator[str]:
         yield next(match[1] for line in program.stdout if (match := re.match(r"serving at (\S+) ", line)))
     finally:
         program.send_signal(signal.SIGINT)  # it then stops the server
-        program.wait(30)
+        program.wait(90)
 
 
 @needs_training

@@ -276,6 +276,25 @@ def test_only_changes_are_drafts_and_the_newest_wins(reviewing: Reviewing, brows
             expect(page.locator("#note")).to_have_value("newer")
 
 
+def test_a_photo_that_arrives_late_does_not_interrupt_typing(reviewing: Reviewing, browser: Browser) -> None:
+    from playwright.sync_api import Route, expect
+
+    with reviewing() as live:
+        kept(live, 110, 120)
+        with opened(browser, live, viewport=LAPTOP, reader="kim") as screen:
+            page, held = screen.page, list[Route]()
+            page.route("**/reviews/photos/*/picture*", lambda route: held.append(route), times=1)
+            page.click("#to-review")
+            page.click("#queue-number")
+            held[0].continue_()
+            expect(page.locator("#edit-name")).to_contain_text("2")
+            page.keyboard.type("1")
+            expect(page.locator("#queue-number")).to_have_value("1")
+            page.keyboard.press("Enter")
+            expect(page.locator("#edit-name")).to_contain_text("1")
+            expect(page.locator("#queue-number")).not_to_be_focused()
+
+
 def test_every_photo_of_a_long_list_can_be_opened(reviewing: Reviewing, browser: Browser) -> None:
     from playwright.sync_api import expect
 

@@ -60,7 +60,9 @@ export class ReviewView {
     byId("queue-more").addEventListener("click", () => void this.guarded(() => this.loadMore()));
     byId("open-by-number").addEventListener("submit", (event) => {
       event.preventDefault();
-      const address = `#review/${byId<HTMLInputElement>("queue-number").valueAsNumber}`;
+      const number = byId<HTMLInputElement>("queue-number");
+      number.blur();
+      const address = `#review/${number.valueAsNumber}`;
       if (location.hash === address) dispatchEvent(new Event("hashchange"));
       else location.hash = address;
     });
@@ -161,7 +163,8 @@ export class ReviewView {
     this.editor.open(job.picture, job.width, job.height, draft?.labels ?? job.labels);
     if (draft) this.tellOfDraft(job, draft.version, draft.savedAt);
     this.renderJob();
-    this.editor.focus();
+    // A photo that arrives late does not interrupt typing.
+    if (document.activeElement !== byId("queue-number")) this.editor.focus();
     const { top, bottom } = byId("edit-viewer").getBoundingClientRect();
     if (top < 0 || bottom > innerHeight) byId("edit").scrollIntoView();
     byId("entries").querySelector("[aria-current=true]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
