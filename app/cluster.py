@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 from importlib.util import find_spec
 from typing import Any
 
@@ -9,6 +10,7 @@ from app.errors import ClusterError, SettingsError
 
 EXTRA = "ray"
 PACKAGES = ("ray", "fsspec", "pyarrow")
+CONNECT_S = 10.0
 
 
 def require_extra() -> None:
@@ -35,9 +37,12 @@ def join(address: str) -> Any:
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # of this process; those of the nodes have files
     import ray
 
+    host, colon, port = address.rpartition(":")
     try:
+        if colon:  # Ray itself gives up after many minutes
+            socket.create_connection((host, int(port)), CONNECT_S).close()
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ClusterError(f"no Ray cluster can be joined at {address}: {reason}") from error
     return ray

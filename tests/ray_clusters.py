@@ -69,7 +69,8 @@ class TwoNodes:
 
     def __init__(self, python: Path, environment: Mapping[str, str] | None = None) -> None:
         self.python = python
-        self.environment = {**os.environ, **(environment or {}), **PATIENT, "RAY_USAGE_STATS_ENABLED": "0"}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("CARIES_")}
+        self.environment = {**inherited, **(environment or {}), **PATIENT, "RAY_USAGE_STATS_ENABLED": "0"}
         self._process = subprocess.Popen(
             [python, "-c", SCRIPT],
             stdin=subprocess.PIPE,

@@ -34,7 +34,8 @@ def test_only_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 @pytest.mark.systems
-def test_an_address_without_a_cluster(tmp_path: Path, ray_python: Path) -> None:
+def test_an_address_without_a_cluster(tmp_path: Path, ray_python: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CARIES_TEST_RAY", raising=False)  # no setting
     photo = ROOT / "examples" / "img_train"
     command = [
         str(ray_python),
