@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import importlib.util
+import logging
 import os
 import re
 import subprocess
 import sys
 import venv
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -141,6 +142,16 @@ def ray_python() -> Path:
                 pytest.skip(f"Ray cannot be installed: {done.stderr.strip().splitlines()[-1]}")
             installed.write_text(text)
     return python
+
+
+@pytest.fixture(autouse=True)
+def _restored_logging() -> Iterator[None]:
+    """A test that configures logging leaves no handler that writes to its captured output."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")
