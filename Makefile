@@ -37,9 +37,9 @@ layers: $(CHECK)/.installed
 PASSED := .pytest_cache/passed
 
 # What CI runs: the checks, then the tests that did not pass there, including a small training, with the coverage of both.
-test: RECORD = --record-passed $(PASSED) --cov --cov-report= --cov-fail-under=0
+test: RECORD = --record-passed=$(PASSED) --cov --cov-report= --cov-fail-under=0
 test: check $(ALL)/.installed
-	$(ALL)/bin/python $(PYTEST) --skip-passed $(PASSED) --cov --cov-append
+	$(ALL)/bin/python $(PYTEST) --skip-passed=$(PASSED) --cov --cov-append
 
 # The same tests over the full matrices: every architecture from photos to a served bundle, every command of the notebook.
 test-systems: $(ALL)/.installed
