@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -32,6 +33,7 @@ def main() -> int:
     # 0.0.0.0 means every network to a server, and is no address for a client.
     address = f"http://{'127.0.0.1' if arguments.host == '0.0.0.0' else arguments.host}:{arguments.port}"
     command = [sys.executable, "-m", "app", "serve", "--host", arguments.host, "--port", str(arguments.port)]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     server = subprocess.Popen([*command, "--model-store", str(ROOT / "model_store")], cwd=ROOT)
     try:
         if not wait_until_ready(server, address):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -41,7 +40,7 @@ def make_run(folder: Path) -> Iterator[str]:
     try:
         yield next(match[1] for line in program.stdout if (match := re.match(r"serving at (\S+) ", line)))
     finally:
-        program.send_signal(signal.SIGINT)  # it then stops the server
+        program.terminate()  # it then stops the server
         program.wait(90)
 
 
