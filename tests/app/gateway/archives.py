@@ -130,11 +130,11 @@ def store(
     return statuses
 
 
-def store_until_confirmed(port: int, *photos: bytes, tries: int = 3) -> bool:
+def store_until_confirmed(port: int, *photos: bytes, called: str = "CARIES", tries: int = 3) -> bool:
     """Send photos, and again those without an answer, as a modality does; False if one is refused."""
     left = list(photos)
     for _ in range(tries):
-        statuses = store(port, *left)
+        statuses = store(port, *left, called=called)
         if len(statuses) != len(left) or not {*statuses} <= {0, None}:
             return False
         left = [one for one, status in zip(left, statuses, strict=True) if status is None]
