@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import ssl
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian, JPEGBaseline8Bit, SecondaryCaptureImageStorage
-from pynetdicom import AE, _config
+from pynetdicom import AE, Association, _config
 
 from app.dicom.related import join_related
 from app.errors import PhotoError
@@ -49,6 +50,34 @@ class Archive(Protocol):
         """Send DICOM files; an outcome for each."""
 
 
+class Checkpoint(threading.Event):
+    """Pauses the reactor of an association that sends.
+
+    pynetdicom's thread takes answers from the network while no message is sent. Its own event lets the thread through
+    when it is set and cleared again at once, as it is between two messages; the thread may then take the answer to the
+    second, and the sender waits for it until its timeout.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._changed = threading.Condition()
+        self.set()
+
+    def set(self) -> None:
+        with self._changed:
+            super().set()
+            self._changed.notify_all()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        with self._changed:
+            return self._changed.wait_for(self.is_set, timeout)
+
+    @classmethod
+    def install(cls, association: Association) -> None:
+        """Replace the event of an association that has just begun."""
+        association._reactor_checkpoint = cls()
+
+
 @dataclass(frozen=True, slots=True)
 class StoreArchive:
     """An archive that takes objects by C-STORE, several in one association."""
@@ -69,6 +98,7 @@ class StoreArchive:
         association = entity.associate(to.host, to.port, ae_title=to.title, tls_args=tls)
         if not association.is_established:
             return [Outcome("the archive does not accept an association")] * len(paths)
+        Checkpoint.install(association)
         try:
             return [self._send_one(association, path) for path in paths]
         finally:

@@ -14,6 +14,7 @@ from pydicom.uid import UID
 from pynetdicom import AE, evt
 from pynetdicom.transport import ThreadedAssociationServer
 
+from app.gateway.delivery import Checkpoint
 from app.peers import Destination
 from tests.app.photo import dicom_files
 from tests.app.photo.pictures import camera_photo
@@ -121,6 +122,7 @@ def store(
     association = entity.associate("127.0.0.1", port, ae_title=called, tls_args=secured)
     if not association.is_established:
         return []
+    Checkpoint.install(association)
     statuses = list[int | None]()
     for one in read:
         answer = association.send_c_store(one) if association.is_established else {}
@@ -130,11 +132,11 @@ def store(
     return statuses
 
 
-def store_until_confirmed(port: int, *photos: bytes, called: str = "CARIES", tries: int = 3) -> bool:
+def store_until_confirmed(port: int, *photos: bytes, tries: int = 3) -> bool:
     """Send photos, and again those without an answer, as a modality does; False if one is refused."""
     left = list(photos)
     for _ in range(tries):
-        statuses = store(port, *left, called=called)
+        statuses = store(port, *left)
         if len(statuses) != len(left) or not {*statuses} <= {0, None}:
             return False
         left = [one for one, status in zip(left, statuses, strict=True) if status is None]

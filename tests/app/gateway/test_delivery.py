@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -15,7 +16,7 @@ from pydicom import dcmread
 from app.detector.bundle import Bundle
 from app.dicom.objects import build_objects
 from app.dicom.related import split_related
-from app.gateway.delivery import DicomWebArchive, Outcome, StoreArchive
+from app.gateway.delivery import Checkpoint, DicomWebArchive, Outcome, StoreArchive
 from app.peers import Destination
 from tests.app.dicom.answers import OPTIONS, screened, source
 from tests.app.gateway.archives import Archive, archive
@@ -50,6 +51,32 @@ def test_statuses(paths: list[Path], status: int, error: str, final: bool) -> No
             assert outcome.final is final
         there.status = 0xB000
         assert StoreArchive(there.destination, "CARIES").send(paths) == [Outcome(), Outcome()]
+
+
+def test_a_checkpoint_that_is_set_for_a_moment_lets_no_thread_through() -> None:
+    checkpoint, is_waiting = Checkpoint(), threading.Event()
+    checkpoint.clear()
+
+    def wait() -> None:
+        is_waiting.set()
+        checkpoint.wait()
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    is_waiting.wait()
+    thread.join(0.1)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(10)  # no other thread runs in between
+    try:
+        checkpoint.set()
+        checkpoint.clear()
+    finally:
+        sys.setswitchinterval(interval)
+    thread.join(0.2)
+    assert thread.is_alive()
+    checkpoint.set()
+    thread.join(10)
+    assert not thread.is_alive()
 
 
 def test_an_archive_that_is_down(paths: list[Path]) -> None:
