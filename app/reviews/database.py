@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import logging
+import socket
 import ssl
 import threading
 from collections import deque
@@ -73,8 +74,6 @@ class Database:
             raise ReviewStoreError(f"{folder} contains no review store")
         with translated():
             self._engine = _postgresql(location.url or "") if folder is None else _sqlite(folder)
-            snapshot = {"isolation_level": "REPEATABLE READ"} if folder is None else {}
-            self._reads = self._engine.execution_options(**snapshot)
             self._writes = self._engine.execution_options(writes=True)
             self._shared = None if folder is None else _SharedTransaction(self._writes)
             try:
@@ -91,7 +90,7 @@ class Database:
         Raises:
             ReviewStoreError: the database cannot be read.
         """
-        with translated(), Session(self._reads, expire_on_commit=False) as session:
+        with translated(), Session(self._engine, expire_on_commit=False) as session:
             yield session
 
     @contextlib.contextmanager
@@ -254,7 +253,7 @@ def _postgresql(text: str) -> Engine:
             "photos go to PostgreSQL unencrypted; unless the network is private, add ?sslmode=verify-full to %s",
             variable("reviews"),
         )
-    return create_engine(
+    engine = create_engine(
         url.set(drivername="postgresql+pg8000").difference_update_query(["sslmode"]),
         connect_args={"ssl_context": context, "timeout": TIMEOUT_S},
         pool_size=CONNECTIONS,
@@ -262,6 +261,20 @@ def _postgresql(text: str) -> Engine:
         pool_pre_ping=True,  # after PostgreSQL has restarted
         hide_parameters=True,
     )
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _: object) -> None:
+        # pg8000 sends what is larger than its buffer in two parts; the second would wait for an answer to the first.
+        if (raw := connection._usock).family != socket.AF_UNIX:
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # The isolation level of an engine's options takes six more statements.
+        if not connection.get_execution_options().get("writes"):
+            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+
+    return engine
 
 
 def _is_local(host: str | None) -> bool:

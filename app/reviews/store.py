@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Row, Select, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, Select, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, selectinload
 
@@ -28,6 +28,18 @@ from app.settings import Blind, StoreLocation
 
 # Writing a record by tables takes half the time of writing it by mapped objects.
 _PHOTOS, _RECORDS = Base.metadata.tables["photos"], Base.metadata.tables["records"]
+
+_LOCK_PHOTO = (
+    select(_PHOTOS.c.width, _PHOTOS.c.height, _PHOTOS.c.kept_by)
+    .where(_PHOTOS.c.id == bindparam("number"))
+    .with_for_update()
+)
+_RECORDS_OF_PHOTO = (
+    select(*(_RECORDS.c[name] for name in ("id", "kind", "reader", "version", "verdict", "boxes", "blind")))
+    .where(_RECORDS.c.photo_id == bindparam("number"))
+    .order_by(_RECORDS.c.id)
+)
+_CHANGE_PHOTO = update(_PHOTOS).where(_PHOTOS.c.id == bindparam("number"))
 
 PAGE = 200
 """Photos that are in memory at a time, without their pictures, when all are read."""
@@ -207,20 +219,23 @@ class ReviewStore:
         """
         is_blind = self.blind is not Blind.OFF
         with self._database.writing() as session:
-            records = _locked(session, photo_id, entry)
+            kept_by, records = _locked(session, photo_id, entry)
             readings = {record.reader: record for record in records if record.kind == READING}
             if is_blind and len(readings) >= READERS:
                 raise ReadingClosed(f"both readings of photo {photo_id} are done and closed; adjudicate instead")
-            kept_by = session.scalar(select(_PHOTOS.c.kept_by).where(_PHOTOS.c.id == photo_id))
             # Before keeping a photo, its reader may have screened it.
             blind = is_blind and entry.reader != kept_by
             _write(session, photo_id, readings.get(entry.reader), READING, entry, blind)
             said = {reader: Labels.from_json(record.verdict, record.boxes) for reader, record in readings.items()}
             said[entry.reader] = entry.labels
-            values: dict[str, Any] = {"readings": len(said), "first_reader": entry.reader if len(said) == 1 else None}
+            values: dict[str, Any] = {
+                "number": photo_id,
+                "readings": len(said),
+                "first_reader": entry.reader if len(said) == 1 else None,
+            }
             if len(readings) == len(records) and len(said) >= self._needed:  # without a consensus
                 values["state"] = State.DONE if agreed(list(said.values())) else State.DISPUTED
-            session.execute(update(_PHOTOS).where(_PHOTOS.c.id == photo_id).values(values))
+            session.execute(_CHANGE_PHOTO, values)
 
     def write_consensus(self, photo_id: int, entry: Entry) -> None:
         """Settle what the readings differ in; errors as of `write_reading`.
@@ -229,7 +244,7 @@ class ReviewStore:
             ReviewConflict: the consensus has another version, or the readings are not done.
         """
         with self._database.writing() as session:
-            records = _locked(session, photo_id, entry)
+            _, records = _locked(session, photo_id, entry)
             found = next((record for record in records if record.kind == CONSENSUS), None)
             readings = len(records) - (found is not None)
             if readings < self._needed:
@@ -325,12 +340,12 @@ def _finding_row(photo_id: int, finding: Finding) -> FindingRow:
     )
 
 
-def _locked(session: Session, photo_id: int, entry: Entry) -> Sequence[Row[Any]]:
-    """The records of a photo that the entry fits, which no other transaction changes until this one ends."""
-    size = select(_PHOTOS.c.width, _PHOTOS.c.height).where(_PHOTOS.c.id == photo_id).with_for_update()
-    width, height = _existing(photo_id, session.execute(size).one_or_none())
+def _locked(session: Session, photo_id: int, entry: Entry) -> tuple[str, Sequence[Row[Any]]]:
+    """Who kept a photo that the entry fits, and its records, which no other transaction changes until this one ends."""
+    given = {"number": photo_id}
+    width, height, kept_by = _existing(photo_id, session.execute(_LOCK_PHOTO, given).one_or_none())
     entry.labels.check(width, height)
-    return session.execute(select(_RECORDS).where(_RECORDS.c.photo_id == photo_id).order_by(_RECORDS.c.id)).all()
+    return kept_by, session.execute(_RECORDS_OF_PHOTO, given).all()
 
 
 def _write(session: Session, photo_id: int, found: Row[Any] | None, kind: str, entry: Entry, blind: bool) -> None:

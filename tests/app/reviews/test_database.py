@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import subprocess
 import threading
 import time
@@ -20,6 +21,7 @@ from app.errors import ReviewStoreError, SettingsError
 from app.reviews.database import DISK_FULL, FILE, MAX_MEMBERS, Database, translated
 from app.reviews.store import ReviewStore, Selection
 from app.settings import StoreLocation
+from tests.app.reviews.databases import new_database
 from tests.app.reviews.samples import keep, read
 
 
@@ -86,6 +88,13 @@ def test_an_unencrypted_connection_to_another_machine_is_warned_of(
     with pytest.raises(ReviewStoreError):
         Database(StoreLocation(None, f"postgresql://user@{place}/d"))
     assert ("photos go to PostgreSQL unencrypted" in caplog.text) is is_warned
+
+
+def test_postgresql_gets_large_statements_at_once(postgresql: str) -> None:
+    with closing(Database(new_database(postgresql, "large_statements"))) as database, database.reading() as session:
+        connection = session.connection().connection.driver_connection
+        assert connection is not None
+        assert connection._usock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_a_folder_that_cannot_be_used(tmp_path: Path) -> None:
