@@ -27,10 +27,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import create_engine, insert, make_url, text
+from sqlalchemy import insert, text
 
 from app.errors import OutputError
-from app.reviews.database import Database
+from app.reviews.database import Database, _postgresql
 from app.reviews.labels import CARIES, LabelledBox, Labels, ReaderVerdict, State
 from app.reviews.schema import READING, Base
 from app.reviews.store import Entry, Order, ReviewStore
@@ -108,8 +108,8 @@ def fill(location: StoreLocation, photos: int) -> None:
                     if content:
                         session.execute(insert(Base.metadata.tables[table]), content)
     if location.url is not None:  # what its autovacuum does within minutes, and would do while it is measured
-        url = make_url(location.url).set(drivername="postgresql+pg8000")
-        with create_engine(url, isolation_level="AUTOCOMMIT").connect() as connection:
+        with _postgresql(location.url).connect() as new:
+            connection = new.execution_options(isolation_level="AUTOCOMMIT", writes=True)
             for command in ("VACUUM ANALYZE", "CHECKPOINT"):
                 connection.execute(text(command))
 

@@ -6,6 +6,7 @@ import json
 import logging
 import ssl
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,14 +54,17 @@ class Archive(Protocol):
 class Checkpoint(threading.Event):
     """Pauses the reactor of an association that sends.
 
-    pynetdicom's thread takes answers from the network while no message is sent. Its own event lets the thread through
-    when it is set and cleared again at once, as it is between two messages; the thread may then take the answer to the
-    second, and the sender waits for it until its timeout.
+    pynetdicom's thread takes answers from the network while no message is sent; a sender clears the event and waits
+    until the thread says that it is paused. Its own event lets the thread through when it is set and cleared again at
+    once, as it is between two messages; the thread may then take the answer to the second, and the sender waits for it
+    until its timeout. A thread that passes this one is no longer paused before the event can be cleared.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, association: Association) -> None:
         super().__init__()
+        self._association = association
         self._changed = threading.Condition()
+        self._is_reached = False
         self.set()
 
     def set(self) -> None:
@@ -68,14 +72,23 @@ class Checkpoint(threading.Event):
             super().set()
             self._changed.notify_all()
 
+    def clear(self) -> None:
+        with self._changed:
+            super().clear()
+
     def wait(self, timeout: float | None = None) -> bool:
         with self._changed:
-            return self._changed.wait_for(self.is_set, timeout)
+            self._is_reached = True
+            if is_passed := self._changed.wait_for(self.is_set, timeout):
+                self._association._is_paused = False
+            return is_passed
 
     @classmethod
     def install(cls, association: Association) -> None:
-        """Replace the event of an association that has just begun."""
-        association._reactor_checkpoint = cls()
+        """Replace the event of an association that has just begun; returns when its thread uses the new one."""
+        checkpoint = association._reactor_checkpoint = cls(association)
+        while association.is_alive() and not checkpoint._is_reached:
+            time.sleep(0.001)
 
 
 @dataclass(frozen=True, slots=True)

@@ -270,7 +270,7 @@ def _postgresql(text: str) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        # The isolation level of an engine's options takes six more statements.
+        # As an option of the engine, it would take six statements.
         if not connection.get_execution_options().get("writes"):
             connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
 

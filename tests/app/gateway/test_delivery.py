@@ -12,12 +12,15 @@ from typing import Any
 
 import pytest
 from pydicom import dcmread
+from pydicom.uid import SecondaryCaptureImageStorage
+from pynetdicom import AE, Association
 
 from app.detector.bundle import Bundle
 from app.dicom.objects import build_objects
 from app.dicom.related import split_related
 from app.gateway.delivery import Checkpoint, DicomWebArchive, Outcome, StoreArchive
 from app.peers import Destination
+from tests.app.api.live_server import wait_for
 from tests.app.dicom.answers import OPTIONS, screened, source
 from tests.app.gateway.archives import Archive, archive
 from tests.app.gateway.web_server import web_server
@@ -54,8 +57,10 @@ def test_statuses(paths: list[Path], status: int, error: str, final: bool) -> No
 
 
 def test_a_checkpoint_that_is_set_for_a_moment_lets_no_thread_through() -> None:
-    checkpoint, is_waiting = Checkpoint(), threading.Event()
+    association = Association(AE(), "requestor")
+    checkpoint, is_waiting = Checkpoint(association), threading.Event()
     checkpoint.clear()
+    association._is_paused = True
 
     def wait() -> None:
         is_waiting.set()
@@ -74,9 +79,31 @@ def test_a_checkpoint_that_is_set_for_a_moment_lets_no_thread_through() -> None:
         sys.setswitchinterval(interval)
     thread.join(0.2)
     assert thread.is_alive()
+    assert association._is_paused
     checkpoint.set()
     thread.join(10)
     assert not thread.is_alive()
+    assert not association._is_paused, "before the event can be cleared"
+
+
+def test_an_association_uses_the_new_checkpoint() -> None:
+    with archive() as there:
+        to = there.destination
+        entity = AE("CARIES")
+        entity.add_requested_context(SecondaryCaptureImageStorage)
+        association = entity.associate(to.host, to.port, ae_title=to.title)
+        assert association.is_established
+        before = association._reactor_checkpoint
+        try:
+            Checkpoint.install(association)
+            before.clear()  # would stop a thread that still used it
+            after = association._reactor_checkpoint
+            after.clear()
+            wait_for(lambda: association._is_paused)
+            after.set()
+            wait_for(lambda: not association._is_paused)
+        finally:
+            association.release()
 
 
 def test_an_archive_that_is_down(paths: list[Path]) -> None:
