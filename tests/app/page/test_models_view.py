@@ -100,6 +100,29 @@ def test_a_model_is_put_live_and_back(reviewing: Reviewing, browser: Browser, tm
         assert live_models(live) == [("stand-in", 1, True)]
 
 
+def test_a_photo_that_is_done_before_the_models_are_known(
+    reviewing: Reviewing, browser: Browser, tmp_path: Path
+) -> None:
+    """A new model is told all the same."""
+    from playwright.sync_api import expect
+
+    write_store(tmp_path)
+    held: list[Route] = []
+    with reviewing() as live, opened(browser, live, viewport=LAPTOP) as screen:
+        page = screen.page
+        page.route("**/models", lambda route: held.append(route))
+        with page.expect_request("**/models"):
+            page.reload()
+        screen.add(("a.jpg", make_photo()))
+        screen.wait_until_done(1)
+        for route in held:
+            route.continue_()
+        page.unroute("**/models")
+        page.click("#to-models")
+        page.get_by_role("button", name="Put stand-in 1 live").click()
+        expect(page.locator("#notices")).to_contain_text("The server has a new model.")
+
+
 @pytest.mark.systems
 def test_another_role_does_not_see_the_models(reviewing: Reviewing, browser: Browser, tmp_path: Path) -> None:
     from playwright.sync_api import expect

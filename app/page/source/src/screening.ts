@@ -113,7 +113,7 @@ function screenedNow(photo: Photo): Screened | null {
 function checkModel(): void {
   const answers = photos.all.flatMap((photo) => photo.answer ?? []);
   const other = answers.find((answer) => answer.model.sha256 !== model?.sha256);
-  if (!other || !isNew("model", other.model.sha256)) return;
+  if (!other || !isNew("model", model?.sha256, other.model.sha256)) return;
   void loadModel(model?.name ?? null);
   if (!model) return; // the page was opened before the server was ready
   const screenAgain = () => {
