@@ -15,7 +15,8 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -25,9 +26,6 @@ from app.settings import variable
 
 MAX_DELAY_S = 600.0
 """Longest pause between two tries."""
-
-ORPHAN_S = 3600.0
-"""Age from which a file without a row is the rest of a crash: another process writes the file before the row."""
 
 MIN_FREE_BYTES = 2**28
 """Of the disk, below which no photo is accepted, so that the answers to those that wait still fit."""
@@ -121,7 +119,8 @@ class Queue:
         """Open or create it.
 
         Args:
-            own: no other process may own it meanwhile; what a crash left without a row is removed after `ORPHAN_S`.
+            own: no other process may own it meanwhile; files that a crash left without a row are removed, now and by
+                `expire`.
 
         Raises:
             BlockingIOError: another process owns it.
@@ -160,18 +159,19 @@ class Queue:
                 return False
         if shutil.disk_usage(self._files).free < MIN_FREE_BYTES + len(data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        (name,) = self._write([data])
-        try:
-            with self._lock, self._database:
-                self._database.execute("BEGIN IMMEDIATE")
-                self._insert(Kind.PHOTO, instance, "", name, now)
-                self._count("received")
-        except sqlite3.IntegrityError:  # another association sent the same photo at the same time
-            (self._files / name).unlink()
-            return False
-        except BaseException:
-            (self._files / name).unlink(missing_ok=True)
-            raise
+        with self._locked_files(fcntl.LOCK_SH):
+            (name,) = self._write([data])
+            try:
+                with self._lock, self._database:
+                    self._database.execute("BEGIN IMMEDIATE")
+                    self._insert(Kind.PHOTO, instance, "", name, now)
+                    self._count("received")
+            except sqlite3.IntegrityError:  # another association sent the same photo at the same time
+                (self._files / name).unlink()
+                return False
+            except BaseException:
+                (self._files / name).unlink(missing_ok=True)
+                raise
         self._tell()
         return True
 
@@ -205,23 +205,24 @@ class Queue:
             OSError, sqlite3.Error: they cannot be kept; the photo waits on.
         """
         names = list[str]()
-        try:
-            names += self._write([made.data for made in objects for _ in archives])
-            with self._lock, self._database:
-                self._database.execute("BEGIN IMMEDIATE")
-                added = self._database.execute(
-                    "INSERT OR IGNORE INTO answered VALUES (?, ?)", (photo.instance, bundle)
-                ).rowcount
-                if added:
-                    places = [(made, archive) for made in objects for archive in archives]
-                    for (made, archive), name in zip(places, names, strict=True):
-                        self._database.execute("INSERT OR IGNORE INTO own VALUES (?)", (digest(made.uid),))
-                        self._insert(Kind.OBJECT, photo.instance, archive, name, photo.received)
-                    self._count("screened")
-                self._database.execute("DELETE FROM entries WHERE id = ?", (photo.id,))
-        except BaseException:
-            self._remove(names)
-            raise
+        with self._locked_files(fcntl.LOCK_SH):
+            try:
+                names += self._write([made.data for made in objects for _ in archives])
+                with self._lock, self._database:
+                    self._database.execute("BEGIN IMMEDIATE")
+                    added = self._database.execute(
+                        "INSERT OR IGNORE INTO answered VALUES (?, ?)", (photo.instance, bundle)
+                    ).rowcount
+                    if added:
+                        places = [(made, archive) for made in objects for archive in archives]
+                        for (made, archive), name in zip(places, names, strict=True):
+                            self._database.execute("INSERT OR IGNORE INTO own VALUES (?)", (digest(made.uid),))
+                            self._insert(Kind.OBJECT, photo.instance, archive, name, photo.received)
+                        self._count("screened")
+                    self._database.execute("DELETE FROM entries WHERE id = ?", (photo.id,))
+            except BaseException:
+                self._remove(names)
+                raise
         self._remove([photo.path.name, *([] if added else names)])
         self._tell()
         return bool(added)
@@ -287,6 +288,8 @@ class Queue:
             lost = [(entry.instance,) for entry in old if entry.kind is Kind.OBJECT]
             self._database.executemany("DELETE FROM answered WHERE instance = ?", lost)
         self._remove([entry.path.name for entry in old])
+        if self._owned is not None:
+            self._remove_orphans()
         return len(old)
 
     def counts(self) -> dict[str, float]:
@@ -340,13 +343,23 @@ class Queue:
         with self._news:
             self._news.notify_all()
 
+    @contextmanager
+    def _locked_files(self, operation: int) -> Iterator[None]:
+        """Lock the folder of files; all that write files before their rows share it. It ends with the process."""
+        lock = os.open(self._files, os.O_RDONLY)
+        try:
+            fcntl.flock(lock, operation)
+            yield
+        finally:
+            os.close(lock)
+
     def _remove_orphans(self) -> None:
-        """Remove files without a row, but not those that `caries gateway backfill` may be writing."""
-        files = list(self._files.iterdir())
-        known = {name for (name,) in self._database.execute("SELECT file FROM entries")}
-        for file in files:
-            if file.name not in known and file.stat().st_mtime < time.time() - ORPHAN_S:
-                file.unlink()
+        """Remove files without a row, unless one is being written, in this process or by `caries gateway backfill`."""
+        with suppress(BlockingIOError), self._locked_files(fcntl.LOCK_EX | fcntl.LOCK_NB):
+            names = [path.name for path in self._files.iterdir()]
+            with self._lock:
+                known = {name for (name,) in self._database.execute("SELECT file FROM entries")}
+            self._remove([name for name in names if name not in known])
 
     def _insert(self, kind: Kind, instance: str, archive: str, name: str, received: float) -> None:
         self._database.execute(

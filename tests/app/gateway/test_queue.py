@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -128,15 +129,39 @@ def test_only_the_owner_reads_the_queue(store: Queue, tmp_path: Path) -> None:
 
 def test_files_without_a_row_are_removed(store: Queue, tmp_path: Path) -> None:
     store.accept("1.2.3", b"photo")
-    left = tmp_path / "queue" / "files" / "left"
-    left.write_bytes(b"by a crash")
-    os.utime(left, (0, 0))
-    (tmp_path / "queue" / "files" / "new").write_bytes(b"by a backfill that is about to add its row")
     store.close()
+    left = tmp_path / "queue" / "files" / "left"
+    left.write_bytes(b"by a crash before the gateway started")
     again = Queue(tmp_path / "queue", own=True)
     assert not left.exists()
-    assert len(files(tmp_path)) == 2
+    left.write_bytes(b"by a crash of a backfill")
+    again.expire(60)
+    assert not left.exists()
+    assert len(files(tmp_path)) == 1
     again.close()
+
+
+@pytest.mark.parametrize("is_answer", [False, True])
+def test_a_file_that_is_about_to_get_its_row_stays(
+    store: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_answer: bool
+) -> None:
+    store.accept("1.2.3", b"photo")
+    owner, insert, found = Queue(tmp_path / "queue", own=True), Queue._insert, list[int]()
+
+    def insert_late(queue: Queue, *row: Any) -> None:
+        owner._remove_orphans()
+        found.append(len(files(tmp_path)))
+        insert(queue, *row)
+
+    monkeypatch.setattr(Queue, "_insert", insert_late)
+    if is_answer:
+        assert store.answer(first(store), "model/1", ANSWER, ["A"])
+    else:
+        assert store.accept("1.2.4", b"photo")
+    assert set(found) == {1 + (len(ANSWER) if is_answer else 1)}
+    owner._remove_orphans()
+    assert len(files(tmp_path)) == (len(ANSWER) if is_answer else 2)
+    owner.close()
 
 
 def test_a_full_disk_loses_nothing(store: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
