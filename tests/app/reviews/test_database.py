@@ -102,7 +102,9 @@ def test_postgresql_parses_a_repeated_statement_once(postgresql: str) -> None:
     with closing(Database(new_database(postgresql, "prepared_statements"))) as database:
         with database.reading() as session:
             for number in range(3):
-                assert session.scalar(text("SELECT CAST(:number AS INTEGER) + 1000"), {"number": number}) == number + 1000
+                assert (
+                    session.scalar(text("SELECT CAST(:number AS INTEGER) + 1000"), {"number": number}) == number + 1000
+                )
             assert session.scalar(query) == 1
             for place in range(MAX_PREPARED + 50):
                 assert session.scalar(text(f"SELECT :text || ' {place}'"), {"text": "place"}) == f"place {place}"
