@@ -52,4 +52,5 @@ def test_photo_capture_and_boxes_are_shown(tmp_path: Path, browser: Browser) -> 
         shown, given = np.array(sorted(drawn)), np.array(sorted(expected))
         scale = np.ptp(shown[:, 0::2]) / np.ptp(given[:, 0::2])
         moved = shown - scale * given
-        assert np.ptp(moved[:, 0::2]) < 2 and np.ptp(moved[:, 1::2]) < 2
+        assert np.ptp(moved[:, 0::2]) < 2
+        assert np.ptp(moved[:, 1::2]) < 2
