@@ -22,7 +22,6 @@ from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from pg8000.converters import make_params
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
@@ -44,9 +43,6 @@ CONNECTIONS = 8
 
 MIGRATION_LOCK = 4_102_022
 """Key of the advisory lock under which one of several servers migrates."""
-
-MAX_PREPARED = 100
-"""Statements that a connection keeps prepared."""
 
 MAX_MEMBERS = 16
 """Writers that share a transaction of SQLite; the first one waits for the others."""
@@ -243,6 +239,8 @@ def _sqlite(folder: Path) -> Engine:
 
 
 def _postgresql(text: str) -> Engine:
+    from app.reviews.prepared_statements import PreparedStatements  # and the driver, which SQLite does without
+
     try:
         url = make_url(text)
         mode = str(url.query.get("sslmode", "disable"))
@@ -271,7 +269,7 @@ def _postgresql(text: str) -> Engine:
         # pg8000 sends what is larger than its buffer in two parts; the second would wait for an answer to the first.
         if (raw := connection._usock).family != socket.AF_UNIX:
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection.execute_unnamed = _Prepared(connection)
+        connection.execute_unnamed = PreparedStatements(connection)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -280,29 +278,6 @@ def _postgresql(text: str) -> Engine:
             connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
 
     return engine
-
-
-class _Prepared:
-    """Executes statements of a connection as prepared statements: one exchange with PostgreSQL instead of three."""
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-        self._execute = connection.execute_unnamed
-        self._known: dict[str, tuple[Any, ...]] = {}
-
-    def __call__(self, statement: str, vals: Any = (), oids: Any = (), stream: Any = None) -> Any:
-        if oids or stream is not None:
-            return self._execute(statement, vals, oids, stream)
-        found = self._known.pop(statement, None)
-        if found is None:
-            found = self._connection.prepare_statement(statement, ())
-            if len(self._known) >= MAX_PREPARED:
-                oldest = next(iter(self._known))
-                self._connection.close_prepared_statement(self._known.pop(oldest)[0])
-        self._known[statement] = found
-        name, columns, conversions = found
-        params = make_params(self._connection.py_types, vals)
-        return self._connection.execute_named(name, params, columns, conversions, statement)
 
 
 def _is_local(host: str | None) -> bool:

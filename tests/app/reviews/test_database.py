@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app.errors import ReviewStoreError, SettingsError
-from app.reviews.database import DISK_FULL, FILE, MAX_MEMBERS, MAX_PREPARED, Database, translated
+from app.reviews.database import DISK_FULL, FILE, MAX_MEMBERS, Database, translated
 from app.reviews.store import ReviewStore, Selection
 from app.settings import StoreLocation
 from tests.app.reviews.databases import new_database
@@ -95,26 +95,6 @@ def test_postgresql_gets_large_statements_at_once(postgresql: str) -> None:
         connection = session.connection().connection.driver_connection
         assert connection is not None
         assert connection._usock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-
-
-def test_postgresql_parses_a_repeated_statement_once(postgresql: str) -> None:
-    query = text("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE 'SELECT % + 1000%'")
-    with closing(Database(new_database(postgresql, "prepared_statements"))) as database:
-        with database.reading() as session:
-            for number in range(3):
-                assert (
-                    session.scalar(text("SELECT CAST(:number AS INTEGER) + 1000"), {"number": number}) == number + 1000
-                )
-            assert session.scalar(query) == 1
-            for place in range(MAX_PREPARED + 50):
-                assert session.scalar(text(f"SELECT :text || ' {place}'"), {"text": "place"}) == f"place {place}"
-            assert session.scalar(text("SELECT count(*) FROM pg_prepared_statements")) <= MAX_PREPARED
-        # One that failed is not prepared; the same connection goes on.
-        for _ in range(2):
-            with pytest.raises(ReviewStoreError), database.writing() as session:
-                session.execute(text("SELECT :number FROM nowhere"), {"number": 1})
-        with database.reading() as session:
-            assert session.scalar(text("SELECT CAST(:number AS INTEGER) + 1000"), {"number": 7}) == 1007
 
 
 def test_a_folder_that_cannot_be_used(tmp_path: Path) -> None:
