@@ -350,12 +350,12 @@ def test_a_photo_that_cannot_be_kept_says_why(reviewing: Reviewing, browser: Bro
     from playwright.sync_api import expect
 
     problem = (
-        '{"type": "/problems/review-store-failed", "title": "저장소", "status": 507, "detail": "the disk is full"}'
+        '{"type": "/problems/review-store-failed", "title": "저장소", "status": 503, "detail": "the disk is full"}'
     )
     with reviewing() as live, opened(browser, live, reader="kim", locale="ko-KR") as screen:
         page = screen.page
-        headers = {"Content-Type": "application/problem+json"}
-        page.route("**/reviews/photos?*", lambda route: route.fulfill(status=507, headers=headers, body=problem))
+        headers = {"Content-Type": "application/problem+json", "Retry-After": "5"}
+        page.route("**/reviews/photos?*", lambda route: route.fulfill(status=503, headers=headers, body=problem))
         screen.add(("a.jpg", make_photo()))
         screen.wait_until_done(1)
         page.fill("#keep-patient", "Kim Minsu")
@@ -363,7 +363,7 @@ def test_a_photo_that_cannot_be_kept_says_why(reviewing: Reviewing, browser: Bro
         expect(page.locator("#keep-patient:invalid")).to_have_count(1)
         page.fill("#keep-patient", "p-1")
         page.click("#keep-photo")
-        expect(page.locator("#keep-state")).to_contain_text("저장소")
+        expect(page.locator("#keep-state")).to_contain_text("저장소", timeout=15_000)
         page.unroute("**/reviews/photos?*")
         page.click("#keep-photo")
         expect(page.locator("#keep-state")).to_contain_text("사진 1번으로 보관했습니다.")

@@ -296,20 +296,28 @@ def test_a_photo_that_arrives_late_does_not_interrupt_typing(reviewing: Reviewin
 
 
 def test_every_photo_of_a_long_list_can_be_opened(reviewing: Reviewing, browser: Browser) -> None:
-    from playwright.sync_api import expect
+    from playwright.sync_api import Route, expect
 
     with reviewing() as live:
         for light in range(90, 142):
             assert live.client.post("/reviews/photos?reader=desk", content=make_photo(light=light)).status_code == 201
         with opened(browser, live, viewport=LAPTOP, reader="kim") as screen:
-            page = screen.page
-            page.click("#to-review")
-            page.select_option("#queue-order", "date")
+            page, held = screen.page, list[Route]()
             names = page.locator("#entries .file")
-            expect(names).to_have_count(50)
+            page.click("#to-review")
+            expect(names.first).to_have_text("Photo 52")
+            page.route("**/reviews/photos?*order=date*", lambda route: held.append(route), times=1)
+            page.select_option("#queue-order", "date")
             page.fill("#queue-number", "52")
             page.keyboard.press("Enter")
             expect(page.locator("#edit-name")).to_have_text("Photo 52")
+            expect(names.first).to_have_text("Photo 1")
+            expect(names).to_have_count(50)
+            page.evaluate("() => { document.querySelector('#entries').firstElementChild.id = 'old' }")
+            held[0].continue_()
+            expect(page.locator("#old")).to_have_count(0)
+            page.wait_for_timeout(500)
+            expect(page.locator("#edit-name")).to_have_text("Photo 52")  # a list that arrives late leaves it open
             names.nth(49).click()
             expect(page.locator("#edit-next")).to_be_disabled()
             page.click("#queue-more")

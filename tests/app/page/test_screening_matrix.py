@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import numpy as np
 import pytest
 from PIL import Image
 
+from app.detector.detections import Detections
 from app.settings import ModelChoice, Precision, Settings
 from tests.app.api.live_server import CURVE, JSON, POINTS, Live, StandIn, make_photo, serving, write_bundle
 from tests.app.page.screen import Screen, opened
@@ -221,6 +223,37 @@ def test_thirty_two_photos_and_no_more(clinic: Live, browser: Browser) -> None:
         assert len(pages) == 32, "one page a photo"
         screen.page.click("#remove-all")
         expect(screen.page.locator("#strip")).to_be_hidden()
+
+
+class Crowd(StandIn):
+    """Finds that many carious teeth."""
+
+    def __init__(self, teeth: int) -> None:
+        super().__init__()
+        self.teeth = teeth
+
+    def detect(self, pixels: np.ndarray) -> Detections:
+        boxes = [[0.1 * row, 0.1 * column, 0.1 * row + 0.09, 0.1 * column + 0.09] for row, column in np.ndindex(10, 10)]
+        count = self.teeth
+        return Detections(np.array(boxes[:count], np.float32), np.full(count, 0.9), np.full(count, 2))
+
+
+@pytest.mark.parametrize("teeth", [10, 11, 31, 100])
+@pytest.mark.parametrize("locale", ["en-GB", "ko-KR"])
+def test_a_photo_of_many_teeth_is_one_page(tmp_path: Path, browser: Browser, locale: str, teeth: int) -> None:
+    from playwright.sync_api import expect
+
+    write_bundle(tmp_path, operating_points=POINTS, curve=CURVE)
+    chosen = Settings(model_store=tmp_path, precision=Precision.FLOAT32)
+    with serving(chosen, load=lambda *_, **__: Crowd(teeth)) as live, opened(browser, live, locale=locale) as screen:
+        live.wait_until_ready()
+        screen.add(("a.jpg", make_photo(1200, 1600)))
+        screen.wait_until_done(1)
+        screen.page.fill("#max-boxes", "100")
+        screen.page.locator("#max-boxes").blur()
+        expect(screen.page.locator("#report tbody tr")).to_have_count(teeth)
+        pages = re.findall(rb"/Type\s*/Page\b", screen.page.pdf(prefer_css_page_size=True))
+        assert len(pages) == 1
 
 
 def test_each_broken_photo_gets_the_servers_sentence(clinic: Live, browser: Browser, tmp_path: Path) -> None:

@@ -42,7 +42,13 @@ export function onSignInNeeded(ask: AskToSignIn): void {
 }
 
 const MAX_TRIES = 8;
-const MAX_TRIES_AFTER_CRASH = 2; // this very photo may be what crashes the detector
+/** Fewer for problems that seldom pass: this very photo may be what crashes the detector, a disk may be full. */
+const MAX_TRIES_OF: Record<string, number> = {
+  "/problems/worker-died": 2,
+  "/problems/review-store-failed": 2,
+  "/problems/audit-failed": 2,
+  "/problems/bundle-error": 1,
+};
 const MAX_BACKOFF_S = 20;
 const RETRIED_STATUSES = [429, 502, 503, 504];
 
@@ -149,7 +155,7 @@ async function retried<T>(send: () => Promise<Response>, read: Read<T>, call: Ca
     }
     const problem = await problemOf(response);
     if (response.status === 401 && (await askToSignIn())) continue;
-    const most = problem.type.endsWith("/worker-died") ? MAX_TRIES_AFTER_CRASH : MAX_TRIES;
+    const most = MAX_TRIES_OF[problem.type] ?? MAX_TRIES;
     if (!RETRIED_STATUSES.includes(response.status) || tries >= most) {
       throw new RequestFailed({ kind: "problem", problem });
     }

@@ -7,6 +7,11 @@ import { reasonsOf, timeOf } from "./words";
 
 const SVG = "http://www.w3.org/2000/svg";
 
+const ROWS = 10; // that fit on a page, A4 or letter, below the picture
+const COLUMNS = ["number", "finding", "score", "left", "top", "width", "height"] as const;
+const SHORT_COLUMNS = ["number", "finding", "score"] as const;
+const SHORT_TABLES = { few: 3, many: 5 }; // next to each other
+
 /** Loaded before printing begins, and kept while the rest of the report changes. */
 const images = new Map<string, HTMLImageElement>();
 
@@ -44,7 +49,8 @@ function page(screened: Screened, threshold: number): HTMLElement {
     make("h3", { textContent: words.verdicts[screening.verdict] }),
     ...reasonsOf(screened, threshold).map((textContent) => make("p", { textContent })),
     ...(screening.hiddenByMaxBoxes ? [make("p", { textContent: words.hidden(screening.hiddenByMaxBoxes) })] : []),
-    ...(marks.length ? [table(marks), make("p", { className: "small", textContent: words.pixels })] : []),
+    ...(marks.length ? [tables(marks)] : []),
+    ...(marks.length && marks.length <= ROWS ? [make("p", { className: "small", textContent: words.pixels })] : []),
     make("dl", {}, ...facts.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value)))),
   );
 }
@@ -76,13 +82,24 @@ function svg(tag: string, attributes: Record<string, number>): SVGElement {
   return element;
 }
 
-function table(marks: Mark[]): HTMLElement {
+/** One table with the positions, or several short ones where there are more marks than rows. */
+function tables(marks: Mark[]): HTMLElement {
+  const isShort = marks.length > ROWS;
+  const isMany = marks.length > ROWS * SHORT_TABLES.few;
+  const rows = isMany ? Math.ceil(marks.length / SHORT_TABLES.many) : ROWS;
+  const root = make("div", { className: isMany ? "tables many" : "tables" });
+  for (let from = 0; from < marks.length; from += rows) {
+    root.append(table(marks.slice(from, from + rows), isShort ? SHORT_COLUMNS : COLUMNS));
+  }
+  return root;
+}
+
+function table(marks: Mark[], names: readonly (typeof COLUMNS)[number][]): HTMLElement {
   const { columns } = texts();
-  const names = ["number", "finding", "score", "left", "top", "width", "height"] as const;
   const head = make("tr", {}, ...names.map((name) => make("th", { scope: "col", textContent: columns[name] })));
   const rows = marks.map(({ number, className: name, score, box }) => {
     const sides = [box.xmin, box.ymin, box.xmax - box.xmin, box.ymax - box.ymin].map((side) => side.toFixed(0));
-    const cells = [String(number), className(name), percent(score), ...sides];
+    const cells = [String(number), className(name), percent(score), ...sides].slice(0, names.length);
     return make("tr", {}, ...cells.map((textContent) => make("td", { textContent })));
   });
   return make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows));

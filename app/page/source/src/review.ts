@@ -78,9 +78,11 @@ export class ReviewView {
   /** Shows the queue, and this photo or the first. */
   async show(id: number | null): Promise<void> {
     this.wanted = id;
+    const { opened } = this;
     await this.guarded(async () => {
       if (!(await this.mayShow())) return;
       await this.loadEntries();
+      if (id === null && opened !== this.opened) return; // the reader opened one meanwhile
       const first = this.job && this.entries.some((entry) => entry.id === this.job?.id) ? this.job.id : this.entries[0]?.id;
       await this.open(id ?? first ?? null);
     });
@@ -170,7 +172,7 @@ export class ReviewView {
     byId("entries").querySelector("[aria-current=true]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
     const next = this.neighbour(1);
     if (job.reviewed && next) this.storeDesk.prefetch(next.id);
-    if (job.reviewed) void this.guarded(() => this.checkModel());
+    void this.checkModel();
   }
 
   private close(): void {
@@ -238,6 +240,7 @@ export class ReviewView {
       return;
     }
     byId("edit").inert = false;
+    void this.checkModel();
     await this.guarded(() => this.proceed(job));
   }
 
@@ -300,8 +303,9 @@ export class ReviewView {
     }
   }
 
+  /** Tells of a new model; a server that does not answer is told of by what needs it. */
   private async checkModel(): Promise<void> {
-    const digest = await liveDigest(this.call());
+    const digest = await liveDigest(newCall()).catch(() => this.digest);
     if (this.digest !== null && digest !== this.digest) notify({ text: texts().reviewModelChanged, detail: "" });
     this.digest = digest;
   }

@@ -427,7 +427,7 @@ const en: Texts = {
   settleHint: "Teeth on which they differ are not decided. Choose for each; dashed boxes show what each reader marked as caries.",
   showTheirs: "Show their boxes",
   readBy: (reader, said, time, note) => `${reader}: ${said} (${time})${note ? `, “${note}”` : ""}.`,
-  reviewModelChanged: "The server has a new model. Photos that were kept before still start from the former model's boxes.",
+  reviewModelChanged: "The server has a new model. Earlier photos still start from the former model's boxes.",
   agreementTitle: "How readers agree",
   agreementHint:
     "Counted are photos that two people read without seeing each other. F1 says how many of the boxes with caries are the same, from 0 to 1, at two degrees of overlap. Kappa is agreement beyond chance: 1 is full, 0 is no better than chance.",
@@ -693,7 +693,7 @@ const ko: Texts = {
   settleHint: "의견이 다른 치아는 미정입니다. 하나씩 정해 주세요. 점선 상자는 각 판독자가 충치로 표시한 곳입니다.",
   showTheirs: "다른 판독자의 상자 보기",
   readBy: (reader, said, time, note) => `${reader}: ${said} (${time})${note ? `, “${note}”` : ""}.`,
-  reviewModelChanged: "서버의 모델이 바뀌었습니다. 그전에 보관한 사진은 이전 모델의 상자로 시작합니다.",
+  reviewModelChanged: "서버의 모델이 바뀌었습니다. 그전의 사진은 이전 모델의 상자로 시작합니다.",
   agreementTitle: "판독자 간 일치도",
   agreementHint:
     "두 사람이 서로의 판독을 보지 않고 읽은 사진만 셉니다. F1은 충치 상자가 얼마나 같은지를 두 가지 겹침 기준에서 0~1로 나타냅니다. 카파는 우연을 뺀 일치도로, 1이면 완전히 일치하고 0이면 우연과 같습니다.",
