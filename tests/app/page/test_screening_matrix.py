@@ -26,6 +26,9 @@ pytestmark = pytest.mark.systems
 HEIC = ROOT / "tests" / "data" / "four_colours.heic"
 SIZES = {"phone": (360, 740), "laptop": (1280, 800), "4k": (3840, 2160)}
 MAX_FIRST_PAINT_MS = 1000
+A4_AT_14_MM = {"width": 688, "height": 1017}
+"""The page without its margins of 14 mm, in pixels of CSS."""
+
 
 
 def size(name: str) -> dict[str, Any]:
@@ -254,6 +257,9 @@ def test_a_photo_of_many_teeth_is_one_page(tmp_path: Path, browser: Browser, loc
         expect(screen.page.locator("#report tbody tr")).to_have_count(teeth)
         pages = re.findall(rb"/Type\s*/Page\b", screen.page.pdf(prefer_css_page_size=True))
         assert len(pages) == 1
+        screen.page.set_viewport_size(A4_AT_14_MM)
+        screen.page.emulate_media(media="print")
+        assert screen.page.evaluate("() => document.documentElement.scrollWidth") <= A4_AT_14_MM["width"]
 
 
 def test_each_broken_photo_gets_the_servers_sentence(clinic: Live, browser: Browser, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const ROWS = 10; // that fit on a page, A4 or letter, below the picture
 const COLUMNS = ["number", "finding", "score", "left", "top", "width", "height"] as const;
 const SHORT_COLUMNS = ["number", "finding", "score"] as const;
-const SHORT_TABLES = { few: 3, many: 5 }; // next to each other
+const SHORT_TABLES = { few: 3, many: 4 }; // next to each other
 
 /** Loaded before printing begins, and kept while the rest of the report changes. */
 const images = new Map<string, HTMLImageElement>();
