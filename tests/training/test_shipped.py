@@ -13,7 +13,9 @@ from app.detector.runtimes.litert import LiteRTRuntime
 from tests.conftest import ROOT
 from training.data.annotations import AnnotatedPhoto
 from training.data.pooling import read_sets
+from training.data.seen_photos import Use, identities
 from training.measure.evidence import Evidence, held_out_evidence
+from training.measure.held_out import seen_photos
 from training.measure.predictions import load_predictions, predict
 
 REFERENCE = {"mAP@.5": 0.683, "AP@.5 caries": 0.589, "F1": 0.518}
@@ -87,3 +89,16 @@ def test_few_mouths_are_not_assessable(evidence) -> None:
     for model, figures in evidence.evaluations.items():
         for source, most in MAX_NOT_ASSESSABLE.items():
             assert figures["sources"][source]["figures"]["not assessable"]["value"] <= most, (model, source)
+
+
+def test_it_lists_the_photos_that_it_has_seen(shipped_bundle) -> None:
+    seen = seen_photos(shipped_bundle.path)
+    data = shipped_bundle.manifest["data"]
+    uses = [photo.use for photo in seen.photos]
+    assert uses.count(Use.TRAINED) == data["training_photos"]
+    assert uses.count(Use.CALIBRATED) == data["photos"] - data["training_photos"]
+    assert not seen.unlisted
+
+
+def test_a_photo_of_the_held_out_fold_is_recognized(shipped_bundle, held_out) -> None:
+    assert seen_photos(shipped_bundle.path).uses(identities(held_out[::100])) == [Use.CALIBRATED] * 8
