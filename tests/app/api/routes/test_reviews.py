@@ -19,16 +19,30 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 pytest.importorskip("alembic", reason="the extra reviews is not installed")
 
+from app.detector.bundle import Bundle
+from app.detector.detections import Detections
 from app.photo.decoding import decode
 from app.records.key_file import KeyFile, Role
 from app.reviews.store import Entry, ReviewStore, Selection
-from app.settings import Blind, StoreLocation
+from app.settings import Blind, ModelChoice, Precision, Settings, StoreLocation
 from benchmarks.hostile_requests import request
-from tests.app.api.live_server import Live, Start, assert_problem, make_photo, records, wait_for, write_bundle
+from tests.app.api.live_server import (
+    Live,
+    StandIn,
+    Start,
+    assert_problem,
+    light_of,
+    make_photo,
+    records,
+    serving,
+    wait_for,
+    write_bundle,
+)
 from tests.app.api.server_process import Server, running
 from tests.app.reviews.databases import empty_location
 
@@ -353,8 +367,6 @@ def test_a_photo_whose_client_left_is_recorded_once_it_is_kept(
 
 
 def test_two_models_are_compared(start: Start, photo: bytes, tmp_path: Path) -> None:
-    from app.settings import ModelChoice
-
     write_bundle(tmp_path, name="other")
     location = StoreLocation(tmp_path / "reviews", None)
     with start(reviews=location, model="stand-in", models=(ModelChoice("other"),)) as live:
@@ -362,6 +374,46 @@ def test_two_models_are_compared(start: Start, photo: bytes, tmp_path: Path) -> 
         assert [found["model"]["name"] for found in body["detections"]] == ["stand-in", "other"]
         (entry,) = live.client.get("/reviews/photos?reader=a&order=disagreement").json()["photos"]
         assert entry["disagreement"] == 0
+
+
+class Other(StandIn):
+    """A stand-in that agrees with the first on the suspected teeth by the light of the photo: both, one or none."""
+
+    def detect(self, pixels: np.ndarray) -> Detections:
+        """The teeth of the first, with classes of its own."""
+        found = super().detect(pixels)
+        suspected = {130: [1, 2, 2, 1], 140: [1, 2, 1, 1], 150: [1, 1, 1, 1]}
+        # The warm-up's pictures have other lights.
+        return Detections(found.boxes, found.scores, np.array(suspected.get(light_of(pixels), [1, 1, 1, 1])))
+
+
+def test_the_photo_on_which_two_models_differ_most_is_first(tmp_path: Path) -> None:
+    for name in ("stand-in", "other"):
+        write_bundle(tmp_path, name=name)
+    settings = Settings(
+        model_store=tmp_path,
+        precision=Precision.FLOAT32,
+        model="stand-in",
+        models=(ModelChoice("other"),),
+        reviews=StoreLocation(tmp_path / "reviews", None),
+    )
+
+    def load(bundle: Bundle, *_: object, **__: object) -> StandIn:
+        return Other() if bundle.name == "other" else StandIn()
+
+    with serving(settings, load=load) as live:
+        live.wait_until_ready()
+        for light in (140, 150, 130):
+            kept(live, make_photo(light=light))
+
+        def queue(query: str) -> list[tuple[int, float]]:
+            listed = live.client.get(f"/reviews/photos?reader=b&{query}").json()["photos"]
+            return [(entry["id"], entry["disagreement"]) for entry in listed]
+
+        assert queue("order=disagreement") == [(2, 1), (1, pytest.approx(1 / 3, abs=1e-4)), (3, 0)]
+        assert queue("order=disagreement&limit=1") == [(2, 1)]
+        assert [number for number, _ in queue("order=uncertainty")] == [3, 2, 1], "the newest of equal ones"
+        assert [number for number, _ in queue("order=date")] == [1, 2, 3]
 
 
 def test_an_export_is_a_zip_of_the_training_layout(live: Live, photo: bytes) -> None:
