@@ -155,6 +155,46 @@ def test_reviews_are_backed_up_with_the_rest(tmp_path: Path) -> None:
         assert store.photo(1).records[0].reader == "a"
 
 
+@pytest.mark.slow
+def test_reviews_come_back_byte_for_byte_and_only_into_an_empty_store(tmp_path: Path) -> None:
+    pytest.importorskip("alembic", reason="the extra reviews is not installed")
+    from app.reviews.archive import archived_files
+    from app.reviews.store import ReviewStore
+    from tests.app.reviews.samples import keep, labels, picture, read
+
+    state, other, archive = tmp_path / "state", tmp_path / "other", tmp_path / "backup.tar"
+    KeyFile(tmp_path / "keys.json").add("reception", Role.DETECT)
+    AuditLog(state / "audit").close()
+    (tmp_path / "keys.json").rename(state / "keys.json")
+    source, restored, used = (StoreLocation(folder / "reviews", None) for folder in (state, tmp_path / "empty", other))
+    (tmp_path / "empty" / "reviews").mkdir(parents=True)
+    with closing(ReviewStore(source)) as store:
+        read(store, keep(store, patient="P-17", view="front"), "kim", 0)
+        secret = store.groups_secret()
+    with closing(ReviewStore(used)) as store:
+        keep(store, 1)
+    content, before = list(archived_files(source)), list(archived_files(used))
+    back_up(archive, state, "--reviews", str(source.folder))
+
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        restore(archive, other, "--reviews", str(used.folder))
+    assert refused.value.returncode == 1
+    assert refused.value.stderr == f"caries: {used.folder} is not empty; restore into an empty folder or database\n"
+    assert list(archived_files(used)) == before
+    assert [path.name for path in other.iterdir()] == ["reviews"], "the keys and the log are not restored either"
+
+    restore(archive, tmp_path / "empty", "--reviews", str(restored.folder))
+    assert list(archived_files(restored)) == content
+    assert (tmp_path / "empty" / "keys.json").read_bytes() == (state / "keys.json").read_bytes()
+    with closing(ReviewStore(restored)) as store:
+        photo = store.photo(1)
+        assert (photo.patient, photo.view, photo.kept_by) == ("P-17", "front", "desk")
+        assert store.picture(1)[0] == picture().data
+        (reading,) = photo.all_readings
+        assert (reading.reader, reading.labels) == ("kim", labels(0))
+        assert store.groups_secret() == secret
+
+
 def test_a_full_disk_or_a_reader_that_left_is_a_failure(tmp_path: Path) -> None:
     KeyFile(tmp_path / "keys.json").add("reception", Role.DETECT)
     command = [*CARIES, "backup", "--keys", str(tmp_path / "keys.json")]
