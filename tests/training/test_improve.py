@@ -1,19 +1,25 @@
 """One turn of the circle, on a store of made-up reviews and a training of one step."""
 
+import io
 import json
 import secrets
 import shutil
 from contextlib import closing
 
 import pytest
+from PIL import Image
 
 pytest.importorskip("alembic", reason="the extra reviews is not installed")
 
 from app.detector.bundle import list_bundles, list_comparisons, read_bundle
-from app.reviews.store import ReviewStore
+from app.photo.without_metadata import without_metadata
+from app.reviews.labels import LabelledBox, ReaderVerdict
+from app.reviews.labels import Labels as Reviewed
+from app.reviews.store import Entry, ReviewStore
 from app.settings import StoreLocation
-from tests.app.reviews.samples import keep, read
-from tests.training.bundles import altered
+from tests.app.reviews.samples import finding, keep, read
+from tests.training.bundles import BLIND_THRESHOLD, altered
+from tests.training.render.small_mouths import small
 from training.cli import main
 from training.data.annotations import read_data
 from training.data.data_sets import Labels
@@ -21,6 +27,7 @@ from training.data.seen_photos import Use, identities
 from training.improve import TEST_FOLD, export_reviews, start_bundle
 from training.measure import head_to_head
 from training.measure.held_out import seen_photos
+from training.measure.report import MEAN
 from training.run_folder import RunError
 
 pytestmark = pytest.mark.slow
@@ -132,3 +139,57 @@ def test_one_command_trains_compares_and_installs_or_refuses(
     assert improve(reviews, store, out, *further) == status
     assert "finished earlier" in capsys.readouterr().err
     assert made.stat().st_mtime_ns == before
+
+
+MOUTHS = 36
+GENTLE = (
+    *("num_steps=2", "batch_size=4", "learning_rate_base=0.001", "warmup_learning_rate=0.0", "warmup_steps=1"),
+    *("rendered_photos=0", "other_pictures=0", "rotation=0.0", "zoom_out=0.0", "white_balance=0.0"),
+    *('data_augmentation=["random_horizontal_flip {}"]', "batch_norm_decay=0.0"),
+)
+"""Changes of the shipped recipe, so that a training takes seconds and keeps what the weights know.
+
+A decay of 0 saves the re-estimation of the statistics."""
+
+
+def read_mouth(store: ReviewStore, seed: int) -> None:
+    """Keep a rendered photo, with a reading that is exactly right."""
+    mouth, file = small(seed), io.BytesIO()
+    Image.fromarray(mouth.image).save(file, "JPEG", quality=92)
+    photo_id, _ = store.keep(without_metadata(file.getvalue()), [finding()], by="desk", patient=f"p{seed}", view=None)
+    boxes = tuple(
+        LabelledBox(name, xmin, ymin, xmax, ymax)
+        for (ymin, xmin, ymax, xmax), name in zip(mouth.boxes.tolist(), mouth.labels, strict=True)
+    )
+    verdict = ReaderVerdict.CARIOUS if "caries" in mouth.labels else ReaderVerdict.SOUND
+    store.write_reading(photo_id, Entry(labels=Reviewed(verdict, boxes), reader="kim"))
+
+
+def test_a_bundle_that_the_command_trained_replaces_one_that_marks_nothing(
+    shipped_bundle, tmp_path, monkeypatch, capsys
+) -> None:
+    """The old bundle has the shipped weights and a threshold that no box reaches; the new one starts from them."""
+    location, store, out = StoreLocation(tmp_path / "reviews", None), tmp_path / "store", tmp_path / "out"
+    with monkeypatch.context() as patch:
+        # With this secret of the store, 9 mouths calibrate and 11 are for the test.
+        patch.setattr(secrets, "token_hex", lambda size: size * "02")
+        opened = ReviewStore(location)
+    with closing(opened):
+        for seed in range(MOUTHS):
+            read_mouth(opened, seed)
+    blind = read_bundle(altered(shipped_bundle, store, version=1, threshold=BLIND_THRESHOLD))
+    status = improve(location, store, out, *(word for change in GENTLE for word in ("--set", change)))
+    printed = capsys.readouterr()
+    assert status == 0, printed.err[-2000:]
+    assert f"improve   installed: {blind.name} 2" in printed.err
+    assert [version for _, version, _ in list_bundles(store)] == [1, 2]
+    made, installed = (read_bundle(folder / blind.name / "2") for folder in (out / "run" / "bundle", store))
+    assert installed.sha256 == made.sha256
+    assert installed.manifest["started_from"]["name"] == f"{blind.name} 1"
+    comparison = json.loads((out / "comparison.json").read_text())
+    assert json.loads(list_comparisons(store)[0].read_text()) == comparison
+    assert (comparison["old"]["sha256"], comparison["new"]["sha256"]) == (blind.sha256, installed.sha256)
+    assert sum(comparison["photos"].values()) == 11
+    figures = comparison["figures"][MEAN][head_to_head.DECISIVE]
+    assert figures["old"] == 0
+    assert figures["new"] > 0.5
