@@ -72,8 +72,8 @@ class Screen:
             fingers = [step] if isinstance(step[0], float | int) else step
             places = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(fingers)]  # type: ignore[misc]
             session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
+        self.page.wait_for_timeout(100)  # a finger that does not rest starts a fling, which swallows the next tap
         session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-        self.page.wait_for_timeout(200)  # Chromium drops a tap that follows a drag immediately
 
     def middle(self, selector: str) -> tuple[float, float]:
         """The middle of an element, in pixels of the window."""
