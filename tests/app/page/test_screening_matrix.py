@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -439,13 +440,13 @@ def test_a_choice_of_two_models(tmp_path: Path, stand_in: StandIn, browser: Brow
 
 
 def test_first_paint(clinic: Live, browser: Browser) -> None:
-    """The best of five, since the machine may be doing other work."""
+    """The median of five."""
     times = []
     for _ in range(5):
         with opened(browser, clinic) as screen:
             entries = screen.page.evaluate("() => performance.getEntriesByType('paint').map(entry => entry.startTime)")
             times.append(max(entries))
-    assert min(times) < MAX_FIRST_PAINT_MS
+    assert statistics.median(times) < MAX_FIRST_PAINT_MS
 
 
 def test_the_shipped_detector_marks_the_examples_as_it_answers(
