@@ -276,6 +276,47 @@ def test_only_changes_are_drafts_and_the_newest_wins(reviewing: Reviewing, brows
             expect(page.locator("#note")).to_have_value("newer")
 
 
+def test_a_draft_of_a_reading_that_has_changed_since_is_told_and_can_be_discarded(
+    reviewing: Reviewing, browser: Browser
+) -> None:
+    from playwright.sync_api import expect
+
+    with reviewing() as live:
+        kept(live, 130)
+        start = reviewed(live, 1)["start"]
+
+        def write(version: int, teeth: int, note: str) -> None:
+            """As the same reader does elsewhere."""
+            body = {"version": version, "verdict": "carious", "boxes": start[:teeth], "note": note}
+            assert live.client.put("/reviews/photos/1/reading?reader=kim", json=body).status_code == 200
+
+        write(0, 4, "first")
+        with opened(browser, live, viewport=LAPTOP, reader="kim") as screen:
+            page = screen.page
+            page.goto("/#review/1")
+            expect(page.locator("#note")).to_have_value("first")
+            page.fill("#note", "draft")
+            page.click("#to-screening")
+            write(1, 2, "second")
+
+            page.goto("/#review/1")
+            notice = page.locator("#edit-notices")
+            expect(notice).to_contain_text("The saved labels have changed since then.")
+            expect(page.locator("#note")).to_have_value("draft")
+            expect(page.locator("#teeth button")).to_have_count(4)
+            page.get_by_role("button", name="Discard them").click()
+            expect(page.locator("#note")).to_have_value("second")
+            expect(page.locator("#teeth button")).to_have_count(2)
+            expect(notice).to_be_empty()
+            assert page.evaluate("Object.keys(localStorage).filter(key => key.includes('draft'))") == []
+
+            page.locator("#edit-viewer").focus()
+            page.keyboard.press("Enter")
+            expect(page.locator("#edit")).to_be_hidden()
+            reading = reviewed(live, 1)["reading"]
+            assert (reading["version"], reading["note"], len(reading["boxes"])) == (3, "second", 2)
+
+
 def test_a_photo_that_arrives_late_does_not_interrupt_typing(reviewing: Reviewing, browser: Browser) -> None:
     from playwright.sync_api import Route, expect
 
