@@ -17,7 +17,7 @@ pytest.importorskip("alembic", reason="the extra reviews is not installed")
 
 from app.records.key_file import KeyFile, Role
 from app.settings import Blind
-from tests.app.api.live_server import make_photo
+from tests.app.api.live_server import Live, make_photo
 from tests.app.page.hand import WAYS, Hand
 from tests.app.page.screen import Screen, opened
 from tests.app.page.test_review_matrix import is_wider_than_the_window
@@ -127,6 +127,16 @@ def test_screening(reviewing: Reviewing, browser: Browser, tmp_path: Path, way: 
         expect(page.locator("#report article")).to_have_count(2)
 
         sign_out(hand, "#sign-out")
+
+
+@pytest.mark.systems
+@pytest.mark.xfail(strict=True, reason="where the curve ends, the figures vanish and the slider lets go")
+def test_the_slider_follows_the_mouse_past_the_end_of_the_curve(clinic: Live, browser: Browser) -> None:
+    with opened(browser, clinic, **size("laptop")) as screen:
+        screen.add(("a.jpg", make_photo()))
+        screen.wait_until_done(1)
+        Hand(screen, "mouse").slide("#threshold", 0.9)  # the curve of the stand-in ends at 0.6
+        assert float(screen.page.locator("#threshold").input_value()) == pytest.approx(0.9, abs=0.02)
 
 
 @every_way(("keyboard", "en-GB", "laptop"))
