@@ -130,7 +130,6 @@ def test_screening(reviewing: Reviewing, browser: Browser, tmp_path: Path, way: 
 
 
 @pytest.mark.systems
-@pytest.mark.xfail(strict=True, reason="where the curve ends, the figures vanish and the slider lets go")
 def test_the_slider_follows_the_mouse_past_the_end_of_the_curve(clinic: Live, browser: Browser) -> None:
     with opened(browser, clinic, **size("laptop")) as screen:
         screen.add(("a.jpg", make_photo()))

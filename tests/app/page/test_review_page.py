@@ -336,6 +336,29 @@ def test_a_photo_that_arrives_late_does_not_interrupt_typing(reviewing: Reviewin
             expect(page.locator("#queue-number")).not_to_be_focused()
 
 
+def test_choosing_a_queue_by_arrow_keys_confirms_nothing(reviewing: Reviewing, browser: Browser) -> None:
+    from playwright.sync_api import expect
+
+    with reviewing() as live:
+        kept(live, 110, 120)
+        with opened(browser, live, viewport=LAPTOP, reader="kim") as screen:
+            page = screen.page
+            page.click("#to-review")
+            expect(page.locator("#edit-name")).to_have_text("Photo 2")
+            for choice in ("#queue-order", "#queue-state"):
+                page.locator(choice).focus()
+                before = page.locator(choice).input_value()
+                with page.expect_response("**/reviews/photos?*"):
+                    page.keyboard.press("ArrowDown")
+                expect(page.locator(choice)).not_to_have_value(before)
+                page.wait_for_timeout(500)
+                expect(page.locator(choice)).to_be_focused()
+                page.keyboard.press("Enter")
+                page.keyboard.press("Escape")
+        readings = [live.client.get(f"/reviews/photos/{number}?reader=kim").json()["reading"] for number in (1, 2)]
+        assert readings == [None, None]
+
+
 def test_every_photo_of_a_long_list_can_be_opened(reviewing: Reviewing, browser: Browser) -> None:
     from playwright.sync_api import Route, expect
 

@@ -165,8 +165,8 @@ export class ReviewView {
     this.editor.open(job.picture, job.width, job.height, draft?.labels ?? job.labels);
     if (draft) this.tellOfDraft(job, draft.version, draft.savedAt);
     this.renderJob();
-    // A photo that arrives late does not interrupt typing.
-    if (document.activeElement !== byId("queue-number")) this.editor.focus();
+    // A photo that arrives late does not interrupt typing, or the choice of a queue by arrow keys.
+    if (!byId("queue-choices").contains(document.activeElement)) this.editor.focus();
     const { top, bottom } = byId("edit-viewer").getBoundingClientRect();
     if (top < 0 || bottom > innerHeight) byId("edit").scrollIntoView();
     byId("entries").querySelector("[aria-current=true]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
