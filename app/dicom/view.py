@@ -17,7 +17,7 @@ MODIFIERS = {
 }
 """The sequences that are carried over, and the one in their items that modifies them."""
 
-PLAIN = ("ImageLaterality", "PatientOrientation")
+PLAIN = ("PatientOrientation", "ImageLaterality", "Laterality")
 """Further attributes that are carried over, which have no codes."""
 
 CODE = ("CodeValue", "LongCodeValue", "URNCodeValue", "CodingSchemeDesignator", "CodingSchemeVersion", "CodeMeaning")
@@ -51,16 +51,27 @@ def copy_codes(header: Dataset, made: Dataset) -> None:
 
     The modifiers of the view are in the report only: dciodvfy calls them content items without a name here.
     """
-    for name in (*MODIFIERS, *PLAIN):
+    for name in (*MODIFIERS, "PatientOrientation"):
         if value := header.get(name):
             setattr(made, name, read_codes(value) if name == VIEW else value)
+    if (side := laterality(header)) or header.get("BodyPartExamined"):
+        made.ImageLaterality = side
+
+
+def laterality(header: Dataset) -> str:
+    """Of the photo `header`, or of its series; empty if neither is given.
+
+    Laterality itself must be there for a paired part of the body and must not for any other (PS3.3, C.7.3.1), unless
+    Image Laterality is there, which fits both.
+    """
+    return str(header.get("ImageLaterality") or header.get("Laterality") or "")
 
 
 def described(header: Dataset) -> list[Dataset]:
     """Content items of a report that describe the photo `header`."""
     found = [codes.coded_item(codes.ACQUISITION, codes.TARGET_REGION, code) for code in _first(header, REGION)]
-    if laterality := LATERALITIES.get(str(header.get("ImageLaterality") or "")):
-        found.append(codes.code_item(codes.ACQUISITION, codes.IMAGE_LATERALITY, laterality))
+    if side := LATERALITIES.get(laterality(header)):
+        found.append(codes.code_item(codes.ACQUISITION, codes.IMAGE_LATERALITY, side))
     for code in _first(header, VIEW):
         item = codes.coded_item(codes.ACQUISITION, codes.IMAGE_VIEW, code)
         if modifiers := header[VIEW].value[0].get(MODIFIERS[VIEW]):

@@ -41,8 +41,19 @@ def test_references(shipped_bundle: Bundle) -> None:
     assert read.SourceImageSequence[0].ReferencedFrameNumber == 3
 
 
+TOOTH = {"BodyPartExamined": "TOOTH"}
+"""A paired part of the body, unlike JAW."""
+
+
 @pytest.mark.parametrize("lang", ["en", "ko"])
-@pytest.mark.parametrize("patient", [{}, KOREAN, {"BodyPartExamined": "JAW"}])
+@pytest.mark.parametrize(
+    "patient",
+    [
+        *({}, KOREAN, {"BodyPartExamined": "JAW"}, {"BodyPartExamined": "JAW", "Laterality": "R"}),
+        *(TOOTH, {**TOOTH, "Laterality": "R"}, {**TOOTH, "ImageLaterality": "L"}),
+        {**TOOTH, "Laterality": "R", "ImageLaterality": "L"},
+    ],
+)
 def test_pictures_conform(shipped_bundle: Bundle, tmp_path: Path, lang: Lang, patient: dict[str, Any]) -> None:
     photo = source(dicom_files.jpeg(**patient))
     data = build_capture(photo, screened(shipped_bundle), replace(OPTIONS, lang=lang))

@@ -82,6 +82,27 @@ def test_a_photo_without_codes_is_answered_without(shipped_bundle: Bundle) -> No
     assert not picture.PatientOrientation
 
 
+@pytest.mark.parametrize(
+    ("given", "side"),
+    [
+        ({"Laterality": "R"}, "R"),
+        ({"Laterality": "R", "ImageLaterality": "L"}, "L"),
+        ({"BodyPartExamined": "TOOTH"}, ""),
+        ({}, None),
+    ],
+)
+def test_laterality_is_that_of_the_photo_or_its_series(
+    shipped_bundle: Bundle, tmp_path: Path, given: dict[str, Any], side: str | None
+) -> None:
+    report, picture, files = answers(shipped_bundle, dicom_files.jpeg(**given))
+    assert picture.get("ImageLaterality") == side
+    assert "Laterality" not in picture
+    described = [item.ConceptCodeSequence[0].CodeMeaning for item in library(report)[1:]]
+    assert described == ([{"R": "Right", "L": "Left"}[side]] if side else [])
+    for one in files:
+        assert_conforms(one, tmp_path)
+
+
 def test_only_codes_are_carried_over(shipped_bundle: Bundle) -> None:
     item = coded(VIEW, ViewModifierCodeSequence=MIRRORED)
     item.PatientComments, item.CodingSchemeVersion = "Hong", "2026"
