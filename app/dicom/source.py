@@ -32,6 +32,9 @@ STUDY = (
 COPIED = (*PATIENT, *STUDY)
 """Attributes that the objects have with the photo's values, if it has them."""
 
+DEIDENTIFICATION = "DeidentificationMethodCodeSequence"
+"""A sequence of codes that they have too."""
+
 EMPTY = (
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
     *("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
@@ -102,6 +105,8 @@ class Source:
                 setattr(made, name, self.header[name].value)
             elif name in EMPTY:
                 setattr(made, name, "")
+        if DEIDENTIFICATION in self.header:
+            setattr(made, DEIDENTIFICATION, self.header[DEIDENTIFICATION].value)
 
 
 def read_source(data: bytes, frame: int | None) -> Source:
@@ -115,7 +120,7 @@ def read_source(data: bytes, frame: int | None) -> Source:
     several, elements = file.frames > 1, b"".join(_element(file, name) for name in READ)
     try:
         header = _read(file, elements)
-        for name in MODIFIERS:
+        for name in (*MODIFIERS, DEIDENTIFICATION):
             if items := _codes(file, name, elements):
                 setattr(header, name, items)
         missing = [name for name in REQUIRED if not UID(str(header.get(name) or "")).is_valid]
@@ -137,7 +142,7 @@ def _codes(file: DicomFile, name: str, elements: bytes) -> list[Dataset]:
     if not 0 < end - start <= MAX_CODES_BYTES:
         return []
     try:
-        return read_codes(_read(file, elements + file.data[start:end])[name].value, MODIFIERS[name])
+        return read_codes(_read(file, elements + file.data[start:end])[name].value, MODIFIERS.get(name, ""))
     except Exception:  # of any kind for damaged elements
         return []
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom import dcmread
 
 import app.dicom
 from app.detector.bundle import Bundle
+from app.dicom.codes import Code
 from app.dicom.objects import build_objects
 from app.errors import NotAcceptable, UnreadablePhoto
-from tests.app.dicom.answers import OPTIONS, screened, source
+from tests.app.dicom.answers import OPTIONS, assert_conforms, screened, source
 from tests.app.photo import dicom_files
 
 
@@ -28,6 +31,27 @@ def test_values_that_cannot_be_written_again_are_the_photos_fault(shipped_bundle
     with pytest.raises(UnreadablePhoto, match="has values that cannot be copied") as raised:
         build_objects(source(data), screened(shipped_bundle), OPTIONS)
     assert raised.value.__suppress_context__, "the cause names the value"
+
+
+PROFILE = Code("113100", "DCM", "Basic Application Confidentiality Profile")
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        {"DeidentificationMethod": "By hand"},
+        {"DeidentificationMethodCodeSequence": [PROFILE.item(), Code("113105", "DCM", "Clean Descriptors").item()]},
+    ],
+)
+def test_objects_say_how_their_photo_was_deidentified(
+    shipped_bundle: Bundle, tmp_path: Path, method: dict[str, Any]
+) -> None:
+    data = dicom_files.jpeg(PatientIdentityRemoved="YES", **method)
+    ((name, value),) = method.items()
+    for made in build_objects(source(data), screened(shipped_bundle), OPTIONS):
+        read = dcmread(io.BytesIO(made))
+        assert (read.PatientIdentityRemoved, read[name].value) == ("YES", value)
+        assert_conforms(made, tmp_path)
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
