@@ -5,6 +5,7 @@ import io
 import logging
 import warnings
 from dataclasses import dataclass
+from typing import Any, Literal
 
 from pydicom import Dataset, config
 from pydicom.datadict import dictionary_VR, tag_for_keyword
@@ -41,6 +42,7 @@ EMPTY = (
 )
 """Those of them that every object must have, if need be without a value."""
 
+CHARSET = "SpecificCharacterSet"
 REQUIRED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 
 DATES = ("Content", "Acquisition", "Series", "Study")
@@ -48,7 +50,7 @@ DATES = ("Content", "Acquisition", "Series", "Study")
 
 READ = (
     *dict.fromkeys((*REQUIRED, *COPIED, *(f"{name}{part}" for name in DATES for part in ("Date", "Time")))),
-    *("SpecificCharacterSet", "Modality", "InstanceNumber", "BodyPartExamined", *PLAIN),
+    *(CHARSET, "Modality", "InstanceNumber", "BodyPartExamined", *PLAIN),
 )
 """Attributes that pydicom may read."""
 
@@ -59,6 +61,12 @@ MAX_CODES_BYTES = 2**12
 """Of a sequence of codes; a longer one is not carried over."""
 
 UTF_8 = "ISO_IR 192"
+
+MULTI_BYTE = frozenset({"ISO 2022 IR 58", "ISO 2022 IR 87", "ISO 2022 IR 149", "ISO 2022 IR 159"})
+"""Character sets that extend another (PS3.5, 6.1.2.5), which is the empty value if they stand alone."""
+
+MISSPELT = {b"ISO_IR 149": b"ISO 2022 IR 149", b"ISO IR 149": b"ISO 2022 IR 149"}
+"""Names of the Korean character set that devices write, and pydicom takes for another's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +103,7 @@ class Source:
 
     def copy_to(self, made: Dataset, texts: str) -> None:
         """Copy patient and study, in the photo's character set if that has the characters of `texts`, else in UTF-8."""
-        charset = self.header.get("SpecificCharacterSet")
+        charset = _extended(self.header.get(CHARSET))
         if not _has(charset, texts):
             charset = UTF_8
         if charset:
@@ -161,7 +169,25 @@ def _element(file: DicomFile, name: str) -> bytes:
             f"the DICOM file's {name} has {length} bytes or another type; at most {MAX_VALUE_BYTES} of {expected} are"
             " accepted for an answer in DICOM"
         )
+    if name == CHARSET:
+        return _with_charset(file, at, length)
     return file.data[at - 8 : at + length]
+
+
+def _with_charset(file: DicomFile, at: int, length: int) -> bytes:
+    """The element with the character sets, each by its right name."""
+    values = [value.strip(b" \0") for value in file.data[at : at + length].split(b"\\")]
+    named = b"\\".join(MISSPELT.get(value, value) for value in values)
+    named += b" " * (len(named) % 2)
+    size = 2 if file.encoding.explicit else 4
+    order: Literal["little", "big"] = "little" if file.encoding.little else "big"
+    return file.data[at - 8 : at - size] + len(named).to_bytes(size, order) + named
+
+
+def _extended(charset: Any) -> Any:
+    """The character sets with an empty value in front of those of `MULTI_BYTE`, which are then written with escapes."""
+    values = [charset] if isinstance(charset, str) else [*(charset or ())]
+    return ["", *values] if values and values[0] in MULTI_BYTE else charset
 
 
 def _has(charset: object, texts: str) -> bool:

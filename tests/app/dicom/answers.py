@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydicom.uid import JPEGBaseline8Bit
 
 from app.detector.bundle import Bundle
 from app.detector.detections import Detections
@@ -28,6 +29,9 @@ KOREAN: dict[str, Any] = {
     "StudyDescription": "구강 사진",
 }
 """A Korean patient in the character set of Korean archives (PS3.5, I.2)."""
+
+KOREAN_CHARSETS = ["\\ISO 2022 IR 149", "ISO 2022 IR 149", "ISO_IR 149", "ISO IR 149"]
+"""It, and what devices write for it."""
 
 OPTIONS = Options(classes=ClassSelection.ALL, media_type="image/jpeg")
 
@@ -55,6 +59,14 @@ def not_assessable(bundle: Bundle) -> ScreenedPhoto:
     """A photo without boxes."""
     none = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, int))
     return screened(bundle, screening=Screening(Verdict.NOT_ASSESSABLE, (Reason.BLURRED,), 0, none, 0))
+
+
+def korean(charset: str, syntax: str = JPEGBaseline8Bit, **attributes: Any) -> bytes:
+    """The photo of a Korean patient, with escapes, whose character set has one of these names."""
+    codestream = encode(np.full((48, 64, 3), 90, np.uint8), "image/jpeg")
+    pixels: bytes | list[bytes] = [codestream] if syntax == JPEGBaseline8Bit else bytes(64 * 48 * 3)
+    data = dicom_files.written(dicom_files.dataset(**KOREAN, **attributes), syntax, pixels=pixels)
+    return data.replace(KOREAN_CHARSETS[0].encode(), charset.ljust(16).encode())
 
 
 def source(data: bytes | None = None, frame: int | None = None) -> Source:

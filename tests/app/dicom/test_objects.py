@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ import app.dicom
 from app.detector.bundle import Bundle
 from app.dicom.codes import Code
 from app.dicom.objects import build_objects
+from app.drawing import Lang
 from app.errors import NotAcceptable, UnreadablePhoto
-from tests.app.dicom.answers import OPTIONS, assert_conforms, screened, source
+from tests.app.dicom.answers import KOREAN, KOREAN_CHARSETS, OPTIONS, assert_conforms, korean, screened, source
 from tests.app.photo import dicom_files
 
 
@@ -51,6 +53,14 @@ def test_objects_say_how_their_photo_was_deidentified(
     for made in build_objects(source(data), screened(shipped_bundle), OPTIONS):
         read = dcmread(io.BytesIO(made))
         assert (read.PatientIdentityRemoved, read[name].value) == ("YES", value)
+        assert_conforms(made, tmp_path)
+
+
+@pytest.mark.parametrize("lang", ["en", "ko"])
+@pytest.mark.parametrize("charset", KOREAN_CHARSETS)
+def test_objects_of_korean_photos_conform(shipped_bundle: Bundle, tmp_path: Path, charset: str, lang: Lang) -> None:
+    for made in build_objects(source(korean(charset)), screened(shipped_bundle), replace(OPTIONS, lang=lang)):
+        assert dcmread(io.BytesIO(made)).PatientName == KOREAN["PatientName"]
         assert_conforms(made, tmp_path)
 
 

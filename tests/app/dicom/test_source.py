@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 from pydicom import Dataset, dcmread
-from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from app.dicom.source import COPIED, EMPTY
 from app.errors import PhotoTooLarge, UnreadablePhoto
 from app.photo.dicom_file import MAX_DEPTH
-from tests.app.dicom.answers import KOREAN, source
+from tests.app.dicom.answers import KOREAN, KOREAN_CHARSETS, korean, source
 from tests.app.photo import dicom_files
 from tests.app.photo.test_dicom_file import nested
 
@@ -46,13 +46,29 @@ def test_attributes_that_every_object_has() -> None:
 
 
 @pytest.mark.parametrize("texts", ["", "Caries suspected", "충치 의심"])
-def test_korean_names_keep_their_bytes(texts: str) -> None:
-    data = dicom_files.jpeg(**KOREAN)
-    copied = written_again(data, texts)
-    name = dcmread(io.BytesIO(data)).PatientName.original_string
+@pytest.mark.parametrize("charset", KOREAN_CHARSETS)
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_korean_names_keep_their_bytes(syntax: str, charset: str, texts: str) -> None:
+    data = korean(charset, syntax)
+    assert charset.encode() in data
+    name = dcmread(io.BytesIO(dicom_files.jpeg(**KOREAN))).PatientName.original_string
     assert b"\x1b$)C" in name
+    assert name in data
+    copied = written_again(data, texts)
     assert name in copied
-    assert dcmread(io.BytesIO(copied)).StudyDescription == "구강 사진"
+    read = dcmread(io.BytesIO(copied))
+    assert read.SpecificCharacterSet == ["", "ISO 2022 IR 149"]
+    assert (read.PatientName, read.StudyDescription) == (KOREAN["PatientName"], "구강 사진")
+
+
+@pytest.mark.parametrize("charset", KOREAN_CHARSETS[1:])
+def test_korean_names_without_escapes_get_them(charset: str) -> None:
+    name = "Hong^Gildong==홍^길동"
+    bare = dicom_files.dataset(SpecificCharacterSet=charset, PatientName=None)
+    bare.add_new(0x00100010, "PN", name.encode("euc_kr"))
+    copied = written_again(dicom_files.written(bare), "충치 의심")
+    assert dcmread(io.BytesIO(copied)).PatientName == name
+    assert copied.count(b"\x1b$)C") == 2
 
 
 def test_a_character_set_without_the_texts_becomes_utf_8() -> None:
