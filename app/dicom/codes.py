@@ -45,6 +45,8 @@ MODALITIES = {
     "OT": Code("OT", "DCM", "Other Modality"),
 }
 TARGET_REGION = Code("123014", "DCM", "Target Region")
+STRUCTURE = Code("91723000", "SCT", "Anatomical structure")
+TOPOGRAPHICAL_MODIFIER = Code("106233006", "SCT", "Topographical modifier")
 IMAGE_LATERALITY = Code("111027", "DCM", "Image Laterality")
 IMAGE_VIEW = Code("111031", "DCM", "Image View")
 IMAGE_VIEW_MODIFIER = Code("111032", "DCM", "Image View Modifier")

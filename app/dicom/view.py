@@ -9,10 +9,10 @@ from pydicom import Dataset
 
 from app.dicom import codes
 
-REGION, VIEW = "AnatomicRegionSequence", "ViewCodeSequence"
+REGION, STRUCTURE, VIEW = "AnatomicRegionSequence", "PrimaryAnatomicStructureSequence", "ViewCodeSequence"
 MODIFIERS = {
     REGION: "AnatomicRegionModifierSequence",
-    "PrimaryAnatomicStructureSequence": "PrimaryAnatomicStructureModifierSequence",
+    STRUCTURE: "PrimaryAnatomicStructureModifierSequence",
     VIEW: "ViewModifierCodeSequence",
 }
 """The sequences that are carried over, and the one in their items that modifies them."""
@@ -68,20 +68,24 @@ def laterality(header: Dataset) -> str:
 
 
 def described(header: Dataset) -> list[Dataset]:
-    """Content items of a report that describe the photo `header`."""
-    found = [codes.coded_item(codes.ACQUISITION, codes.TARGET_REGION, code) for code in _first(header, REGION)]
+    """Content items of a report that describe the photo `header`.
+
+    TID 1602 has a place for one region and one view. It may be extended; modifiers of the region, and structures with
+    theirs, are as those of a finding site in TID 1410.
+    """
+    found = _described(header, REGION, codes.TARGET_REGION, codes.TOPOGRAPHICAL_MODIFIER)[:1]
+    found += _described(header, STRUCTURE, codes.STRUCTURE, codes.TOPOGRAPHICAL_MODIFIER)
     if side := LATERALITIES.get(laterality(header)):
         found.append(codes.code_item(codes.ACQUISITION, codes.IMAGE_LATERALITY, side))
-    for code in _first(header, VIEW):
-        item = codes.coded_item(codes.ACQUISITION, codes.IMAGE_VIEW, code)
-        if modifiers := header[VIEW].value[0].get(MODIFIERS[VIEW]):
-            item.ContentSequence = [
-                codes.coded_item(codes.MODIFIER, codes.IMAGE_VIEW_MODIFIER, each) for each in modifiers
-            ]
+    return found + _described(header, VIEW, codes.IMAGE_VIEW, codes.IMAGE_VIEW_MODIFIER)[:1]
+
+
+def _described(header: Dataset, name: str, concept: codes.Code, modifier: codes.Code) -> list[Dataset]:
+    """A content item of this concept for each code of a sequence, with its modifiers below it."""
+    found = []
+    for code in header.get(name) or []:
+        item = codes.coded_item(codes.ACQUISITION, concept, read_codes([code])[0])
+        if modifiers := code.get(MODIFIERS[name]):
+            item.ContentSequence = [codes.coded_item(codes.MODIFIER, modifier, each) for each in modifiers]
         found.append(item)
     return found
-
-
-def _first(header: Dataset, name: str) -> list[Dataset]:
-    """The first code of a sequence without its modifiers, if there is one."""
-    return read_codes((header.get(name) or [])[:1])

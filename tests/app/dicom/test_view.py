@@ -19,6 +19,8 @@ from tests.app.photo import dicom_files
 
 MOUTH = Code("123851003", "SCT", "Mouth")
 BUCCAL = Code("79011009", "SCT", "Structure of buccal space")
+ALVEOLAR = Code("38754007", "SCT", "alveolar process of mandible")
+INFERIOR = Code("261089000", "SCT", "Inferior")
 RIGHT = Code("24028007", "SCT", "Right")
 VIEW = Code("260421001", "SCT", "Projection, right")
 MIRRORED = Code("112104", "DCM", "Image mirrored, uncorrected")
@@ -32,10 +34,13 @@ def coded(code: Code, **modifiers: Code) -> Dataset:
 
 
 def view() -> dict[str, Any]:
-    """IV02 of ADA Standard 1100, with a mirror, as dicom4ortho 0.5 writes it."""
+    """IV02 of ADA Standard 1100, with a mirror, as dicom4ortho 0.5 writes it, and further codes."""
     return {
-        "AnatomicRegionSequence": [coded(MOUTH)],
-        "PrimaryAnatomicStructureSequence": [coded(BUCCAL, PrimaryAnatomicStructureModifierSequence=RIGHT)],
+        "AnatomicRegionSequence": [coded(MOUTH, AnatomicRegionModifierSequence=INFERIOR)],
+        "PrimaryAnatomicStructureSequence": [
+            coded(BUCCAL, PrimaryAnatomicStructureModifierSequence=RIGHT),
+            coded(ALVEOLAR),
+        ],
         "ViewCodeSequence": [coded(VIEW, ViewModifierCodeSequence=MIRRORED)],
         "ImageLaterality": "R",
         "PatientOrientation": ["P", "F"],
@@ -55,6 +60,18 @@ def library(report: Dataset) -> list[Dataset]:
     return list(found.ContentSequence[0].ContentSequence[0].ContentSequence)
 
 
+def outline(items: list[Dataset]) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """Concept, code and modifiers of content items."""
+
+    def coded_as(item: Dataset) -> tuple[str, str]:
+        return item.ConceptNameCodeSequence[0].CodeValue, item.ConceptCodeSequence[0].CodeValue
+
+    assert {item.RelationshipType for item in items} == {"HAS ACQ CONTEXT"}
+    modifiers = [list(item.get("ContentSequence") or []) for item in items]
+    assert {one.RelationshipType for each in modifiers for one in each} <= {"HAS CONCEPT MOD"}
+    return [(*coded_as(item), [*map(coded_as, below)]) for item, below in zip(items, modifiers, strict=True)]
+
+
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian])
 @pytest.mark.parametrize("undefined", [False, True])
 def test_codes_are_carried_over(shipped_bundle: Bundle, tmp_path: Path, syntax: str, undefined: bool) -> None:
@@ -64,13 +81,14 @@ def test_codes_are_carried_over(shipped_bundle: Bundle, tmp_path: Path, syntax: 
     report, picture, files = answers(shipped_bundle, dicom_files.written(made, syntax, pixels=bytes(64 * 48 * 3)))
     for name, value in view().items():
         assert picture[name].value == ([VIEW.item()] if name == "ViewCodeSequence" else value)
-    described = [
-        (item.ConceptNameCodeSequence[0].CodeValue, item.ConceptCodeSequence[0].CodeValue) for item in library(report)
+    assert outline(library(report)) == [
+        ("121139", "XC", []),
+        ("123014", MOUTH.value, [("106233006", INFERIOR.value)]),
+        ("91723000", BUCCAL.value, [("106233006", RIGHT.value)]),
+        ("91723000", ALVEOLAR.value, []),
+        ("111027", RIGHT.value, []),
+        ("111031", VIEW.value, [("111032", MIRRORED.value)]),
     ]
-    assert described == [("121139", "XC"), ("123014", MOUTH.value), ("111027", RIGHT.value), ("111031", VIEW.value)]
-    (modifier,) = library(report)[-1].ContentSequence
-    assert modifier.RelationshipType == "HAS CONCEPT MOD"
-    assert modifier.ConceptCodeSequence[0].CodeValue == MIRRORED.value
     for one in files:
         assert_conforms(one, tmp_path)
 
