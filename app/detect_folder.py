@@ -8,12 +8,13 @@ import sys
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path, PurePath
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from app.admission import Admission
 from app.detector.engine import Engine, build_engine_from_settings
-from app.errors import CariesError, OutputError, PhotoTooLarge
+from app.errors import CariesError, OutputError, PhotoTooLarge, SeveralFrames
 from app.photo.formats import PHOTO_SUFFIXES, PICTURE_SUFFIXES
 from app.screen_photo import Options, ScreenedPhoto, Screener
 from app.settings import Settings
@@ -24,13 +25,30 @@ PREFIX = "[Result]"
 
 COLUMNS = (
     *("file", "verdict", "reasons", "teeth_seen", "class", "class_id", "score", "xmin", "ymin", "xmax", "ymax"),
-    *("hidden_by_max_boxes", "operating_point", "result"),
+    *("hidden_by_max_boxes", "operating_point", "result", "frame"),
 )
 
 T = TypeVar("T")
+A = TypeVar("A")
 AnyPath = TypeVar("AnyPath", bound=PurePath)
 Failure = tuple[Path, str]
 Screen = Callable[[bytes], Awaitable[ScreenedPhoto]]
+
+
+class Source(NamedTuple):
+    """What a result is for: a file, or a frame of a DICOM file with several, counted from 1."""
+
+    file: Path
+    frame: int | None = None
+
+    @property
+    def name(self) -> Path:
+        """The file, with the frame behind a number sign."""
+        return self.file if self.frame is None else self.file.with_name(f"{self.file.name}#{self.frame}")
+
+    def frames(self, number: int) -> list["Source"]:
+        """The frames of the file."""
+        return [Source(self.file, frame) for frame in range(1, number + 1)]
 
 
 def detect_photos(
@@ -44,6 +62,8 @@ def detect_photos(
 ) -> list[Failure]:
     """Screen photos; write `[Result]<name>` for each and `detections.csv` for all into the folder `out`.
 
+    Each frame of a DICOM file with several is a photo, whose result has its number behind a `#`.
+
     No file is ever incomplete. A photo that fails does not stop the others. Bytes of a file name that are not UTF-8
     are written as `\\udc80` to `\\udcff`, in the table and in JSON.
 
@@ -52,11 +72,12 @@ def detect_photos(
         out: created if missing.
         options: with the media type of the annotated pictures.
         settings: their deadline does not apply.
-        print_json: print each answer as a line of JSON on standard output, with the photo's path as `file`.
+        print_json: print each answer as a line of JSON on standard output, with the photo's path as `file`, and for a
+            frame its number as `frame`.
         engine: the detector, not started; None for the one of the settings.
 
     Returns:
-        The inputs that failed, each with the reason, in order.
+        The inputs that failed, each with the reason, in order; a frame as `<name>#<frame>`.
 
     Raises:
         CariesError: the detector cannot be loaded, or `out` cannot be used.
@@ -114,12 +135,7 @@ def result_names(photos: Iterable[AnyPath], suffix: str) -> dict[AnyPath, str]:
     names: dict[AnyPath, str] = {}
     taken: set[str] = set()
     for photo in photos:
-        number, name = 1, f"{PREFIX}{photo.stem}{suffix}"
-        while name.casefold() in taken:
-            number += 1
-            name = f"{PREFIX}{photo.stem} ({number}){suffix}"
-        taken.add(name.casefold())
-        names[photo] = name
+        names[photo] = _free(f"{PREFIX}{photo.stem}", suffix, taken)
     return names
 
 
@@ -140,7 +156,7 @@ async def _screen_all(
     from tqdm import tqdm
 
     assert options.media_type is not None
-    names = result_names(photos, PICTURE_SUFFIXES[options.media_type])
+    names = _Names(photos, PICTURE_SUFFIXES[options.media_type])
     failures: list[Failure] = []
     with (
         complete_or_absent(out / TABLE) as partial,
@@ -149,35 +165,83 @@ async def _screen_all(
         tqdm(total=len(photos), unit="photo", file=sys.stderr) as bar,
         closing(Screener(Admission(photos_open=settings.photos_open), settings.limits)) as screener,
     ):
-        screen = functools.partial(screener.screen, options=options, engine=engine)
         table = csv.writer(stream)
         table.writerow(COLUMNS)
 
-        def answer_for(photo: Path) -> Awaitable[ScreenedPhoto | str]:
-            return answer_or_reason(functools.partial(_read, photo, settings.max_bytes), screen)
+        async def answer_for(source: Source) -> ScreenedPhoto | str | int:
+            """The answer, the reason why there is none, or the number of frames that have one each."""
+            frames, chosen = 0, replace(options, frame=source.frame)
 
-        async for photo, answer in answers_in_order(photos, answer_for, settings.photos_open):
+            async def screen(data: bytes) -> ScreenedPhoto:
+                nonlocal frames
+                try:
+                    return await screener.screen(data, chosen, engine)
+                except SeveralFrames as error:
+                    frames = error.frames
+                    raise
+
+            answer = await answer_or_reason(functools.partial(_read, source.file, settings.max_bytes), screen)
+            return frames or answer
+
+        async def answers(sources: Iterable[Source]) -> AsyncIterator[tuple[Source, ScreenedPhoto | str]]:
+            async for source, answer in answers_in_order(sources, answer_for, settings.photos_open):
+                if isinstance(answer, int):
+                    bar.total += answer - 1
+                    async for each in answers(source.frames(answer)):
+                        yield each
+                else:
+                    yield source, answer
+
+        async for source, answer in answers(map(Source, photos)):
             if isinstance(answer, ScreenedPhoto):
                 try:
-                    await asyncio.to_thread(_write_picture, out / names[photo], answer.picture or b"")
-                    table.writerows(_rows(photo, answer, names[photo]))
+                    name = names.of(source)
+                    await asyncio.to_thread(_write_picture, out / name, answer.picture or b"")
+                    table.writerows(_rows(source, answer, name))
                     if print_json:
-                        print(json.dumps({"file": str(photo), **answer.as_dict()}), flush=True)
+                        frame = {} if source.frame is None else {"frame": source.frame}
+                        print(json.dumps({"file": str(source.file), **frame, **answer.as_dict()}), flush=True)
                 except BrokenPipeError:  # the reader closed the pipe; the photo did not fail
                     raise
                 except OSError as error:
-                    failures.append((photo, f"the result cannot be written: {error.strerror}"))
+                    failures.append((source.name, f"the result cannot be written: {error.strerror}"))
             else:
-                failures.append((photo, answer))
+                failures.append((source.name, answer))
             bar.update()
     return failures
 
 
+class _Names:
+    """Names of the results; those of frames are known only once their file is read."""
+
+    def __init__(self, photos: Iterable[Path], suffix: str) -> None:
+        self._suffix, self._names = suffix, result_names(photos, suffix)
+        self._taken = {name.casefold() for name in self._names.values()}
+
+    def of(self, source: Source) -> str:
+        """The name of the file's result; for a frame, with its number behind `#`, which no other result has."""
+        name = self._names[source.file]
+        if source.frame is None:
+            return name
+        stem = name.removesuffix(self._suffix)
+        return _free(f"{stem}#{source.frame}", self._suffix, self._taken)
+
+
+def _free(stem: str, suffix: str, taken: set[str]) -> str:
+    """`<stem><suffix>`, with ` (2)`, ` (3)`, ... if the name is taken; it is taken then."""
+    number, name = 1, f"{stem}{suffix}"
+    while name.casefold() in taken:
+        number += 1
+        name = f"{stem} ({number}){suffix}"
+    taken.add(name.casefold())
+    return name
+
+
 async def answers_in_order(
-    photos: Iterable[T], answer: Callable[[T], Awaitable[ScreenedPhoto | str]], ahead: int
-) -> AsyncIterator[tuple[T, ScreenedPhoto | str]]:
-    """Every photo with its answer, or with the reason why there is none; `ahead` photos are processed concurrently."""
-    begun: deque[tuple[T, asyncio.Future[ScreenedPhoto | str]]] = deque()
+    photos: Iterable[T], answer: Callable[[T], Awaitable[A]], ahead: int
+) -> AsyncIterator[tuple[T, A]]:
+    """Every photo with its answer; `ahead` photos are processed concurrently."""
+    begun: deque[tuple[T, asyncio.Future[A]]] = deque()
     for photo in photos:
         begun.append((photo, asyncio.ensure_future(answer(photo))))
         if len(begun) >= ahead:
@@ -205,11 +269,11 @@ def _read(photo: Path, max_bytes: int) -> bytes:
     return photo.read_bytes()
 
 
-def _rows(photo: Path, answer: ScreenedPhoto, result: str) -> Iterator[tuple[object, ...]]:
+def _rows(source: Source, answer: ScreenedPhoto, result: str) -> Iterator[tuple[object, ...]]:
     """One row for each box; for a photo without boxes, one row with these fields empty."""
     screening = answer.screening
-    head = (photo, screening.verdict.value, " ".join(screening.reasons), screening.teeth_seen)
-    tail = (screening.hidden_by_max_boxes, answer.operating_point.name or "", result)
+    head = (source.file, screening.verdict.value, " ".join(screening.reasons), screening.teeth_seen)
+    tail = (screening.hidden_by_max_boxes, answer.operating_point.name or "", result, source.frame or "")
     for box in answer.boxes():
         corners = (box["box"][name] for name in ("xmin", "ymin", "xmax", "ymax"))
         yield (*head, box["class"], box["class_id"], box["score"], *corners, *tail)

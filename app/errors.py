@@ -4,6 +4,7 @@ CariesError
   + PhotoError
     + UnreadablePhoto
     + UnsupportedPhoto
+      + SeveralFrames
     + PhotoTooLarge
       + PhotoTooCostly
   + RequestError
@@ -62,6 +63,14 @@ class UnreadablePhoto(PhotoError):
 
 class UnsupportedPhoto(PhotoError):
     """The bytes are not in an accepted picture format."""
+
+
+class SeveralFrames(UnsupportedPhoto):
+    """A DICOM file has this number of frames, and none of them is named."""
+
+    def __init__(self, message: str, frames: int = 2) -> None:
+        super().__init__(message)
+        self.frames = frames
 
 
 class PhotoTooLarge(PhotoError):

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from app.errors import InvalidParameter, UnreadablePhoto, UnsupportedPhoto
+from app.errors import InvalidParameter, SeveralFrames, UnreadablePhoto, UnsupportedPhoto
 from app.photo.codestream_decoder import Codestream
 from app.photo.dicom_file import PIXEL_DATA, DicomFile, read_structure
 from app.photo.dicom_uids import JPEG, JPEG_2000, JPEG_LS, NATIVE, RLE, SOP_CLASS, SOP_CLASSES
@@ -75,7 +75,7 @@ def read_dicom(
         wanted: whether the caller still waits.
 
     Raises:
-        UnsupportedPhoto: not a colour photo, in a transfer syntax that is not read, or of several frames.
+        UnsupportedPhoto: not a colour photo, or in a transfer syntax that is not read; SeveralFrames for several.
         UnreadablePhoto: damaged or incomplete.
         PhotoTooLarge: a limit is passed.
         InvalidParameter: there is no such frame.
@@ -89,8 +89,10 @@ def read_dicom(
     limits.check_size(width, height)
     limits.check_frames(frames)
     if frame is None and frames > 1:
-        raise UnsupportedPhoto(
-            f"the DICOM file contains {frames} frames; name one with frame, or send the file to /detect/batch"
+        raise SeveralFrames(
+            f"the DICOM file contains {frames} frames; name one with frame, or send the file to /detect/batch or to"
+            " caries detect without --ray",
+            frames,
         )
     number = frame or 1
     if number > frames:

@@ -52,12 +52,12 @@ def test_detect_writes_pictures_and_the_table(tmp_path: Path, capfd: pytest.Capt
             **{"file": str(carious), "verdict": "caries_suspected", "reasons": "", "teeth_seen": "3"},
             **{"class": "caries", "class_id": "2", "score": "0.8"},
             **{"xmin": "160.0", "ymin": "24.0", "xmax": "240.0", "ymax": "120.0"},
-            **{"hidden_by_max_boxes": "0", "operating_point": "", "result": "[Result]a.png"},
+            **{"hidden_by_max_boxes": "0", "operating_point": "", "result": "[Result]a.png", "frame": ""},
         },
         {
             **{"file": str(sound), "verdict": "no_caries_found", "reasons": "", "teeth_seen": "3"},
             **dict.fromkeys(("class", "class_id", "score", "xmin", "ymin", "xmax", "ymax"), ""),
-            **{"hidden_by_max_boxes": "0", "operating_point": "", "result": "[Result]b.png"},
+            **{"hidden_by_max_boxes": "0", "operating_point": "", "result": "[Result]b.png", "frame": ""},
         },
     ]
     said = capfd.readouterr()
@@ -166,6 +166,55 @@ def test_dicom_photos_of_folders(tmp_path: Path) -> None:
     (tmp_path / "in" / "b.DCM").write_bytes(dicom_files.native(np.asarray(photo)))
     assert main(["detect", str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 0
     assert Image.open(tmp_path / "out" / "[Result]b.png").width == 320
+
+
+@pytest.mark.usefixtures("store")
+def test_frames_are_screened_one_by_one(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    pictures = [np.asarray(Image.open(write_photo(tmp_path / "a.png", light=light))) for light in (128, 90, 128)]
+    folder_in = tmp_path / "in"
+    sound = write_photo(folder_in / "a.jpg", light=90)
+    (folder_in / "b.dcm").write_bytes(dicom_files.frames(pictures))
+    named = write_photo(folder_in / "b#2.jpg")
+    last = write_photo(folder_in / "c.jpg")
+    out = tmp_path / "out"
+    assert main(["detect", str(folder_in), "--out", str(out), "--json"]) == 0
+    said = capfd.readouterr()
+    assert "6/6" in said.err
+    scan = str(folder_in / "b.dcm")
+    carious, none = "caries_suspected", "no_caries_found"
+    found = [(row["file"], row["frame"], row["verdict"], row["result"]) for row in read_table(out)]
+    assert found == [
+        (str(sound), "", none, "[Result]a.png"),
+        (str(named), "", carious, "[Result]b#2.png"),
+        (scan, "1", carious, "[Result]b#1.png"),
+        (scan, "2", none, "[Result]b#2 (2).png"),
+        (scan, "3", carious, "[Result]b#3.png"),
+        (str(last), "", carious, "[Result]c.png"),
+    ]
+    answers = [json.loads(line) for line in said.out.splitlines()]
+    assert [(answer["file"], answer.get("frame")) for answer in answers] == [
+        (file, int(frame) if frame else None) for file, frame, *_ in found
+    ]
+    for light, result in zip((128, 90, 128), (*(row[3] for row in found if row[1]),), strict=True):
+        assert abs(np.asarray(Image.open(out / result))[:240].mean() - light) < 25
+    assert sorted(path.name for path in out.iterdir()) == [*sorted(row[3] for row in found), "detections.csv"]
+
+
+@pytest.mark.usefixtures("store")
+def test_a_frame_that_fails_does_not_stop_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    picture = np.asarray(Image.open(write_photo(tmp_path / "a.png")))
+    data = dicom_files.frames([picture, picture])
+    second = data.rindex(b"\xff\xd8\xff")
+    scan = tmp_path / "b.dcm"
+    scan.write_bytes(data[:second] + bytes(200) + data[second + 200 :])
+    assert main(["detect", str(scan), "--out", str(tmp_path / "out")]) == 1
+    assert f"1 failed:\n  {scan}#2: the DICOM photo is damaged" in capfd.readouterr().err
+    assert [row["frame"] for row in read_table(tmp_path / "out")] == ["1"]
+    monkeypatch.setenv("CARIES_MAX_FRAMES", "1")
+    assert main(["detect", str(scan), "--out", str(tmp_path / "out")]) == 1
+    assert f"1 failed:\n  {scan}: the file contains 2 pictures; at most 1" in capfd.readouterr().err
 
 
 @pytest.mark.usefixtures("store")

@@ -27,7 +27,7 @@ from pydicom.uid import (
     VLEndoscopicImageStorage,
 )
 
-from app.errors import InvalidParameter, PhotoTooLarge, UnreadablePhoto, UnsupportedPhoto
+from app.errors import InvalidParameter, PhotoTooLarge, SeveralFrames, UnreadablePhoto, UnsupportedPhoto
 from app.photo import dicom, separate
 from app.photo.decoding import decode
 from app.photo.dicom_uids import SOP_CLASSES
@@ -224,8 +224,9 @@ def test_frames() -> None:
     data = files.frames(pictures)
     for frame, shade in enumerate((20, 120, 220), 1):
         assert abs(int(decode(data, frame=frame).pixels[5, 5, 0]) - shade) <= 2
-    with pytest.raises(UnsupportedPhoto, match="contains 3 frames; name one with frame"):
+    with pytest.raises(SeveralFrames, match="contains 3 frames; name one with frame") as raised:
         decode(data)
+    assert raised.value.frames == 3
     with pytest.raises(InvalidParameter, match="frame is 4; the DICOM file contains 3"):
         decode(data, frame=4)
     with pytest.raises(PhotoTooLarge, match="contains 3 pictures; at most 2"):
