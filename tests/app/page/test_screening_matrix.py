@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import re
 import statistics
 from pathlib import Path
@@ -17,6 +18,7 @@ from app.detector.detections import Detections
 from app.settings import ModelChoice, Precision, Settings
 from tests.app.api.live_server import CURVE, JSON, POINTS, Live, StandIn, make_photo, serving, write_bundle
 from tests.app.page.screen import Screen, opened
+from tests.app.photo import dicom_files
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
@@ -29,7 +31,6 @@ SIZES = {"phone": (360, 740), "laptop": (1280, 800), "4k": (3840, 2160)}
 MAX_FIRST_PAINT_MS = 1000
 A4_AT_14_MM = {"width": 688, "height": 1017}
 """The page without its margins of 14 mm, in pixels of CSS."""
-
 
 
 def size(name: str) -> dict[str, Any]:
@@ -294,15 +295,22 @@ def bomb() -> bytes:
     return bytes(data)
 
 
-def test_a_photo_that_the_browser_cannot_show_is_shown_by_the_server(clinic: Live, browser: Browser) -> None:
+@pytest.mark.parametrize("name", ["phone.heic", "camera.dcm"])
+def test_a_photo_that_the_browser_cannot_show_is_shown_by_the_server(clinic: Live, browser: Browser, name: str) -> None:
     from playwright.sync_api import expect
 
+    made = Image.open(io.BytesIO(make_photo(800, 600)))
+    photo = HEIC.read_bytes() if name == "phone.heic" else dicom_files.jpeg(made)
     with opened(browser, clinic) as screen:
-        screen.add(("phone.heic", HEIC.read_bytes()))
+        screen.add((name, photo))
         screen.wait_until_done(1)
         image = screen.saved_json()[0]["image"]
         expect(screen.page.locator("#viewer img")).to_have_js_property("naturalWidth", image["width"])
         expect(screen.page.locator("#viewer img")).to_have_js_property("naturalHeight", image["height"])
+        if name == "camera.dcm":
+            assert (image["width"], image["height"]) == (800, 600)
+            assert screen.verdict() == "Caries suspected"
+            assert screen.shapes() == len(screen.marks()) == 2
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
