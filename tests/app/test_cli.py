@@ -130,6 +130,21 @@ def test_the_extra_of_the_reviews_is_named(
     assert not (tmp_path / "reviews").exists()
 
 
+@pytest.mark.parametrize("missing", [("pynetdicom",), ("pydicom", "pynetdicom")])
+def test_the_extra_of_the_gateway_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], missing: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("app.gateway.find_spec", lambda name: None if name in missing else name)
+    monkeypatch.setenv("CARIES_GATEWAY", str(tmp_path / "gateway"))
+    backfill = ["backfill", "--archive", "http://127.0.0.1:9", "--study-date", "20260101-20261231"]
+    for arguments in (["run"], backfill):
+        assert main(["gateway", *arguments]) == 2
+        assert capsys.readouterr().err.endswith(
+            f"the gateway needs {', '.join(missing)}, not installed here; run: pip install 'caries-screen[dicom]'\n"
+        )
+    assert not (tmp_path / "gateway").exists()
+
+
 def test_reviews_are_exported_and_deleted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
