@@ -41,6 +41,9 @@ BUSY_MS = 10_000
 CONNECTIONS = 8
 """To PostgreSQL, of one server."""
 
+WRITERS = 3
+"""Transactions that write to PostgreSQL at a time, in the order of asking: more would share this process's core."""
+
 MIGRATION_LOCK = 4_102_022
 """Key of the advisory lock under which one of several servers migrates."""
 
@@ -76,6 +79,7 @@ class Database:
             self._engine = _postgresql(location.url or "") if folder is None else _sqlite(folder)
             self._writes = self._engine.execution_options(writes=True)
             self._shared = None if folder is None else _SharedTransaction(self._writes)
+            self._turn = _InOrder(WRITERS)
             try:
                 with self._writes.begin() as connection:
                     _migrate(connection, revision, create=create)
@@ -105,7 +109,7 @@ class Database:
                 with self._shared.member() as session:
                     yield session
             else:
-                with Session(self._writes, expire_on_commit=False) as session, session.begin():
+                with self._turn, Session(self._writes, expire_on_commit=False) as session, session.begin():
                     yield session
 
     def forget_deleted(self) -> None:
@@ -187,17 +191,17 @@ def _end(connection: Connection, outcome: Future[None], lost: BaseException | No
 
 
 class _InOrder:
-    """A lock that threads get in the order in which they asked; `threading.Lock` may let one wait long."""
+    """Places that threads get in the order in which they asked; `threading.Lock` may let one wait long."""
 
-    def __init__(self) -> None:
+    def __init__(self, places: int = 1) -> None:
         self._changing = threading.Lock()
         self._waiting: deque[threading.Lock] = deque()
-        self._is_held = False
+        self._free = places
 
     def __enter__(self) -> None:
         with self._changing:
-            if not self._is_held:
-                self._is_held = True
+            if self._free:
+                self._free -= 1
                 return
             turn = threading.Lock()
             turn.acquire()
@@ -206,7 +210,7 @@ class _InOrder:
 
     @property
     def is_awaited(self) -> bool:
-        """Whether another thread waits for the lock."""
+        """Whether another thread waits for a place."""
         return bool(self._waiting)
 
     def __exit__(self, *_: object) -> None:
@@ -214,7 +218,7 @@ class _InOrder:
             if self._waiting:
                 self._waiting.popleft().release()
             else:
-                self._is_held = False
+                self._free += 1
 
 
 def _sqlite(folder: Path) -> Engine:

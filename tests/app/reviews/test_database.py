@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app.errors import ReviewStoreError, SettingsError
-from app.reviews.database import DISK_FULL, FILE, MAX_MEMBERS, Database, translated
+from app.reviews.database import DISK_FULL, FILE, MAX_MEMBERS, WRITERS, Database, translated
 from app.reviews.store import ReviewStore, Selection
 from app.settings import StoreLocation
 from tests.app.reviews.databases import new_database
@@ -95,6 +95,29 @@ def test_postgresql_gets_large_statements_at_once(postgresql: str) -> None:
         connection = session.connection().connection.driver_connection
         assert connection is not None
         assert connection._usock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_writers_of_postgresql_wait_for_their_turn(postgresql: str) -> None:
+    inside, most = 0, 0
+    counting = threading.Lock()
+
+    def write(database: Database) -> None:
+        nonlocal inside, most
+        with database.writing():
+            with counting:
+                inside += 1
+                most = max(most, inside)
+            time.sleep(0.05)
+            with counting:
+                inside -= 1
+
+    with closing(Database(new_database(postgresql, "turns"))) as database:
+        writers = [threading.Thread(target=write, args=(database,)) for _ in range(8)]
+        for writer in writers:
+            writer.start()
+        for writer in writers:
+            writer.join()
+    assert most == WRITERS
 
 
 def test_a_folder_that_cannot_be_used(tmp_path: Path) -> None:
