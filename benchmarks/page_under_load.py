@@ -50,8 +50,15 @@ DROP = """async (data) => {
   const started = performance.now();
   document.body.dispatchEvent(new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer: transfer }));
   await new Promise((resolve) => {
-    const look = () => (isShown() ? resolve() : requestAnimationFrame(look));
-    requestAnimationFrame(look);
+    const look = () => {
+      if (!isShown()) return;
+      observer.disconnect();
+      removeEventListener("load", look, true);
+      requestAnimationFrame(resolve);
+    };
+    const observer = new MutationObserver(look);
+    observer.observe(document.body, { attributes: true, childList: true, subtree: true });
+    addEventListener("load", look, true);
   });
   return performance.now() - started;
 }"""

@@ -1,4 +1,5 @@
-/** PNG and WebP files that the server turns upright by their metadata, which browsers ignore. */
+/** What the files say of themselves: PNG and WebP that the server turns upright by their metadata, which browsers
+ignore, and the size of a JPEG. */
 
 const TEXTS = ["tEXt", "zTXt", "iTXt"];
 const KEYWORDS = ["Raw profile type", "XML:com.adobe.xmp"];
@@ -31,6 +32,21 @@ function hasExifInWebp(data: ArrayBuffer): boolean {
     at += 8 + length + (length % 2);
   }
   return false;
+}
+
+const HEAD_BYTES = 512 * 1024; // metadata and a thumbnail come before the frame
+const NO_FRAMES = [0xc4, 0xc8, 0xcc];
+
+/** Width times height of a JPEG by its frame header (ISO/IEC 10918-1, B.2.2); null if there is none. */
+export async function pixelsOfJpeg(file: Blob): Promise<number | null> {
+  const view = new DataView(await file.slice(0, HEAD_BYTES).arrayBuffer());
+  if (view.byteLength < 4 || view.getUint16(0) !== 0xffd8) return null;
+  for (let at = 2; at + 9 <= view.byteLength; at += 2 + view.getUint16(at + 2)) {
+    const marker = view.getUint16(at) - 0xff00;
+    if (marker < 0xc0) return null;
+    if (marker <= 0xcf && !NO_FRAMES.includes(marker)) return view.getUint16(at + 5) * view.getUint16(at + 7);
+  }
+  return null;
 }
 
 function ascii(data: ArrayBuffer, at: number, length: number): string {

@@ -2,11 +2,13 @@
 
 import type { Answer } from "./answers";
 import { type Call, detect, type Failure, picture, RequestFailed, type Waiting } from "./client";
-import { mayTurn } from "./metadata";
+import { mayTurn, pixelsOfJpeg } from "./metadata";
 
 export const MAX_PHOTOS = 32;
 const CONCURRENT = 3;
 const PREVIEW_SIDE = 1600;
+const EARLY_MS = 150; // most answers come before, and are shown together with the picture
+const MAX_EARLY_PIXELS = 50e6; // of a photo that the server has not accepted yet
 
 export type Status = "waiting" | "sending" | "drawing" | "done" | "failed";
 
@@ -23,6 +25,8 @@ export interface Photo {
   picture: string | null;
   /** Address of a smaller copy for the list and the report. */
   preview: string | null;
+  /** The picture, decoded. */
+  image: HTMLImageElement | null;
 }
 
 export class Photos {
@@ -87,15 +91,23 @@ export class Photos {
     };
     try {
       photo.status = "sending";
-      photo.answer = await detect(photo.file, this.query(), call);
+      const shown = this.showEarly(photo, call);
+      const answer = await detect(photo.file, this.query(), call);
+      await shown;
+      if (photo.image && !isUpright(photo.image, answer)) forget(photo);
+      photo.answer = answer;
       photo.screenedAt = new Date();
       photo.status = "drawing";
       photo.waiting = null;
-      this.changed();
-      await addPictures(photo, photo.answer, call);
+      if (!photo.picture) {
+        this.changed();
+        await addPicture(photo, answer, call);
+      }
       photo.status = "done";
+      void this.addPreview(photo);
     } catch (error) {
       if (controller.signal.aborted) return;
+      forget(photo);
       photo.status = "failed";
       photo.failure = error instanceof RequestFailed ? error.failure : { kind: "connection" };
     } finally {
@@ -103,6 +115,23 @@ export class Photos {
       if (this.running.get(photo) === controller) this.running.delete(photo);
       this.proceed();
     }
+  }
+
+  /** Shows a JPEG while the server works on it. */
+  private async showEarly(photo: Photo, call: Call): Promise<void> {
+    const pixels = await pixelsOfJpeg(photo.file);
+    if (pixels === null || pixels > MAX_EARLY_PIXELS) return;
+    show(photo, await imageOf(photo.file), call);
+    setTimeout(() => this.changed(), EARLY_MS);
+  }
+
+  private async addPreview(photo: Photo): Promise<void> {
+    const { picture } = photo;
+    if (!picture) return;
+    const preview = await previewOf(picture);
+    if (photo.picture !== picture) return; // forgotten meanwhile
+    photo.preview = URL.createObjectURL(preview);
+    this.changed();
   }
 }
 
@@ -115,51 +144,66 @@ function untouched() {
     screenedAt: null,
     picture: null,
     preview: null,
+    image: null,
   };
 }
 
 function forget(photo: Photo): void {
   for (const address of [photo.picture, photo.preview]) if (address) URL.revokeObjectURL(address);
+  Object.assign(photo, { picture: null, preview: null, image: null });
+}
+
+function isUpright(image: HTMLImageElement, answer: Answer): boolean {
+  return image.naturalWidth === answer.image.width && image.naturalHeight === answer.image.height;
+}
+
+function show(photo: Photo, image: HTMLImageElement | null, call: Call): void {
+  if (!image) return;
+  if (call.signal.aborted) return URL.revokeObjectURL(image.src);
+  photo.picture = image.src;
+  photo.image = image;
 }
 
 /** The photo itself where the browser shows it as the server saw it; else, as for HEIC, the server's picture of it. */
-async function addPictures(photo: Photo, answer: Answer, call: Call): Promise<void> {
-  const { width, height } = answer.image;
-  let source = photo.file;
-  let bitmap = (await mayTurn(source)) ? null : await bitmapOf(source);
-  if (!bitmap || bitmap.width !== width || bitmap.height !== height) {
-    bitmap?.close();
+async function addPicture(photo: Photo, answer: Answer, call: Call): Promise<void> {
+  let image = (await mayTurn(photo.file)) ? null : await imageOf(photo.file);
+  if (!image || !isUpright(image, answer)) {
+    if (image) URL.revokeObjectURL(image.src);
     try {
-      source = await picture(photo.file, { format: "jpeg", plain: "true" }, call);
-      bitmap = await bitmapOf(source);
+      image = await imageOf(await picture(photo.file, { format: "jpeg", plain: "true" }, call));
     } catch (error) {
       if (call.signal.aborted) throw error;
-      bitmap = null; // the boxes are there nevertheless
+      image = null; // the boxes are there nevertheless
     }
   }
-  if (!bitmap) return;
-  photo.preview = URL.createObjectURL(await previewOf(bitmap));
-  photo.picture = URL.createObjectURL(source);
-  bitmap.close();
+  show(photo, image, call);
 }
 
-async function bitmapOf(file: Blob): Promise<ImageBitmap | null> {
+/** The decoded picture, at an address of its own; null if the browser cannot show it. */
+async function imageOf(file: Blob): Promise<HTMLImageElement | null> {
+  const image = new Image();
+  image.src = URL.createObjectURL(file);
   try {
-    return await createImageBitmap(file);
+    await image.decode();
+    return image;
   } catch {
+    URL.revokeObjectURL(image.src);
     return null;
   }
 }
 
-async function previewOf(bitmap: ImageBitmap): Promise<Blob> {
-  const scale = Math.min(1, PREVIEW_SIDE / Math.max(bitmap.width, bitmap.height));
+async function previewOf(address: string): Promise<Blob> {
+  const image = new Image();
+  image.src = address;
+  await image.decode();
+  const scale = Math.min(1, PREVIEW_SIDE / Math.max(image.naturalWidth, image.naturalHeight));
   const canvas = new OffscreenCanvas(
-    Math.max(1, Math.round(bitmap.width * scale)),
-    Math.max(1, Math.round(bitmap.height * scale)),
+    Math.max(1, Math.round(image.naturalWidth * scale)),
+    Math.max(1, Math.round(image.naturalHeight * scale)),
   );
   const context = canvas.getContext("2d");
   if (!context) throw new Error("the browser has no canvas");
   context.imageSmoothingQuality = "high";
-  context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+  context.drawImage(image, 0, 0, canvas.width, canvas.height);
   return canvas.convertToBlob({ type: "image/jpeg", quality: 0.9 });
 }

@@ -175,7 +175,7 @@ let isRenderDue = false;
 function render(): void {
   if (isRenderDue) return;
   isRenderDue = true;
-  requestAnimationFrame(() => {
+  queueMicrotask(() => {
     isRenderDue = false;
     checkModel();
     renderProgress();
@@ -260,8 +260,8 @@ function renderPhoto(): void {
   byId("name").setAttribute("aria-label", texts().photoOf(photo.name, at + 1, photos.all.length));
   byId<HTMLButtonElement>("previous").disabled = at <= 0;
   byId<HTMLButtonElement>("next").disabled = at >= photos.all.length - 1;
-  const { width, height } = photo.answer?.image ?? { width: 1, height: 1 };
-  viewer.show(photo.picture, width, height);
+  const { naturalWidth: width, naturalHeight: height } = photo.image ?? { naturalWidth: 1, naturalHeight: 1 };
+  viewer.show(photo.picture, width, height, photo.image);
   viewer.setMarks(now?.marks ?? []);
   const over = byId("over");
   over.textContent = photo.status === "done" ? (photo.picture ? "" : texts().noPicture) : statusOf(photo);

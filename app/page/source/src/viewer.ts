@@ -64,8 +64,8 @@ export class Viewer {
     new ResizeObserver(() => this.place()).observe(root);
   }
 
-  /** Shows the upright photo at this address, of this size in pixels; null shows none. */
-  show(address: string | null, width: number, height: number): void {
+  /** Shows the upright photo at this address, of this size in pixels; null shows none. `decoded` is its picture. */
+  show(address: string | null, width: number, height: number, decoded: HTMLImageElement | null = null): void {
     if (address === this.address) return;
     this.annotator?.destroy();
     this.annotator = null;
@@ -74,10 +74,10 @@ export class Viewer {
     this.size = { width, height };
     this.marks = [];
     if (address) {
-      const image = document.createElement("img");
+      const image = decoded ?? document.createElement("img");
       image.alt = "";
       image.draggable = false;
-      image.src = address;
+      if (!decoded) image.src = address;
       this.stage.append(image);
       this.annotator = this.annotate(image);
     }
