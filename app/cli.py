@@ -523,7 +523,7 @@ def _backfill(parsed: argparse.Namespace) -> int:
             bar.set_postfix(queued=progress.queued, known=progress.known, failed=progress.failed)
     print(
         f"caries: {progress.studies} studies: {progress.queued} photos wait now, {progress.known} were known,"
-        f" {progress.failed} failed",
+        f" {progress.refused} are not colour photos, {progress.failed} failed",
         file=sys.stderr,
     )
     return 1 if progress.failed else 0

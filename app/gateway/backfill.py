@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from app.dicom.related import split_related
-from app.errors import ArchiveError, PhotoError
+from app.errors import ArchiveError, PhotoError, UnsupportedPhoto
 from app.gateway.http_client import ask, authorized
 from app.gateway.intake import keep
 from app.gateway.queue import Queue
@@ -38,11 +38,12 @@ SOP_CLASS, INSTANCE, STUDY, SERIES = "00080016", "00080018", "0020000D", "002000
 
 @dataclass(slots=True)
 class Progress:
-    """Studies looked through, photos put into the queue, those that the queue knew, and those that failed."""
+    """Studies looked through, photos put into the queue, those that it knew, that are refused, and that failed."""
 
     studies: int = 0
     queued: int = 0
     known: int = 0
+    refused: int = 0
     failed: int = 0
 
 
@@ -124,7 +125,8 @@ def backfill(
         sleep: waits so many seconds.
 
     Raises:
-        ArchiveError: the archive cannot be searched; a photo that cannot be fetched only counts as failed.
+        ArchiveError: the archive cannot be searched; a photo that cannot be fetched or read only counts as failed, one
+            that is not in colour as refused.
         OSError, sqlite3.Error: a photo cannot be kept.
     """
     progress = Progress()
@@ -137,6 +139,8 @@ def backfill(
                 sleep(1.0)
             try:
                 progress.queued += keep(queue, source.fetch(study, series, instance), max_bytes)
+            except UnsupportedPhoto:
+                progress.refused += 1
             except (ArchiveError, PhotoError):
                 progress.failed += 1
             sleep(60.0 / per_minute)

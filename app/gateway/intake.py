@@ -1,10 +1,10 @@
 """The one way of a photo into the queue, whichever protocol brought it."""
 
 from app.dicom import MANUFACTURER
-from app.errors import PhotoTooLarge, UnreadablePhoto, UnsupportedPhoto
+from app.errors import PhotoTooLarge, UnreadablePhoto
 from app.gateway.queue import Queue
 from app.photo.dicom_file import read_structure
-from app.photo.dicom_uids import SOP_CLASS, SOP_CLASSES
+from app.photo.dicom_uids import check_kind
 
 SOP_INSTANCE_UID, MANUFACTURER_TAG = 0x0008_0018, 0x0008_0070
 
@@ -14,8 +14,8 @@ def keep(queue: Queue, data: bytes, max_bytes: int) -> bool:
 
     Raises:
         PhotoTooLarge: it has more than `max_bytes`, or too many elements.
-        UnsupportedPhoto: it is of another SOP class, or deflated.
-        PhotoError: it is no DICOM file with a SOP Instance UID.
+        UnsupportedPhoto: it is of a kind that the server refuses: of another SOP class, not in colour, deflated.
+        PhotoError: it is no DICOM file with a SOP Instance UID, or contradicts itself.
         OSError, sqlite3.Error: it cannot be kept.
     """
     if len(data) > max_bytes:
@@ -26,6 +26,5 @@ def keep(queue: Queue, data: bytes, max_bytes: int) -> bool:
         raise UnreadablePhoto("the DICOM file has no SOP Instance UID")
     if file.text(MANUFACTURER_TAG) == MANUFACTURER:
         return False
-    if file.text(SOP_CLASS) not in SOP_CLASSES:
-        raise UnsupportedPhoto("the DICOM file is not of a SOP class that is screened")
+    check_kind(file)
     return queue.accept(uid, data)

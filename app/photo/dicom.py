@@ -4,7 +4,6 @@ Boxes of a DICOM photo are in the pixel matrix, as every viewer shows it. So the
 ignored, and so is Patient Orientation, which names the directions of the matrix and turns nothing.
 """
 
-import re
 from collections.abc import Callable
 from importlib.util import find_spec
 
@@ -15,22 +14,22 @@ from PIL import Image
 from app.errors import InvalidParameter, SeveralFrames, UnreadablePhoto, UnsupportedPhoto
 from app.photo.codestream_decoder import Codestream
 from app.photo.dicom_file import PIXEL_DATA, DicomFile, read_structure
-from app.photo.dicom_uids import JPEG, JPEG_2000, JPEG_LS, NATIVE, RLE, SOP_CLASS, SOP_CLASSES
+from app.photo.dicom_uids import (
+    JPEG,
+    JPEG_2000,
+    JPEG_LS,
+    PALETTE,
+    PHOTOMETRIC,
+    RLE,
+    SAMPLES,
+    SOP_CLASSES,
+    TRANSFORMED,
+    check_kind,
+)
 from app.photo.jpeg import read_jpeg
 from app.photo.limits import Limits
 from app.photo.pixels import Pixels, convert_to_srgb, strips
 from app.photo.separate import read_separately
-
-OTHER_SOP_CLASSES = {
-    "1.2.840.10008.1.3.10": "a media directory",
-    "1.2.840.10008.5.1.4.1.1.1": "a computed radiograph",
-    "1.2.840.10008.5.1.4.1.1.1.1": "a digital radiograph",
-    "1.2.840.10008.5.1.4.1.1.1.3": "an intra-oral radiograph",
-    "1.2.840.10008.5.1.4.1.1.1.3.1": "an intra-oral radiograph for processing",
-    "1.2.840.10008.5.1.4.1.1.2": "a CT image",
-    "1.2.840.10008.5.1.4.1.1.4": "an MR image",
-}
-"""SOP classes that are refused by name; others are refused by their UID."""
 
 CODESTREAMS = {
     **dict.fromkeys(JPEG_LS, Codestream.JPEG_LS),
@@ -45,22 +44,7 @@ EXTRA = "dicom"
 JPEG_LS_BYTES = 512 * 2**20
 """Address space of the JPEG-LS decoder besides that of other decoders: it imports numpy."""
 
-PALETTE = "PALETTE COLOR"
-TRANSFORMED = frozenset({"YBR_FULL", "YBR_FULL_422"})
-"""Photometric interpretations whose samples are luminance and two colour differences."""
-DECODED = frozenset({"RGB", "YBR_RCT", "YBR_ICT"})
-"""Photometric interpretations whose samples are red, green and blue, in JPEG 2000 once they are decoded."""
-
-OTHER_PHOTOMETRIC = frozenset(
-    {"MONOCHROME1", "MONOCHROME2", "HSV", "ARGB", "CMYK", "YBR_PARTIAL_422", "YBR_PARTIAL_420", "XYB"}
-)
-"""The standard's other photometric interpretations (PS3.3, C.7.6.3.1.2), which are refused by name."""
-
-STANDARD_ROOT = "1.2.840.10008."
-"""Of the UIDs that the standard defines."""
-
-SAMPLES, PHOTOMETRIC, PLANAR = 0x0028_0002, 0x0028_0004, 0x0028_0006
-ROWS, COLUMNS, BITS_ALLOCATED, BITS_STORED = 0x0028_0010, 0x0028_0011, 0x0028_0100, 0x0028_0101
+PLANAR, ROWS, COLUMNS = 0x0028_0006, 0x0028_0010, 0x0028_0011
 PALETTE_DESCRIPTORS, PALETTE_VALUES = (0x0028_1101, 0x0028_1102, 0x0028_1103), (0x0028_1201, 0x0028_1202, 0x0028_1203)
 ICC_PROFILE = 0x0028_2000
 
@@ -82,7 +66,7 @@ def read_dicom(
         Exception: of any kind for damaged bytes.
     """
     file = read_structure(data)
-    _check_kind(file)
+    check_kind(file, SOP_CLASSES)
     if not file.fragments and PIXEL_DATA not in file.values:
         raise UnreadablePhoto("the DICOM file contains no pixels")
     width, height, frames = file.number(COLUMNS), file.number(ROWS), file.frames
@@ -114,38 +98,6 @@ def read_dicom(
         convert_from_ybr(pixels)
     convert_to_srgb(pixels, icc)
     return pixels, width, height
-
-
-def _check_kind(file: DicomFile) -> None:
-    """Raise UnsupportedPhoto for what is not an 8-bit colour photo in a transfer syntax that is read."""
-    sop_class, photometric = file.text(SOP_CLASS), file.text(PHOTOMETRIC)
-    if sop_class not in SOP_CLASSES:
-        name = OTHER_SOP_CLASSES.get(sop_class) or f"of SOP class {_shown(sop_class)}"
-        accepted = ", ".join(SOP_CLASSES.values())
-        raise UnsupportedPhoto(f"the DICOM file is {name} and not a colour photo; accepted are {accepted}")
-    if photometric not in TRANSFORMED | DECODED | {PALETTE}:
-        raise UnsupportedPhoto(
-            f"the DICOM file is not a colour photo: its photometric interpretation is {_shown(photometric)}"
-        )
-    if file.transfer_syntax not in NATIVE | JPEG | CODESTREAMS.keys():
-        raise UnsupportedPhoto(
-            f"the DICOM file's transfer syntax is {_shown(file.transfer_syntax)}; send it uncompressed or in JPEG"
-            " baseline, JPEG 2000, JPEG-LS or RLE"
-        )
-    bits = file.number(BITS_ALLOCATED), file.number(BITS_STORED)
-    if bits != (8, 8):
-        raise UnsupportedPhoto(f"the DICOM file has {bits[1]} bits a sample, stored in {bits[0]}; 8 in 8 are accepted")
-    if photometric == PALETTE and file.transfer_syntax in JPEG:
-        raise UnsupportedPhoto("the DICOM file's palette indices are in a JPEG, which changes them; send RGB")
-    samples = file.number(SAMPLES)
-    if samples != (1 if photometric == PALETTE else 3):
-        raise UnreadablePhoto(f"the DICOM file has {samples} samples a pixel, which {photometric} does not have")
-
-
-def _shown(value: str) -> str:
-    """A value as messages repeat it, if the standard defines it: any other may be misplaced data of a patient."""
-    is_uid = value.startswith(STANDARD_ROOT) and re.fullmatch(r"[0-9.]{15,32}", value)
-    return value if is_uid or value in OTHER_PHOTOMETRIC else "(none that is known)"
 
 
 def _decoded(

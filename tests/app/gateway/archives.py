@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from pydicom import Dataset, dcmread
-from pydicom.uid import UID
+from pydicom.uid import UID, SecondaryCaptureImageStorage
 from pynetdicom import AE, evt
 from pynetdicom.transport import ThreadedAssociationServer
 
@@ -36,6 +36,22 @@ class Clock:
 def photo(number: int = 1, **attributes: Any) -> bytes:
     """A DICOM photo with the SOP Instance UID 1.2.3.NUMBER, large enough to be assessed."""
     return dicom_files.jpeg(camera_photo(320, 240), SOPInstanceUID=f"1.2.3.{number}", **attributes)
+
+
+def grey_scan(number: int = 1, **attributes: Any) -> bytes:
+    """A Secondary Capture of 64x48 grey pixels of 16 bits with the SOP Instance UID 1.2.3.NUMBER."""
+    given = {
+        "SOPClassUID": SecondaryCaptureImageStorage,
+        "SOPInstanceUID": f"1.2.3.{number}",
+        "PhotometricInterpretation": "MONOCHROME2",
+        "SamplesPerPixel": 1,
+        "PlanarConfiguration": None,
+        "BitsAllocated": 16,
+        "BitsStored": 16,
+        "HighBit": 15,
+        **attributes,
+    }
+    return dicom_files.written(dicom_files.dataset(**given), pixels=bytes(64 * 48 * 2), vr="OW")
 
 
 class Archive:

@@ -18,7 +18,7 @@ from app.errors import ArchiveError
 from app.gateway import backfill as module
 from app.gateway.backfill import DicomWebSource, Progress, backfill
 from app.gateway.queue import Kind, Queue
-from tests.app.gateway.archives import photo
+from tests.app.gateway.archives import grey_scan, photo
 
 VL, RADIOGRAPH = "1.2.840.10008.5.1.4.1.1.77.1.4", "1.2.840.10008.5.1.4.1.1.1.3"
 
@@ -29,6 +29,7 @@ class DicomWeb(BaseHTTPRequestHandler):
     studies = 3
     fetched: list[str]
     broken: str | None = None
+    grey: str | None = None
 
     def do_GET(self) -> None:
         path, query = urlsplit(self.path).path, parse_qs(urlsplit(self.path).query)
@@ -50,7 +51,8 @@ class DicomWeb(BaseHTTPRequestHandler):
             self.send(b"", "text/plain", 500)
         else:
             self.fetched.append(parts[-1])
-            self.send(*join_related([photo(int(parts[-1].removeprefix("1.2.3.")))]))
+            make = grey_scan if parts[-1] == self.grey else photo
+            self.send(*join_related([make(int(parts[-1].removeprefix("1.2.3.")))]))
 
     def send(self, body: bytes, kind: str, status: int = 200) -> None:
         self.send_response(status)
@@ -65,7 +67,7 @@ class DicomWeb(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    DicomWeb.fetched, DicomWeb.studies, DicomWeb.broken = [], 3, None
+    DicomWeb.fetched, DicomWeb.studies, DicomWeb.broken, DicomWeb.grey = [], 3, None, None
     server = ThreadingHTTPServer(("127.0.0.1", 0), DicomWeb)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -95,6 +97,11 @@ def test_photos_enter_the_queue_and_nothing_else(url: str, store: Queue) -> None
     assert DicomWeb.fetched == [f"1.2.3.{number}" for number in (101, 103, 111, 113, 121, 123)]
     assert len(store.due(Kind.PHOTO, limit=99)) == 6
     assert slept == [0.5] * 6
+
+
+def test_a_grey_scan_is_no_failure(url: str, store: Queue) -> None:
+    DicomWeb.grey = "1.2.3.111"
+    assert filled(url, store) == Progress(studies=3, queued=5, refused=1)
 
 
 def test_a_second_call_resumes_the_first(url: str, store: Queue) -> None:
@@ -136,6 +143,6 @@ def test_the_command(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setenv("CARIES_GATEWAY", str(tmp_path / "queue"))
     command = ["gateway", "backfill", "--archive", f"{url}/", "--study-date", "20260101-20261231"]
     assert main([*command, "--per-minute", "60000"]) == 0
-    assert "3 studies: 6 photos wait now, 0 were known, 0 failed" in capsys.readouterr().err
+    assert "3 studies: 6 photos wait now, 0 were known, 0 are not colour photos, 0 failed" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main([*command[:-1], "2026"])

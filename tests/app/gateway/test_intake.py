@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from contextlib import closing
@@ -12,7 +13,8 @@ import pytest
 from app.errors import PhotoTooLarge, UnreadablePhoto, UnsupportedPhoto
 from app.gateway.intake import keep
 from app.gateway.queue import Kind, Queue
-from tests.app.gateway.archives import photo
+from app.photo.dicom_uids import PHOTOMETRICS, SOP_CLASSES
+from tests.app.gateway.archives import grey_scan, photo
 from tests.app.photo import dicom_files
 from tests.conftest import ROOT
 
@@ -30,7 +32,17 @@ def test_what_enters(tmp_path: Path) -> None:
             keep(store, dicom_files.native(SOPInstanceUID=None), 10**6)
         with pytest.raises(UnsupportedPhoto):
             keep(store, dicom_files.native(SOPClassUID="1.2.840.10008.5.1.4.1.1.1.3"), 10**6)
+        with pytest.raises(UnsupportedPhoto, match="MONOCHROME2"):
+            keep(store, grey_scan(), 10**6)
+        with pytest.raises(UnsupportedPhoto, match="12 bits a sample"):
+            keep(store, dicom_files.native(BitsAllocated=16, BitsStored=12), 10**6)
         assert len(store.due(Kind.PHOTO, limit=9)) == 1
+
+
+def test_orthanc_sends_what_enters() -> None:
+    script = (ROOT / "deploy" / "orthanc" / "caries.lua").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^  \['(.+?)'\] = true", script, re.MULTILINE))
+    assert listed == {*SOP_CLASSES, *PHOTOMETRICS}
 
 
 def test_the_gateway_imports_no_library_of_pictures() -> None:

@@ -15,12 +15,14 @@ from typing import Any
 import httpx
 import pytest
 
+from app.gateway import receiver
 from app.gateway.backfill import DicomWebSource, Progress, backfill
+from app.gateway.intake import keep
 from app.gateway.queue import Kind, Queue
 from app.peers import Destination, parse_peer
 from tests.app.api.live_server import Live, wait_for
 from tests.app.dicom.answers import assert_conforms
-from tests.app.gateway.archives import photo, store
+from tests.app.gateway.archives import grey_scan, photo, store
 from tests.app.gateway.test_run import running, settings
 from tests.conftest import ROOT
 
@@ -138,6 +140,37 @@ def test_photos_come_back_with_their_answers(
         for one in series:
             if one["MainDicomTags"]["Modality"] != "XC":
                 assert_conforms(orthanc.client.get(f"/instances/{one['Instances'][0]}/file").content, tmp_path)
+
+
+def test_grey_scans_stay_in_the_archive(
+    tmp_path: Path, live: Live, orthanc: Orthanc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By Orthanc's script, which sends none, and by the gateway, which a backfill asks to keep one."""
+    came = list[bytes]()
+
+    def spy(queue: Queue, data: bytes, max_bytes: int) -> bool:
+        came.append(data)
+        return keep(queue, data, max_bytes)
+
+    monkeypatch.setattr(receiver, "keep", spy)
+    kinds = ["1.2.840.10008.5.1.4.1.1.77.1.4.1", "1.2.840.10008.5.1.4.1.1.77.1.1.1"]
+    chosen = settings(
+        tmp_path,
+        live,
+        orthanc,  # type: ignore[arg-type]
+        gateway_port=orthanc.caries_port,
+        gateway_peers=(parse_peer("ORTHANC"),),
+    )
+    with running(chosen):
+        sent = [grey_scan(1), *[photo(2 + n, SOPClassUID=kind) for n, kind in enumerate(kinds)]]
+        assert store(orthanc.port, *sent, called="ORTHANC") == [0] * 3
+        wait_for(lambda: len(orthanc.instances()) >= 7, seconds=60)
+    assert [b"MONOCHROME2" in data for data in came] == [False] * 2
+    with closing(Queue(tmp_path / "queue")) as queue:
+        assert queue.counts()["received_total"] == 2
+        *_, last = backfill(DicomWebSource(orthanc.web.url), queue, "20261130", max_bytes=10**6, per_minute=60_000)
+        assert (last.queued, last.refused, last.failed) == (0, 1, 0)
+        assert queue.dead() == []
 
 
 def test_an_archive_is_worked_through(tmp_path: Path, orthanc: Orthanc) -> None:

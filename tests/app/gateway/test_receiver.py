@@ -22,7 +22,7 @@ from app.gateway.queue import Kind, Queue
 from app.gateway.receiver import CANNOT_UNDERSTAND, OUT_OF_RESOURCES, SUCCESS, Receiver
 from app.peers import parse_peer
 from tests.app.api.live_server import wait_for
-from tests.app.gateway.archives import echo, photo, store
+from tests.app.gateway.archives import echo, grey_scan, photo, store
 from tests.app.photo import dicom_files
 
 
@@ -67,6 +67,11 @@ def test_only_photos_are_accepted(receiver: Receiver) -> None:
     radiograph = dicom_files.native(SOPClassUID="1.2.840.10008.5.1.4.1.1.1.3")
     with pytest.raises(ValueError, match="presentation context"):
         store(receiver.port, photo(), radiograph)
+
+
+def test_a_grey_scan_is_refused(receiver: Receiver, queue: Queue) -> None:
+    assert store(receiver.port, grey_scan(1), photo(2)) == [CANNOT_UNDERSTAND, SUCCESS]
+    assert len(waiting(queue)) == 1
 
 
 def test_answers_are_confirmed_and_dropped(receiver: Receiver, queue: Queue) -> None:

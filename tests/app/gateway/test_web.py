@@ -18,7 +18,7 @@ from app.gateway.queue import Kind, Queue
 from app.gateway.web import Web, WrongKeys
 from app.records.key_file import KeyFile, Role
 from tests.app.api.live_server import wait_for
-from tests.app.gateway.archives import Clock, photo
+from tests.app.gateway.archives import Clock, grey_scan, photo
 from tests.app.photo import dicom_files
 
 
@@ -102,10 +102,15 @@ def uids(answer: httpx.Response, name: str) -> list[tuple[str, int]]:
 def test_the_answer_names_every_photo(client: httpx.Client, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     radiograph = dicom_files.native(SOPInstanceUID="1.2.9", SOPClassUID="1.2.840.10008.5.1.4.1.1.1.3")
     large = photo(4) + bytes(100_000)
-    answer = posted(client, [photo(1), radiograph, large, b"no file", photo(2)], key)
+    answer = posted(client, [photo(1), radiograph, grey_scan(6), large, b"no file", photo(2)], key)
     assert answer.status_code == 202
     assert uids(answer, "00081199") == [("1.2.3.1", 0), ("1.2.3.2", 0)]
-    assert uids(answer, "00081198") == [("1.2.9", 0x0122), ("1.2.3.4", 0xA700), ("", 0xC000)]
+    assert uids(answer, "00081198") == [
+        ("1.2.9", 0x0122),
+        ("1.2.3.6", 0x0122),
+        ("1.2.3.4", 0xA700),
+        ("", 0xC000),
+    ]
     monkeypatch.setattr(Queue, "accept", full)
     assert post(client, [photo(5)], key) == 503
 
