@@ -24,14 +24,14 @@ from app.photo.dicom_uids import SOP_CLASSES
 logger = logging.getLogger(__name__)
 
 PAGE = 100
-"""Studies asked for at a time."""
+"""Studies or instances asked for at a time."""
 
 MAX_WAITING = 100
 """Photos in the queue from which no more are fetched until some are screened."""
 
 TIMEOUT_S = 60.0
 MAX_ANSWER_BYTES = 2**28
-"""Of a page of studies, or of a photo; how large a photo may be is checked when it is kept."""
+"""Of a page of what a search finds, or of a photo; how large a photo may be is checked when it is kept."""
 
 SOP_CLASS, INSTANCE, STUDY, SERIES = "00080016", "00080018", "0020000D", "0020000E"
 
@@ -61,18 +61,14 @@ class DicomWebSource:
 
     def studies(self, study_date: str) -> Iterator[str]:
         """UIDs of the studies of a date or range, `20260101` or `20260101-20261231`; raises ArchiveError."""
-        for offset in range(0, 10**9, PAGE):
-            page = self._json("/studies", StudyDate=study_date, limit=PAGE, offset=offset)
-            yield from (_value(entry, STUDY) for entry in page)
-            if len(page) < PAGE:
-                return
+        for entry in self._found("/studies", STUDY, StudyDate=study_date):
+            yield _value(entry, STUDY)
 
     def photos(self, study: str) -> list[tuple[str, str]]:
         """Series and instance UIDs of the photos in a study; raises ArchiveError."""
-        entries = self._json(f"/studies/{study}/instances", includefield=SOP_CLASS)
         return [
             (_value(entry, SERIES), _value(entry, INSTANCE))
-            for entry in entries
+            for entry in self._found(f"/studies/{study}/instances", INSTANCE, includefield=SOP_CLASS)
             if _value(entry, SOP_CLASS) in SOP_CLASSES
         ]
 
@@ -84,6 +80,23 @@ class DicomWebSource:
             return split_related(body, headers)[0]
         except (ValueError, IndexError):
             raise ArchiveError("the archive does not answer WADO-RS as the standard says") from None
+
+    def _found(self, path: str, uid: str, **query: object) -> Iterator[dict[str, Any]]:
+        """What a search finds, page by page until one is empty: a service may answer fewer than asked for (8.3.4.4).
+
+        Args:
+            uid: tag of the UID by which an entry that comes twice is known.
+        """
+        offset, known = 0, set[str]()
+        while page := self._json(path, **query, limit=PAGE, offset=offset):
+            new = [entry for entry in page if _value(entry, uid) not in known]
+            if not new:
+                what = path.rpartition("/")[2]  # without UIDs
+                logger.warning("the archive repeats what it has found; it may have more than %d %s", offset, what)
+                return
+            known.update(_value(entry, uid) for entry in new)
+            yield from new
+            offset += len(page)
 
     def _json(self, path: str, **query: object) -> list[dict[str, Any]]:
         body, _ = self._get(f"{path}?{urlencode(query)}", "application/dicom+json")

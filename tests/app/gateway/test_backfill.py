@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -30,15 +31,15 @@ class DicomWeb(BaseHTTPRequestHandler):
     fetched: list[str]
     broken: str | None = None
     grey: str | None = None
+    cap: int = 1000
+    ignores_offset: bool = False
 
     def do_GET(self) -> None:
         path, query = urlsplit(self.path).path, parse_qs(urlsplit(self.path).query)
         parts = path.removeprefix("/dicom-web/").split("/")
         if parts == ["studies"]:
-            offset, limit = int(query["offset"][0]), int(query["limit"][0])
             assert query["StudyDate"] == ["20260101-20261231"]
-            found = [{"0020000D": {"Value": [f"1.{n}"]}} for n in range(self.studies)][offset : offset + limit]
-            self.send(json.dumps(found).encode() if found else b"", "application/dicom+json")
+            self.send_page([{"0020000D": {"Value": [f"1.{n}"]}} for n in range(self.studies)], query)
         elif len(parts) == 3:
             number = int(parts[1].removeprefix("1."))
             uids = [(VL, f"1.2.3.1{number}1"), (RADIOGRAPH, f"1.2.3.1{number}2"), (VL, f"1.2.3.1{number}3")]
@@ -46,13 +47,18 @@ class DicomWeb(BaseHTTPRequestHandler):
                 {"00080016": {"Value": [kind]}, "0020000E": {"Value": ["1.9"]}, "00080018": {"Value": [uid]}}
                 for kind, uid in uids
             ]
-            self.send(json.dumps(found).encode(), "application/dicom+json")
+            self.send_page(found, query)
         elif parts[-1] == self.broken:
             self.send(b"", "text/plain", 500)
         else:
             self.fetched.append(parts[-1])
             make = grey_scan if parts[-1] == self.grey else photo
             self.send(*join_related([make(int(parts[-1].removeprefix("1.2.3.")))]))
+
+    def send_page(self, found: list[dict[str, Any]], query: dict[str, list[str]]) -> None:
+        offset = 0 if self.ignores_offset else int(query["offset"][0])
+        page = found[offset : offset + min(int(query["limit"][0]), self.cap)]
+        self.send(json.dumps(page).encode() if page else b"", "application/dicom+json")
 
     def send(self, body: bytes, kind: str, status: int = 200) -> None:
         self.send_response(status)
@@ -68,6 +74,7 @@ class DicomWeb(BaseHTTPRequestHandler):
 @pytest.fixture
 def url() -> Iterator[str]:
     DicomWeb.fetched, DicomWeb.studies, DicomWeb.broken, DicomWeb.grey = [], 3, None, None
+    DicomWeb.cap, DicomWeb.ignores_offset = 1000, False
     server = ThreadingHTTPServer(("127.0.0.1", 0), DicomWeb)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -119,6 +126,17 @@ def test_pages_of_studies(url: str, store: Queue, monkeypatch: pytest.MonkeyPatc
     for number, queued in ((3, 6), (4, 2)):
         DicomWeb.studies = number
         assert filled(url, store).queued == queued
+
+
+def test_a_service_that_answers_fewer_than_asked_for(url: str, store: Queue) -> None:
+    DicomWeb.studies, DicomWeb.cap = 7, 2
+    assert filled(url, store) == Progress(studies=7, queued=14)
+
+
+def test_a_service_that_ignores_the_offset(url: str, store: Queue, caplog: pytest.LogCaptureFixture) -> None:
+    DicomWeb.ignores_offset = True
+    assert filled(url, store) == Progress(studies=3, queued=6)
+    assert "it may have more than 3 studies" in caplog.text
 
 
 def test_a_full_queue_is_waited_for(url: str, store: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
