@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import sqlite3
 import stat
 import threading
 import time
@@ -216,6 +217,24 @@ def test_a_disk_that_fills_between_two_objects(store: Queue, tmp_path: Path, mon
         with pytest.raises(OSError, match="No space"):
             store.answer(first(store), "model/1", ANSWER, ["A"])
     assert len(files(tmp_path)) == 1
+
+
+def test_a_database_that_cannot_grow_loses_nothing(store: Queue, tmp_path: Path) -> None:
+    """SQLite's own error of a full disk, which its limit of pages brings about."""
+    store.accept("1.2.3", b"photo")
+    (pages,) = store._database.execute("PRAGMA page_count").fetchone()
+    store._database.execute(f"PRAGMA max_page_count = {pages}")
+    archives = [f"ARCHIVE{n}" for n in range(99)]
+    with pytest.raises(sqlite3.OperationalError, match="database or disk is full"):
+        store.answer(first(store), "model/1", ANSWER, archives)
+    assert len(files(tmp_path)) == 1
+    with pytest.raises(sqlite3.OperationalError, match="database or disk is full"):
+        all(store.accept(f"1.2.4.{number}", b"photo") for number in range(1000))
+    counts = store.counts()
+    assert len(files(tmp_path)) == counts["photos_waiting"] == counts["received_total"] < 1000
+    store._database.execute(f"PRAGMA max_page_count = {2**30}")
+    assert store.answer(first(store), "model/1", ANSWER, archives)
+    assert store.accept("1.2.5", b"photo")
 
 
 def test_no_photo_is_accepted_on_an_almost_full_disk(store: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
