@@ -116,6 +116,7 @@ def screening_headers(screened: ScreenedPhoto) -> dict[str, str]:
         "X-Caries-Verdict": screening.verdict.value,
         "X-Caries-Reasons": ",".join(reason.value for reason in screening.reasons),
         "X-Caries-Model": f"{screened.bundle.name}/{screened.bundle.version}",
+        "X-Caries-Model-SHA256": screened.bundle.sha256,
         "X-Caries-Operating-Point": screened.operating_point.name or "",
         "X-Caries-Teeth-Seen": str(screening.teeth_seen),
         "X-Caries-Boxes": str(len(screening.shown)),

@@ -198,8 +198,14 @@ class Queue:
         )
         return self._entries(query, (kind, archive, self.clock(), *taken, limit))
 
-    def answer(self, photo: Entry, bundle: str, objects: Sequence[DicomObject], archives: Sequence[str]) -> bool:
+    def answer(
+        self, photo: Entry, bundle: str, objects: Sequence[DicomObject], archives: Sequence[str], sha256: str = ""
+    ) -> bool:
         """Replace a photo by the objects that answer it; False if this bundle has answered it before.
+
+        Args:
+            bundle: name and version, by which a bundle is known that answered before digests were told.
+            sha256: of the bundle; empty if it is not told.
 
         Raises:
             OSError, sqlite3.Error: they cannot be kept; the photo waits on.
@@ -211,7 +217,9 @@ class Queue:
                 with self._lock, self._database:
                     self._database.execute("BEGIN IMMEDIATE")
                     added = self._database.execute(
-                        "INSERT OR IGNORE INTO answered VALUES (?, ?)", (photo.instance, bundle)
+                        "INSERT INTO answered SELECT :i, :key WHERE NOT EXISTS"
+                        " (SELECT 1 FROM answered WHERE instance = :i AND bundle IN (:key, :bundle))",
+                        {"i": photo.instance, "key": sha256 or bundle, "bundle": bundle},
                     ).rowcount
                     if added:
                         places = [(made, archive) for made in objects for archive in archives]

@@ -23,10 +23,15 @@ PROBE_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The objects for every frame of a photo, and name and version of the bundle."""
+    """The objects for every frame of a photo, and the bundle: its name and version, and its digest.
+
+    Attributes:
+        sha256: empty if the server does not tell it.
+    """
 
     bundle: str
     objects: list[DicomObject]
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +70,19 @@ class Server:
             frames = read_structure(data).frames
         except PhotoError as error:
             return Refusal(str(error), final=True)
-        bundle, objects = "", list[DicomObject]()
+        whole: Answer | None = None
         for frame in range(1, frames + 1):
             answer = self._ask(data, frame)
             if isinstance(answer, Refusal):
                 return answer
-            if bundle not in ("", answer.bundle):
+            if whole is None:
+                whole = answer
+            elif (answer.bundle, answer.sha256) != (whole.bundle, whole.sha256):
                 return Refusal("the server's model changed between two frames", final=False)
-            bundle, objects = answer.bundle, objects + answer.objects
-        return Answer(bundle, objects)
+            else:
+                whole.objects.extend(answer.objects)
+        assert whole is not None  # a file has frames
+        return whole
 
     def problem(self) -> str:
         """Why no photo would be answered, by a request without one; empty if the server is fine."""
@@ -98,7 +107,7 @@ class Server:
         bundle = reply.headers.get("X-Caries-Model")
         if not bundle or len(objects) != OBJECTS_PER_FRAME:
             return Refusal("the server's answer is not the one asked for", final=False)
-        return Answer(bundle, objects)
+        return Answer(bundle, objects, reply.headers.get("X-Caries-Model-SHA256", ""))
 
 
 def _made(data: bytes) -> DicomObject:

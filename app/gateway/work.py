@@ -59,7 +59,7 @@ class Work:
         answer = self.server.screen(photo.path.read_bytes())
         if isinstance(answer, Refusal):
             self._fail(photo, answer.reason, final=answer.final, after_s=answer.after_s)
-        elif self.queue.answer(photo, answer.bundle, answer.objects, list(self.archives)):
+        elif self.queue.answer(photo, answer.bundle, answer.objects, list(self.archives), answer.sha256):
             self.record({"event": "photo_answered", "instance": photo.instance, "model": answer.bundle})
 
     def deliver(self, archive: str) -> bool:

@@ -26,6 +26,7 @@ _HEADERS = {
     "X-Caries-Verdict": "caries_suspected, no_caries_found or not_assessable.",
     "X-Caries-Reasons": "Why the photo is not assessable, separated by commas.",
     "X-Caries-Model": "Name/version.",
+    "X-Caries-Model-SHA256": "Digest of the bundle.",
     "X-Caries-Operating-Point": "Name of the operating point; empty if it has none or threshold overrode it.",
     "X-Caries-Teeth-Seen": "Teeth of any class.",
     "X-Caries-Boxes": "Boxes shown.",

@@ -82,6 +82,16 @@ def test_a_photo_is_answered_once_per_bundle(store: Queue, tmp_path: Path) -> No
     assert len(store.due(Kind.OBJECT, "A", limit=9)) == len(files(tmp_path)) == 3
 
 
+def test_a_bundle_is_known_by_its_digest(store: Queue) -> None:
+    """Or by name and version, if it has answered when the digest was not told, as in a queue of a former version."""
+    told = [("model/1", "aa"), ("model/1", "bb"), ("model/2", "bb"), ("model/3", ""), ("model/3", "cc")]
+    found = []
+    for bundle, sha256 in told:
+        store.accept("1.2.3", b"photo")
+        found.append(store.answer(first(store), bundle, [], ["A"], sha256))
+    assert found == [True, True, False, True, False]
+
+
 def test_answers_are_never_answered(store: Queue) -> None:
     store.accept("1.2.3", b"photo")
     store.answer(first(store), "model/1", ANSWER, ["A"])

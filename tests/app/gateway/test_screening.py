@@ -26,6 +26,7 @@ def test_a_photo_is_answered_by_two_objects(live: Live) -> None:
     answer = asked(live, photo(), lang="ko")
     assert isinstance(answer, Answer)
     assert answer.bundle == f"{MODEL}/1"
+    assert answer.sha256 == live.client.post("/detect?format=json", content=photo()).json()["model"]["sha256"]
     report, picture = (dcmread(io.BytesIO(made.data)) for made in answer.objects)
     assert (report.Modality, picture.Modality) == ("SR", "OT")
     assert [made.uid for made in answer.objects] == [report.SOPInstanceUID, picture.SOPInstanceUID]
@@ -88,8 +89,9 @@ def test_which_statuses_are_final(status: int, final: bool) -> None:
     assert len(asked) == 1
 
 
-def test_frames_by_two_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = iter([Answer("caries/1", []), Answer("caries/2", [])])
+@pytest.mark.parametrize("other", [Answer("caries/2", [], "aa"), Answer("caries/1", [], "bb")])
+def test_frames_by_two_models(monkeypatch: pytest.MonkeyPatch, other: Answer) -> None:
+    answers = iter([Answer("caries/1", [], "aa"), other])
     monkeypatch.setattr(Server, "_ask", lambda *_: next(answers))
     refused = Server("").screen(dicom_files.frames([four_colours()] * 2))
     assert refused == Refusal("the server's model changed between two frames", final=False)
