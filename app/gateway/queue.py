@@ -1,7 +1,8 @@
 """The gateway's queue on disk: photos to screen, objects to deliver, and what was answered. Safe for several threads.
 
 A file is on disk before its row, and its row is gone before its file, so that after a crash a file without a row is
-rubbish. The table has UIDs only as digests.
+rubbish. The tables have UIDs only as digests. Lines for the audit log are committed with the change that they tell of,
+and forgotten once they are in the log: a crash between them repeats lines and loses none.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import sqlite3
@@ -48,6 +50,7 @@ CREATE INDEX IF NOT EXISTS due_entries ON entries(kind, archive, due) WHERE dead
 CREATE TABLE IF NOT EXISTS answered (instance TEXT NOT NULL, bundle TEXT NOT NULL, PRIMARY KEY (instance, bundle));
 CREATE TABLE IF NOT EXISTS own (instance TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS counts (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS events (id INTEGER PRIMARY KEY, line TEXT NOT NULL);
 """
 
 
@@ -157,7 +160,7 @@ class Queue:
         with self._lock:
             if self._database.execute(known, {"i": instance}).fetchone():
                 return False
-        if shutil.disk_usage(self._files).free < MIN_FREE_BYTES + len(data):
+        if self.is_full(len(data)):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         with self._locked_files(fcntl.LOCK_SH):
             (name,) = self._write([data])
@@ -174,6 +177,10 @@ class Queue:
                 raise
         self._tell()
         return True
+
+    def is_full(self, size: int = 0) -> bool:
+        """Whether the disk has no room for a photo of so many bytes; raises OSError if it does not say."""
+        return shutil.disk_usage(self._files).free < MIN_FREE_BYTES + size
 
     def wait(self, seconds: float) -> None:
         """Return after some seconds, or as soon as a photo was accepted or answered by this process."""
@@ -227,6 +234,8 @@ class Queue:
                             self._database.execute("INSERT OR IGNORE INTO own VALUES (?)", (digest(made.uid),))
                             self._insert(Kind.OBJECT, photo.instance, archive, name, photo.received)
                         self._count("screened")
+                        known = {"model_sha256": sha256} if sha256 else {}
+                        self._note("photo_answered", photo.instance, model=bundle, **known)
                     self._database.execute("DELETE FROM entries WHERE id = ?", (photo.id,))
             except BaseException:
                 self._remove(names)
@@ -258,6 +267,7 @@ class Queue:
             )
             if final:
                 self._count("dead_letters")
+                self._note(f"{entry.kind}_given_up", entry.instance, reason=error[:500])
 
     def dead(self) -> list[Entry]:
         """What was given up, oldest first."""
@@ -270,22 +280,30 @@ class Queue:
         with self._lock, self._database:
             self._database.execute("BEGIN IMMEDIATE")
             for entry in chosen:
-                number += self._database.execute(
-                    "UPDATE OR IGNORE entries SET dead = NULL, due = ?, received = ?, tries = 0 WHERE id = ?",
+                if self._database.execute(
+                    "UPDATE OR IGNORE entries SET dead = NULL, due = ?, received = ?, tries = 0"
+                    " WHERE id = ? AND dead IS NOT NULL",
                     (self.clock(), self.clock(), entry.id),
-                ).rowcount
+                ).rowcount:
+                    number += 1
+                    self._note(f"{entry.kind}_resent", entry.instance)
+            self._count("resent", number)
         return number
 
     def give_up_archives(self, archives: Collection[str]) -> int:
         """Give up the objects for archives other than these."""
-        marks = ",".join("?" * len(archives))
+        marks, reason = ",".join("?" * len(archives)), "the archive is no longer configured"
         with self._lock, self._database:
             self._database.execute("BEGIN IMMEDIATE")
-            return self._database.execute(
-                "UPDATE entries SET dead = ?, error = 'the archive is no longer configured'"
-                f" WHERE kind = 'object' AND dead IS NULL AND archive NOT IN ({marks})",
-                (self.clock(), *archives),
-            ).rowcount
+            chosen = f"WHERE kind = 'object' AND dead IS NULL AND archive NOT IN ({marks})"
+            gone = self._database.execute(f"SELECT instance FROM entries {chosen}", tuple(archives)).fetchall()
+            self._database.execute(
+                f"UPDATE entries SET dead = ?, error = ? {chosen}", (self.clock(), reason, *archives)
+            )
+            for (instance,) in gone:
+                self._note("object_given_up", instance, reason=reason)
+            self._count("dead_letters", len(gone))
+        return len(gone)
 
     def expire(self, after_s: float) -> int:
         """Delete what was given up so many seconds ago; a photo whose answer is lost by it may be answered again."""
@@ -295,10 +313,25 @@ class Queue:
             self._database.executemany("DELETE FROM entries WHERE id = ?", [(entry.id,) for entry in old])
             lost = [(entry.instance,) for entry in old if entry.kind is Kind.OBJECT]
             self._database.executemany("DELETE FROM answered WHERE instance = ?", lost)
+            for entry in old:
+                self._note(f"{entry.kind}_deleted", entry.instance)
+            self._count("deleted", len(old))
         self._remove([entry.path.name for entry in old])
         if self._owned is not None:
             self._remove_orphans()
         return len(old)
+
+    def events(self) -> list[tuple[int, dict[str, str]]]:
+        """Lines for the audit log that it does not have yet, oldest first, by number; a hundred at most."""
+        with self._lock:
+            rows = self._database.execute("SELECT id, line FROM events ORDER BY id LIMIT 100").fetchall()
+        return [(number, json.loads(line)) for number, line in rows]
+
+    def recorded(self, numbers: Sequence[int]) -> None:
+        """Forget lines that the audit log has."""
+        with self._lock, self._database:
+            self._database.execute("BEGIN IMMEDIATE")
+            self._database.executemany("DELETE FROM events WHERE id = ?", [(number,) for number in numbers])
 
     def counts(self) -> dict[str, float]:
         """Figures for monitoring: totals since the queue was created, entries that wait, and age of the oldest."""
@@ -311,7 +344,7 @@ class Queue:
         return {
             **{
                 f"{name}_total": float(totals.get(name, 0))
-                for name in ("received", "screened", "delivered", "dead_letters")
+                for name in ("received", "screened", "delivered", "dead_letters", "resent", "deleted")
             },
             "photos_waiting": float(photos or 0),
             "objects_waiting": float(objects or 0),
@@ -380,6 +413,10 @@ class Queue:
             "INSERT INTO counts VALUES (:name, :number) ON CONFLICT (name) DO UPDATE SET value = value + :number",
             {"name": name, "number": number},
         )
+
+    def _note(self, event: str, instance: str, **details: str) -> None:
+        line = json.dumps({"event": event, "instance": instance, **details})
+        self._database.execute("INSERT INTO events (line) VALUES (?)", (line,))
 
     def _remove(self, names: Sequence[str]) -> None:
         for name in names:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import socket
+import sqlite3
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,12 @@ PAUSE_S = 0.2
 
 EXPIRY_S = 3600.0
 """Seconds between deletions of what was given up long ago."""
+
+AUDIT_S = 0.5
+"""Seconds between looks for lines that the audit log does not have."""
+
+PROBE_PAUSE_S = 60.0
+"""Seconds between questions to a server that has not answered, or refuses the gateway."""
 
 
 def run(settings: Settings, stop: threading.Event, *, ready: Callable[[Receiver, Web | None], None]) -> None:
@@ -96,12 +103,15 @@ def run(settings: Settings, stop: threading.Event, *, ready: Callable[[Receiver,
                 for n in range(DELIVERY_THREADS)
             ]
             threads.append(_repeat(work.expire, "expiry", stop, expiry_pause))
+            threads.append(_repeat(work.write_audit, "audit", stop, partial(stop.wait, AUDIT_S)))
+            threads.append(_repeat(work.probe, "probe", stop, partial(stop.wait, PROBE_PAUSE_S)))
             ready(receiver, web)
-            if problem := server.problem():
-                logger.error("the server cannot answer photos yet: %s", problem)
             stop.wait()
         for thread in threads:
             thread.join()
+        with suppress(OSError, sqlite3.Error):  # the next start writes what is left
+            while work.write_audit():
+                pass
 
 
 def _repeat(

@@ -16,6 +16,9 @@ RELATED, DICOM = 'multipart/related; type="application/dicom"', "application/dic
 FINAL_STATUSES = frozenset({400, 413, 415, 422})
 """Answers of the server that the same photo would get again. Not 406, of a server without the extra `dicom`."""
 
+LASTING_STATUSES = frozenset({*range(300, 400), 401, 403, 404, 405, 406})
+"""Answers of the server that do not depend on the photo and do not pass by themselves: of a wrong key or address."""
+
 MAX_ANSWER_BYTES = 2**27
 OBJECTS_PER_FRAME = 2
 PROBE_S = 5.0
@@ -41,11 +44,18 @@ class Refusal:
     Attributes:
         final: the same photo would be refused again.
         after_s: seconds that the server asks to wait.
+        status: of the server's answer; 0 if it gave none, or no whole one.
     """
 
     reason: str
     final: bool
     after_s: float = 0.0
+    status: int = 0
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether the server refuses every photo until the operator mends it, such as a wrong key."""
+        return self.status in LASTING_STATUSES
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +94,9 @@ class Server:
         assert whole is not None  # a file has frames
         return whole
 
-    def problem(self) -> str:
-        """Why no photo would be answered, by a request without one; empty if the server is fine."""
-        server = replace(self, timeout_s=PROBE_S)
-        answer = server._ask(b"", frame=1)
-        # A final refusal is that of the empty photo.
-        return answer.reason if isinstance(answer, Refusal) and not answer.final else ""
+    def probe(self) -> Answer | Refusal:
+        """Ask without a photo; a final refusal is that of the empty photo, so the server is fine."""
+        return replace(self, timeout_s=PROBE_S)._ask(b"", frame=1)
 
     def _ask(self, data: bytes, frame: int) -> Answer | Refusal:
         headers = {"Content-Type": DICOM, "Accept": RELATED, **({"X-API-Key": self.key} if self.key else {})}
@@ -127,4 +134,5 @@ def _refusal(reply: Reply) -> Refusal:
         f"{reply.status}: {detail}"[:300],
         final=reply.status in FINAL_STATUSES,
         after_s=min(float(after), MAX_DELAY_S) if after.isdecimal() else 0.0,
+        status=reply.status,
     )

@@ -1,4 +1,4 @@
-"""The work between the queue's ends: screen what is due, deliver what is due, forget what has expired.
+"""The work between the queue's ends: screen what is due, deliver what is due, forget what has expired, record it all.
 
 Each step is a function of the queue and its clock; `app.gateway.run` calls them in threads.
 """
@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.errors import AuditError
 from app.gateway.delivery import Archive, Outcome
 from app.gateway.queue import Entry, Kind, Queue
-from app.gateway.screening import Refusal, Server
+from app.gateway.screening import Answer, Refusal, Server
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +34,9 @@ class Work:
         archives: by name; every answer goes to each.
         give_up_s: seconds after a photo arrived or was sent again from which a failed try is the last.
         keep_s: seconds that what was given up is kept.
-        record: called for each photo that was answered or given up, with digests of UIDs only.
+        record: writes a line of the audit log, with digests of UIDs only; raises AuditError.
+        server_problem: why the server answers no photo until the operator acts; empty if it may.
+        audit_problem: why no line can be written now; empty if it can.
     """
 
     queue: Queue
@@ -42,6 +45,11 @@ class Work:
     give_up_s: float
     keep_s: float
     record: Record = lambda _: None
+    server_problem: str = ""
+    audit_problem: str = ""
+    _is_answered: bool = False
+    _probed: str = ""
+    _written: list[int] = field(default_factory=list)
     _taken: set[int] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -57,10 +65,29 @@ class Work:
 
     def _screen(self, photo: Entry) -> None:
         answer = self.server.screen(photo.path.read_bytes())
+        self._learn(answer)
         if isinstance(answer, Refusal):
             self._fail(photo, answer.reason, final=answer.final, after_s=answer.after_s)
-        elif self.queue.answer(photo, answer.bundle, answer.objects, list(self.archives), answer.sha256):
-            self.record({"event": "photo_answered", "instance": photo.instance, "model": answer.bundle})
+        else:
+            self.queue.answer(photo, answer.bundle, answer.objects, list(self.archives), answer.sha256)
+
+    def probe(self) -> bool:
+        """Ask the server whether it answers, until it has; False."""
+        if not self._is_answered:
+            answer = self.server.probe()
+            self._learn(answer)
+            reason = answer.reason if isinstance(answer, Refusal) and not answer.final else ""
+            if reason not in ("", self._probed):
+                logger.error("the server cannot answer photos yet: %s", reason)
+            self._probed = reason
+        return False
+
+    def _learn(self, answer: Answer | Refusal) -> None:
+        """What an answer says of the server. One that passes by itself says nothing: a wrong key may get 429."""
+        if not isinstance(answer, Refusal) or (answer.final and answer.status):
+            self._is_answered, self.server_problem = True, ""
+        elif answer.is_lasting:
+            self._is_answered, self.server_problem = False, answer.reason
 
     def deliver(self, archive: str) -> bool:
         """Deliver what is due to an archive, in one association; False if nothing is. For several threads."""
@@ -102,8 +129,25 @@ class Work:
             else f"an answer was not delivered to {entry.archive}"
         )
         logger.log(level, "%s: %s", what, reason)
-        if final:
-            self.record({"event": f"{entry.kind}_given_up", "instance": entry.instance, "reason": reason})
+
+    def write_audit(self) -> bool:
+        """Write what has happened to the audit log; False if there was nothing, or it cannot be written now."""
+        try:
+            for number, line in self.queue.events():
+                if number not in self._written:
+                    self.record(line)
+                    self._written.append(number)
+        except AuditError as error:
+            if not self.audit_problem:
+                logger.error("%s", error)
+            self.audit_problem = str(error)
+        else:
+            self.audit_problem = ""
+        if not self._written:
+            return False
+        self.queue.recorded(self._written)  # what fails here, as on a full disk, is not written again
+        self._written.clear()
+        return True
 
     def expire(self) -> bool:
         """Delete what was given up long ago; False if there was nothing."""

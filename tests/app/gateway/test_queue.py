@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import sqlite3
 import stat
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.errors import SettingsError
-from app.gateway.queue import MAX_DELAY_S, MIN_FREE_BYTES, DicomObject, Entry, Kind, Queue, delay_s, digest, open_queue
+from app.gateway.queue import (
+    MAX_DELAY_S,
+    MIN_FREE_BYTES,
+    SCHEMA,
+    DicomObject,
+    Entry,
+    Kind,
+    Queue,
+    delay_s,
+    digest,
+    open_queue,
+)
 from tests.app.gateway.archives import Clock
 
 ANSWER = [DicomObject("2.25.1", b"report"), DicomObject("2.25.2", b"picture")]
@@ -192,6 +205,21 @@ def test_a_full_disk_loses_nothing(store: Queue, tmp_path: Path, monkeypatch: py
     assert store.accept("1.2.4", b"photo")
 
 
+def test_a_queue_of_a_former_version_opens(tmp_path: Path, clock: Clock) -> None:
+    """Without the table of events, and with what was answered by name and version."""
+    (tmp_path / "queue").mkdir()
+    with closing(sqlite3.connect(tmp_path / "queue" / "queue.sqlite")) as former:
+        former.executescript(re.sub("CREATE TABLE IF NOT EXISTS events.*?;", "", SCHEMA))
+        former.execute("INSERT INTO answered VALUES (?, 'model/1')", (digest("1.2.3"),))
+        former.commit()
+    with closing(open_queue(tmp_path / "queue", own=True)) as made:
+        made.accept("1.2.3", b"photo")
+        assert not made.answer(first(made), "model/1", ANSWER, ["A"], "aa")
+        made.accept("1.2.3", b"photo")
+        assert made.answer(first(made), "model/2", ANSWER, ["A"], "bb")
+        assert [line["event"] for _, line in made.events()] == ["photo_answered"]
+
+
 def test_one_gateway_owns_a_queue(tmp_path: Path) -> None:
     owner = open_queue(tmp_path / "queue", own=True)
     with pytest.raises(SettingsError, match="another gateway uses"):
@@ -270,6 +298,8 @@ def test_objects_for_an_archive_that_is_gone_are_given_up(store: Queue) -> None:
     store.accept("1.2.3", b"photo")
     store.answer(first(store), "model/1", ANSWER, ["A", "B"])
     assert store.give_up_archives(["B", "C"]) == 2
+    assert store.give_up_archives(["B", "C"]) == 0
+    assert store.counts()["dead_letters_total"] == 2
     assert {(entry.archive, entry.error) for entry in store.dead()} == {("A", "the archive is no longer configured")}
     assert len(store.due(Kind.OBJECT, "B", limit=9)) == 2
 

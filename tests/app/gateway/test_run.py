@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import pytest
 
 from app.cli import main
 from app.errors import SettingsError
+from app.gateway import run as module
 from app.gateway.queue import Kind, Queue
 from app.gateway.run import run, tls_contexts
 from app.peers import parse_destination, parse_peer
@@ -64,7 +65,10 @@ def settings(tmp_path: Path, live: Live, there: Archive, **changes: Any) -> Sett
     return Settings(**{**given, **changes})
 
 
-def test_from_the_modality_to_the_archive(tmp_path: Path, live: Live, there: Archive) -> None:
+def test_from_the_modality_to_the_archive(
+    tmp_path: Path, live: Live, there: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "AUDIT_S", 600.0)  # at the end it writes what is left
     photos = [photo(number) for number in range(1, 9)]
     audit = tmp_path / "audit"
     with running(settings(tmp_path, live, there, audit=audit)) as port:
@@ -166,6 +170,21 @@ def test_dead_letters_are_listed_and_resent(
     assert len(queue.due(Kind.PHOTO, limit=9)) == 2
     assert "1 entry queued again" in capsys.readouterr().err
     queue.close()
+
+
+def test_what_is_resent_while_the_gateway_runs_is_recorded(
+    tmp_path: Path, live: Live, there: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CARIES_GATEWAY", str(tmp_path / "queue"))
+    with closing(Queue(tmp_path / "queue")) as queue:
+        queue.accept("1.2.3", b"no DICOM file")
+    with running(settings(tmp_path, live, there, audit=tmp_path / "audit")):
+        wait_for(lambda: len(records(tmp_path / "audit")) == 1)
+        assert main(["gateway", "resend"]) == 0
+        wait_for(lambda: len(records(tmp_path / "audit")) == 3)
+    assert [line["event"] for line in records(tmp_path / "audit")] == [
+        *("photo_given_up", "photo_resent", "photo_given_up")
+    ]
 
 
 def test_a_damaged_queue_is_an_error_and_no_traceback(

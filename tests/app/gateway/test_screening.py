@@ -80,12 +80,16 @@ def test_incomplete_answers_are_asked_for_again(objects: int, model: str | None)
         assert Server(url.rstrip("/")).screen(photo()) == Refusal("the server's answer is not the one asked for", False)
 
 
-@pytest.mark.parametrize(("status", "final"), [(406, False), (301, False), (422, True)])
-def test_which_statuses_are_final(status: int, final: bool) -> None:
+@pytest.mark.parametrize(
+    ("status", "final", "lasting"),
+    [(406, False, True), (301, False, True), (401, False, True), (422, True, False), (503, False, False)],
+)
+def test_which_statuses_are_final(status: int, final: bool, lasting: bool) -> None:
     headers = {"Retry-After": "9" * 400, "Location": "/elsewhere"}
     with web_server(status, b'{"detail": "why"}', headers) as (url, asked):
         refused = Server(url.rstrip("/")).screen(photo())
-    assert refused == Refusal(f"{status}: why", final, after_s=600.0)
+    assert refused == Refusal(f"{status}: why", final, after_s=600.0, status=status)
+    assert refused.is_lasting == lasting
     assert len(asked) == 1
 
 
@@ -101,7 +105,8 @@ def test_problems_are_known_before_the_first_photo(start: Start, tmp_path) -> No
     _, key = KeyFile(tmp_path / "keys").add("gateway", Role.DETECT)
     with start(keys=tmp_path / "keys") as live:
         url = f"http://127.0.0.1:{live.port}"
-        assert Server(url, key).problem() == ""
-        assert Server(url).problem().startswith("401: ")
-    with web_server(406, b'{"detail": "answers in DICOM need pydicom"}') as (url, _):
-        assert Server(url.rstrip("/")).problem() == "406: answers in DICOM need pydicom"
+        right, wrong = Server(url, key).probe(), Server(url).probe()
+    assert isinstance(right, Refusal)
+    assert right.final, "of the empty photo"
+    assert isinstance(wrong, Refusal)
+    assert (wrong.status, wrong.is_lasting) == (401, True)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app.errors import AuditError
 from app.gateway.delivery import Outcome
-from app.gateway.queue import DicomObject, Kind, Queue
+from app.gateway.queue import DicomObject, Kind, Queue, digest
 from app.gateway.screening import Answer, Refusal, Server
 from app.gateway.work import Work
 from tests.app.gateway.archives import Clock
@@ -40,7 +43,7 @@ class StandInServer(Server):
     answer: Refusal | None
 
     def screen(self, data: bytes) -> Answer | Refusal:
-        return SAYS[0] or Answer("model/1", [DicomObject(f"2.25.{len(data)}", data.upper())])
+        return SAYS[0] or Answer("model/1", [DicomObject(f"2.25.{len(data)}", data.upper())], "aa")
 
 
 SAYS: list[Refusal | None] = [None]
@@ -76,8 +79,9 @@ def test_a_photo_goes_through(work: Work, archive: StandInArchive, lines: list[A
     assert work.screen_one()
     assert work.deliver("A")
     assert archive.got == [b"PHOTO"]
-    assert [line["event"] for line in lines] == ["photo_answered"]
-    assert "1.2.3" not in str(lines)
+    assert work.write_audit()
+    assert not work.write_audit()
+    assert lines == [{"event": "photo_answered", "instance": digest("1.2.3"), "model": "model/1", "model_sha256": "aa"}]
 
 
 def test_an_archive_that_is_down_for_an_hour(work: Work, archive: StandInArchive, clock: Clock) -> None:
@@ -123,6 +127,7 @@ def test_what_is_refused_for_ever_is_given_up(
         (Kind.PHOTO, "415: not a colour photo"),
         (Kind.OBJECT, "refused: 0xC000"),
     ]
+    work.write_audit()
     assert [line["event"] for line in lines] == ["photo_given_up", "photo_answered", "object_given_up"]
     archive.outcome = Outcome()
     work.queue.resend(None)
@@ -193,3 +198,86 @@ def test_what_one_thread_delivers_no_other_does(work: Work, archive: StandInArch
     assert work.deliver("A")
     assert others == [False]
     assert archive.got == [b"PHOTO"]
+
+
+def test_everything_that_happens_to_a_dead_letter_is_recorded(
+    work: Work, archive: StandInArchive, clock: Clock, lines: list[Any], tmp_path: Path
+) -> None:
+    SAYS[0] = Refusal("415: not a colour photo", final=True)
+    work.queue.accept("1.2.4", b"photo")
+    work.screen_one()
+    SAYS[0] = None
+    work.queue.accept("1.2.3", b"photo")
+    work.screen_one()
+    assert work.queue.give_up_archives(["B"]) == 1
+    with closing(Queue(tmp_path, clock)) as command:  # `caries gateway resend`, while the gateway runs
+        assert command.resend([entry.id for entry in command.dead() if entry.kind is Kind.OBJECT]) == 1
+        assert command.resend([1, 2]) == 1, "the photo; the object waits"
+    clock.now += 72 * 3600
+    archive.outcome = DOWN
+    work.deliver("A")
+    clock.now += 14 * 86400
+    assert work.expire()
+    work.write_audit()
+    assert [line["event"] for line in lines] == [
+        *("photo_given_up", "photo_answered", "object_given_up", "object_resent", "photo_resent"),
+        *("object_given_up", "object_deleted"),
+    ]
+    assert {line["instance"] for line in lines} == {digest("1.2.3"), digest("1.2.4")}
+    assert lines[2]["reason"] == "the archive is no longer configured"
+    counts = work.queue.counts()
+    assert (counts["dead_letters_total"], counts["resent_total"], counts["deleted_total"]) == (3, 2, 1)
+
+
+def test_an_audit_log_that_cannot_be_written_loses_no_line(
+    work: Work, lines: list[Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The photo was answered, and is not tried again; a line that cannot be forgotten is not repeated."""
+
+    def full(_: object) -> None:
+        raise AuditError("the audit log cannot be written: No space left on device")
+
+    work.queue.accept("1.2.3", b"photo")
+    work.record = full
+    assert work.screen_one()
+    assert not work.write_audit()
+    assert not work.write_audit()
+    assert work.queue.counts()["screened_total"] == work.queue.counts()["objects_waiting"] == 1
+    assert [record.message for record in caplog.records] == [work.audit_problem]
+    work.record = lines.append
+
+    def cannot_forget(_: Queue, numbers: Sequence[int]) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Queue, "recorded", cannot_forget)
+        for _ in range(2):
+            with pytest.raises(sqlite3.OperationalError):
+                work.write_audit()
+    assert work.write_audit()
+    assert work.audit_problem == ""
+    assert [line["event"] for line in lines] == ["photo_answered"]
+
+
+def test_a_server_that_refuses_the_gateway(work: Work, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    probes = [Refusal("the server does not answer", False), Refusal("401: wrong key", False, status=401)]
+    monkeypatch.setattr(StandInServer, "probe", lambda _: probes.pop(0))
+    for expected in ("", "401: wrong key"):
+        assert not work.probe()
+        assert work.server_problem == expected
+    SAYS[0] = Refusal("429: too many wrong keys", final=False, status=429)
+    work.queue.accept("1.2.3", b"photo")
+    work.screen_one()
+    assert work.server_problem == "401: wrong key"
+    probes.append(Refusal("422: no photo", final=True, status=422))
+    work.probe()
+    assert work.server_problem == ""
+    work.probe()  # asks no more
+    clock.now += 60
+    SAYS[0] = Refusal("406: no answers in DICOM", final=False, status=406)
+    work.screen_one()
+    assert work.server_problem == "406: no answers in DICOM"
+    clock.now += 60
+    SAYS[0] = None
+    work.screen_one()
+    assert work.server_problem == ""
