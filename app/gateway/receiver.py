@@ -36,7 +36,11 @@ VERIFICATION = "1.2.840.10008.1.1"
 
 
 class Receiver:
-    """Accepts associations until it is closed."""
+    """Accepts associations until it is closed.
+
+    Attributes:
+        thread: that accepts them.
+    """
 
     def __init__(
         self,
@@ -81,7 +85,8 @@ class Receiver:
             max_bytes=max_bytes,
             idle_s=IDLE_S,
         )
-        threading.Thread(target=self._server.serve_forever, name="receiver", daemon=True).start()
+        self.thread = threading.Thread(target=self._server.serve_forever, name="receiver", daemon=True)
+        self.thread.start()
 
     @property
     def port(self) -> int:

@@ -16,6 +16,7 @@ from typing import Any
 from app.errors import SettingsError
 from app.gateway.credentials import read_credentials
 from app.gateway.delivery import Archive, DicomWebArchive, StoreArchive
+from app.gateway.health import Health
 from app.gateway.queue import Queue, open_queue
 from app.gateway.receiver import IDLE_S, Receiver
 from app.gateway.screening import Server
@@ -94,7 +95,8 @@ def run(settings: Settings, stop: threading.Event, *, ready: Callable[[Receiver,
             )
         except OSError as error:
             raise SettingsError(f"port {settings.gateway_port} cannot be used: {error.strerror}") from error
-        with closing(receiver), _web(queue, settings) as web:
+        health = Health(work)
+        with closing(receiver), _web(queue, settings, health) as web:
             pause, expiry_pause = partial(queue.wait, PAUSE_S), partial(stop.wait, EXPIRY_S)
             threads = [_repeat(work.screen_one, f"screening-{n}", stop, pause) for n in range(SCREENING_THREADS)]
             threads += [
@@ -105,6 +107,7 @@ def run(settings: Settings, stop: threading.Event, *, ready: Callable[[Receiver,
             threads.append(_repeat(work.expire, "expiry", stop, expiry_pause))
             threads.append(_repeat(work.write_audit, "audit", stop, partial(stop.wait, AUDIT_S)))
             threads.append(_repeat(work.probe, "probe", stop, partial(stop.wait, PROBE_PAUSE_S)))
+            health.threads = [receiver.thread, *threads]
             ready(receiver, web)
             stop.wait()
         for thread in threads:
@@ -134,7 +137,7 @@ def _repeat(
 
 
 @contextmanager
-def _web(queue: Queue, settings: Settings) -> Iterator[Web | None]:
+def _web(queue: Queue, settings: Settings, health: Health) -> Iterator[Web | None]:
     if settings.gateway_web_port is None:
         yield None
         return
@@ -147,6 +150,7 @@ def _web(queue: Queue, settings: Settings) -> Iterator[Web | None]:
             keys=keys,
             max_bytes=settings.batch_bytes,
             max_photo_bytes=settings.max_bytes,
+            problem=health.problem,
         )
     except OSError as error:
         raise SettingsError(f"port {settings.gateway_web_port} cannot be used: {error.strerror}") from error

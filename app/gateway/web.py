@@ -75,6 +75,7 @@ class _Intake:
     keys: KeyFile | None
     max_bytes: int
     max_photo_bytes: int
+    problem: Callable[[], str]
     wrong_keys: WrongKeys = field(default_factory=WrongKeys)
     uploads: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(MAX_UPLOADS))
 
@@ -83,7 +84,15 @@ class Web:
     """Serves until it is closed."""
 
     def __init__(
-        self, queue: Queue, *, host: str, port: int, keys: KeyFile | None, max_bytes: int, max_photo_bytes: int
+        self,
+        queue: Queue,
+        *,
+        host: str,
+        port: int,
+        keys: KeyFile | None,
+        max_bytes: int,
+        max_photo_bytes: int,
+        problem: Callable[[], str] = lambda: "",
     ) -> None:
         """Listen.
 
@@ -91,11 +100,12 @@ class Web:
             keys: the API keys that may send photos; None refuses them all.
             max_bytes: of a request.
             max_photo_bytes: of each photo in it.
+            problem: why the gateway is not ready; empty if it is.
 
         Raises:
             OSError: the port cannot be used.
         """
-        self._server = _Server((host, port), _Intake(queue, keys, max_bytes, max_photo_bytes))
+        self._server = _Server((host, port), _Intake(queue, keys, max_bytes, max_photo_bytes, problem))
         self._thread = threading.Thread(target=self._server.serve_forever, name="web", daemon=True)
         self._thread.start()
 
@@ -152,16 +162,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.close_connection = True
-        answers: dict[str, Callable[[], tuple[str, bytes]]] = {
-            "/health/live": lambda: ("application/json", b'{"status": "live"}'),
-            "/health/ready": lambda: ("application/json", b'{"status": "ready"}'),
-            "/metrics": lambda: ("text/plain; version=0.0.4", metrics(self.server.intake.queue).encode()),
-        }
-        answer = answers.get(self.path)
-        if answer is None:
+        if self.path == "/health/live":
+            self._answer_json(200, {"status": "live"})
+        elif self.path == "/health/ready":
+            if problem := self.server.intake.problem():
+                self._answer_json(503, {"status": "not ready", "reason": problem})
+            else:
+                self._answer_json(200, {"status": "ready"})
+        elif self.path == "/metrics":
+            self._answer(200, "text/plain; version=0.0.4", metrics(self.server.intake.queue).encode())
+        else:
             self._answer(404, "text/plain", b"")
-            return
-        self._answer(200, *answer())
 
     def do_POST(self) -> None:
         self.close_connection = True
@@ -237,6 +248,9 @@ class _Handler(BaseHTTPRequestHandler):
         unread = min(unread, MAX_DRAINED)
         while unread > 0 and (part := self.rfile.read(min(unread, PIECE))):
             unread -= len(part)
+
+    def _answer_json(self, status: int, content: dict[str, str]) -> None:
+        self._answer(status, "application/json", json.dumps(content).encode())
 
     def _answer(self, status: int, kind: str, body: bytes) -> None:
         self.send_response(status)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from app.cli import main
 from app.dicom.related import join_related
 from app.gateway import web as module
-from app.gateway.queue import Kind, Queue
+from app.gateway.queue import DicomObject, Kind, Queue
 from app.gateway.web import Web, WrongKeys
 from app.records.key_file import KeyFile, Role
 from tests.app.api.live_server import wait_for
@@ -88,6 +89,24 @@ def test_health_and_metrics(client: httpx.Client, store: Queue, key: str) -> Non
     }
     assert found["caries_gateway_received_total"] == found["caries_gateway_photos_waiting"] == 1
     assert found["caries_gateway_dead_letters"] == 0
+    store.answer(store.due(Kind.PHOTO)[0], "model/1", [DicomObject("2.25.1", b"report")], ["A"])
+    store.delivered(store.due(Kind.OBJECT, "A"))
+    text = client.get("/metrics").text.splitlines()
+    assert {"caries_gateway_screened_total 1", "caries_gateway_delivered_total 1"} <= {*text}
+    assert "caries_gateway_oldest_age_seconds 0" in text
+
+
+def test_why_the_gateway_is_not_ready(store: Queue, capsys: pytest.CaptureFixture[str]) -> None:
+    problems = ["the disk is almost full", ""]
+    with closing(
+        Web(store, host="127.0.0.1", port=0, keys=None, max_bytes=1, max_photo_bytes=1, problem=lambda: problems[0])
+    ) as web:
+        assert main(["health", "--port", str(web.port)]) == 1
+        assert json.loads(capsys.readouterr().out) == {"status": "not ready", "reason": "the disk is almost full"}
+        assert httpx.get(f"http://127.0.0.1:{web.port}/health/ready").status_code == 503
+        assert httpx.get(f"http://127.0.0.1:{web.port}/health/live").status_code == 200
+        problems.pop(0)
+        assert main(["health", "--port", str(web.port)]) == 0
 
 
 def uids(answer: httpx.Response, name: str) -> list[tuple[str, int]]:
