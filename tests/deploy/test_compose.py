@@ -1,6 +1,7 @@
 """The guarantees of the compose file for every service, without a Docker engine."""
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -78,6 +79,15 @@ def test_the_gateway_the_archive_and_their_server_name_each_other() -> None:
     assert read.gateway_server == "http://caries-dicom:8000"
     assert services["orthanc"]["depends_on"] == {"gateway": {"condition": "service_healthy"}}
     assert services["gateway"]["depends_on"] == ["caries-dicom"]
+
+
+def test_the_gateways_http_is_published_and_scraped() -> None:
+    (port,) = re.findall(r"CARIES_GATEWAY_WEB_PORT=(\d+)", (ROOT / "Dockerfile").read_text(encoding="utf-8"))
+    (published,) = COMPOSE["services"]["gateway"]["ports"]
+    assert published == f"127.0.0.1:${{CARIES_GATEWAY_PUBLISH:-{port}}}:{port}"
+    config = yaml.safe_load((ROOT / "deploy" / "monitoring" / "prometheus.yml").read_text(encoding="utf-8"))
+    (job,) = (job for job in config["scrape_configs"] if job["job_name"] == "caries-gateway")
+    assert job["dns_sd_configs"] == [{"names": ["gateway"], "type": "A", "port": int(port)}]
 
 
 def test_the_archive_starts_with_a_password_and_the_modalities_named(tmp_path: Path, capsys: Any) -> None:

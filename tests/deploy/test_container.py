@@ -330,6 +330,7 @@ def pacs(engine: None, compose: list[str], tmp_path_factory: pytest.TempPathFact
         **os.environ,
         "CARIES_DICOM_PUBLISH": str(port),
         "CARIES_ORTHANC_PUBLISH": str(web_port),
+        "CARIES_GATEWAY_PUBLISH": str(free_port()),
         "CARIES_BUILD_NETWORK": "host",
         "CARIES_GATEWAY_KEY": str(key),
         "CARIES_MODALITIES": "camera=CLINIC@127.0.0.1:104",

@@ -42,7 +42,8 @@ def prometheus(live: Live, tmp_path: Path) -> Iterator[httpx.Client]:
         pytest.skip("Prometheus is not installed")
     config = yaml.safe_load((MONITORING / "prometheus.yml").read_text(encoding="utf-8"))
     config["global"]["scrape_interval"] = "200ms"
-    (job,) = config["scrape_configs"]
+    job = next(job for job in config["scrape_configs"] if job["job_name"] == "caries")
+    config["scrape_configs"] = [job]
     job["static_configs"] = [{"targets": [f"127.0.0.1:{live.port}"]}]
     job["authorization"]["credentials_file"] = str(tmp_path / "key")
     (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
