@@ -171,6 +171,7 @@ def test_a_large_jpeg_is_screened_scaled_and_drawn_at_full_size(live: Live, stan
 
 
 def test_headers_summarize_the_answer(live: Live, photo: bytes) -> None:
+    digest = live.client.post("/detect", content=photo, headers=JSON).json()["model"]["sha256"]
     for headers in ({}, JSON):
         response = live.client.post("/detect?max_boxes=1", content=photo, headers=headers)
         told = {name: value for name, value in response.headers.items() if name.startswith("x-caries")}
@@ -178,6 +179,7 @@ def test_headers_summarize_the_answer(live: Live, photo: bytes) -> None:
             "x-caries-verdict": "caries_suspected",
             "x-caries-reasons": "",
             "x-caries-model": "stand-in/1",
+            "x-caries-model-sha256": digest,
             "x-caries-operating-point": "",
             "x-caries-teeth-seen": "4",
             "x-caries-boxes": "1",
